@@ -1,0 +1,50 @@
+/**
+ * The paid request, field for field as the API documents it.
+ */
+import { createHash } from 'node:crypto'
+import type { Inputs } from '../inputs.ts'
+
+/** Body of `POST /v1/videos/generations` for motion control (APIMart's page of the model). */
+export interface MotionControlRequest {
+  readonly model: Inputs['model']
+  readonly prompt?: string
+  readonly image_url: string
+  readonly video_url: string
+  readonly character_orientation: Inputs['character_orientation']
+  readonly mode: Inputs['mode']
+  readonly keep_original_sound: Inputs['keep_original_sound']
+  readonly watermark_info: { readonly enabled: boolean }
+}
+
+/** Builds the request; an empty prompt is left out, everything else is said explicitly. */
+export function buildRequest(inputs: Inputs): MotionControlRequest {
+  return {
+    model: inputs.model,
+    ...(inputs.prompt !== '' && { prompt: inputs.prompt }),
+    image_url: inputs.image_url,
+    video_url: inputs.video_url,
+    character_orientation: inputs.character_orientation,
+    mode: inputs.mode,
+    keep_original_sound: inputs.keep_original_sound,
+    watermark_info: { enabled: inputs.watermark },
+  }
+}
+
+/** Which step of which run asks; re-running a job changes none of it. */
+export interface StepIdentity {
+  readonly repository: string
+  readonly runId: string
+  readonly job: string
+  readonly step: string
+}
+
+/**
+ * The Idempotency-Key of a request: the same step of the same run asking for the same video always sends the
+ * same key, whatever the attempt, so that the server can answer with the task that it has.
+ *
+ * @returns 70 visible ASCII characters; the API takes up to 191
+ */
+export function idempotencyKey(step: StepIdentity, request: MotionControlRequest): string {
+  const identity = [step.repository, step.runId, step.job, step.step, request]
+  return `kling-${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`
+}

@@ -1,0 +1,206 @@
+/**
+ * The inputs of the action, read once into one typed object. Every problem is found and told together.
+ */
+import * as v from 'valibot'
+import { isPublicAddress, literalAddress } from './address.ts'
+import { Failure } from './failure.ts'
+import { oneLine, withoutQuery } from './report/format.ts'
+
+/** Kling's published limit of a prompt, in characters. */
+export const PROMPT_MAX_CHARACTERS = 2500
+
+const text = v.string()
+
+/** One of a fixed set of words; `legal` maps each word to what it means. */
+function choice<const Words extends Record<string, string>>(legal: Words) {
+  type Word = Extract<keyof Words, string>
+  const meaning = Object.entries(legal).map(([word, means]) => (means ? `${word} (${means})` : word))
+  return v.pipe(
+    text,
+    v.rawTransform<string, Word>(({ dataset, addIssue, NEVER }) => {
+      const given = dataset.value
+      const isLegal = (word: string): word is Word => Object.hasOwn(legal, word)
+      if (isLegal(given)) return given
+      addIssue({ message: `${given === '' ? 'It is required. ' : ''}Use ${meaning.join(' or ')}.` })
+      return NEVER
+    }),
+  )
+}
+
+/** `true` or `false` in the spellings that GitHub's toolkit reads. */
+const boolean = v.pipe(
+  text,
+  v.check((given) => /^(true|True|TRUE|false|False|FALSE)$/.test(given), 'Use true or false.'),
+  v.transform((given) => given.toLowerCase() === 'true'),
+)
+
+/** `yes` or `no`, which the API wants as words; `true` and `false` are what YAML authors write. */
+const yesOrNo = v.pipe(
+  text,
+  v.check((given) => /^(yes|no|true|false)$/i.test(given), 'Use yes or no.'),
+  v.transform((given) => (/^(yes|true)$/i.test(given) ? 'yes' : 'no')),
+)
+
+/** An amount of USD above zero, or nothing. */
+const usd = v.pipe(
+  text,
+  v.check(
+    (given) => given === '' || (/^(\d{1,9}(\.\d+)?|\.\d+)$/.test(given) && Number(given) > 0),
+    'Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.',
+  ),
+  v.transform((given) => (given === '' ? null : Number(given))),
+)
+
+/** The URL of a reference, kept as written: the API must get exactly what the user gave. */
+function referenceUrl(what: string) {
+  return v.pipe(
+    text,
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return
+      const problem = problemOfUrl(dataset.value, what)
+      if (problem) addIssue({ message: problem })
+    }),
+  )
+}
+
+function problemOfUrl(given: string, what: string): string | null {
+  const remedy = `Give the direct https address of the ${what}, readable without a login.`
+  if (given === '') return `It is required. ${remedy}`
+  const url = URL.parse(given)
+  if (!url) {
+    return `It is not a URL. ${remedy} A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH`
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    return `Only https and http addresses can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
+  }
+  if (url.username || url.password) {
+    return `It carries a user name or password, which would be handed to the API. ${remedy}`
+  }
+  return null
+}
+
+const apiBaseUrl = v.pipe(
+  text,
+  v.rawTransform<string, URL>(({ dataset, addIssue, NEVER }) => {
+    const url = URL.parse(dataset.value)
+    const problem = problemOfBaseUrl(url)
+    if (url && problem === null) return url
+    addIssue({ message: problem ?? '' })
+    return NEVER
+  }),
+)
+
+function problemOfBaseUrl(url: URL | null): string | null {
+  const remedy = 'Use https://api.apimart.ai or the https address of your gateway, without /v1.'
+  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    return `It is not an https address. ${remedy}`
+  if (url.username || url.password || url.search || url.hash) {
+    return `It carries a user name, password, query or fragment. ${remedy}`
+  }
+  if (/\/v1\/?$/.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
+  const address = literalAddress(url)
+  if (url.protocol === 'http:' && address !== null && isPublicAddress(address)) {
+    return `Plain http would send the key unprotected over the internet. ${remedy}`
+  }
+  return null
+}
+
+const schema = v.pipe(
+  v.object({
+    api_key: v.pipe(
+      text,
+      v.check((key) => !/^bearer\s/i.test(key), 'It begins with "Bearer ". Give the key alone.'),
+      v.check(
+        (key) => /^bearer\s/i.test(key) || /^[\x21-\x7e]*$/.test(key),
+        'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
+      ),
+    ),
+    image_url: referenceUrl('reference image'),
+    video_url: referenceUrl('reference clip'),
+    character_orientation: choice({
+      image: 'the image’s facing, clip of 3 to 10 s',
+      video: 'the clip’s facing, clip of 3 to 30 s',
+    }),
+    mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
+    keep_original_sound: yesOrNo,
+    prompt: v.pipe(
+      text,
+      v.check(
+        (prompt) => Array.from(prompt).length <= PROMPT_MAX_CHARACTERS,
+        (issue) =>
+          `It has ${Array.from(issue.input).length} characters, at most ${PROMPT_MAX_CHARACTERS} are allowed. Shorten it.`,
+      ),
+    ),
+    model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
+    watermark: boolean,
+    preflight: choice({
+      enforce: 'refuse references that break a limit',
+      warn: 'say so and submit',
+      off: 'do not look',
+    }),
+    duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
+    ffprobe_path: text,
+    dry_run: boolean,
+    price_per_second: usd,
+    max_cost: usd,
+    api_base_url: apiBaseUrl,
+  }),
+  v.forward(
+    v.partialCheck(
+      [['api_key'], ['dry_run']],
+      ({ api_key, dry_run }) => dry_run || api_key !== '',
+      'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
+    ),
+    ['api_key'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['max_cost'], ['price_per_second']],
+      ({ max_cost, price_per_second }) => max_cost === null || price_per_second !== null,
+      'It needs price_per_second, which turns the length of the clip into an estimate.',
+    ),
+    ['max_cost'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['max_cost'], ['preflight']],
+      ({ max_cost, preflight }) => max_cost === null || preflight !== 'off',
+      'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
+    ),
+    ['max_cost'],
+  ),
+)
+
+/** The inputs as the stations use them, under the names of action.yml. */
+export type Inputs = Readonly<v.InferOutput<typeof schema>>
+
+/** The name of an input. */
+export type InputName = keyof Inputs
+
+/** All inputs that the action reads, in the order of action.yml. */
+export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
+
+/**
+ * Reads and checks all inputs; touches no network.
+ *
+ * @param read gives the trimmed text of an input, `''` when it is not set (`core.getInput`)
+ * @throws Failure `invalid_input` with one sentence for every problem there is
+ */
+export function readInputs(read: (name: InputName) => string): Inputs {
+  const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
+  const result = v.safeParse(schema, raw)
+  if (result.success) return result.output
+  const problems = result.issues.map((issue) => ({ name: v.getDotPath(issue) ?? '', message: issue.message }))
+  const [first, ...others] = Object.entries(raw).flatMap(([name, value]) =>
+    problems.flatMap((problem) =>
+      problem.name === name ? [`${name}${quote(name, value)}: ${problem.message}`] : [],
+    ),
+  )
+  throw new Failure('invalid_input', [first ?? 'The inputs are invalid.', ...others])
+}
+
+/** The value as it may be shown: never the key, no signed query, no flood. */
+function quote(name: string, value: string): string {
+  if (name === 'api_key' || value === '') return ''
+  return ` "${oneLine(name.endsWith('_url') ? withoutQuery(value) : value, 80)}"`
+}

@@ -1,0 +1,189 @@
+/**
+ * The one way to the network: proxies by environment, time-outs, and for references a guard that keeps
+ * requests away from addresses that are not public.
+ */
+import { type LookupAddress, lookup } from 'node:dns'
+import type { LookupFunction } from 'node:net'
+import { type Dispatcher, EnvHttpProxyAgent, interceptors } from 'undici'
+import { isPublicAddress, literalAddress } from './address.ts'
+
+/** How long each part of a request may take, in milliseconds. */
+export interface Timeouts {
+  readonly connect: number
+  /** From the request to the first line of the answer. */
+  readonly headers: number
+  /** Between two pieces of a body. */
+  readonly idle: number
+  /** One range request of a reference, from start to end. */
+  readonly read: number
+  /** The whole download of a reference, from start to end. */
+  readonly download: number
+}
+
+const TIMEOUTS: Timeouts = {
+  connect: 10_000,
+  headers: 15_000,
+  idle: 15_000,
+  read: 30_000,
+  download: 300_000,
+}
+
+/** Dispatchers for the two kinds of hosts; both end with `close`. */
+export interface Network extends AsyncDisposable {
+  /** For references: public addresses only, redirects followed with each hop checked, GETs retried. */
+  readonly media: Dispatcher
+  /** For the API: no redirects, no retries, long waits for an answer (the service probes the clip first). */
+  readonly api: Dispatcher
+  readonly timeouts: Timeouts
+}
+
+/** An address that must not be used, with the reason as a sentence for the user. */
+export class AddressRefused extends Error {}
+
+const MAX_REDIRECTS = 5
+const API_HEADERS_TIMEOUT = 120_000
+
+/**
+ * Opens the network for one run.
+ *
+ * References may lie on private addresses only when the API itself does, as with a gateway inside a company.
+ *
+ * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
+ */
+export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Network {
+  const apiIsPrivate = once(() => isPrivateHost(apiBaseUrl))
+  const checkMedia: AddressCheck = async (address, host) => {
+    if (isPublicAddress(address) || (await apiIsPrivate())) return
+    throw new AddressRefused(
+      `${host} is not a public address (${address}), so neither this action nor the API's servers may fetch from it`,
+    )
+  }
+  const checkApi: AddressCheck = async (address, host) => {
+    if (apiBaseUrl.protocol === 'https:' || !isPublicAddress(address)) return
+    throw new AddressRefused(
+      `api_base_url is plain http and ${host} is a public address (${address}): the key would cross the internet unprotected. Use https`,
+    )
+  }
+
+  const agent = (check: AddressCheck, headersTimeout: number) =>
+    new EnvHttpProxyAgent({
+      headersTimeout,
+      bodyTimeout: timeouts.idle,
+      connect: { timeout: timeouts.connect, lookup: guardedLookup(check) },
+    })
+  const media = agent(checkMedia, timeouts.headers)
+  const api = agent(checkApi, API_HEADERS_TIMEOUT)
+  return {
+    media: media.compose(
+      guardLiterals(checkMedia),
+      interceptors.retry({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000, throwOnError: false }),
+      interceptors.redirect({ maxRedirections: MAX_REDIRECTS }),
+    ),
+    api,
+    timeouts,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([media.destroy(), api.destroy()])
+    },
+  }
+}
+
+/** Lets an address pass or throws AddressRefused. */
+type AddressCheck = (address: string, host: string) => Promise<void>
+
+/** Name resolution that hands out addresses only after every one of them was checked. */
+function guardedLookup(check: AddressCheck): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, [])
+      Promise.all(addresses.map(({ address }) => check(address, hostname))).then(
+        () => (options.all ? callback(null, addresses) : answerFirst(addresses, callback)),
+        (refused: Error) => callback(refused, []),
+      )
+    })
+  }
+}
+
+function answerFirst(addresses: LookupAddress[], callback: Parameters<LookupFunction>[2]): void {
+  const [first] = addresses
+  if (first) callback(null, first.address, first.family)
+  else callback(new Error('The host name has no address'), [])
+}
+
+/** Sockets look up names only: an address written into the URL is checked here, at every hop. */
+function guardLiterals(check: AddressCheck): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) => {
+    const address = options.origin === undefined ? null : literalAddress(new URL(options.origin))
+    if (address === null) return dispatch(options, handler)
+    check(address, address).then(
+      () => dispatch(options, handler),
+      (refused: Error) => handler.onResponseError?.(REFUSED, refused),
+    )
+    return true
+  }
+}
+
+/** A request that was refused before it existed has nothing to control. */
+const REFUSED: Dispatcher.DispatchController = {
+  aborted: true,
+  paused: false,
+  reason: null,
+  rawHeaders: null,
+  rawTrailers: null,
+  abort() {},
+  pause() {},
+  resume() {},
+}
+
+async function isPrivateHost(url: URL): Promise<boolean> {
+  const literal = literalAddress(url)
+  if (literal !== null) return !isPublicAddress(literal)
+  const addresses = await new Promise<LookupAddress[]>((resolve) =>
+    lookup(url.hostname, { all: true }, (error, found) => resolve(error ? [] : found)),
+  )
+  return addresses.length > 0 && addresses.every(({ address }) => !isPublicAddress(address))
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | null = null
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
+
+const CAUSES: Record<string, string> = {
+  ENOTFOUND: 'the host name does not exist',
+  EAI_AGAIN: 'the host name could not be looked up',
+  ECONNREFUSED: 'the host refuses connections',
+  ECONNRESET: 'the server broke the connection off',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network of the host cannot be reached',
+  EPIPE: 'the server broke the connection off',
+  UND_ERR_SOCKET: 'the server broke the connection off',
+  UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
+  UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',
+  UND_ERR_BODY_TIMEOUT: 'the server stopped sending',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server sent another length than it announced',
+  UND_ERR_HEADERS_OVERFLOW: 'the headers of the answer are too large',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+}
+
+/** What went wrong on the network, as a clause without a full stop: `the host refuses connections (ECONNREFUSED)`. */
+export function explainNetworkError(error: unknown): string {
+  if (error instanceof AddressRefused) return error.message
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'TimeoutError') return 'the server sent too slowly'
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const first = error instanceof AggregateError ? error.errors[0] : error.cause
+  if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
+  const known = CAUSES[code]
+  if (known) return `${known} (${code})`
+  return code ? `${error.message} (${code})` : error.message
+}

@@ -1,0 +1,87 @@
+/**
+ * The facts of the reference clip: the header decides, ffprobe settles.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Failure } from '../failure.ts'
+import type { Inputs } from '../inputs.ts'
+import { formatBytes } from '../report/format.ts'
+import { refusePage, requireKind } from './content.ts'
+import type { ClipFacts } from './facts.ts'
+import { ProbeFailed, probe } from './ffprobe.ts'
+import { endsEarly, type HeaderFacts, type ReadAt, readHeader } from './header.ts'
+import { type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
+
+/** MiB, the larger reading of the published 100 MB. */
+const CLIP_MAX_BYTES = 100 * 1024 * 1024
+
+/** Facts together with how they were found, for the log. */
+export interface ClipReading {
+  readonly facts: ClipFacts
+  readonly source: string
+}
+
+/**
+ * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
+ *
+ * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
+ */
+export async function readClip(
+  inputs: Pick<Inputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
+  reach: Reach,
+): Promise<ClipReading> {
+  const reference: Reference = { input: 'video_url', url: inputs.video_url, maxBytes: CLIP_MAX_BYTES }
+  refusePage(reference)
+  const file = await RemoteFile.open(reference, reach)
+  const container = await requireKind(file, ['mp4', 'mov'])
+  const read: ReadAt = (offset, length) => file.read(offset, length)
+  const header = await readHeader(read, file.size)
+  if (header.kind === 'truncated') throw truncated(reference, header.why)
+
+  const settle = async (why: string): Promise<{ facts: HeaderFacts; source: string }> => {
+    if (inputs.duration_probe === 'header') {
+      throw rejected(
+        reference,
+        `its header alone does not tell its length: ${why}`,
+        'Use duration_probe: auto',
+      )
+    }
+    try {
+      return await askFfprobe(inputs.ffprobe_path, file, read, reach, why)
+    } catch (error) {
+      if (!(error instanceof ProbeFailed)) throw error
+      const remedy =
+        'Write the clip anew as a plain mp4: ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4'
+      throw rejected(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
+    }
+  }
+  const { facts, source } =
+    inputs.duration_probe === 'ffprobe'
+      ? await settle('duration_probe: ffprobe asks for it')
+      : header.kind === 'unsettled'
+        ? await settle(header.why)
+        : { facts: header.facts, source: 'its header' }
+  if (file.size === null) await file.download()
+  const traffic = `${file.requests} ${file.requests === 1 ? 'request' : 'requests'}, ${formatBytes(file.bytesRead)}`
+  return { facts: { ...facts, container, bytes: file.size ?? 0 }, source: `${source}, ${traffic}` }
+}
+
+async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
+  // Loaded only now: most clips never need it.
+  const { findFfprobe } = await import('./ffprobe-binary.ts')
+  const folder = join(reach.folder, 'ffprobe')
+  await mkdir(folder)
+  const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)
+  const path = await file.download()
+  if (await endsEarly(read, file.size ?? 0)) throw truncated(file.reference, 'it ends in the middle of a box')
+  const facts = await probe(ffprobe.path, path, reach.signal)
+  return { facts, source: `ffprobe from ${ffprobe.origin} as ${why}` }
+}
+
+function truncated(reference: Reference, why: string): Failure {
+  return rejected(reference, `it is cut off, ${why}`, 'Upload the clip again')
+}
+
+function rejected({ input, url }: Reference, clause: string, remedy: string): Failure {
+  return new Failure('reference_rejected', [`${input} ${shown(url)} is refused: ${clause}. ${remedy}.`])
+}

@@ -1,0 +1,25 @@
+/**
+ * What is found in the references, whoever read it.
+ */
+
+export interface Size {
+  readonly width: number
+  readonly height: number
+}
+
+/** Facts of a reference clip. */
+export interface ClipFacts {
+  /** Length as the movie tells it, in seconds, to the millisecond. */
+  readonly duration_seconds: number
+  readonly container: 'mp4' | 'mov'
+  /** The first video track as shown: pixel shape and rotation applied. Null without a video track. */
+  readonly video: (Size & { readonly codec: string }) | null
+  readonly sound: boolean
+  readonly bytes: number
+}
+
+/** Facts of a reference image. */
+export interface ImageFacts extends Size {
+  readonly format: 'jpeg' | 'png'
+  readonly bytes: number
+}

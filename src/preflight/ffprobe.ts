@@ -1,0 +1,97 @@
+/**
+ * The length of a clip by ffprobe, for whatever a header cannot settle. ffprobe reads one local file with the
+ * mov demuxer and the file protocol only, so that nothing inside the file can make it open anything else.
+ */
+import { dirname } from 'node:path'
+import { x } from 'tinyexec'
+import * as v from 'valibot'
+import type { HeaderFacts } from './header.ts'
+
+const FFPROBE_TIMEOUT = 60_000
+/** A day: longer lengths are damage, such as a field of all ones. */
+const SANE_MAX_SECONDS = 86_400
+
+/** ffprobe could not say what the clip is; the message is a clause for the user. */
+export class ProbeFailed extends Error {}
+
+const seconds = v.pipe(v.string(), v.transform(Number))
+
+const stream = v.object({
+  codec_type: v.optional(v.string(), ''),
+  duration: v.optional(seconds, '0'),
+  codec_name: v.optional(v.string(), 'unknown'),
+  width: v.optional(v.number(), 0),
+  height: v.optional(v.number(), 0),
+  sample_aspect_ratio: v.optional(v.string(), '1:1'),
+  disposition: v.optional(v.object({ attached_pic: v.optional(v.number(), 0) }), {}),
+  tags: v.optional(v.object({ rotate: v.optional(v.string(), '0') }), {}),
+  side_data_list: v.optional(v.array(v.object({ rotation: v.optional(v.number(), 0) })), []),
+})
+
+const answer = v.object({
+  format: v.object({ duration: v.optional(seconds, '0') }),
+  streams: v.optional(v.array(stream), []),
+})
+
+/**
+ * Asks ffprobe for the facts of a local clip.
+ *
+ * @param ffprobe path of the program
+ * @param path path of the clip
+ * @throws ProbeFailed when it finds no length, fails, or takes over a minute
+ */
+export async function probe(ffprobe: string, path: string, signal: AbortSignal): Promise<HeaderFacts> {
+  const output = await run(ffprobe, path, signal)
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), answer), output)
+  if (!parsed.success) throw new ProbeFailed('ffprobe gave no readable answer')
+  const { format, streams } = parsed.output
+  const isLength = (length: number) => length > 0 && length < SANE_MAX_SECONDS
+  if (!isLength(format.duration)) throw new ProbeFailed('ffprobe finds no length in it')
+  // A file may say less of itself than its tracks hold; what is there counts.
+  const longest = Math.max(format.duration, ...streams.map(({ duration }) => duration).filter(isLength))
+  const video = streams.find((one) => one.codec_type === 'video' && one.disposition.attached_pic === 0)
+  return {
+    duration_seconds: Math.round(longest * 1000) / 1000,
+    video: video ? { codec: video.codec_name, ...shownSize(video) } : null,
+    sound: streams.some((one) => one.codec_type === 'audio'),
+  }
+}
+
+async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<string> {
+  const options = [
+    '-v',
+    'error',
+    '-protocol_whitelist',
+    'file',
+    '-f',
+    'mov',
+    '-show_format',
+    '-show_streams',
+    '-of',
+    'json',
+  ]
+  const limit = AbortSignal.timeout(FFPROBE_TIMEOUT)
+  const result = await x(ffprobe, [...options, '-i', `file:${path}`], {
+    signal: AbortSignal.any([signal, limit]),
+    nodePath: false,
+    nodeOptions: { cwd: dirname(path), windowsHide: true },
+  })
+  signal.throwIfAborted()
+  if (limit.aborted) throw new ProbeFailed(`ffprobe did not finish within ${FFPROBE_TIMEOUT / 1000} s`)
+  if (result.exitCode === 0) return result.stdout
+  const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)
+  throw new ProbeFailed(`ffprobe cannot read it: ${reason || `exit code ${result.exitCode}`}`)
+}
+
+function shownSize({
+  width,
+  height,
+  sample_aspect_ratio,
+  tags,
+  side_data_list,
+}: v.InferOutput<typeof stream>) {
+  const [across = 1, down = 1] = sample_aspect_ratio.split(':').map(Number)
+  const shown = across > 0 && down > 0 ? Math.round((width * across) / down) : width
+  const rotation = side_data_list.find((data) => data.rotation !== 0)?.rotation ?? Number(tags.rotate)
+  return Math.abs(rotation) % 180 === 90 ? { width: height, height: shown } : { width: shown, height }
+}

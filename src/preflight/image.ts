@@ -1,0 +1,48 @@
+/**
+ * The facts of the reference image, from its header.
+ */
+import { JPG } from 'image-size/types/jpg'
+import { PNG } from 'image-size/types/png'
+import { Failure } from '../failure.ts'
+import type { Inputs } from '../inputs.ts'
+import { refusePage, requireKind } from './content.ts'
+import type { ImageFacts, Size } from './facts.ts'
+import { OPENING_BYTES, type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
+
+/** MiB, the larger reading of the published 10 MB. */
+const IMAGE_MAX_BYTES = 10 * 1024 * 1024
+
+/** How far into a JPEG its size is looked for: profiles and previews may come first. */
+const HEADER_PIECES = [OPENING_BYTES, 1024 * 1024, IMAGE_MAX_BYTES]
+
+/**
+ * Reads what the rules need to know of the image.
+ *
+ * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
+ */
+export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach): Promise<ImageFacts> {
+  const reference: Reference = { input: 'image_url', url: inputs.image_url, maxBytes: IMAGE_MAX_BYTES }
+  refusePage(reference)
+  const file = await RemoteFile.open(reference, reach)
+  const format = await requireKind(file, ['jpeg', 'png'])
+  const size = await readSize(format === 'png' ? PNG : JPG, file)
+  if (!size) {
+    throw new Failure('reference_rejected', [
+      `image_url ${shown(reference.url)} is refused: it is a damaged ${format} file without a width and height. Save the image anew.`,
+    ])
+  }
+  if (file.size === null) await file.download()
+  return { format, width: size.width, height: size.height, bytes: file.size ?? 0 }
+}
+
+async function readSize(format: typeof JPG, file: RemoteFile): Promise<Size | null> {
+  for (const length of HEADER_PIECES) {
+    const bytes = await file.read(0, length)
+    try {
+      return format.calculate(bytes)
+    } catch {
+      if (bytes.length < length) return null
+    }
+  }
+  return null
+}

@@ -1,0 +1,237 @@
+/**
+ * A reference on the web, read piece by piece: range requests where the server grants them, one bounded
+ * download where it does not. HEAD is never used, as many hosts refuse it.
+ */
+import { open, stat } from 'node:fs/promises'
+import { STATUS_CODES } from 'node:http'
+import { join } from 'node:path'
+import { type Dispatcher, request } from 'undici'
+import { Failure } from '../failure.ts'
+import type { Network } from '../network.ts'
+import { explainNetworkError } from '../network.ts'
+import { formatBytes, oneLine, withoutQuery } from '../report/format.ts'
+
+/** A reference as an input names it. */
+export interface Reference {
+  readonly input: 'image_url' | 'video_url'
+  readonly url: string
+  /** Longest file that is ever downloaded, in bytes. */
+  readonly maxBytes: number
+}
+
+/** What a reference may use: the network, a folder for its file, the run's abort signal. */
+export interface Reach {
+  readonly network: Network
+  readonly folder: string
+  readonly signal: AbortSignal
+}
+
+/** Bytes of the first request: enough for nearly every movie header that comes first. */
+export const OPENING_BYTES = 64 * 1024
+
+/** A file whose first bytes are read; more is fetched only when asked for. */
+export class RemoteFile {
+  readonly reference: Reference
+  readonly opening: Buffer
+  /** Whole length in bytes, null while the server has not told it. */
+  size: number | null
+  requests = 1
+  bytesRead: number
+  readonly #acceptsRanges: boolean
+  readonly #reach: Reach
+  #local: Promise<string> | null = null
+
+  private constructor(reference: Reference, reach: Reach, answer: Answer, opening: Buffer) {
+    this.reference = reference
+    this.opening = opening
+    this.size = answer.size ?? (answer.partial || opening.length >= OPENING_BYTES ? null : opening.length)
+    this.bytesRead = opening.length
+    this.#acceptsRanges = answer.partial
+    this.#reach = reach
+  }
+
+  /**
+   * Fetches the first 64 KiB.
+   *
+   * @throws Failure `reference_unreachable` with a sentence for every way in which that can fail
+   */
+  static async open(reference: Reference, reach: Reach): Promise<RemoteFile> {
+    return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
+      const answer = await get(reference, reach, signal, { start: 0, length: OPENING_BYTES })
+      return new RemoteFile(reference, reach, answer, await take(answer.body, OPENING_BYTES))
+    })
+  }
+
+  /** Whether the server answers range requests. */
+  get acceptsRanges(): boolean {
+    return this.#acceptsRanges
+  }
+
+  /**
+   * Up to `length` bytes from `offset`, fewer at the end of the file; an empty buffer beyond it.
+   *
+   * @throws Failure as `open`, and `reference_rejected` when it needs a download that is too large
+   */
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (offset + length <= this.opening.length) return this.opening.subarray(offset, offset + length)
+    if (this.size !== null && offset >= this.size) return Buffer.alloc(0)
+    if (!this.#acceptsRanges || this.#local) return readLocal(await this.download(), offset, length)
+    this.requests++
+    return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
+      const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
+      if (!answer.partial || answer.size !== this.size) {
+        answer.body.destroy()
+        throw unreachable(
+          this.reference,
+          'its server answers range requests inconsistently. Serve it from another host',
+        )
+      }
+      const bytes = await take(answer.body, length)
+      this.bytesRead += bytes.length
+      return bytes
+    })
+  }
+
+  /**
+   * Downloads the whole file once, at most `maxBytes`, and gives its path. Sets `size`.
+   *
+   * @throws Failure `reference_rejected` when it is longer than that, otherwise as `open`
+   */
+  download(): Promise<string> {
+    this.#local ??= this.#download()
+    return this.#local
+  }
+
+  async #download(): Promise<string> {
+    const { reference } = this
+    if (this.size !== null && this.size > reference.maxBytes) throw tooLarge(reference, this.size)
+    const path = join(this.#reach.folder, reference.input)
+    this.requests++
+    await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
+      const answer = await get(reference, this.#reach, signal, null)
+      await using file = await open(path, 'w')
+      let written = 0
+      for await (const chunk of answer.body) {
+        const bytes: Buffer = chunk
+        written += bytes.length
+        this.bytesRead += bytes.length
+        if (written > reference.maxBytes) {
+          answer.body.destroy()
+          throw tooLarge(reference, null)
+        }
+        await file.write(bytes)
+      }
+    })
+    const { size } = await stat(path)
+    if (this.size !== null && size !== this.size) throw unreachable(reference, INCONSISTENT)
+    this.size = size
+    return path
+  }
+}
+
+interface Answer {
+  /** 206 rather than 200. */
+  readonly partial: boolean
+  readonly size: number | null
+  readonly body: Dispatcher.ResponseData['body']
+}
+
+async function get(
+  reference: Reference,
+  { network }: Reach,
+  signal: AbortSignal,
+  range: { start: number; length: number } | null,
+): Promise<Answer> {
+  const { statusCode, headers, body } = await request(reference.url, {
+    dispatcher: network.media,
+    signal,
+    headers: {
+      accept: '*/*',
+      'accept-encoding': 'identity',
+      'user-agent': 'kling-motion-control-action',
+      ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
+    },
+  })
+  if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
+  const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''))
+  if (statusCode === 206 && range && granted && Number(granted[1]) === range.start) {
+    return { partial: true, size: length(granted[2]), body }
+  }
+  body.destroy()
+  throw unreachable(reference, explainStatus(statusCode))
+}
+
+function length(text: string | string[] | undefined): number | null {
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : null
+}
+
+/** Reads at most `limit` bytes of a body and drops the rest. */
+async function take(body: Answer['body'], limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let total = 0
+  for await (const chunk of body) {
+    const bytes: Buffer = chunk
+    chunks.push(bytes)
+    total += bytes.length
+    if (total >= limit) break
+  }
+  return Buffer.concat(chunks).subarray(0, limit)
+}
+
+async function readLocal(path: string, offset: number, length: number): Promise<Buffer> {
+  await using file = await open(path)
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset)
+  return buffer.subarray(0, bytesRead)
+}
+
+/** Runs one exchange under its time limit and turns network errors into sentences. */
+async function reading<T>(
+  reference: Reference,
+  reach: Reach,
+  milliseconds: number,
+  exchange: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  try {
+    return await exchange(AbortSignal.any([reach.signal, AbortSignal.timeout(milliseconds)]))
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    reach.signal.throwIfAborted()
+    throw unreachable(reference, explainNetworkError(error), error)
+  }
+}
+
+const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
+
+function unreachable({ input, url }: Reference, clause: string, cause?: unknown): Failure {
+  return new Failure('reference_unreachable', [`${input} ${shown(url)} cannot be read: ${clause}.`], {
+    cause,
+  })
+}
+
+function tooLarge({ input, url, maxBytes }: Reference, size: number | null): Failure {
+  const found = size === null ? 'longer' : formatBytes(size)
+  return new Failure('reference_rejected', [
+    `${input} ${shown(url)} is too large: ${found}, at most ${formatBytes(maxBytes)} are read. Compress or shorten it.`,
+  ])
+}
+
+/** A URL as messages show it. */
+export function shown(url: string): string {
+  return oneLine(withoutQuery(url), 200)
+}
+
+function explainStatus(status: number): string {
+  const answer = `its server answers ${status} ${STATUS_CODES[status] ?? ''}`.trim()
+  if (status === 401 || status === 403) {
+    return `${answer}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
+  }
+  if (status === 404 || status === 410) {
+    return `${answer}. Check the spelling; a file of a private repository answers like this too`
+  }
+  if (status === 206 || status === 416)
+    return `${answer} with another part of the file than was asked for, or it is empty`
+  if (status >= 300 && status < 400) return `${answer}: the redirects lead nowhere. Use the final address`
+  if (status === 429 || status >= 500)
+    return `${answer}, also when asked again. Try later or use another host`
+  return answer
+}

@@ -1,0 +1,54 @@
+/**
+ * Facts as the lines of the log; the summary says the same in tables.
+ */
+import type { MotionControlRequest } from '../apimart/request.ts'
+import type { ClipFacts, ImageFacts } from '../preflight/facts.ts'
+import { checks, type Preflight } from '../preflight/preflight.ts'
+import { formatBytes, formatPixels, formatSeconds, withoutQuery } from './format.ts'
+
+/** Facts of the reference clip on one line. */
+export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {
+  const picture = video ? [video.codec, formatPixels(video)] : ['no video track']
+  return [
+    formatSeconds(duration_seconds),
+    container,
+    ...picture,
+    sound ? 'with sound' : 'no sound',
+    formatBytes(bytes),
+  ].join(', ')
+}
+
+/** Facts of the reference image on one line. */
+export function describeImage(facts: ImageFacts): string {
+  return [facts.format, formatPixels(facts), formatBytes(facts.bytes)].join(', ')
+}
+
+const MARKS = { pass: '✓', warn: '!', refuse: '✗' } as const
+
+/** The findings and every rule with its limit, a line each. */
+export function describePreflight(preflight: Preflight): string[] {
+  const { image, clip } = preflight
+  return [
+    image.kind === 'read' ? `image_url: ${describeImage(image.facts)}` : `image_url: not readable`,
+    clip.kind === 'read'
+      ? `video_url: ${describeClip(clip.facts)} (from ${clip.source})`
+      : `video_url: not readable`,
+    ...checks(preflight).map(
+      ({ input, rule, found, limit, verdict }) => `${MARKS[verdict]} ${input} ${rule}: ${found} (${limit})`,
+    ),
+  ]
+}
+
+/** The request as it is sent, except that signed queries are cut off. */
+export function describeRequest(url: string, request: MotionControlRequest): string[] {
+  return [`POST ${url}`, ...JSON.stringify(presentable(request), null, 2).split('\n')]
+}
+
+/** The request as it may be shown: signed URLs carry their secret in the query. */
+function presentable(request: MotionControlRequest): MotionControlRequest {
+  return {
+    ...request,
+    image_url: withoutQuery(request.image_url),
+    video_url: withoutQuery(request.video_url),
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The way of a run: inputs, preflight, budget, submission. Every end is a report.
+ */
+import { buildRequest, idempotencyKey, type StepIdentity } from './apimart/request.ts'
+import { submissionUrl, submit } from './apimart/submit.ts'
+import { estimateCost } from './budget.ts'
+import { Failure, toFailure } from './failure.ts'
+import { type InputName, type Inputs, readInputs } from './inputs.ts'
+import { type Network, openNetwork } from './network.ts'
+import { preflight, refusal, warnings } from './preflight/preflight.ts'
+import { describePreflight, describeRequest } from './report/describe.ts'
+import { formatSeconds, formatUsd } from './report/format.ts'
+import type { End, Known, Report } from './report/report.ts'
+
+/** The outputs of the action, in the order in which a run sets them. */
+export type OutputName = 'task_id' | 'status' | 'duration_seconds' | 'estimated_cost' | 'failure_reason'
+
+/** The runner around a run. */
+export interface Surroundings {
+  readonly step: StepIdentity
+  /** Ends the run; its reason is a Failure `cancelled`. */
+  readonly signal: AbortSignal
+  readonly readInput: (name: InputName) => string
+  readonly setOutput: (name: OutputName, value: string) => void
+  readonly info: (line: string) => void
+  readonly warning: (text: string) => void
+  readonly group: <T>(title: string, phase: () => Promise<T>) => Promise<T>
+}
+
+/** How long an answer to the paid request is still awaited after the job was cancelled, in milliseconds. */
+const CANCEL_GRACE = 4000
+
+/** Runs the action to its end; whatever goes wrong is in the report. */
+export async function run(runner: Surroundings): Promise<Report> {
+  const known: Known = { inputs: null, preflight: null, estimatedCost: null }
+  try {
+    const inputs = readInputs(runner.readInput)
+    known.inputs = inputs
+    await using network = openNetwork(inputs.api_base_url)
+    await checkReferences(inputs, network, runner, known)
+    checkBudget(inputs, runner, known)
+    const end = inputs.dry_run ? await showRequest(inputs, runner) : await submitTask(inputs, network, runner)
+    return { ...known, end }
+  } catch (error) {
+    const failure = toFailure(error)
+    runner.setOutput('failure_reason', failure.reason)
+    return { ...known, end: { kind: 'failed', failure } }
+  }
+}
+
+async function checkReferences(
+  inputs: Inputs,
+  network: Network,
+  runner: Surroundings,
+  known: Known,
+): Promise<void> {
+  if (inputs.preflight === 'off') return
+  await runner.group('Preflight: reference image and clip', async () => {
+    const findings = await preflight(inputs, network, runner.signal)
+    known.preflight = findings
+    for (const line of describePreflight(findings)) runner.info(line)
+    if (findings.clip.kind === 'read') {
+      runner.setOutput('duration_seconds', String(findings.clip.facts.duration_seconds))
+    }
+  })
+  if (known.preflight === null) return
+  const refused = refusal(known.preflight)
+  if (refused && inputs.preflight === 'enforce') throw refused
+  for (const text of [...(refused?.problems ?? []), ...warnings(known.preflight)]) runner.warning(text)
+}
+
+function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {
+  const clip = known.preflight?.clip
+  const seconds = clip?.kind === 'read' ? clip.facts.duration_seconds : null
+  const estimate = estimateCost(seconds, inputs)
+  if (estimate === null || seconds === null) return
+  known.estimatedCost = estimate
+  runner.setOutput('estimated_cost', String(estimate))
+  runner.info(
+    `Estimated cost: ${formatUsd(estimate)} (${formatSeconds(seconds)} × ${inputs.price_per_second} USD per second)`,
+  )
+}
+
+async function showRequest(inputs: Inputs, runner: Surroundings): Promise<End> {
+  const request = buildRequest(inputs)
+  const url = submissionUrl(inputs.api_base_url)
+  await runner.group('Dry run: the request that would be sent', async () => {
+    for (const line of describeRequest(url, request)) runner.info(line)
+  })
+  runner.setOutput('status', 'dry_run')
+  runner.info('Dry run: nothing was submitted and nothing is billed.')
+  return { kind: 'dry_run', request, url }
+}
+
+async function submitTask(inputs: Inputs, network: Network, runner: Surroundings): Promise<End> {
+  runner.signal.throwIfAborted()
+  const request = buildRequest(inputs)
+  const key = idempotencyKey(runner.step, request)
+  const url = submissionUrl(inputs.api_base_url)
+  const outcome = await runner.group('Submission', async () => {
+    for (const line of describeRequest(url, request)) runner.info(line)
+    runner.info(`Idempotency-Key: ${key}`)
+    const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
+    return submit(submission, network.api, lingering(runner.signal))
+  })
+  if (outcome.accepted === 'no') throw new Failure(outcome.reason, [outcome.message])
+  if (outcome.accepted === 'unknown') throw new Failure('submission_uncertain', [outcome.message])
+  runner.setOutput('task_id', outcome.taskId)
+  runner.setOutput('status', 'submitted')
+  const replay = outcome.replayed ? ' (APIMart answered with the task of an earlier, identical request)' : ''
+  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
+  return { kind: 'submitted', taskId: outcome.taskId, replayed: outcome.replayed }
+}
+
+/** Follows a signal after a grace period: an answer that is on its way carries the id of a paid task. */
+function lingering(signal: AbortSignal): AbortSignal {
+  const controller = new AbortController()
+  signal.addEventListener('abort', () =>
+    setTimeout(() => controller.abort(signal.reason), CANCEL_GRACE).unref(),
+  )
+  return controller.signal
+}

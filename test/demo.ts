@@ -1,0 +1,87 @@
+/**
+ * The main job on one command: `npm start` runs the built action against the sandbox, on the clip and image of
+ * this repository. With APIMART_API_KEY set and the inputs as flags it runs against APIMart itself.
+ */
+import { writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline/promises'
+import { parseArgs } from 'node:util'
+import { readAction, runStep, type StepResult } from './harness/action.ts'
+import { renderPage } from './harness/github-page.ts'
+import { startSandbox } from './sandbox/server.ts'
+
+const { inputs } = await readAction()
+const { values } = parseArgs({
+  options: {
+    ...Object.fromEntries(Object.keys(inputs).map((name) => [name, { type: 'string' as const }])),
+    yes: { type: 'boolean', default: false },
+  },
+})
+const { yes, ...flags } = values
+const given = Object.fromEntries(Object.entries(flags).map(([name, value]) => [name, String(value)]))
+
+const result = process.env.APIMART_API_KEY
+  ? await runForReal(process.env.APIMART_API_KEY)
+  : await runInSandbox()
+if (result) await show(result)
+process.exitCode = result?.exitCode ?? 1
+
+async function runInSandbox(): Promise<StepResult> {
+  await using sandbox = await startSandbox()
+  console.log(`The sandbox stands in for APIMart at ${sandbox.apiUrl}. Nothing is paid.\n`)
+  const demo = {
+    api_key: sandbox.apiKey,
+    api_base_url: sandbox.apiUrl,
+    image_url: sandbox.media.url('demo/hero.png'),
+    video_url: sandbox.media.url('demo/walk.mp4'),
+    character_orientation: 'image',
+    prompt: 'The hero walks on the spot, waves and turns around',
+    price_per_second: '0.057',
+    max_cost: '1',
+  }
+  return await runStep({ with: { ...demo, ...given } })
+}
+
+async function runForReal(apiKey: string): Promise<StepResult | null> {
+  const seconds = given.character_orientation === 'video' ? 30 : 10
+  console.log(
+    `APIMART_API_KEY is set: this submits a task to APIMart and COSTS MONEY, for a clip of up to ${seconds} s about 0.2 to 4 USD.`,
+  )
+  if (given.dry_run !== 'true' && !yes && !(await confirm())) {
+    console.log(
+      'Nothing was sent. Confirm with --yes, try it with --dry_run true, or unset APIMART_API_KEY for the sandbox.',
+    )
+    return null
+  }
+  return runStep({ with: { api_key: apiKey, ...given } })
+}
+
+async function confirm(): Promise<boolean> {
+  if (!process.stdin.isTTY) return false
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  const answer = await terminal.question('Submit and pay? Type yes: ')
+  terminal.close()
+  return answer.trim() === 'yes'
+}
+
+async function show({ log, outputs, summary, summaryFile, exitCode }: StepResult): Promise<void> {
+  const page = summaryFile.replace(/\.md$/, '.html')
+  await writeFile(page, await renderPage('film summary', summary))
+  console.log(`--- log ---\n${asOnGitHub(log)}`)
+  console.log('--- outputs ---')
+  for (const [name, value] of Object.entries(outputs)) console.log(`${name}=${value}`)
+  console.log(
+    `\n--- summary ---\nMarkdown: ${summaryFile}\nPage:     ${page}\n\nThe step ended with exit code ${exitCode}.`,
+  )
+}
+
+/** Workflow commands as the log page shows them. */
+function asOnGitHub(log: string): string {
+  return log
+    .replace(/^::(?:add-mask|debug)::.*\n/gm, '')
+    .replace(/^::group::(.*)$/gm, '▼ $1')
+    .replace(/^::endgroup::\n/gm, '')
+    .replace(/^::(error|warning)::(.*)$/gm, (_, kind: string, text: string) => {
+      const shown = text.replaceAll('%0A', '\n').replaceAll('%0D', '\r').replaceAll('%25', '%')
+      return `${kind === 'error' ? 'Error' : 'Warning'}: ${shown}`
+    })
+}

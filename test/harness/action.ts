@@ -1,0 +1,112 @@
+/**
+ * Runs the built action as GitHub's runner does: a fresh process with an environment made of action.yml's
+ * defaults and the given inputs, and files for outputs and summary that are read after it has ended.
+ */
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+
+export const ROOT = join(import.meta.dirname, '../..')
+
+interface ActionFile {
+  readonly inputs: Record<string, { description: string; required: boolean; default?: string }>
+  readonly outputs: Record<string, { description: string }>
+  readonly runs: { using: string; main: string }
+}
+
+/** action.yml, read. */
+export async function readAction(): Promise<ActionFile> {
+  return parse(await readFile(join(ROOT, 'action.yml'), 'utf8'))
+}
+
+export interface StepOptions {
+  /** Values under `with:`; all others get the default of action.yml. */
+  readonly with: Record<string, string>
+  /** Further environment, or `undefined` to take a variable away. */
+  readonly env?: Record<string, string | undefined>
+  /** Arguments for node itself. */
+  readonly nodeOptions?: readonly string[]
+  /** Called with the process id once the step runs. */
+  readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void
+}
+
+/** What a step leaves behind. */
+export interface StepResult {
+  readonly exitCode: number | null
+  /** Everything that the step printed. */
+  readonly log: string
+  readonly outputs: Record<string, string>
+  /** The summary as Markdown. */
+  readonly summary: string
+  /** Folder that stood in for RUNNER_TEMP. */
+  readonly temp: string
+  readonly summaryFile: string
+}
+
+/** Runs the step to its end. */
+export async function runStep(options: StepOptions): Promise<StepResult> {
+  const action = await readAction()
+  const folder = await mkdtemp(join(tmpdir(), 'kling-step-'))
+  const files = {
+    output: join(folder, 'output'),
+    summary: join(folder, 'summary.md'),
+    temp: join(folder, 'temp'),
+  }
+  await Promise.all([writeFile(files.output, ''), writeFile(files.summary, ''), mkdir(files.temp)])
+  const inputs = Object.entries(action.inputs).map(([name, { default: value = '' }]) => [
+    `INPUT_${name.toUpperCase()}`,
+    options.with[name] ?? value,
+  ])
+  const env = {
+    ...pick('PATH', 'HOME', 'SystemRoot', 'TEMP', 'npm_config_cafile'),
+    CI: 'true',
+    GITHUB_ACTIONS: 'true',
+    GITHUB_REPOSITORY: 'octo/films',
+    GITHUB_RUN_ID: '4711',
+    GITHUB_RUN_ATTEMPT: '1',
+    GITHUB_JOB: 'film',
+    GITHUB_ACTION: '__octo_kling',
+    GITHUB_OUTPUT: files.output,
+    GITHUB_STEP_SUMMARY: files.summary,
+    RUNNER_TEMP: files.temp,
+    RUNNER_TOOL_CACHE: join(folder, 'tools'),
+    ...Object.fromEntries(inputs),
+    ...options.env,
+  }
+  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), join(ROOT, action.runs.main)], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  options.onStart?.((signal) => child.kill(signal))
+  let log = ''
+  const collect = (chunk: Buffer) => {
+    log += chunk.toString('utf8')
+  }
+  child.stdout.on('data', collect)
+  child.stderr.on('data', collect)
+  const exitCode = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', resolve)
+  })
+  return {
+    exitCode,
+    log,
+    outputs: readOutputs(await readFile(files.output, 'utf8')),
+    summary: await readFile(files.summary, 'utf8'),
+    temp: files.temp,
+    summaryFile: files.summary,
+  }
+}
+
+function pick(...names: string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
+}
+
+/** Reads a file of `name<<delimiter` blocks. */
+function readOutputs(text: string): Record<string, string> {
+  const blocks = text.matchAll(/^(\w+)<<(\S+)\r?\n([\s\S]*?)\r?\n?\2\r?$/gm)
+  return Object.fromEntries([...blocks].map(([, name, , value]) => [name, value?.replace(/\r?\n$/, '')]))
+}

@@ -1,0 +1,23 @@
+/** The time the sandbox lives by: everything it dates, expires or advances asks this clock. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+}
+
+/** Real time from now on, running `speed` times as fast. */
+export function realClock(speed = 1): Clock {
+  const start = Date.now()
+  const origin = performance.now()
+  return { now: () => start + (performance.now() - origin) * speed }
+}
+
+/** A clock that stands still until it is advanced, in milliseconds. */
+export function manualClock(start = Date.UTC(2026, 0, 1)): Clock & { advance(milliseconds: number): void } {
+  let time = start
+  return {
+    now: () => time,
+    advance: (milliseconds) => {
+      time += milliseconds
+    },
+  }
+}

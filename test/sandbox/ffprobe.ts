@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+
+/** The ffprobe that comes with the npm package ffprobe-static, which has no types of its own. */
+export const ffprobePath = v.parse(
+  v.object({ path: v.string() }),
+  createRequire(import.meta.url)('ffprobe-static'),
+).path
+
+const Report = v.object({
+  streams: v.array(v.object({ codec_type: v.optional(v.string()), codec_name: v.optional(v.string()) })),
+  format: v.object({ duration: v.optional(v.pipe(v.string(), v.transform(Number))) }),
+})
+
+export interface Probed {
+  /** Length in seconds; undefined when ffprobe cannot tell. */
+  readonly seconds: number | undefined
+  /** Codec of the first video stream; undefined when there is none. */
+  readonly videoCodec: string | undefined
+}
+
+/** Asks ffprobe about a file, allowing it these protocols only. Rejects when it is no media or `signal` aborts. */
+export async function probe(input: string, signal?: AbortSignal, protocols = 'file'): Promise<Probed> {
+  const questions = ['-show_entries', 'format=duration:stream=codec_type,codec_name', '-of', 'json']
+  const { stdout } = await promisify(execFile)(
+    ffprobePath,
+    ['-v', 'error', '-protocol_whitelist', protocols, ...questions, input],
+    { killSignal: 'SIGKILL', ...(signal && { signal }) },
+  )
+  const { streams, format } = v.parse(Report, JSON.parse(stdout))
+  return {
+    seconds: format.duration,
+    videoCodec: streams.find(({ codec_type }) => codec_type === 'video')?.codec_name,
+  }
+}

@@ -1,0 +1,198 @@
+import { gzipSync } from 'node:zlib'
+import type { Exchange } from './exchange.ts'
+import { plan, serve } from './serve.ts'
+import { bytesOf, type Source, shortened } from './source.ts'
+
+/** A request for `/habit/<habit>/<path>`. */
+export interface Visit {
+  readonly exchange: Exchange
+  readonly path: string
+  /** The number in a habit's name, as in `latency-250`. */
+  readonly parameter: number
+  /** How often this very URL has been asked for, this time included. */
+  readonly visits: number
+  /** The URL of a path on this host, with or without a habit. */
+  url(path: string, habit?: string): string
+}
+
+type Answer = Promise<void> | void
+
+/** Habits that answer something else than the file, which need not exist. */
+export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
+  // Refusals.
+  unauthorised: ({ exchange }) => exchange.send(401, HTML, page('Sign in to continue')),
+  forbidden: ({ exchange }) => exchange.send(403, HTML, page('Access denied')),
+  missing: ({ exchange }) => exchange.send(404, HTML, page('Not found')),
+  gone: ({ exchange }) => exchange.send(410, HTML, page('Gone')),
+  teapot: ({ exchange }) => exchange.send(418, HTML, page('I am a teapot')),
+  'too-many-requests': ({ exchange }) =>
+    exchange.send(429, { ...HTML, 'retry-after': '1' }, page('Slow down')),
+  'server-error': ({ exchange }) => exchange.send(500, HTML, page('Internal server error')),
+  // A signed link past its time, as an object store words it.
+  'expired-link': ({ exchange }) => exchange.send(403, { 'content-type': 'application/xml' }, EXPIRED),
+  // A 200 that is a page: a file's page on a code host, or a form to sign in.
+  html: ({ exchange }) => exchange.send(200, HTML, page('clip.mp4 at main')),
+  'html-login': ({ exchange }) =>
+    exchange.send(200, HTML, page('Sign in', '<form><input type="password"></form>')),
+  // The text that stands for a file kept in Git LFS.
+  'lfs-pointer': ({ exchange }) =>
+    exchange.send(200, { 'content-type': 'text/plain; charset=utf-8' }, LFS_POINTER),
+  // 200 and not one byte.
+  empty: ({ exchange }) => exchange.send(200, { 'content-type': 'video/mp4' }),
+  // One redirect to the file.
+  redirects: ({ exchange, path, url }) => exchange.send(302, { location: url(path) }),
+  // `redirects-to/<n>/<path>`: a chain of n redirects to the file.
+  'redirects-to': ({ exchange, path, url }) => {
+    const [hops, ...rest] = path.split('/')
+    const [file, left] = [rest.join('/'), Number(hops) - 1]
+    return exchange.send(302, { location: left > 0 ? url(`${left}/${file}`, 'redirects-to') : url(file) })
+  },
+  // A redirect to itself.
+  'redirect-loop': ({ exchange, path, url }) => exchange.send(302, { location: url(path, 'redirect-loop') }),
+  // A redirect to the metadata address of cloud machines.
+  'redirect-to-private': ({ exchange }) =>
+    exchange.send(302, { location: 'http://169.254.169.254/latest/meta-data/' }),
+  // A redirect to a file of the client's own machine.
+  'redirect-to-file': ({ exchange }) => exchange.send(302, { location: 'file:///etc/passwd' }),
+  // A header that announces 1 GiB and never stops coming.
+  endless: ({ exchange }) => withoutEnd(exchange, Buffer.concat([FTYP, GIANT_MOOV]), Buffer.alloc(8)),
+  // Tiny valid boxes, one after the other, for ever.
+  'endless-free': ({ exchange }) => withoutEnd(exchange, FTYP, FREE),
+  // The request is taken, no answer ever comes.
+  silent: () => {},
+}
+
+/** Habits of serving a file that exists. */
+export const servingFile: Record<string, (visit: Visit, source: Source) => Answer> = {
+  // Ranges are not understood: 200 and the whole file.
+  'ignores-range': ({ exchange }, source) =>
+    exchange.send(200, { 'content-type': source.contentType, 'content-length': source.size }, all(source)),
+  // The same, without saying how long it is.
+  'ignores-range-chunked': ({ exchange }, source) =>
+    exchange.send(200, { 'content-type': source.contentType }, all(source)),
+  // Ranges are understood, the length is never told.
+  'no-length': ({ exchange }, source) => {
+    const { status, start, end } = plan(exchange, source)
+    const range = status === 206 ? { 'content-range': `bytes ${start}-${end - 1}/*` } : {}
+    return exchange.send(status, { 'content-type': source.contentType, ...range }, source.read(start, end))
+  },
+  // Only GET is allowed.
+  'refuses-head': ({ exchange }, source) =>
+    exchange.record.method === 'HEAD' ? exchange.send(405, { allow: 'GET' }) : serve(exchange, source),
+  // Correct, after so many milliseconds: `latency-250`.
+  latency: async ({ exchange, parameter }, source) => {
+    await exchange.wait(parameter)
+    await serve(exchange, source)
+  },
+  // 503 at the first request for this URL, correct afterwards.
+  'server-error-once': ({ exchange, visits }, source) =>
+    visits === 1 ? exchange.send(503, HTML, page('Try again')) : serve(exchange, source),
+  // The file lost its last 40 %, and all lengths agree with that.
+  truncated: ({ exchange }, source) => serve(exchange, shortened(source, Math.floor(source.size * 0.6))),
+  // The full length is announced, the connection closes half way.
+  'cut-connection': async ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    await exchange.begin(status, headers, source.read(start, start + Math.floor((end - start) / 2)))
+    exchange.cut()
+  },
+  // One byte a second.
+  'slow-drip': ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    return exchange.send(status, headers, dripping(exchange, source.read(start, end)))
+  },
+  // Headers and 1 KiB, then nothing more.
+  stalls: ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    return exchange.begin(status, headers, source.read(start, Math.min(end, start + 1024)))
+  },
+  // 206 with the range one byte further on than the one asked for.
+  'wrong-range': ({ exchange }, source) => {
+    const { start, end } = plan(exchange, source)
+    const [from, to] = [Math.min(start + 1, source.size - 1), Math.min(end + 1, source.size)]
+    return partial(exchange, source, from, to, source.size)
+  },
+  // 206 with another total size at every request.
+  'wrong-total': ({ exchange, visits }, source) => {
+    const { start, end } = plan(exchange, source)
+    return partial(exchange, source, start, end, source.size + visits)
+  },
+  // 206 with the whole file, whichever range was asked for.
+  'whole-as-206': ({ exchange }, source) => partial(exchange, source, 0, source.size, source.size),
+  // One range is answered as if several had been asked for.
+  'multipart-ranges': ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    if (status !== 206) return serve(exchange, source)
+    const body = inParts(source, start, end, String(headers['content-range']))
+    return exchange.send(206, { 'content-type': 'multipart/byteranges; boundary=PART' }, body)
+  },
+  // A media type that does not exist.
+  'wrong-content-type': ({ exchange }, source) => serve(exchange, source, { 'content-type': 'video/plain' }),
+  // The media type of a release asset.
+  'octet-stream': ({ exchange }, source) =>
+    serve(exchange, source, { 'content-type': 'application/octet-stream' }),
+  // Compressed on the way, asked or not.
+  gzip: async ({ exchange }, source) => {
+    const headers = { 'content-type': source.contentType, 'content-encoding': 'gzip' }
+    await exchange.send(200, headers, gzipSync(await bytesOf(source)))
+  },
+}
+
+const HTML = { 'content-type': 'text/html; charset=utf-8' }
+const page = (title: string, body = '') =>
+  `<!doctype html><html><head><title>${title}</title></head><body><h1>${title}</h1>${body}</body></html>\n`
+const EXPIRED =
+  '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>\n'
+const LFS_POINTER = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0123456789abcdef'.repeat(4)}\nsize 4194304\n`
+const FTYP = Buffer.from('\0\0\0\x18ftypisom\0\0\x02\0isommp41', 'latin1')
+const GIANT_MOOV = Buffer.from('\x40\0\0\0moov', 'latin1')
+const FREE = Buffer.from('\0\0\0\x08free', 'latin1')
+const HUGE = 2 ** 40
+
+const all = (source: Source) => source.read(0, source.size)
+
+function partial(
+  exchange: Exchange,
+  source: Source,
+  start: number,
+  end: number,
+  total: number,
+): Promise<void> {
+  const range = { 'content-range': `bytes ${start}-${end - 1}/${total}`, 'content-length': end - start }
+  return exchange.send(206, { 'content-type': source.contentType, ...range }, source.read(start, end))
+}
+
+/** `opening`, then `pattern` (8 bytes) for ever, also when a range with an end was asked for. */
+function withoutEnd(exchange: Exchange, opening: Buffer, pattern: Buffer): Promise<void> {
+  const read = (start: number) => repeating(opening, pattern, start)
+  const source = { size: HUGE, contentType: 'video/mp4', etag: '"endless"', read }
+  const { status, headers, start } = plan(exchange, source)
+  const { 'content-length': _, ...withoutLength } = headers
+  return exchange.send(status, withoutLength, read(start))
+}
+
+async function* repeating(opening: Buffer, pattern: Buffer, start: number): AsyncGenerator<Uint8Array> {
+  const block = Buffer.alloc(65_536 + pattern.length, pattern)
+  yield opening.subarray(Math.min(start, opening.length))
+  const offset = Math.max(0, start - opening.length) % pattern.length
+  for (;;) yield block.subarray(offset, offset + 65_536)
+}
+
+async function* dripping(exchange: Exchange, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    for (const byte of chunk) {
+      yield Uint8Array.of(byte)
+      await exchange.wait(1000)
+    }
+  }
+}
+
+async function* inParts(
+  source: Source,
+  start: number,
+  end: number,
+  range: string,
+): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(`--PART\r\ncontent-type: ${source.contentType}\r\ncontent-range: ${range}\r\n\r\n`)
+  yield* source.read(start, end)
+  yield Buffer.from('\r\n--PART--\r\n')
+}

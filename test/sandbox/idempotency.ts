@@ -1,0 +1,54 @@
+import type { Clock } from './clock.ts'
+import { errorBody, Refusal } from './errors.ts'
+import type { Answer } from './faults.ts'
+
+interface Entry {
+  readonly body: string
+  /** Milliseconds on the sandbox's clock. */
+  readonly expiresAt: number
+  /** Undefined while the first request is still running. */
+  answer?: Answer
+}
+
+const KEPT = 24 * 3_600_000
+
+/** Remembers accepted submissions by their idempotency key. */
+export class Idempotency {
+  #clock: Clock
+  #entries = new Map<string, Entry>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /**
+   * Runs a submission once per key: a repetition gets the first answer again. Only accepted submissions are
+   * remembered. Throws a `Refusal` for a malformed key, another body under the same key, or a first one still running.
+   */
+  async once(key: string | undefined, body: string, run: () => Promise<Answer>): Promise<Answer> {
+    if (key === undefined) return run()
+    if (!/^[\x21-\x7e]{1,191}$/.test(key)) {
+      throw new Refusal(400, 'Idempotency-Key must be 1 to 191 visible ASCII characters')
+    }
+    const found = this.#entries.get(key)
+    if (found !== undefined && this.#clock.now() < found.expiresAt) {
+      if (found.body !== body) throw conflict('idempotency_key_reused', 'the key was used with another body')
+      if (found.answer === undefined)
+        throw conflict('idempotency_in_progress', 'the first request is still running')
+      return { ...found.answer, headers: { 'idempotency-replayed': 'true' } }
+    }
+    const entry: Entry = { body, expiresAt: this.#clock.now() + KEPT }
+    this.#entries.set(key, entry)
+    try {
+      entry.answer = await run()
+      return entry.answer
+    } catch (error) {
+      this.#entries.delete(key)
+      throw error
+    }
+  }
+}
+
+function conflict(code: string, message: string): Refusal {
+  return new Refusal(409, message, errorBody(409, message, code))
+}

@@ -1,0 +1,11 @@
+import { join } from 'node:path'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    root: join(import.meta.dirname, '..'),
+    include: ['test/**/*.test.ts'],
+    // A step is a process of its own, and ffprobe another: on two busy cores they take their time.
+    testTimeout: 60_000,
+  },
+})
