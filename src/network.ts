@@ -4,8 +4,8 @@
  */
 import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
-import { type Dispatcher, EnvHttpProxyAgent, interceptors } from 'undici'
 import { isPublicAddress, literalAddress } from './address.ts'
+import { type Dispatcher, EnvHttpProxyAgent, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */
 export interface Timeouts {
@@ -76,8 +76,8 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
   return {
     media: media.compose(
       guardLiterals(checkMedia),
-      interceptors.retry({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000, throwOnError: false }),
-      interceptors.redirect({ maxRedirections: MAX_REDIRECTS }),
+      retry({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000, throwOnError: false }),
+      redirect({ maxRedirections: MAX_REDIRECTS }),
     ),
     api,
     timeouts,

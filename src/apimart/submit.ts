@@ -2,8 +2,8 @@
  * The one paid request. It is sent at most once, never follows a redirect, and every way in which it can end
  * is an outcome, not an exception.
  */
-import { type Dispatcher, request } from 'undici'
 import { explainNetworkError } from '../network.ts'
+import { type Dispatcher, request } from '../undici.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 

@@ -67,8 +67,8 @@ export async function readClip(
 }
 
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
-  // Loaded only now: most clips never need it.
-  const { findFfprobe } = await import('./ffprobe-binary.ts')
+  // Evaluated only now, as most clips never need it, but kept in the one file of the bundle.
+  const { findFfprobe } = await import(/* webpackMode: "eager" */ './ffprobe-binary.ts')
   const folder = join(reach.folder, 'ffprobe')
   await mkdir(folder)
   const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)

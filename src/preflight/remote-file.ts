@@ -5,11 +5,11 @@
 import { open, stat } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
-import { type Dispatcher, request } from 'undici'
 import { Failure } from '../failure.ts'
 import type { Network } from '../network.ts'
 import { explainNetworkError } from '../network.ts'
 import { formatBytes, oneLine, withoutQuery } from '../report/format.ts'
+import { type Dispatcher, request } from '../undici.ts'
 
 /** A reference as an input names it. */
 export interface Reference {
@@ -143,6 +143,7 @@ async function get(
   range: { start: number; length: number } | null,
 ): Promise<Answer> {
   const { statusCode, headers, body } = await request(reference.url, {
+    method: 'GET',
     dispatcher: network.media,
     signal,
     headers: {

@@ -1,0 +1,27 @@
+/** Types of the files of undici that undici.ts imports one by one. */
+
+declare module 'undici/lib/api/api-request.js' {
+  import type { Dispatcher } from 'undici'
+  export default function request(
+    this: Dispatcher,
+    options: Dispatcher.RequestOptions,
+  ): Promise<Dispatcher.ResponseData>
+}
+
+declare module 'undici/lib/dispatcher/env-http-proxy-agent.js' {
+  export { EnvHttpProxyAgent as default } from 'undici'
+}
+
+declare module 'undici/lib/interceptor/redirect.js' {
+  import type { interceptors } from 'undici'
+
+  const redirect: typeof interceptors.redirect
+  export default redirect
+}
+
+declare module 'undici/lib/interceptor/retry.js' {
+  import type { interceptors } from 'undici'
+
+  const retry: typeof interceptors.retry
+  export default retry
+}
