@@ -73,6 +73,7 @@ function problemOfUrl(given: string, what: string): string | null {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return `Only https and http addresses can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
   }
+  if (/\s/.test(given)) return `It contains white space. Write a space as %20. ${remedy}`
   if (url.username || url.password) {
     return `It carries a user name or password, which would be handed to the API. ${remedy}`
   }
@@ -83,21 +84,21 @@ const apiBaseUrl = v.pipe(
   text,
   v.rawTransform<string, URL>(({ dataset, addIssue, NEVER }) => {
     const url = URL.parse(dataset.value)
-    const problem = problemOfBaseUrl(url)
+    const problem = problemOfBaseUrl(url, dataset.value)
     if (url && problem === null) return url
     addIssue({ message: problem ?? '' })
     return NEVER
   }),
 )
 
-function problemOfBaseUrl(url: URL | null): string | null {
+function problemOfBaseUrl(url: URL | null, given: string): string | null {
   const remedy = 'Use https://api.apimart.ai or the https address of your gateway, without /v1.'
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
     return `It is not an https address. ${remedy}`
-  if (url.username || url.password || url.search || url.hash) {
+  if (url.username || url.password || /[?#]/.test(given)) {
     return `It carries a user name, password, query or fragment. ${remedy}`
   }
-  if (/\/v1\/?$/.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
+  if (/\/v1(\/|$)/i.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
   const address = literalAddress(url)
   if (url.protocol === 'http:' && address !== null && isPublicAddress(address)) {
     return `Plain http would send the key unprotected over the internet. ${remedy}`

@@ -51,9 +51,11 @@ const API_HEADERS_TIMEOUT = 120_000
  * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
  */
 export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Network {
-  const apiIsPrivate = once(() => isPrivateHost(apiBaseUrl))
+  let apiIsPrivate: Promise<boolean> | null = null
   const checkMedia: AddressCheck = async (address, host) => {
-    if (isPublicAddress(address) || (await apiIsPrivate())) return
+    if (isPublicAddress(address)) return
+    apiIsPrivate ??= isPrivateHost(apiBaseUrl)
+    if (await apiIsPrivate) return
     throw new AddressRefused(
       `${host} is not a public address (${address}), so neither this action nor the API's servers may fetch from it`,
     )
@@ -141,14 +143,6 @@ async function isPrivateHost(url: URL): Promise<boolean> {
     lookup(url.hostname, { all: true }, (error, found) => resolve(error ? [] : found)),
   )
   return addresses.length > 0 && addresses.every(({ address }) => !isPublicAddress(address))
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { value: T } | null = null
-  return () => {
-    made ??= { value: make() }
-    return made.value
-  }
 }
 
 const CAUSES: Record<string, string> = {

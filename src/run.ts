@@ -55,18 +55,18 @@ async function checkReferences(
   known: Known,
 ): Promise<void> {
   if (inputs.preflight === 'off') return
-  await runner.group('Preflight: reference image and clip', async () => {
-    const findings = await preflight(inputs, network, runner.signal)
-    known.preflight = findings
-    for (const line of describePreflight(findings)) runner.info(line)
-    if (findings.clip.kind === 'read') {
-      runner.setOutput('duration_seconds', String(findings.clip.facts.duration_seconds))
-    }
+  const findings = await runner.group('Preflight: reference image and clip', async () => {
+    const found = await preflight(inputs, network, runner.signal)
+    for (const line of describePreflight(found)) runner.info(line)
+    return found
   })
-  if (known.preflight === null) return
-  const refused = refusal(known.preflight)
+  known.preflight = findings
+  if (findings.clip.kind === 'read') {
+    runner.setOutput('duration_seconds', String(findings.clip.facts.duration_seconds))
+  }
+  const refused = refusal(findings)
   if (refused && inputs.preflight === 'enforce') throw refused
-  for (const text of [...(refused?.problems ?? []), ...warnings(known.preflight)]) runner.warning(text)
+  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) runner.warning(text)
 }
 
 function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {

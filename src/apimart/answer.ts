@@ -3,7 +3,13 @@
  */
 import * as v from 'valibot'
 
-const id = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(200), v.regex(/^[^\s\p{C}]+$/u))
+const id = v.pipe(
+  v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.transform(String))]),
+  v.trim(),
+  v.minLength(1),
+  v.maxLength(200),
+  v.regex(/^[^\s\p{C}]+$/u),
+)
 const task = v.union([
   v.pipe(
     v.object({ task_id: id }),
@@ -35,9 +41,9 @@ const text = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
 const failure = v.union([
   v.object({
     error: v.object({
-      message: v.optional(text, ''),
-      code: v.optional(text, ''),
-      type: v.optional(text, ''),
+      message: v.nullish(text, ''),
+      code: v.nullish(text, ''),
+      type: v.nullish(text, ''),
     }),
   }),
   v.pipe(
@@ -45,7 +51,7 @@ const failure = v.union([
     v.transform(({ error }) => ({ error: { message: error, code: '', type: '' } })),
   ),
   v.pipe(
-    v.object({ success: v.literal(false), message: v.optional(text, '') }),
+    v.object({ success: v.literal(false), message: v.nullish(text, '') }),
     v.transform(({ message }) => ({ error: { message, code: '', type: '' } })),
   ),
   v.pipe(

@@ -63,5 +63,5 @@ function unknown(message: string): Outcome {
 /** The API's own words, which carry its request id. */
 function quote(error: ApiError | null, body: string): string {
   const text = oneLine(error?.message || body, 600)
-  return text ? `It says: ${text}` : 'It says nothing else.'
+  return text ? `It says: "${text}".` : 'It says nothing else.'
 }

@@ -92,7 +92,7 @@ function checkRatio({ width, height }: Size): Check {
   const isLegal = long * IMAGE_MAX_RATIO.short <= short * IMAGE_MAX_RATIO.long
   const ratio = Number((long / short).toFixed(3))
   const found = width < height ? `1:${ratio}` : `${ratio}:1`
-  const advice = `image_url has the ratio ${found}; 1:2.5 to 2.5:1 are allowed. Crop it or add a border.`
+  const advice = `image_url is ${formatPixels({ width, height })}; ratios from 1:2.5 to 2.5:1 are allowed. Crop it or add a border.`
   return judge('image_url', 'width : height', found, '1:2.5 to 2.5:1', isLegal, advice)
 }
 
@@ -103,13 +103,13 @@ function checkBytes(input: Check['input'], bytes: number, megabytes: number): Ch
   const base = { input, rule: 'size', found, limit } as const
   if (bytes <= megabytes * 1e6) return { ...base, verdict: 'pass' }
   if (bytes <= megabytes * 1024 * 1024) {
-    const advice = `${input} has ${found}, a little over ${megabytes} MB; the service may refuse it. Compress it to be sure.`
+    const advice = `${input} has ${bytes / 1e6} MB, a little over ${megabytes} MB; the service may refuse it. Compress it to be sure.`
     return { ...base, verdict: 'warn', advice }
   }
   return {
     ...base,
     verdict: 'refuse',
-    advice: `${input} has ${found}; ${limit} are allowed. Compress it or scale it down.`,
+    advice: `${input} has ${bytes / 1e6} MB; ${limit} are allowed. Compress it or scale it down.`,
   }
 }
 

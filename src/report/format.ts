@@ -19,17 +19,25 @@ export function formatPixels(size: { width: number; height: number }): string {
   return `${size.width} × ${size.height} px`
 }
 
-/** An amount in USD with at most four decimals: `0.4788 USD`. */
+/** An amount in USD with at most six decimals: `0.4788 USD`. */
 export function formatUsd(amount: number): string {
-  return `${Number(amount.toFixed(4))} USD`
+  return `${Number(amount.toFixed(6))} USD`
 }
 
 /**
- * A URL without its query, fragment, user name and password: signed URLs carry their secret there. A text that
- * is no URL is cut alike.
+ * A URL as it may be shown: without query, fragment, user name and password, as signed URLs carry their secret
+ * there. A text that is no URL is cut alike.
  */
-export function withoutQuery(url: string): string {
-  return url.replace(/[?#].*$/s, '?…').replace(/^(\w+:)?\/\/[^/@]*@/, '$1//…@')
+export function withoutQuery(text: string): string {
+  const url = URL.parse(text)
+  const isBare = url !== null && url.username === '' && url.password === ''
+  const path = text.replace(/[?#].*$/s, '')
+  const shown = isBare
+    ? path
+    : url
+      ? `${url.protocol}//…@${url.host}${url.pathname}`
+      : path.replace(/^.*@/s, '…@')
+  return path === text ? shown : `${shown}?…`
 }
 
 /**
@@ -43,9 +51,10 @@ export function printable(text: string): string {
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+/gu, ' ')
 }
 
-/** Printable text on one line, at most `limit` characters. */
+/** Printable text on one line: at most `limit` characters, and an ellipsis where more were cut off. */
 export function oneLine(text: string, limit = 500): string {
-  // Cutting first keeps a megabyte from being walked through; a character has at most two units.
-  const characters = Array.from(printable(text.slice(0, limit * 2 + 2)).trim())
-  return characters.length <= limit ? characters.join('') : `${characters.slice(0, limit).join('')}…`
+  const line = printable(text).trim()
+  // A character has at most two units, so that a megabyte need not be split.
+  const characters = Array.from(line.slice(0, limit * 2 + 2))
+  return characters.length <= limit ? line : `${characters.slice(0, limit).join('')}…`
 }

@@ -20,7 +20,7 @@ const PROBLEMS_LIMIT = 50
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
   const { inputs } = report
-  const parts = [renderPicture(inputs), renderEnd(report)]
+  const parts = [renderPicture(report), renderEnd(report)]
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
@@ -107,13 +107,13 @@ function renderChecks({ preflight }: Report): string {
 }
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
-function renderPicture(inputs: Inputs | null): string {
-  if (!inputs) return ''
+function renderPicture({ inputs, preflight }: Report): string {
+  if (!inputs || preflight?.image.kind === 'unread') return ''
   const url = new URL(inputs.image_url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''
-  return `<img src="${escapeHtml(url.href, CODE_LIMIT)}" alt="reference image" height="140" align="right">`
+  return `<img src="${escapeHtml(url.href, url.href.length)}" alt="reference image" height="140" align="right">`
 }
 
 /** An HTML table; every cell is text. */

@@ -17,7 +17,9 @@ describe('README', () => {
   })
 
   it('lists the outputs of action.yml', () => {
-    const expected = Object.entries(action.outputs).map(([name, { description }]) => `| \`${name}\` | ${description} |`)
+    const expected = Object.entries(action.outputs).map(
+      ([name, { description }]) => `| \`${name}\` | ${description} |`,
+    )
     expect(rows('## Outputs')).toEqual(expected)
   })
 
@@ -29,7 +31,9 @@ describe('README', () => {
   it('documents only npm scripts that exist', async () => {
     const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
     const texts = [readme, await readFile(join(ROOT, 'CONTRIBUTING.md'), 'utf8')].join('\n')
-    const named = [...texts.matchAll(/npm (?:run )?(start|test|lint|bench|build|deps)\b/g)].map((match) => match[1])
+    const named = [...texts.matchAll(/npm (?:run )?(start|test|lint|bench|build|deps)\b/g)].map(
+      (match) => match[1],
+    )
     expect(named.length).toBeGreaterThan(0)
     for (const name of named) expect(scripts).toHaveProperty(String(name))
   })

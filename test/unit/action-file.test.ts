@@ -1,0 +1,90 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { REMEDIES } from '../../src/failure.ts'
+import { INPUT_NAMES } from '../../src/inputs.ts'
+import type { OutputName } from '../../src/run.ts'
+import { ROOT, readAction } from '../harness/action.ts'
+
+const action = await readAction()
+
+/** All outputs that a run sets; as a record of the union the compiler finds one that is missing or too many. */
+const OUTPUTS: Record<OutputName, true> = {
+  task_id: true,
+  status: true,
+  duration_seconds: true,
+  estimated_cost: true,
+  failure_reason: true,
+}
+
+describe('inputs of action.yml', () => {
+  it('are the inputs that the action reads, in the same order', () => {
+    expect(Object.keys(action.inputs)).toEqual(INPUT_NAMES)
+  })
+
+  it('have a default when they are not required, and none when they are', () => {
+    for (const [name, input] of Object.entries(action.inputs)) {
+      expect(input.default === undefined, name).toBe(input.required)
+    }
+  })
+
+  it('have texts as defaults, as YAML would turn a bare yes or false into something else', () => {
+    const defaults = Object.values(action.inputs).flatMap((input) => input.default ?? [])
+    expect(defaults.map((value) => typeof value)).toEqual(defaults.map(() => 'string'))
+  })
+
+  it('have a default that is a boolean wherever a boolean is read', () => {
+    const booleans = Object.entries(action.inputs).flatMap(([name, input]) =>
+      /`true`/.test(input.description) ? [[name, input.default]] : [],
+    )
+    expect(booleans).toEqual([
+      ['watermark', 'false'],
+      ['dry_run', 'false'],
+    ])
+  })
+
+  it('are each described in whole sentences', () => {
+    for (const [name, { description }] of Object.entries(action.inputs)) {
+      expect(description, name).toMatch(/^[A-Z`].*\.$/s)
+    }
+  })
+})
+
+describe('outputs of action.yml', () => {
+  it('are the outputs that a run sets, in the same order', () => {
+    expect(Object.keys(action.outputs)).toEqual(Object.keys(OUTPUTS))
+  })
+
+  it('name every failure_reason that there is', () => {
+    const description = action.outputs.failure_reason?.description ?? ''
+    const list = /^Why the step failed: (.+?)\./s.exec(description)?.[1] ?? ''
+    expect(list.split(/, | or /)).toEqual(Object.keys(REMEDIES))
+  })
+})
+
+describe('action.yml', () => {
+  it('runs on node24, from a file that is there', () => {
+    expect(action.runs.using).toBe('node24')
+    expect(existsSync(join(ROOT, action.runs.main))).toBe(true)
+  })
+
+  it('has a description that the Marketplace takes: less than 125 characters', async () => {
+    const { description }: { description: string } = parse(await readFile(join(ROOT, 'action.yml'), 'utf8'))
+    expect(description.length).toBeLessThan(125)
+  })
+})
+
+describe('remedies', () => {
+  it('are whole sentences on one line that tell what to do', () => {
+    for (const remedy of Object.values(REMEDIES)) expect(remedy).toMatch(/^[A-Z].*\.$/)
+  })
+
+  it('say of every end before an acceptance that nothing is billed', () => {
+    const silent = Object.entries(REMEDIES).flatMap(([reason, remedy]) =>
+      remedy.includes('nothing is billed') ? [] : [reason],
+    )
+    expect(silent).toEqual(['submission_uncertain', 'cancelled', 'internal_error'])
+  })
+})

@@ -1,0 +1,234 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
+import {
+  formatBytes,
+  formatPixels,
+  formatSeconds,
+  formatUsd,
+  oneLine,
+  printable,
+  withoutQuery,
+} from '../../src/report/format.ts'
+import { renderMarkdown } from '../harness/github-page.ts'
+
+/**
+ * What .NET's `char.IsWhiteSpace` holds for white space, and so what the runner trims before it looks for a
+ * command: the separators of Unicode, tab to carriage return, and next line.
+ */
+const DOTNET_WHITE_SPACE = [
+  ...'\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a',
+  ...'\u2028\u2029\u202f\u205f\u3000',
+]
+const LINE_BREAK = /[\n\v\f\r\u0085\u2028\u2029]/
+const DIRECTION_MARKS = [...'\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069']
+const INVISIBLE = ['\ufeff', '\u200b', '\u180e', '\0', '\x1b', '\x7f', '\ud800', '\udc00']
+
+/** Texts made to be mistaken for something: commands of the log, tags, Markdown, breaks of lines. */
+const hostileText = fc.oneof(
+  fc
+    .array(
+      fc.oneof(
+        fc.constantFrom(':', '::', '#', '##[', '[', ']', 'error', '::error::', '\\', '\r\n', '```', '%0A'),
+        fc.constantFrom('<', '>', '&', '"', "'", '`', '|', '</td>', '</table>', '<script>', '&amp;', '&#60;'),
+        fc.constantFrom(...DOTNET_WHITE_SPACE, ...DIRECTION_MARKS, ...INVISIBLE),
+        fc.string({ unit: 'binary', maxLength: 3 }),
+      ),
+      { maxLength: 30 },
+    )
+    .map((parts) => parts.join('')),
+  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc.string({ unit: 'grapheme', maxLength: 200 }),
+)
+
+/** Takes white space away from the start as the runner does. */
+function trimStartAsDotnet(line: string): string {
+  const characters = [...line]
+  const start = characters.findIndex((character) => !DOTNET_WHITE_SPACE.includes(character))
+  return start === -1 ? '' : characters.slice(start).join('')
+}
+
+/** What a browser shows for a text with numeric entities. */
+function decodeEntities(html: string): string {
+  return html.replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
+}
+
+describe('format', () => {
+  it.each([
+    [0, '0 s'],
+    [8.4, '8.4 s'],
+    [10, '10 s'],
+    [10.0334, '10.033 s'],
+    [10.0336, '10.034 s'],
+  ])('%d seconds are %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text))
+
+  it.each([
+    [0, '0 bytes'],
+    [713, '713 bytes'],
+    [999, '999 bytes'],
+    [1000, '1 kB'],
+    [48_123, '48.1 kB'],
+    [999_949, '999.9 kB'],
+    [999_950, '1 MB'],
+    [1e6, '1 MB'],
+    [94_040_000, '94 MB'],
+    [104_857_600, '104.9 MB'],
+  ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
+
+  it('never shows a thousand of a unit where the next one begins', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 2e6 }), (bytes) => {
+        expect(formatBytes(bytes)).not.toMatch(/^1000 (bytes|kB)/)
+      }),
+    )
+  })
+
+  it.each([
+    [0.57, '0.57 USD'],
+    [0.4788, '0.4788 USD'],
+    [0.1 + 0.2, '0.3 USD'],
+    [4, '4 USD'],
+  ])('%d is %s', (amount, text) => expect(formatUsd(amount)).toBe(text))
+
+  it('shows pixels with their unit', () => {
+    expect(formatPixels({ width: 1280, height: 720 })).toBe('1280 × 720 px')
+  })
+})
+
+describe('withoutQuery', () => {
+  it.each([
+    ['https://example.com/a.mp4', 'https://example.com/a.mp4'],
+    ['https://example.com/a.mp4?X-Signature=secret', 'https://example.com/a.mp4?…'],
+    ['https://example.com/a.mp4#secret', 'https://example.com/a.mp4?…'],
+    ['https://example.com/a.mp4#x?secret', 'https://example.com/a.mp4?…'],
+    ['https://example.com/a?b\nsecret', 'https://example.com/a?…'],
+    ['no url?secret', 'no url?…'],
+    ['https://user:secret@example.com/a', 'https://…@example.com/a'],
+    ['//user:secret@example.com/a', '…@example.com/a'],
+    ['https://example.com/@user/a@2x.png', 'https://example.com/@user/a@2x.png'],
+    ['', ''],
+  ])('shows %j as %j', (url, shown) => expect(withoutQuery(url)).toBe(shown))
+
+  it.each([
+    'https://user:half@secret@example.com/a',
+    'git+ssh://user:secret@example.com/a',
+    'https:\\\\user:secret@example.com/a',
+    'https:/user:secret@example.com/a',
+    'https:user:secret@example.com/a',
+    'https:///user:secret@example.com/a',
+  ])('never shows the password of %s, however a browser would still find it', (url) => {
+    expect(URL.parse(url)?.password).toContain('secret')
+    expect(withoutQuery(url)).not.toContain('secret')
+  })
+})
+
+describe('printable and oneLine', () => {
+  it('make one space of each run of breaks, control and direction marks', () => {
+    expect(printable('a\r\n\tb\u202ec\u2028d\0\x1b\u0085e')).toBe('a b c d e')
+    expect(oneLine('\ufeff\n a \u2066\n')).toBe('a')
+  })
+
+  it('leave words of any script and emoji alone', () => {
+    const text = '完成转身, مرحبا, נע, é, 👩‍🚀'
+    expect(oneLine(text)).toBe(text)
+  })
+
+  it('leave nothing that breaks a line, turns its direction or cannot be written as UTF-8', () => {
+    fc.assert(
+      fc.property(hostileText, (text) => {
+        for (const shown of [printable(text), oneLine(text)]) {
+          expect(shown).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u)
+          expect(shown.isWellFormed()).toBe(true)
+        }
+      }),
+    )
+  })
+
+  it('cut after the limit, between characters, and say so', () => {
+    expect(oneLine('abcdef', 6)).toBe('abcdef')
+    expect(oneLine('abcdefg', 6)).toBe('abcdef…')
+    expect(oneLine('🎬'.repeat(7), 6)).toBe(`${'🎬'.repeat(6)}…`)
+  })
+
+  it('show at most the limit and an ellipsis, and cut only what is longer', () => {
+    fc.assert(
+      fc.property(hostileText, fc.integer({ min: 1, max: 40 }), (text, limit) => {
+        const shown = [...oneLine(text, limit)]
+        expect(shown.length).toBeLessThanOrEqual(limit + 1)
+        const whole = [...printable(text).trim()]
+        if (whole.length <= limit && text.length <= limit) expect(shown).toEqual(whole)
+        if (whole.length > limit && text.length === whole.length) expect(shown.at(-1)).toBe('…')
+      }),
+    )
+  })
+
+  it('show the words that follow much white space', () => {
+    // Proxies answer with pages that begin like this.
+    expect(oneLine(`${'\r\n'.repeat(40)}Bad gateway`, 20)).toBe('Bad gateway')
+  })
+
+  it('say so when anything but white space was cut', () => {
+    expect(oneLine(`ab${'\n'.repeat(40)}cdefgh`, 6)).toBe('ab cde…')
+  })
+})
+
+describe('escapeLogLine', () => {
+  it.each([
+    ['::error::x', '\\::error::x'],
+    ['  ::add-mask::x', '  \\::add-mask::x'],
+    ['\u3000::x', '\u3000\\::x'],
+    ['\u0085::x', ' \\::x'],
+    ['\ufeff::x', ' \\::x'],
+    ['a\n::x', 'a ::x'],
+    ['x ##[error]y', 'x ##\\[error]y'],
+    ['###[x', '###\\[x'],
+    ['http://[::1]:80 ::x', 'http://[::1]:80 ::x'],
+  ])('makes %j to %j', (line, escaped) => expect(escapeLogLine(line)).toBe(escaped))
+
+  it('breaks a command behind each kind of white space that the runner trims', () => {
+    for (const space of DOTNET_WHITE_SPACE) {
+      expect(trimStartAsDotnet(escapeLogLine(`${space}${space}::stop-commands::x`))).toMatch(/^\\::/)
+    }
+  })
+
+  it('never leaves a line break or anything that the runner reads as a command', () => {
+    fc.assert(
+      fc.property(hostileText, (text) => {
+        const line = escapeLogLine(text)
+        expect(line).not.toMatch(LINE_BREAK)
+        expect(trimStartAsDotnet(line).startsWith('::')).toBe(false)
+        expect(line).not.toContain('##[')
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('leaves a line that is harmless as it is', () => {
+    const line = '✓ video_url length: 8.4 s (3 to 10 s)'
+    expect(escapeLogLine(line)).toBe(line)
+  })
+})
+
+describe('escapeHtml', () => {
+  it('leaves no character with a meaning in HTML or in a Markdown table', () => {
+    expect(escapeHtml(`<a href="x" b='y'>&|\``, 100)).toBe(
+      '&#60;a href=&#34;x&#34; b=&#39;y&#39;&#62;&#38;&#124;&#96;',
+    )
+  })
+
+  it('cuts characters, not the entities that they become', () => {
+    expect(escapeHtml('<<<<', 2)).toBe('&#60;&#60;…')
+  })
+
+  it('shows exactly the text, as one cell of a table without further tags', () => {
+    fc.assert(
+      fc.property(hostileText, (text) => {
+        const html = renderMarkdown(`<table><tr><td>${escapeHtml(text, 1000)}</td></tr></table>`).trimEnd()
+        const cell = /^<table><tr><td>([^<>]*)<\/td><\/tr><\/table>$/.exec(html)?.[1]
+        expect(cell).toBeDefined()
+        expect(decodeEntities(cell ?? '')).toBe(oneLine(text, 1000))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})

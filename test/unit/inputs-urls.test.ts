@@ -1,0 +1,182 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { submissionUrl } from '../../src/apimart/submit.ts'
+import { Failure } from '../../src/failure.ts'
+import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import { readAction } from '../harness/action.ts'
+
+const action = await readAction()
+const NEEDED: Partial<Record<InputName, string>> = {
+  api_key: 'sk-0123456789abcdef',
+  image_url: 'https://example.com/character.png',
+  video_url: 'https://example.com/dance.mp4',
+  character_orientation: 'image',
+}
+
+/** The inputs of a step that says only this, besides what every step needs. */
+function read(given: Partial<Record<InputName, string>>): Inputs {
+  const all = { ...NEEDED, ...given }
+  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+}
+
+/** The problems of such a step. */
+function problemsOf(given: Partial<Record<InputName, string>>): readonly string[] {
+  try {
+    read(given)
+  } catch (error) {
+    if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
+    throw error
+  }
+  return []
+}
+
+describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
+  it.each([
+    'https://example.com/a.png',
+    'http://example.com/a.png',
+    'https://cdn.example.com/a.png?X-Amz-Signature=abc&x=%2F',
+    'https://raw.githubusercontent.com/octo/films/0123abc/a%20b.png',
+    'https://例え.jp/絵.png',
+    'https://example.com/@2x/user@example.png',
+    'HTTPS://EXAMPLE.COM/A.PNG',
+  ])('is kept as written: %s', (url) => expect(read({ [name]: url })[name]).toBe(url))
+
+  it.each([
+    '',
+    'a.png',
+    './media/a.png',
+    '/github/workspace/a.png',
+    '//example.com/a.png',
+    'https://',
+    'https://exa mple.com/a.png',
+    'C:\\media\\a.png',
+    'file:///etc/passwd',
+    'data:image/png;base64,AAAA',
+    'ftp://example.com/a.png',
+    's3://bucket/a.png',
+    'javascript:alert(1)',
+    'https://user@example.com/a.png',
+    'https://user:secret@example.com/a.png',
+  ])('refuses %j, with the remedy', (url) => {
+    const problems = problemsOf({ [name]: url })
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain(`${name}${url === '' ? '' : ' "'}`)
+    expect(problems[0]).toMatch(
+      /Give the direct https address of the reference (image|clip), readable without a login\./,
+    )
+  })
+})
+
+describe('problems with a reference', () => {
+  it('say what is wrong', () => {
+    const urls = ['', 'media/a.png', 'ftp://example.com/a.png', 'https://user:secret@example.com/a.png']
+    expect(urls.flatMap((image_url) => problemsOf({ image_url }))).toMatchInlineSnapshot(`
+      [
+        "image_url: It is required. Give the direct https address of the reference image, readable without a login.",
+        "image_url "media/a.png": It is not a URL. Give the direct https address of the reference image, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "image_url "ftp://example.com/a.png": Only https and http addresses can be fetched, not "ftp:". Give the direct https address of the reference image, readable without a login.",
+        "image_url "https://…@example.com/a.png": It carries a user name or password, which would be handed to the API. Give the direct https address of the reference image, readable without a login.",
+      ]
+    `)
+  })
+
+  it.each([
+    'https://user:secret@example.com/a.png',
+    'https://user:half@secret@example.com/a.png',
+    'https://user:a/secret@example.com/a.png',
+    'https:user:secret@example.com/a.png',
+    'https:/user:secret@example.com/a.png',
+    'https:\\\\user:secret@example.com/a.png',
+    'https:///user:secret@example.com/a.png',
+    'ftp://user:secret@example.com/a.png',
+    'git+ssh://user:secret@example.com/a.png',
+    'ssh://user:secret@example.com/a.png?x',
+    'https://user:secret@exa mple.com/a.png',
+  ])('never show the password in %s', (url) => {
+    for (const name of ['image_url', 'video_url', 'api_base_url']) {
+      const told = problemsOf({ [name]: url }).join('\n')
+      expect(told).not.toBe('')
+      expect(told).not.toContain('secret')
+    }
+  })
+
+  it.each([
+    'ftp://example.com/a.png?X-Signature=secret',
+    'media/a.png?token=secret',
+    'https://user@example.com/a.png?X-Signature=secret#secret',
+    'https://exa mple.com/a.png#secret',
+    'https://example.com:99999/a?b\nsecret',
+  ])('never show the signed query of %s', (url) => {
+    for (const name of ['image_url', 'video_url', 'api_base_url']) {
+      const told = problemsOf({ [name]: url }).join('\n')
+      expect(told).not.toBe('')
+      expect(told).not.toContain('secret')
+    }
+  })
+
+  it('never show a password that a URL parser finds, whatever the user name, scheme and slashes', () => {
+    const scheme = fc.constantFrom('https', 'http', 'ftp', 'ssh', 'git+ssh', 'x-y.z')
+    const slashes = fc.constantFrom('//', '', '/', '///', '\\\\', '/\\')
+    const part = fc.stringMatching(/^[a-z0-9@:%.~!$&'()*+,;=-]{0,8}$/)
+    fc.assert(
+      fc.property(scheme, slashes, part, part, (before, separator, user, decoy) => {
+        const url = `${before}:${separator}${user}:${decoy}hunter2@example.com/a.png`
+        fc.pre(URL.parse(url)?.password.includes('hunter2') ?? false)
+        expect(problemsOf({ image_url: url }).join('\n')).not.toContain('hunter2')
+      }),
+    )
+  })
+})
+
+describe('api_base_url', () => {
+  it.each([
+    ['https://api.apimart.ai', 'https://api.apimart.ai/v1/videos/generations'],
+    ['https://api.apimart.ai/', 'https://api.apimart.ai/v1/videos/generations'],
+    ['https://gateway.example.com/apimart', 'https://gateway.example.com/apimart/v1/videos/generations'],
+    ['https://gateway.example.com/apimart///', 'https://gateway.example.com/apimart/v1/videos/generations'],
+    ['https://gateway.example.com:8443/v10', 'https://gateway.example.com:8443/v10/v1/videos/generations'],
+    ['https://93.184.216.34', 'https://93.184.216.34/v1/videos/generations'],
+    ['http://127.0.0.1:8080', 'http://127.0.0.1:8080/v1/videos/generations'],
+    ['http://10.1.2.3', 'http://10.1.2.3/v1/videos/generations'],
+    ['http://[::1]:8080', 'http://[::1]:8080/v1/videos/generations'],
+    ['http://[fd00::1]', 'http://[fd00::1]/v1/videos/generations'],
+    ['http://localhost:8080', 'http://localhost:8080/v1/videos/generations'],
+    ['http://gateway.internal', 'http://gateway.internal/v1/videos/generations'],
+  ])('%s is fine', (given, posted) => {
+    expect(submissionUrl(read({ api_base_url: given }).api_base_url)).toBe(posted)
+  })
+
+  it.each(['https://api.apimart.ai?', 'https://api.apimart.ai/#', 'https://gateway.example.com/apimart?#'])(
+    '%s is refused or leads to the path of the API all the same',
+    (given) => {
+      const isRefused = problemsOf({ api_base_url: given }).length > 0
+      if (!isRefused) expect(submissionUrl(read({ api_base_url: given }).api_base_url)).not.toMatch(/[?#]/)
+    },
+  )
+
+  it.each([
+    ['', 'It is not an https address'],
+    ['api.apimart.ai', 'It is not an https address'],
+    ['ftp://api.apimart.ai', 'It is not an https address'],
+    ['https://api.apimart.ai/v1', 'The action adds /v1 itself'],
+    ['https://api.apimart.ai/v1/', 'The action adds /v1 itself'],
+    ['https://gateway.example.com/apimart/v1', 'The action adds /v1 itself'],
+    ['https://api.apimart.ai?key=secret', 'It carries a user name, password, query or fragment'],
+    ['https://api.apimart.ai#secret', 'It carries a user name, password, query or fragment'],
+    ['https://user:secret@api.apimart.ai', 'It carries a user name, password, query or fragment'],
+    ['https://user@api.apimart.ai', 'It carries a user name, password, query or fragment'],
+    ['http://93.184.216.34', 'Plain http would send the key unprotected over the internet'],
+    ['http://[2606:4700::1111]', 'Plain http would send the key unprotected over the internet'],
+    ['http://[::ffff:93.184.216.34]', 'Plain http would send the key unprotected over the internet'],
+    ['http://0x5db8d822', 'Plain http would send the key unprotected over the internet'],
+    ['http://1572395042', 'Plain http would send the key unprotected over the internet'],
+  ])('%j is refused: %s', (given, reason) => {
+    const problems = problemsOf({ api_base_url: given })
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/^api_base_url/)
+    expect(problems[0]).toContain(
+      `${reason}. Use https://api.apimart.ai or the https address of your gateway, without /v1.`,
+    )
+    expect(problems[0]).not.toContain('secret')
+  })
+})

@@ -1,0 +1,342 @@
+import * as core from '@actions/core'
+import fc from 'fast-check'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { INPUT_NAMES, type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import { readAction } from '../harness/action.ts'
+
+const action = await readAction()
+const KEY = 'sk-0123456789abcdef'
+const NEEDED: Partial<Record<InputName, string>> = {
+  api_key: KEY,
+  image_url: 'https://example.com/character.png',
+  video_url: 'https://example.com/dance.mp4',
+  character_orientation: 'image',
+}
+
+type Given = Partial<Record<InputName, string>>
+
+/** The inputs of a step that says only this, besides what every step needs. */
+function read(given: Given = {}): Inputs {
+  const all = { ...NEEDED, ...given }
+  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+}
+
+/** The problems of such a step. */
+function problemsOf(given: Given): readonly string[] {
+  try {
+    read(given)
+  } catch (error) {
+    if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
+    throw error
+  }
+  return []
+}
+
+afterEach(() => vi.unstubAllEnvs())
+
+describe('sound inputs', () => {
+  it('need only a key, two references and an orientation; the defaults of action.yml do the rest', () => {
+    expect(read()).toEqual({
+      api_key: KEY,
+      image_url: 'https://example.com/character.png',
+      video_url: 'https://example.com/dance.mp4',
+      character_orientation: 'image',
+      mode: 'std',
+      keep_original_sound: 'yes',
+      prompt: '',
+      model: 'kling-v2-6-motion-control',
+      watermark: false,
+      preflight: 'enforce',
+      duration_probe: 'auto',
+      ffprobe_path: '',
+      dry_run: false,
+      price_per_second: null,
+      max_cost: null,
+      api_base_url: new URL('https://api.apimart.ai'),
+    })
+  })
+
+  it.each<[InputName, string[]]>([
+    ['character_orientation', ['image', 'video']],
+    ['mode', ['std', 'pro']],
+    ['model', ['kling-v2-6-motion-control', 'kling-v3-motion-control']],
+    ['preflight', ['enforce', 'warn', 'off']],
+    ['duration_probe', ['auto', 'header', 'ffprobe']],
+  ])('%s takes each of its words', (name, words) => {
+    expect(words.map((word) => read({ [name]: word })[name])).toEqual(words)
+  })
+
+  it('are each read once, and all of them', () => {
+    const asked: string[] = []
+    readInputs((name) => {
+      asked.push(name)
+      return NEEDED[name] ?? action.inputs[name]?.default ?? ''
+    })
+    expect(asked).toEqual(INPUT_NAMES)
+  })
+})
+
+describe('problems', () => {
+  it('are told together, in the order of action.yml, each with name, value, legal values and remedy', () => {
+    const problems = problemsOf({
+      api_key: 'Bearer sk-secret',
+      image_url: '',
+      video_url: 'dance.mp4',
+      character_orientation: '',
+      mode: 'fast',
+      keep_original_sound: '1',
+      prompt: `${'very '.repeat(500)}slow`,
+      model: 'kling-v2-6',
+      watermark: 'yes',
+      preflight: 'true',
+      duration_probe: 'mediainfo',
+      dry_run: '',
+      price_per_second: '$3',
+      max_cost: '0,5',
+      api_base_url: 'api.apimart.ai',
+    })
+    expect(problems).toMatchInlineSnapshot(`
+      [
+        "api_key: It begins with "Bearer ". Give the key alone.",
+        "image_url: It is required. Give the direct https address of the reference image, readable without a login.",
+        "video_url "dance.mp4": It is not a URL. Give the direct https address of the reference clip, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
+        "mode "fast": Use std (balanced) or pro (higher quality, slower).",
+        "keep_original_sound "1": Use yes or no.",
+        "prompt "very very very very very very very very very very very very very very very very …": It has 2504 characters, at most 2500 are allowed. Shorten it.",
+        "model "kling-v2-6": Use kling-v2-6-motion-control or kling-v3-motion-control.",
+        "watermark "yes": Use true or false.",
+        "preflight "true": Use enforce (refuse references that break a limit) or warn (say so and submit) or off (do not look).",
+        "duration_probe "mediainfo": Use auto (header, then ffprobe) or header or ffprobe.",
+        "dry_run: Use true or false.",
+        "price_per_second "$3": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "max_cost "0,5": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "api_base_url "api.apimart.ai": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
+      ]
+    `)
+  })
+
+  it('of a step that gives nothing are those of the needed inputs', () => {
+    const names = problemsOf({ api_key: '', image_url: '', video_url: '', character_orientation: '' }).map(
+      (problem) => problem.split(':')[0],
+    )
+    expect(names).toEqual(['api_key', 'image_url', 'video_url', 'character_orientation'])
+  })
+
+  it('show a long value cut and on one line', () => {
+    const [problem] = problemsOf({ mode: `fast\r\n::error::${'x'.repeat(1000)}` })
+    expect(problem).toMatchInlineSnapshot(
+      `"mode "fast ::error::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": Use std (balanced) or pro (higher quality, slower)."`,
+    )
+  })
+})
+
+describe('api_key', () => {
+  it('is needed, and an empty one is explained: forks get no secrets', () => {
+    expect(problemsOf({ api_key: '' })).toMatchInlineSnapshot(`
+      [
+        "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.",
+      ]
+    `)
+  })
+
+  it('is not needed by dry_run', () => {
+    expect(read({ api_key: '', dry_run: 'true' })).toMatchObject({ api_key: '', dry_run: true })
+  })
+
+  it('is not judged while dry_run, on which its need hangs, cannot be read', () => {
+    expect(problemsOf({ api_key: '', dry_run: 'maybe' })).toEqual(['dry_run "maybe": Use true or false.'])
+  })
+
+  it.each([
+    'Bearer sk-secret-value',
+    'bearer sk-secret-value',
+    'sk-secret value',
+    'sk-secret\nvalue',
+    'sk-secret-ключ',
+  ])('is refused as %j without being shown', (api_key) => {
+    const problems = problemsOf({ api_key })
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/^api_key: It (begins with "Bearer "|contains spaces)/)
+    expect(problems[0]).not.toContain('secret-')
+    expect(problems[0]).not.toContain('sk-')
+  })
+})
+
+describe('booleans', () => {
+  const words = [
+    'true',
+    'True',
+    'TRUE',
+    'false',
+    'False',
+    'FALSE',
+    'tRUE',
+    'yes',
+    'no',
+    'on',
+    '1',
+    '0',
+    '',
+    'null',
+  ]
+
+  it.each(words)('are read as core.getBooleanInput reads them: %j', (word) => {
+    vi.stubEnv('INPUT_WATERMARK', word)
+    const asToolkit = () => {
+      try {
+        return core.getBooleanInput('watermark')
+      } catch {
+        return `watermark${word ? ` "${word}"` : ''}: Use true or false.`
+      }
+    }
+    const [problem] = problemsOf({ watermark: word })
+    expect(problem ?? read({ watermark: word }).watermark).toBe(asToolkit())
+  })
+})
+
+describe('keep_original_sound', () => {
+  it.each([
+    ['yes', 'yes'],
+    ['YES', 'yes'],
+    ['true', 'yes'],
+    ['True', 'yes'],
+    ['no', 'no'],
+    ['No', 'no'],
+    ['false', 'no'],
+    ['FALSE', 'no'],
+  ])('takes %s for %s', (given, word) => {
+    expect(read({ keep_original_sound: given }).keep_original_sound).toBe(word)
+  })
+
+  it.each(['on', '1', '', 'yes please'])('refuses %j', (given) => {
+    expect(problemsOf({ keep_original_sound: given })).toEqual([
+      `keep_original_sound${given ? ` "${given}"` : ''}: Use yes or no.`,
+    ])
+  })
+})
+
+describe('prompt', () => {
+  it.each(['a', '完', '🎬', '\ud83c'])(
+    'has its characters counted, not its bytes or units: %j',
+    (character) => {
+      const prompt = character.repeat(2500)
+      expect(read({ prompt }).prompt).toBe(prompt)
+      expect(problemsOf({ prompt: prompt + character })[0]).toContain(
+        'It has 2501 characters, at most 2500 are allowed. Shorten it.',
+      )
+    },
+  )
+
+  it('keeps its line breaks', () => {
+    expect(read({ prompt: 'She turns.\nShe waves.' }).prompt).toBe('She turns.\nShe waves.')
+  })
+})
+
+describe('price_per_second and max_cost', () => {
+  it.each([
+    ['0.057', 0.057],
+    ['3', 3],
+    ['.5', 0.5],
+    ['00.10', 0.1],
+    ['999999999', 999999999],
+  ])('are numbers: %s', (given, amount) => {
+    expect(read({ price_per_second: given, max_cost: given })).toMatchObject({
+      price_per_second: amount,
+      max_cost: amount,
+    })
+  })
+
+  it.each([
+    ...['$3', '3 USD', '0,057', '1e3', '0x10', '-1', '+1', '0', '0.0', 'NaN', 'Infinity', '3.', '.', '1.2.3'],
+    ...['1_000', '٣', '1000000000', `0.${'0'.repeat(400)}1`],
+  ])('refuse %s', (given) => {
+    const [price, cost, ...others] = problemsOf({ price_per_second: given, max_cost: given })
+    expect(price).toMatch(
+      /^price_per_second ".+": Give a number of USD above 0 .* such as 0\.057, or leave it out\.$/,
+    )
+    expect(cost).toMatch(/^max_cost ".+": Give a number of USD above 0 /)
+    expect(others).toEqual([])
+  })
+
+  it('max_cost needs price_per_second', () => {
+    expect(problemsOf({ max_cost: '0.5' })).toMatchInlineSnapshot(`
+      [
+        "max_cost "0.5": It needs price_per_second, which turns the length of the clip into an estimate.",
+      ]
+    `)
+  })
+
+  it('max_cost needs a preflight that looks', () => {
+    const given = { max_cost: '0.5', price_per_second: '0.057' }
+    expect(problemsOf({ ...given, preflight: 'off' })).toMatchInlineSnapshot(`
+      [
+        "max_cost "0.5": It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.",
+      ]
+    `)
+    expect(read({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
+  })
+
+  it('lets price_per_second stand alone, also where nothing is looked at', () => {
+    expect(read({ price_per_second: '0.057', preflight: 'off' }).price_per_second).toBe(0.057)
+  })
+})
+
+describe('all inputs', () => {
+  const outside = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 100 }),
+    fc.string({ unit: 'grapheme', maxLength: 100 }),
+    fc.webUrl({ withFragments: true, withQueryParameters: true, validSchemes: ['http', 'https', 'ftp'] }),
+    fc.constantFrom(
+      '',
+      'true',
+      'image',
+      'x\n::error::y',
+      'https://\u202e:\0@',
+      'toString',
+      '__proto__',
+      '1e999',
+    ),
+  )
+  const anything = (name: InputName) =>
+    fc.oneof(
+      { weight: 3, arbitrary: fc.constant(NEEDED[name] ?? action.inputs[name]?.default ?? '') },
+      { weight: 1, arbitrary: outside },
+    )
+  const record = fc.record(
+    Object.fromEntries(INPUT_NAMES.map((name) => [name, anything(name)])) as Record<
+      InputName,
+      fc.Arbitrary<string>
+    >,
+  )
+
+  it('are either sound or refused as invalid_input, never echoing the key, each problem on one line', () => {
+    fc.assert(
+      fc.property(record, (given) => {
+        const problems = problemsOf(given)
+        for (const problem of problems) {
+          expect(problem).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u)
+          expect(problem).toMatch(/^[a-z_]+( ".*")?: [A-Z].*\S$/)
+        }
+        const others = INPUT_NAMES.flatMap((name) => (name === 'api_key' ? [] : [given[name]])).join('\n')
+        const isKeyAlone = given.api_key.length >= 8 && !others.includes(given.api_key)
+        if (isKeyAlone) expect(problems.join('\n')).not.toContain(given.api_key)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('are told in the order of action.yml, each problem once', () => {
+    const order: readonly string[] = INPUT_NAMES
+    fc.assert(
+      fc.property(record, (given) => {
+        const problems = problemsOf(given)
+        const positions = problems.map((problem) => order.indexOf(/^\w+/.exec(problem)?.[0] ?? ''))
+        expect(positions).not.toContain(-1)
+        expect(positions).toEqual(positions.toSorted((a, b) => a - b))
+        expect(new Set(problems).size).toBe(problems.length)
+      }),
+    )
+  })
+})

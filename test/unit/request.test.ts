@@ -1,0 +1,125 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { buildRequest, idempotencyKey, type StepIdentity } from '../../src/apimart/request.ts'
+import { type Inputs, readInputs } from '../../src/inputs.ts'
+import { readAction } from '../harness/action.ts'
+
+const action = await readAction()
+const REFERENCES = {
+  api_key: 'sk-abcdefgh',
+  image_url: 'https://example.com/ref-image.png',
+  video_url: 'https://example.com/ref-video-8s.mp4',
+  character_orientation: 'image',
+}
+
+/** Inputs as a workflow gives them: only what is said here differs from the defaults. */
+function inputsWith(given: Record<string, string>): Inputs {
+  const all: Record<string, string> = { ...REFERENCES, ...given }
+  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+}
+
+const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
+const request = buildRequest(inputsWith({ prompt: 'She turns and waves' }))
+
+describe('the request', () => {
+  it('is the first documented one byte for byte', () => {
+    const inputs = inputsWith({ prompt: '保持人物朝向与参考图一致,完成转身和挥手动作' })
+    expect(JSON.stringify(buildRequest(inputs))).toBe(
+      '{"model":"kling-v2-6-motion-control","prompt":"保持人物朝向与参考图一致,完成转身和挥手动作","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-8s.mp4","character_orientation":"image","mode":"std","keep_original_sound":"yes","watermark_info":{"enabled":false}}',
+    )
+  })
+
+  it('is the second documented one byte for byte', () => {
+    const inputs = inputsWith({
+      prompt: '跟随参考视频的人物朝向和节奏,保持动作连贯',
+      video_url: 'https://example.com/ref-video-12s.mp4',
+      character_orientation: 'video',
+      mode: 'pro',
+      keep_original_sound: 'no',
+    })
+    expect(JSON.stringify(buildRequest(inputs))).toBe(
+      '{"model":"kling-v2-6-motion-control","prompt":"跟随参考视频的人物朝向和节奏,保持动作连贯","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-12s.mp4","character_orientation":"video","mode":"pro","keep_original_sound":"no","watermark_info":{"enabled":false}}',
+    )
+  })
+
+  it('has no prompt when the input is empty', () => {
+    expect(Object.keys(buildRequest(inputsWith({})))).toEqual([
+      'model',
+      'image_url',
+      'video_url',
+      'character_orientation',
+      'mode',
+      'keep_original_sound',
+      'watermark_info',
+    ])
+  })
+
+  it('carries sound as a word and the watermark as a boolean', () => {
+    const made = buildRequest(inputsWith({ keep_original_sound: 'false', watermark: 'True' }))
+    expect(made).toMatchObject({ keep_original_sound: 'no', watermark_info: { enabled: true } })
+  })
+
+  it('carries URLs exactly as written, signed queries included', () => {
+    const image_url = 'https://Example.com:443/a%20b/%7euser.png?X-Signature=a%2Bb&x=1'
+    expect(buildRequest(inputsWith({ image_url })).image_url).toBe(image_url)
+  })
+
+  it('carries nothing that is only for the action', () => {
+    const plain = buildRequest(inputsWith({}))
+    const extras = { price_per_second: '0.057', max_cost: '1', dry_run: 'true', preflight: 'warn' }
+    expect(buildRequest(inputsWith({ ...extras, api_key: 'sk-another' }))).toEqual(plain)
+  })
+})
+
+describe('the idempotency key', () => {
+  const key = idempotencyKey(step, request)
+
+  it('is the same for the same step and request', () => {
+    expect(idempotencyKey(structuredClone(step), structuredClone(request))).toBe(key)
+  })
+
+  it('does not change from one version of the action to the next', () => {
+    // A re-run may use a newer version; a key of another form would let APIMart bill the task twice.
+    expect(key).toMatchInlineSnapshot(
+      `"kling-5c2d31be1bc19ad421a2eb66712ef9b658d04c45beaccece2f2130263b8b25b3"`,
+    )
+  })
+
+  it.each([{ repository: 'octo/film' }, { runId: '4712' }, { job: 'trailer' }, { step: '__octo_kling_2' }])(
+    'differs for another step: %o',
+    (change) => {
+      expect(idempotencyKey({ ...step, ...change }, request)).not.toBe(key)
+    },
+  )
+
+  it.each<Record<string, string>>([
+    { model: 'kling-v3-motion-control' },
+    { prompt: 'She turns and waves.' },
+    { prompt: '' },
+    { image_url: 'https://example.com/ref-image.png?v=2' },
+    { video_url: 'https://example.com/ref-video-9s.mp4' },
+    { character_orientation: 'video' },
+    { mode: 'pro' },
+    { keep_original_sound: 'no' },
+    { watermark: 'true' },
+  ])('differs for another request: %o', (change) => {
+    const other = buildRequest(inputsWith({ prompt: 'She turns and waves', ...change }))
+    expect(idempotencyKey(step, other)).not.toBe(key)
+  })
+
+  it('does not mix up neighbouring parts of the step', () => {
+    const one = { repository: 'octo/films', runId: '47', job: '11film', step: 's' }
+    const other = { repository: 'octo/films', runId: '4711', job: 'film', step: 's' }
+    expect(idempotencyKey(one, request)).not.toBe(idempotencyKey(other, request))
+  })
+
+  it('is 1 to 191 visible ASCII characters whatever the step and the prompt', () => {
+    const text = fc.string({ unit: 'binary', maxLength: 300 })
+    fc.assert(
+      fc.property(text, text, text, text, text, (repository, runId, job, name, prompt) => {
+        const made = idempotencyKey({ repository, runId, job, step: name }, { ...request, prompt })
+        expect(made).toMatch(/^[\x21-\x7e]{1,191}$/)
+      }),
+    )
+  })
+})

@@ -1,0 +1,312 @@
+import { describe, expect, it } from 'vitest'
+import { buildRequest } from '../../src/apimart/request.ts'
+import { submissionUrl } from '../../src/apimart/submit.ts'
+import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
+import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import { checkClip, checkImage } from '../../src/preflight/checks.ts'
+import type { ClipFacts } from '../../src/preflight/facts.ts'
+import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
+import type { Report } from '../../src/report/report.ts'
+import { renderSummary } from '../../src/report/summary.ts'
+import { readAction } from '../harness/action.ts'
+import { renderMarkdown } from '../harness/github-page.ts'
+
+const action = await readAction()
+const TASK_ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
+const REASONS = Object.keys(REMEDIES) as FailureReason[]
+
+/** Inputs as a workflow gives them: only what is said here differs from the defaults. */
+function inputsWith(given: Partial<Record<InputName, string>> = {}): Inputs {
+  const needed: Partial<Record<InputName, string>> = {
+    api_key: 'sk-0123456789abcdef',
+    image_url: 'https://cdn.example.com/character.png',
+    video_url: 'https://cdn.example.com/dance.mp4',
+    character_orientation: 'image',
+    prompt: 'She turns and waves',
+  }
+  const all = { ...needed, ...given }
+  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+}
+
+/** What was found in two sound references, but for what is said of the clip. */
+function findings(inputs: Inputs, differing: Partial<ClipFacts> = {}): Preflight {
+  const video = { width: 1280, height: 720, codec: 'avc1.64001F' }
+  const clip: ClipFacts = {
+    duration_seconds: 8.4,
+    container: 'mp4',
+    video,
+    sound: true,
+    bytes: 5_200_000,
+    ...differing,
+  }
+  const image = { format: 'png', width: 1024, height: 1536, bytes: 1_834_000 } as const
+  return {
+    image: { kind: 'read', facts: image, source: 'its header', checks: checkImage(image) },
+    clip: { kind: 'read', facts: clip, source: 'its header', checks: checkClip(clip, inputs) },
+  }
+}
+
+/** The report of a run that submitted, but for what is said. */
+function reportWith(differing: Partial<Report> = {}): Report {
+  const inputs = differing.inputs ?? inputsWith()
+  return {
+    inputs,
+    preflight: findings(inputs),
+    estimatedCost: null,
+    end: { kind: 'submitted', taskId: TASK_ID, replayed: false },
+    ...differing,
+  }
+}
+
+function dryRun(inputs: Inputs): Report['end'] {
+  return { kind: 'dry_run', request: buildRequest(inputs), url: submissionUrl(inputs.api_base_url) }
+}
+
+function failed(reason: FailureReason, ...problems: [string, ...string[]]): Report['end'] {
+  return { kind: 'failed', failure: new Failure(reason, problems) }
+}
+
+/** The page's tags by name, in order. */
+function tagsOf(summary: string): string[] {
+  return [...renderMarkdown(summary).matchAll(/<(\/?[a-z][a-z0-9]*)\b[^>]*>/gi)].map(
+    (match) => match[1] ?? '',
+  )
+}
+
+/** The words on the page. */
+function textOf(summary: string): string {
+  return renderMarkdown(summary)
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
+    .replace(/\s+/g, ' ')
+}
+
+describe('whole summaries', () => {
+  it('submitted, with an estimate', async () => {
+    const inputs = inputsWith({ price_per_second: '0.057', max_cost: '0.5' })
+    const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788 }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-submitted.md')
+  })
+
+  it('dry run of a clip with warnings', async () => {
+    const inputs = inputsWith({ api_key: '', dry_run: 'true', prompt: '保持人物朝向与参考图一致' })
+    const preflight = findings(inputs, { duration_seconds: 10.03, sound: false })
+    const summary = renderSummary(reportWith({ inputs, preflight, end: dryRun(inputs) }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-dry-run.md')
+  })
+
+  it('reference rejected, the image unread', async () => {
+    const inputs = inputsWith()
+    const failure = new Failure('reference_unreachable', ['image_url answers 404 Not Found.'])
+    const preflight: Preflight = {
+      image: { kind: 'unread', failure },
+      clip: findings(inputs, { duration_seconds: 40 }).clip,
+    }
+    const end = { kind: 'failed', failure: refusal(preflight) ?? failure } as const
+    const summary = renderSummary(reportWith({ inputs, preflight, end }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-rejected.md')
+  })
+
+  it('inputs that cannot be read', async () => {
+    const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
+    const summary = renderSummary({ inputs: null, preflight: null, estimatedCost: null, end })
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
+  })
+})
+
+describe('the result comes first', () => {
+  it('says that the task is that of an earlier request', () => {
+    const end = { kind: 'submitted', taskId: TASK_ID, replayed: true } as const
+    expect(textOf(renderSummary(reportWith({ end })))).toContain(
+      'is submitted . APIMart answered with the task of an earlier, identical request.',
+    )
+    expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
+  })
+
+  it('says where to ask for the task, its id encoded, also behind a gateway', () => {
+    const inputs = inputsWith({ api_base_url: 'https://gateway.example.com/apimart/' })
+    const end = { kind: 'submitted', taskId: 'task/1?x', replayed: false } as const
+    expect(textOf(renderSummary(reportWith({ inputs, end })))).toContain(
+      '"https://gateway.example.com/apimart/v1/tasks/task%2F1%3Fx"',
+    )
+  })
+
+  it.each(REASONS)('of a failed run: what happened, what to do, the reason (%s)', (reason) => {
+    const summary = renderSummary(reportWith({ end: failed(reason, 'This happened.', 'That too.') }))
+    const text = textOf(summary)
+    const words = [
+      'This happened.',
+      'That too.',
+      'What to do:',
+      REMEDIES[reason],
+      `failure_reason: ${reason}`,
+    ]
+    const places = words.map((word) => text.indexOf(word))
+    expect(places).not.toContain(-1)
+    expect(places).toEqual(places.toSorted((a, b) => a - b))
+    expect(places[0]).toBeLessThan(text.indexOf('What was asked for'))
+  })
+
+  it('is headed by what a failure means for the money', () => {
+    const heads = REASONS.map((reason) => {
+      const summary = renderSummary(reportWith({ end: failed(reason, 'x') }))
+      return `${reason}: ${/^## Kling motion control: (.*)$/m.exec(summary)?.[1]}`
+    })
+    expect(heads).toMatchInlineSnapshot(`
+      [
+        "invalid_input: not submitted",
+        "reference_unreachable: not submitted",
+        "reference_rejected: not submitted",
+        "over_budget: not submitted",
+        "authentication: not submitted",
+        "insufficient_balance: not submitted",
+        "rate_limited: not submitted",
+        "request_rejected: not submitted",
+        "submission_uncertain: a task may be running",
+        "cancelled: cancelled",
+        "internal_error: stopped by a defect",
+      ]
+    `)
+  })
+})
+
+describe('what was found', () => {
+  it('says that nothing was looked at, and shows no checks, with preflight: off', () => {
+    const inputs = inputsWith({ preflight: 'off' })
+    const text = textOf(renderSummary(reportWith({ inputs, preflight: null })))
+    expect(text.match(/not looked at/g)).toHaveLength(2)
+    expect(text).not.toContain('Checks')
+  })
+
+  it('shows every check with found and limit, and its verdict', () => {
+    const inputs = inputsWith()
+    const preflight = findings(inputs, { duration_seconds: 40, sound: false })
+    const text = textOf(renderSummary(reportWith({ inputs, preflight })))
+    expect(text).toContain('video_url length 40 s 3 to 10 s ❌ refused')
+    expect(text).toContain('video_url sound none kept when there is one ⚠️ warning')
+    expect(text).toContain('image_url format png jpeg or png ✅')
+  })
+
+  it('never shows the key', () => {
+    const ends = [dryRun(inputsWith()), failed('authentication', 'invalid key'), reportWith().end]
+    for (const end of ends) expect(renderSummary(reportWith({ end }))).not.toContain('sk-0123456789abcdef')
+  })
+
+  it('never shows the query of a signed URL', () => {
+    const inputs = inputsWith({
+      image_url: 'https://cdn.example.com/character.png?X-Amz-Signature=c0ffee#c0ffee',
+      video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee&se=2026',
+      price_per_second: '0.057',
+    })
+    const ends = [reportWith().end, dryRun(inputs), ...REASONS.map((reason) => failed(reason, 'x'))]
+    for (const end of ends) {
+      const summary = renderSummary(reportWith({ inputs, end }))
+      expect(summary).toContain('dance.mp4?…')
+      expect(summary).not.toContain('c0ffee')
+    }
+  })
+})
+
+describe('the picture', () => {
+  it.each([
+    ['https://cdn.example.com/a.png', true],
+    ['https://93.184.216.34/a.png', true],
+    ['http://cdn.example.com/a.png', false],
+    ['https://cdn.example.com/a.png?sig=1', false],
+    ['https://cdn.example.com/a.png#x', false],
+    ['https://localhost/a.png', false],
+    ['https://gateway/a.png', false],
+    ['https://127.0.0.1/a.png', false],
+    ['https://10.0.0.1/a.png', false],
+    ['https://169.254.169.254/a.png', false],
+    ['https://[::1]/a.png', false],
+    ['https://[fd00::1]/a.png', false],
+  ])('of %s is shown: %s', (image_url, isShown) => {
+    const html = renderMarkdown(renderSummary(reportWith({ inputs: inputsWith({ image_url }) })))
+    const sources = [...html.matchAll(/<img src="([^"]*)"/g)].map((match) => match[1])
+    expect(sources).toEqual(isShown ? [image_url] : [])
+  })
+
+  it('is shown only with its whole address', () => {
+    const image_url = `https://cdn.example.com/${'a'.repeat(5000)}.png`
+    const summary = renderSummary(reportWith({ inputs: inputsWith({ image_url }) }))
+    const source = /<img src="([^"]*)"/.exec(summary)?.[1]
+    expect(source ?? image_url).toBe(image_url)
+  })
+
+  it('is not there when the inputs could not be read', () => {
+    const end = failed('invalid_input', 'x')
+    expect(renderSummary({ inputs: null, preflight: null, estimatedCost: null, end })).not.toContain('<img')
+  })
+})
+
+describe('text from outside', () => {
+  const hostile = [
+    '</td></tr></table><script>alert(1)</script>',
+    '</pre></code></p></ul><h1>x</h1>',
+    '`code` ```\n```js\nx\n```',
+    'a | b | c\n|---|---|\n| x | y |',
+    '![x](https://example.com/x.png) [y](javascript:alert(1))',
+    'a\n\n# Heading\n\n- item\n\n<img src=x onerror=alert(1)>',
+    'a\r\n\r\n\u2028\u2029<!-- x -->\n\n<details open>',
+    '"><img src=x onerror=alert(1)>',
+    "'--><style>*{display:none}</style>",
+    '&lt;b&gt; &#60;i&#62; <b>',
+    '\\<b> *x* _y_ ~~z~~ https://example.com',
+    '\0\x1b[31m\u202e<b>',
+  ]
+
+  /** A report that has the text wherever text from outside can stand. */
+  function reportAround(text: string, kind: Report['end']['kind']): Report {
+    const sound = inputsWith({ price_per_second: '0.057' })
+    const address = `https://cdn.example.com/${text}`
+    const inputs: Inputs = {
+      ...sound,
+      prompt: text,
+      image_url: 'https://cdn.example.com/a.png',
+      video_url: address,
+    }
+    const video = { width: 1280, height: 720, codec: text }
+    const preflight = findings(inputs, { video })
+    const ends: Record<Report['end']['kind'], Report['end']> = {
+      submitted: { kind: 'submitted', taskId: text, replayed: true },
+      dry_run: dryRun(inputs),
+      failed: failed('request_rejected', `It says: ${text}`, text),
+    }
+    return { inputs, preflight, estimatedCost: 0.4788, end: ends[kind] }
+  }
+
+  describe.each(['submitted', 'dry_run', 'failed'] as const)('in a run that ends as %s', (kind) => {
+    it.each(hostile)('changes no tag of the page: %j', (text) => {
+      const page = tagsOf(renderSummary(reportAround(text, kind)))
+      expect(page).toEqual(tagsOf(renderSummary(reportAround('harmless', kind))))
+      expect(page).not.toContain('script')
+    })
+
+    it('is cut, so that a megabyte of it makes no summary that GitHub refuses', () => {
+      for (const character of ['x', '<', '🎬', '\n', '&']) {
+        const summary = renderSummary(reportAround(character.repeat(2 ** 20), kind))
+        expect(Buffer.byteLength(summary)).toBeLessThan(200_000)
+      }
+    })
+  })
+
+  it('in the address of the picture stays inside its attribute', () => {
+    for (const text of hostile) {
+      const image_url = `https://cdn.example.com/${text.replace(/[?#]/g, '')}`
+      const inputs = { ...inputsWith(), image_url }
+      const names = tagsOf(renderSummary(reportWith({ inputs })))
+      expect(names).toEqual(tagsOf(renderSummary(reportWith())))
+    }
+  })
+
+  it('in a thousand problems is cut too', () => {
+    const end = failed('internal_error', 'x', ...Array.from({ length: 1000 }, () => '<'.repeat(10_000)))
+    expect(Buffer.byteLength(renderSummary(reportWith({ end })))).toBeLessThan(1024 * 1024)
+  })
+
+  it('is shown as it is, where it fits', () => {
+    const summary = renderSummary(reportAround('<b>`x` | y & z</b>', 'failed'))
+    expect(textOf(summary)).toContain('It says: <b>`x` | y & z</b>')
+  })
+})
