@@ -1,0 +1,83 @@
+/**
+ * `npm run bench`: measures this action against the sandbox and prints Markdown tables. Nothing is asserted.
+ */
+import { availableParallelism, cpus } from 'node:os'
+import { startSandbox } from '../sandbox/server.ts'
+import { CLIP_BYTES, LATENCY, PREFLIGHT_RUNS, type Reading, readInEveryWay, type Way } from './preflight.ts'
+import { archiveSizes, compareCosts, STEP_RUNS } from './step.ts'
+
+await using sandbox = await startSandbox()
+const date = new Date().toISOString().slice(0, 10)
+console.log(
+  `Measured on ${date} with Node ${process.versions.node} on ${cpus()[0]?.model}, ${availableParallelism()} cores.\n`,
+)
+await printPreflight()
+await printStep()
+
+async function printPreflight(): Promise<void> {
+  console.log(
+    `The length of a clip of ${CLIP_BYTES / 1e6} MB on a host with ${LATENCY} ms of latency per answer: median of ${PREFLIGHT_RUNS} runs. The host is on this machine: over a real network (c) takes longer. Bytes are those that the host has sent off, for (b) also what was on its way when ffprobe hung up.\n`,
+  )
+  const names = {
+    preflight: '(a) this action’s preflight',
+    ffprobe: '(b) ffprobe on the URL',
+    download: '(c) download, then ffprobe',
+  }
+  const rows: string[][] = []
+  for (const layout of ['header-first', 'header-last'] as const) {
+    const readings = await readInEveryWay(sandbox, layout)
+    const own = middle(readings, 'preflight')
+    for (const way of ['preflight', 'ffprobe', 'download'] as const) {
+      const { requests, bytes, milliseconds } = middle(readings, way)
+      const beside = (value: number, unit: number) =>
+        number(value) + (way === 'preflight' ? '' : ` (${number(value / unit, 1)} × a)`)
+      const figures = [number(requests), beside(bytes, own.bytes), beside(milliseconds, own.milliseconds)]
+      rows.push([layout.replace('-', ' '), names[way], ...figures])
+    }
+  }
+  printTable(['clip', 'way', 'requests', 'bytes', 'ms'], rows)
+}
+
+async function printStep(): Promise<void> {
+  const { all, withoutDist } = await archiveSizes()
+  console.log(
+    `What a runner downloads, \`git archive HEAD\` gzipped: ${number(all)} bytes, of which dist adds ${number(all - withoutDist)}.\n`,
+  )
+  console.log(`A whole step on the demo’s references: median (least to most) of ${STEP_RUNS} runs.\n`)
+  const costs = await compareCosts(sandbox)
+  const rows = [...costs].map(([name, runs]) => [
+    name,
+    spread(runs.map(({ cpuToFirstRequest }) => cpuToFirstRequest)),
+    spread(runs.map(({ cpuInAll }) => cpuInAll)),
+    spread(runs.map(({ peakMemory }) => peakMemory && peakMemory / 1e6)),
+  ])
+  printTable(['', 'CPU to first request, ms', 'CPU in all, ms', 'peak memory, MB'], rows)
+}
+
+/** The medians of one way. */
+function middle(readings: readonly Reading[], way: Way): Omit<Reading, 'way'> {
+  const of = (figure: 'requests' | 'bytes' | 'milliseconds') =>
+    median(readings.filter((reading) => reading.way === way).map((reading) => reading[figure]))
+  return { requests: of('requests'), bytes: of('bytes'), milliseconds: of('milliseconds') }
+}
+
+/** Median with the least and the most; a dash where this platform or program gives no such figure. */
+function spread(values: readonly (number | null)[]): string {
+  const known = values.filter((value) => value !== null)
+  if (known.length === 0) return '–'
+  return `${number(median(known))} (${number(Math.min(...known))} to ${number(Math.max(...known))})`
+}
+
+/** The middle one of an odd number of values. */
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[(values.length - 1) / 2] ?? Number.NaN
+}
+
+function number(value: number, decimals = 0): string {
+  return value.toLocaleString('en', { maximumFractionDigits: decimals })
+}
+
+function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  console.log([line(head), line(head.map(() => '---')), ...rows.map(line), ''].join('\n'))
+}

