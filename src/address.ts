@@ -15,6 +15,11 @@ export function isPublicAddress(address: string): boolean {
   return ipaddr.process(address).range() === 'unicast'
 }
 
+/** Whether an IP address is link-local, as the metadata services of clouds are. */
+export function isLinkLocal(address: string): boolean {
+  return ipaddr.process(address).range() === 'linkLocal'
+}
+
 /** The IP address that a URL names as its host, without brackets, or null when the host is a name. */
 export function literalAddress(url: URL): string | null {
   const host = url.hostname.replace(/^\[|\]$/g, '')

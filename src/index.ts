@@ -2,7 +2,7 @@
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
 import * as core from '@actions/core'
-import { Failure } from './failure.ts'
+import { Failure, toFailure } from './failure.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import { renderSummary } from './report/summary.ts'
@@ -21,6 +21,8 @@ const cancel = () =>
   )
 process.on('SIGINT', cancel)
 process.on('SIGTERM', cancel)
+// A stray error must not take away the summary, nor the id of a task whose answer is on its way.
+process.on('uncaughtException', (error) => cancelled.abort(toFailure(error)))
 
 const report = await run({
   readInput: takeInput,
@@ -39,7 +41,7 @@ const report = await run({
 await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
-  core.debug(String(failure.stack))
+  core.debug(annotation(String(failure.stack)))
   core.setFailed(annotation([...failure.problems, failure.remedy].join('\n')))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.

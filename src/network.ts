@@ -4,7 +4,7 @@
  */
 import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
-import { isPublicAddress, literalAddress } from './address.ts'
+import { isLinkLocal, isPublicAddress, literalAddress } from './address.ts'
 import { type Dispatcher, EnvHttpProxyAgent, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */
@@ -46,7 +46,8 @@ const API_HEADERS_TIMEOUT = 120_000
 /**
  * Opens the network for one run.
  *
- * References may lie on private addresses only when the API itself does, as with a gateway inside a company.
+ * References may lie on private addresses only when the API itself does, as with a gateway inside a company, and
+ * never on link-local ones.
  *
  * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
  */
@@ -54,11 +55,11 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
   let apiIsPrivate: Promise<boolean> | null = null
   const checkMedia: AddressCheck = async (address, host) => {
     if (isPublicAddress(address)) return
+    // Never link-local ones: there clouds hand out the credentials of the machine.
+    if (isLinkLocal(address)) throw notPublic(address, host)
     apiIsPrivate ??= isPrivateHost(apiBaseUrl)
     if (await apiIsPrivate) return
-    throw new AddressRefused(
-      `${host} is not a public address (${address}), so neither this action nor the API's servers may fetch from it`,
-    )
+    throw notPublic(address, host)
   }
   const checkApi: AddressCheck = async (address, host) => {
     if (apiBaseUrl.protocol === 'https:' || !isPublicAddress(address)) return
@@ -87,6 +88,12 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
       await Promise.all([media.destroy(), api.destroy()])
     },
   }
+}
+
+function notPublic(address: string, host: string): AddressRefused {
+  return new AddressRefused(
+    `${host} is not a public address (${address}), so neither this action nor the API's servers may fetch from it`,
+  )
 }
 
 /** Lets an address pass or throws AddressRefused. */

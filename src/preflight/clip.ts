@@ -67,6 +67,7 @@ export async function readClip(
 }
 
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
+  file.requireDownloadable()
   // Evaluated only now, as most clips never need it, but kept in the one file of the bundle.
   const { findFfprobe } = await import(/* webpackMode: "eager" */ './ffprobe-binary.ts')
   const folder = join(reach.folder, 'ffprobe')

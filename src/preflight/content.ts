@@ -54,7 +54,7 @@ function explain({ opening, reference, size }: RemoteFile, ending: string | null
   const what = reference.input === 'video_url' ? 'clip' : 'image'
   const remedy = `Convert the ${what} to ${taken}`
   if (opening.length === 0) return `is an empty file. Upload the ${what} again`
-  if (ending !== null) return `is really a ${ending.toUpperCase()} file. ${remedy}`
+  if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
   const start = opening.subarray(0, 1024).toString('latin1').trimStart()
   if (start.startsWith('version https://git-lfs.github.com/spec/')) {
     return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. Use ${mediaAddress(reference.url)}`

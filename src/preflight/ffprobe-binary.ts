@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, chmod, constants } from 'node:fs/promises'
+import { access, chmod, constants, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { which } from '@actions/io'
@@ -50,7 +50,7 @@ export async function findFfprobe(
   signal: AbortSignal,
 ): Promise<Ffprobe> {
   if (ffprobePath !== '') {
-    if (await isExecutable(ffprobePath)) return { path: resolve(ffprobePath), origin: 'ffprobe_path' }
+    if (await isProgram(ffprobePath)) return { path: resolve(ffprobePath), origin: 'ffprobe_path' }
     throw new Failure('invalid_input', [
       `ffprobe_path "${oneLine(ffprobePath, 200)}": There is no program at this path. Name an ffprobe on the runner, or leave it out.`,
     ])
@@ -114,9 +114,9 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
   }
 }
 
-async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
+async function isProgram(path: string): Promise<boolean> {
+  return Promise.all([stat(path), access(path, constants.X_OK)]).then(
+    ([file]) => file.isFile(),
     () => false,
   )
 }

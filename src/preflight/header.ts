@@ -24,6 +24,8 @@ export type ReadAt = (offset: number, length: number) => Promise<Buffer>
 /** More than this is no sane header of a clip of 30 s. */
 const HEADER_MAX_BYTES = 4 * 1024 * 1024
 const HEADER_MAX_READS = 12
+/** Boxes before the header; a file of nothing but tiny boxes would keep the walk busy for seconds. */
+const HEADER_MAX_BOXES = 1000
 
 // mp4box reports on the console; whatever it finds wrong is an "unsettled" here.
 Object.assign(Log, { error() {}, warn() {}, info() {}, debug() {} })
@@ -50,6 +52,7 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     const next = feed(file, bytes, offset)
     if (file.moov) return interpret(file, size)
     if (next === null) return { kind: 'unsettled', why: 'the header is damaged' }
+    if (file.boxes.length > HEADER_MAX_BOXES) break
     // Media is jumped over; what comes before it, and a header longer than the piece, is read on in growing pieces.
     const jump = file.mdats.length > 0 && next > offset + bytes.length
     length = jump ? OPENING_BYTES : Math.min(length * 2, HEADER_MAX_BYTES - total)
@@ -58,7 +61,7 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
       return { kind: 'truncated', why: 'it is shorter than its own boxes say' }
     }
   }
-  return { kind: 'unsettled', why: 'no movie header within 4 MiB' }
+  return { kind: 'unsettled', why: 'no movie header is found near its start or end' }
 }
 
 /** More top-level boxes than the fragments of any sane clip. */

@@ -73,14 +73,15 @@ export class RemoteFile {
    * @throws Failure as `open`, and `reference_rejected` when it needs a download that is too large
    */
   async read(offset: number, length: number): Promise<Buffer> {
-    if (offset + length <= this.opening.length) return this.opening.subarray(offset, offset + length)
-    if (this.size !== null && offset >= this.size) return Buffer.alloc(0)
+    const end = Math.min(offset + length, this.size ?? Infinity)
+    if (end <= this.opening.length) return this.opening.subarray(offset, Math.max(offset, end))
+    if (offset >= end) return Buffer.alloc(0)
     if (!this.#acceptsRanges || this.#local) return readLocal(await this.download(), offset, length)
     this.requests++
     return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
       const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
       if (!answer.partial || answer.size !== this.size) {
-        answer.body.destroy()
+        drop(answer.body)
         throw unreachable(
           this.reference,
           'its server answers range requests inconsistently. Serve it from another host',
@@ -102,9 +103,14 @@ export class RemoteFile {
     return this.#local
   }
 
+  /** Throws Failure `reference_rejected` when the file is known to be too large for `download`. */
+  requireDownloadable(): void {
+    if (this.size !== null && this.size > this.reference.maxBytes) throw tooLarge(this.reference, this.size)
+  }
+
   async #download(): Promise<string> {
     const { reference } = this
-    if (this.size !== null && this.size > reference.maxBytes) throw tooLarge(reference, this.size)
+    this.requireDownloadable()
     const path = join(this.#reach.folder, reference.input)
     this.requests++
     await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
@@ -116,7 +122,7 @@ export class RemoteFile {
         written += bytes.length
         this.bytesRead += bytes.length
         if (written > reference.maxBytes) {
-          answer.body.destroy()
+          drop(answer.body)
           throw tooLarge(reference, null)
         }
         await file.write(bytes)
@@ -153,13 +159,26 @@ async function get(
       ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
     },
   })
+  const encoding = headers['content-encoding'] ?? 'identity'
+  if (statusCode < 300 && encoding !== 'identity') {
+    drop(body)
+    throw unreachable(
+      reference,
+      `its server sends it compressed (${encoding}), not as the file it is. Use another host`,
+    )
+  }
   if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
   const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''))
   if (statusCode === 206 && range && granted && Number(granted[1]) === range.start) {
     return { partial: true, size: length(granted[2]), body }
   }
-  body.destroy()
-  throw unreachable(reference, explainStatus(statusCode))
+  drop(body)
+  throw unreachable(reference, statusCode === 206 ? INCONSISTENT : explainStatus(statusCode))
+}
+
+/** Ends a body that is not wanted; undici reports that as an error of the body. */
+function drop(body: Answer['body']): void {
+  body.on('error', () => {}).destroy()
 }
 
 function length(text: string | string[] | undefined): number | null {
@@ -197,7 +216,12 @@ async function reading<T>(
   } catch (error) {
     if (error instanceof Failure) throw error
     reach.signal.throwIfAborted()
-    throw unreachable(reference, explainNetworkError(error), error)
+    // undici calls a redirect to itself, or to something that is not http, an invalid argument.
+    const isRedirect = error instanceof Error && 'code' in error && error.code === 'UND_ERR_INVALID_ARG'
+    const clause = isRedirect
+      ? 'its redirects lead nowhere. Use the final address'
+      : explainNetworkError(error)
+    throw unreachable(reference, clause, error)
   }
 }
 
@@ -229,8 +253,7 @@ function explainStatus(status: number): string {
   if (status === 404 || status === 410) {
     return `${answer}. Check the spelling; a file of a private repository answers like this too`
   }
-  if (status === 206 || status === 416)
-    return `${answer} with another part of the file than was asked for, or it is empty`
+  if (status === 416) return `${answer}, so it is empty. Upload it again`
   if (status >= 300 && status < 400) return `${answer}: the redirects lead nowhere. Use the final address`
   if (status === 429 || status >= 500)
     return `${answer}, also when asked again. Try later or use another host`

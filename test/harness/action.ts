@@ -82,11 +82,11 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   })
   options.onStart?.((signal) => child.kill(signal))
   let log = ''
-  const collect = (chunk: Buffer) => {
-    log += chunk.toString('utf8')
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      log += text
+    })
   }
-  child.stdout.on('data', collect)
-  child.stderr.on('data', collect)
   const exitCode = await new Promise<number | null>((resolve, reject) => {
     child.on('error', reject)
     child.on('close', resolve)

@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
+import { which } from '@actions/io'
 import * as v from 'valibot'
 
-/** The ffprobe that comes with the npm package ffprobe-static, which has no types of its own. */
-export const ffprobePath = v.parse(
-  v.object({ path: v.string() }),
-  createRequire(import.meta.url)('ffprobe-static'),
-).path
+const bundled = v.parse(v.object({ path: v.string() }), createRequire(import.meta.url)('ffprobe-static')).path
+
+/** The ffprobe of the npm package ffprobe-static; on Linux arm64, for which it has none, the machine's own. */
+export const ffprobePath = existsSync(bundled) ? bundled : await which('ffprobe', true)
 
 const Report = v.object({
   streams: v.array(v.object({ codec_type: v.optional(v.string()), codec_name: v.optional(v.string()) })),

@@ -1,0 +1,105 @@
+import { join } from 'node:path'
+import { describe, it } from 'vitest'
+import { ffprobePath } from '../sandbox/ffprobe.ts'
+import { expectFailure, expectSubmitted, readCall, startScenario, writeProgram } from './scenario.ts'
+
+const FRAGMENTED = 'corpus/fragmented.mp4'
+
+/** A scenario on a clip whose length only ffprobe can tell. */
+async function startFragmented() {
+  const scenario = await startScenario()
+  const inputs = { video_url: scenario.sandbox.media.url(FRAGMENTED), character_orientation: 'video' }
+  return {
+    ...scenario,
+    run: (more: Record<string, string> = {}, env: Record<string, string> = {}) =>
+      scenario.run({ ...inputs, ...more }, { env }),
+  }
+}
+
+/** An ffprobe that notes how it was called. */
+function writeFfprobe(folder: string): Promise<string> {
+  return writeProgram(
+    join(folder, 'ffprobe'),
+    `process.exitCode = require('node:child_process').spawnSync(
+       ${JSON.stringify(ffprobePath)}, process.argv.slice(2), { stdio: 'inherit' }).status`,
+  )
+}
+
+describe.concurrent('duration_probe', () => {
+  it('header refuses what a header cannot tell', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const run = await scenario.run({ duration_probe: 'header', ffprobe_path: ffprobePath })
+    expect(expectFailure(run, 'reference_rejected')).toBe(
+      `video_url http://media.test/files/${FRAGMENTED} is refused: its header alone does not tell its length: the clip is fragmented. Use duration_probe: auto.`,
+    )
+    expect(scenario.apiRequests()).toEqual([])
+  })
+
+  it('ffprobe asks it about any clip', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const run = await scenario.run({ duration_probe: 'ffprobe', ffprobe_path: ffprobePath })
+    expectSubmitted(run)
+    expect(run.outputs.duration_seconds).toBe('8.4')
+    expect(run.log).toContain('(from ffprobe from ffprobe_path as duration_probe: ffprobe asks for it,')
+  })
+
+  it('auto needs no ffprobe for a clip whose header tells its length', async ({ expect }) => {
+    await using scenario = await startScenario()
+    expectSubmitted(await scenario.run({ ffprobe_path: '/nowhere/ffprobe' }))
+    expect(scenario.apiRequests()).toHaveLength(1)
+  })
+})
+
+describe.concurrent('ffprobe_path', () => {
+  it('that leads nowhere is told as an input', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const run = await scenario.run({ ffprobe_path: '/nowhere/ffprobe' })
+    expect(expectFailure(run, 'invalid_input')).toBe(
+      'ffprobe_path "/nowhere/ffprobe": There is no program at this path. Name an ffprobe on the runner, or leave it out.',
+    )
+    expect(scenario.apiRequests()).toEqual([])
+  })
+
+  it('that leads to a folder is told as an input', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const run = await scenario.run({ ffprobe_path: scenario.folder })
+    expect(expectFailure(run, 'invalid_input')).toContain('There is no program at this path.')
+    expect(scenario.apiRequests()).toEqual([])
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, () => {
+  it('are called without the key, on a local file, with nothing else to open', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const ffprobe = await writeFfprobe(scenario.folder)
+    const run = await scenario.run({ ffprobe_path: ffprobe })
+    expectSubmitted(run)
+    expect(run.outputs.duration_seconds).toBe('10.064')
+    const { env, args } = await readCall(ffprobe)
+    expect(JSON.stringify({ env, args })).not.toContain(scenario.sandbox.apiKey)
+    expect(Object.keys(env).filter((name) => name.startsWith('INPUT_'))).toEqual([])
+    expect(args.join(' ')).toContain('-protocol_whitelist file -f mov')
+    expect(args.at(-1)).toMatch(/^file:.+[\\/]temp[\\/]/)
+  })
+
+  it('are looked for in ffprobe_path, then on the PATH', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const PATH = scenario.folder
+    await writeFfprobe(PATH)
+    const named = await scenario.run({ ffprobe_path: ffprobePath }, { PATH })
+    expect(named.log).toContain('(from ffprobe from ffprobe_path as the clip is fragmented,')
+    const found = await scenario.run({}, { PATH })
+    expect(found.log).toContain('(from ffprobe from the PATH as the clip is fragmented,')
+  })
+
+  it('that fail are quoted', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const source = "console.error('first\\n::error::libfoo.so: not found'); process.exitCode = 127"
+    const run = await scenario.run({
+      ffprobe_path: await writeProgram(join(scenario.folder, 'ffprobe'), source),
+    })
+    expect(expectFailure(run, 'reference_rejected')).toContain(
+      'the clip is fragmented, and ffprobe cannot read it: ::error::libfoo.so: not found.',
+    )
+  })
+})

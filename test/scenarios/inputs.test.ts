@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest'
+import { readAction } from '../harness/action.ts'
+import { expectFailure, expectSubmitted, startScenario } from './scenario.ts'
+
+describe('inputs', () => {
+  it('are all told at once when a workflow gives none', async () => {
+    await using scenario = await startScenario()
+    const none = { api_key: '', image_url: '', video_url: '', character_orientation: '' }
+    const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
+    expect(expectFailure(run, 'invalid_input')).toMatchInlineSnapshot(`
+      "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
+      image_url: It is required. Give the direct https address of the reference image, readable without a login.
+      video_url: It is required. Give the direct https address of the reference clip, readable without a login.
+      character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s)."
+    `)
+    expect(run.summary).toMatchInlineSnapshot(`
+      "## Kling motion control: not submitted
+
+      <ul>
+      <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
+      <li>image_url: It is required. Give the direct https address of the reference image, readable without a login.</li>
+      <li>video_url: It is required. Give the direct https address of the reference clip, readable without a login.</li>
+      <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
+      </ul>
+
+      <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was sent and nothing is billed.</p>
+
+      <p>failure_reason: <code>invalid_input</code></p>
+      "
+    `)
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it('are all told at once when every one of them is wrong', async () => {
+    await using scenario = await startScenario()
+    const { inputs } = await readAction()
+    const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
+    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501) })
+    const problems = expectFailure(run, 'invalid_input').split('\n')
+    const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
+    // What ffprobe_path names is looked at only when an ffprobe is needed.
+    expect(named).toEqual(Object.keys(inputs).filter((name) => name !== 'ffprobe_path'))
+    expect(problems).toMatchInlineSnapshot(`
+      [
+        "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
+        "image_url "no such thing": It is not a URL. Give the direct https address of the reference image, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "video_url "no such thing": It is not a URL. Give the direct https address of the reference clip, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "character_orientation "no such thing": Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
+        "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
+        "keep_original_sound "no such thing": Use yes or no.",
+        "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters, at most 2500 are allowed. Shorten it.",
+        "model "no such thing": Use kling-v2-6-motion-control or kling-v3-motion-control.",
+        "watermark "no such thing": Use true or false.",
+        "preflight "no such thing": Use enforce (refuse references that break a limit) or warn (say so and submit) or off (do not look).",
+        "duration_probe "no such thing": Use auto (header, then ffprobe) or header or ffprobe.",
+        "dry_run "no such thing": Use true or false.",
+        "price_per_second "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
+      ]
+    `)
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it('ask nobody while any of them is wrong', async () => {
+    await using scenario = await startScenario()
+    expectFailure(await scenario.run({ mode: 'fast' }), 'invalid_input')
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it.each(['std', 'fast'])('mask the key before anything else is printed (mode: %s)', async (mode) => {
+    await using scenario = await startScenario()
+    const { raw } = await scenario.run({ mode, preflight: 'off' })
+    expect(raw.log.startsWith(`::add-mask::${scenario.sandbox.apiKey}\n`)).toBe(true)
+  })
+
+  it('print no mask when there is no key', async () => {
+    await using scenario = await startScenario()
+    const { log } = await scenario.run({ api_key: '', dry_run: 'true', preflight: 'off' })
+    expect(log).not.toContain('::add-mask::')
+  })
+
+  it.each([
+    ['true', 'yes'],
+    ['No', 'no'],
+    ['FALSE', 'no'],
+  ])('understand keep_original_sound: %s', async (given, sent) => {
+    await using scenario = await startScenario()
+    expectSubmitted(await scenario.run({ keep_original_sound: given, preflight: 'off' }))
+    expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('keep_original_sound', sent)
+  })
+})

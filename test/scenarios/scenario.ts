@@ -1,0 +1,151 @@
+/**
+ * A scenario: a sandbox and the built action run against it, with inputs that are sound unless a test changes them.
+ */
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect } from 'vitest'
+import { REMEDIES } from '../../src/failure.ts'
+import { runStep, type StepOptions, type StepResult } from '../harness/action.ts'
+import type { RecordedRequest } from '../sandbox/exchange.ts'
+import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts'
+
+/** What a step leaves behind, with addresses, key and temporary folders under fixed names. */
+export interface Run {
+  readonly exitCode: number | null
+  readonly log: string
+  readonly outputs: Record<string, string>
+  readonly summary: string
+  /** Texts of the error annotations, their escapes undone. */
+  readonly errors: readonly string[]
+  readonly warnings: readonly string[]
+  /** Everything as the runner would get it. */
+  readonly raw: StepResult
+}
+
+export interface Scenario extends AsyncDisposable {
+  readonly sandbox: Sandbox
+  /** An empty folder for whatever a test needs. */
+  readonly folder: string
+  /** Runs the step to its end; the machine has no programs and no home unless `env` gives them. */
+  run(inputs?: Record<string, string>, options?: Omit<StepOptions, 'with'>): Promise<Run>
+  /** The requests of the action itself to the API. */
+  apiRequests(): RecordedRequest[]
+  /** The action's own traffic for the file at this path of the media host, with whatever habit. */
+  traffic(path: string): { requests: RecordedRequest[]; bytes: number }
+}
+
+export const DEMO = { image: 'demo/hero.png', clip: 'demo/walk.mp4' } as const
+
+/** Nothing is there: neither ffprobe nor npm. */
+const NOWHERE = { PATH: '/nowhere', HOME: '/nowhere' }
+
+/** Starts a sandbox for one test. */
+export async function startScenario(options: SandboxOptions = {}): Promise<Scenario> {
+  const sandbox = await startSandbox(options)
+  const folder = await mkdtemp(join(tmpdir(), 'kling-scenario-'))
+  const folders = [folder]
+
+  function normalise(text: string, step: string): string {
+    return text
+      .replaceAll(sandbox.apiUrl, 'http://api.test')
+      .replaceAll(sandbox.mediaUrl, 'http://media.test')
+      .replaceAll(sandbox.apiKey, '<api key>')
+      .replaceAll(step, '<step>')
+      .replace(/kling-[0-9a-f]{64}/g, '<idempotency key>')
+      .replaceAll('\r\n', '\n')
+  }
+
+  async function run(inputs: Record<string, string> = {}, options: Omit<StepOptions, 'with'> = {}) {
+    const sound = {
+      api_key: sandbox.apiKey,
+      api_base_url: sandbox.apiUrl,
+      image_url: sandbox.media.url(DEMO.image),
+      video_url: sandbox.media.url(DEMO.clip),
+      character_orientation: 'image',
+    }
+    const raw = await runStep({
+      ...options,
+      with: { ...sound, ...inputs },
+      env: { ...NOWHERE, ...options.env },
+    })
+    const step = dirname(raw.temp)
+    folders.push(step)
+    expect(raw.log).not.toContain('Unhandled')
+    expect(await readdir(raw.temp), 'what is left in RUNNER_TEMP').toEqual([])
+    const log = normalise(raw.log, step)
+    return {
+      exitCode: raw.exitCode,
+      log,
+      outputs: raw.outputs,
+      summary: normalise(raw.summary, step),
+      errors: annotations(log, 'error'),
+      warnings: annotations(log, 'warning'),
+      raw,
+    }
+  }
+
+  return {
+    sandbox,
+    folder,
+    run,
+    apiRequests: () => sandbox.requests.filter(({ listener, by }) => listener === 'api' && by === 'client'),
+    traffic(path) {
+      const requests = sandbox.requests.filter(
+        ({ listener, by, url }) => listener === 'media' && by === 'client' && url.endsWith(path),
+      )
+      return { requests, bytes: requests.reduce((sum, { bytesSent }) => sum + bytesSent, 0) }
+    },
+    async [Symbol.asyncDispose]() {
+      await sandbox.close()
+      await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })))
+    },
+  }
+}
+
+/** Writes a program in JavaScript that notes how it is called, then does what `body` says; gives its path. */
+export async function writeProgram(path: string, body: string): Promise<string> {
+  const note = `require('node:fs').writeFileSync(__filename + '.json', JSON.stringify(
+    { env: process.env, args: process.argv.slice(2), pid: process.pid }))`
+  await writeFile(path, `#!${process.execPath}\n${note}\n${body}\n`)
+  await chmod(path, 0o755)
+  return path
+}
+
+/** How a program of `writeProgram` was called last. */
+export async function readCall(
+  path: string,
+): Promise<{ env: Record<string, string>; args: string[]; pid: number }> {
+  return JSON.parse(await readFile(`${path}.json`, 'utf8'))
+}
+
+/** Holds a run against all that every failure has; returns its problems, without the remedy, as one text. */
+export function expectFailure(run: Run, reason: keyof typeof REMEDIES): string {
+  expect({ exitCode: run.exitCode, reason: run.outputs.failure_reason, errors: run.errors }).toEqual({
+    exitCode: 1,
+    reason,
+    errors: [expect.any(String)],
+  })
+  const remedy = `\n${REMEDIES[reason]}`
+  const [text = ''] = run.errors
+  expect(text.endsWith(remedy), `the error ends with the remedy: ${text}`).toBe(true)
+  expect(run.summary).toContain(`<p>failure_reason: <code>${reason}</code></p>`)
+  expect(run.summary).toContain('<b>What to do:</b>')
+  return text.slice(0, -remedy.length)
+}
+
+/** Holds a run against all that every submission has. */
+export function expectSubmitted(run: Run): void {
+  expect(run.errors).toEqual([])
+  expect(run.exitCode).toBe(0)
+  expect(run.outputs).toMatchObject({ status: 'submitted', task_id: expect.stringMatching(/^task_/) })
+  expect(run.outputs).not.toHaveProperty('failure_reason')
+  expect(run.summary).toContain(`<code>${run.outputs.task_id}</code> is <b>submitted</b>`)
+}
+
+function annotations(log: string, kind: 'error' | 'warning'): string[] {
+  const lines = log.matchAll(new RegExp(`^::${kind}::(.*)$`, 'gm'))
+  return Array.from(lines, ([, text = '']) =>
+    text.replaceAll('%0A', '\n').replaceAll('%0D', '\r').replaceAll('%25', '%'),
+  )
+}
