@@ -27,9 +27,6 @@ export interface Surroundings {
   readonly group: <T>(title: string, phase: () => Promise<T>) => Promise<T>
 }
 
-/** How long an answer to the paid request is still awaited after the job was cancelled, in milliseconds. */
-const CANCEL_GRACE = 4000
-
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Surroundings): Promise<Report> {
   const known: Known = { inputs: null, preflight: null, estimatedCost: null }
@@ -101,7 +98,7 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
     for (const line of describeRequest(url, request)) runner.info(line)
     runner.info(`Idempotency-Key: ${key}`)
     const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
-    return submit(submission, network.api, lingering(runner.signal))
+    return submit(submission, network.api, runner.signal)
   })
   if (outcome.accepted === 'no') throw new Failure(outcome.reason, [outcome.message])
   if (outcome.accepted === 'unknown') throw new Failure('submission_uncertain', [outcome.message])
@@ -110,13 +107,4 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
   const replay = outcome.replayed ? ' (APIMart answered with the task of an earlier, identical request)' : ''
   runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   return { kind: 'submitted', taskId: outcome.taskId, replayed: outcome.replayed }
-}
-
-/** Follows a signal after a grace period: an answer that is on its way carries the id of a paid task. */
-function lingering(signal: AbortSignal): AbortSignal {
-  const controller = new AbortController()
-  signal.addEventListener('abort', () =>
-    setTimeout(() => controller.abort(signal.reason), CANCEL_GRACE).unref(),
-  )
-  return controller.signal
 }

@@ -1,11 +1,14 @@
 /** Types of the files of undici that undici.ts imports one by one. */
 
-declare module 'undici/lib/api/api-request.js' {
+declare module 'undici/lib/api/index.js' {
   import type { Dispatcher } from 'undici'
-  export default function request(
-    this: Dispatcher,
-    options: Dispatcher.RequestOptions,
-  ): Promise<Dispatcher.ResponseData>
+
+  const api: Pick<Dispatcher, 'connect' | 'request'>
+  export default api
+}
+
+declare module 'undici/lib/dispatcher/dispatcher.js' {
+  export { Dispatcher as default } from 'undici'
 }
 
 declare module 'undici/lib/dispatcher/env-http-proxy-agent.js' {

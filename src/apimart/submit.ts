@@ -7,7 +7,7 @@ import { type Dispatcher, request } from '../undici.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 
-/** What a submission needs besides its body. */
+/** What a submission needs. */
 export interface Submission {
   readonly url: string
   readonly apiKey: string
@@ -18,40 +18,64 @@ export interface Submission {
 /** A documented answer has about 100 bytes. */
 const ANSWER_MAX_BYTES = 1024 * 1024
 
+/** How long an answer is still awaited after the job was cancelled, in milliseconds: it carries the id of a paid task. */
+const CANCEL_GRACE = 4000
+
+const CANCELLED = 'the job was cancelled'
+
+/** Whether the request may have left. */
+interface Wire {
+  isWritten: boolean
+}
+
 /**
  * Submits the task.
  *
  * @param dispatcher must neither retry nor follow redirects
- * @param signal ends the waiting for an answer; the outcome is then unknown unless nothing was sent yet
+ * @param signal cancels: at once when nothing was sent yet, otherwise after a grace period for the answer
  */
 export async function submit(
   submission: Submission,
   dispatcher: Dispatcher,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const socket = { written: false }
+  if (signal.aborted) return judge({ kind: 'never_sent', cause: CANCELLED })
+  const wire: Wire = { isWritten: false }
+  const end = new AbortController()
+  const cancel = () => setTimeout(() => end.abort(signal.reason), wire.isWritten ? CANCEL_GRACE : 0).unref()
+  signal.addEventListener('abort', cancel, { once: true })
   try {
-    const answer = await request(submission.url, {
-      method: 'POST',
-      dispatcher: dispatcher.compose(watchSocket(socket)),
-      signal,
-      headers: {
-        authorization: `Bearer ${submission.apiKey}`,
-        'content-type': 'application/json',
-        'idempotency-key': submission.idempotencyKey,
-        'user-agent': 'kling-motion-control-action',
-        accept: 'application/json',
-      },
-      body: JSON.stringify(submission.request),
-    })
-    // An API that repeats the key must not bring it into a message, where it may be cut and escape masking.
-    const body = (await readBody(answer.body)).replaceAll(submission.apiKey, '***')
-    const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
-    return judge({ kind: 'answered', status: answer.statusCode, body, replayed })
+    return await exchange(submission, dispatcher.compose(watch(wire)), end.signal)
   } catch (error) {
-    const cause = signal.aborted ? 'the job was cancelled' : explainNetworkError(error)
-    return judge({ kind: socket.written ? 'lost' : 'never_sent', cause })
+    const cause = end.signal.aborted ? CANCELLED : explainNetworkError(error)
+    return judge({ kind: wire.isWritten ? 'lost' : 'never_sent', cause })
+  } finally {
+    signal.removeEventListener('abort', cancel)
   }
+}
+
+async function exchange(
+  { url, apiKey, idempotencyKey, request: task }: Submission,
+  dispatcher: Dispatcher,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const answer = await request(url, {
+    method: 'POST',
+    dispatcher,
+    signal,
+    headers: {
+      authorization: `Bearer ${apiKey}`,
+      'content-type': 'application/json',
+      'idempotency-key': idempotencyKey,
+      'user-agent': 'kling-motion-control-action',
+      accept: 'application/json',
+    },
+    body: JSON.stringify(task),
+  })
+  // An API that repeats the key must not bring it into a message, where it may be cut and escape masking.
+  const body = (await readBody(answer.body)).replaceAll(apiKey, '***')
+  const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
+  return judge({ kind: 'answered', status: answer.statusCode, body, replayed })
 }
 
 /** Where tasks are submitted; a gateway may have a path of its own. */
@@ -60,12 +84,12 @@ export function submissionUrl(baseUrl: URL): string {
 }
 
 /** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
-function watchSocket(socket: { written: boolean }): Dispatcher.DispatcherComposeInterceptor {
+function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) =>
     dispatch(options, {
       onRequestStart(controller, context) {
-        socket.written = true
         handler.onRequestStart?.(controller, context)
+        wire.isWritten ||= !controller.aborted
       },
       onResponseStart: (...args) => handler.onResponseStart?.(...args),
       onResponseData: (...args) => handler.onResponseData?.(...args),

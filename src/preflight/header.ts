@@ -80,7 +80,8 @@ export async function endsEarly(read: ReadAt, size: number): Promise<boolean> {
     if (header.length < 8) return true
     const short = header.readUInt32BE(0)
     if (short === 0) return false
-    const length = short === 1 && header.length === 16 ? Number(header.readBigUInt64BE(8)) : short
+    if (short === 1 && header.length < 16) return true
+    const length = short === 1 ? Number(header.readBigUInt64BE(8)) : short
     if (length < 8) return false
     offset += length
   }
@@ -112,15 +113,11 @@ function interpret(file: MovieFile, size: number | null): Header {
     const tracks = moov.traks.map(readTrack)
     const longest = Math.max(...tracks.map((track) => track.seconds(moov.mvhd.timescale)))
     if (longest > seconds + 0.1) return unsettled('the header contradicts its tracks')
-    if (size !== null && tracks.some((track) => track.lastChunk >= size)) {
+    if (size !== null && tracks.some((track) => track.mediaEnd > size)) {
       return {
         kind: 'truncated',
-        why: 'media that its header lists lies beyond its end',
+        why: 'its media goes on beyond its end',
       }
-    }
-    const mdat = file.mdats.at(-1)
-    if (size !== null && mdat && mdat.start !== undefined && mdat.start + mdat.size > size) {
-      return { kind: 'truncated', why: 'its media ends early' }
     }
     const video = tracks.find((track) => track.handler === 'vide')
     return {
@@ -148,7 +145,7 @@ function readTrack({ tkhd, mdia, edts }: MovieFile['moov']['traks'][number]) {
     handler,
     codec: CODECS[code] ?? code.trim(),
     shown: isTurned ? { width: height, height: width } : { width, height },
-    lastChunk: lastChunk(tables),
+    mediaEnd: mediaEnd(tables),
     /** The longest of what the track tells of itself; an edit list may rightly show less than its media. */
     seconds(movieTimescale: number): number {
       const shown = tkhd.duration / movieTimescale
@@ -194,12 +191,27 @@ function mediaDuration(stts: DataView): number {
   return sum
 }
 
-/** Offset of the last chunk of media that a track lists, 0 when it lists none. */
-function lastChunk(tables: readonly Box[] | undefined): number {
+/** Where in the file the media of a track ends, in bytes: its last chunk and the samples in it. */
+function mediaEnd(tables: readonly Box[] | undefined): number {
   const narrow = child(tables, 'stco')
   const wide = child(tables, 'co64')
-  let last = 0
-  for (let at = 8; at + 4 <= narrow.byteLength; at += 4) last = Math.max(last, narrow.getUint32(at))
-  for (let at = 8; at + 8 <= wide.byteLength; at += 8) last = Math.max(last, Number(wide.getBigUint64(at)))
-  return last
+  const chunk =
+    wide.byteLength > 8
+      ? Number(wide.getBigUint64(wide.byteLength - 8))
+      : narrow.byteLength > 8
+        ? narrow.getUint32(narrow.byteLength - 4)
+        : 0
+  const runs = child(tables, 'stsc')
+  const samples = runs.byteLength > 8 ? runs.getUint32(runs.byteLength - 8) : 0
+  return chunk + sizeOfLast(samples, child(tables, 'stsz'))
+}
+
+/** Bytes of the last samples of a track. */
+function sizeOfLast(samples: number, stsz: DataView): number {
+  const common = stsz.byteLength >= 8 ? stsz.getUint32(4) : 0
+  if (common > 0) return samples * common
+  let sum = 0
+  const first = Math.max(12, stsz.byteLength - samples * 4)
+  for (let at = first; at + 4 <= stsz.byteLength; at += 4) sum += stsz.getUint32(at)
+  return sum
 }

@@ -38,11 +38,18 @@ export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach)
 async function readSize(format: typeof JPG, file: RemoteFile): Promise<Size | null> {
   for (const length of HEADER_PIECES) {
     const bytes = await file.read(0, length)
-    try {
-      return format.calculate(bytes)
-    } catch {
-      if (bytes.length < length) return null
-    }
+    const size = calculate(format, bytes)
+    if (size || bytes.length < length) return size
   }
   return null
+}
+
+/** image-size throws on damage; only bytes of their own keep it from reading on behind a header that is cut. */
+function calculate(format: typeof JPG, bytes: Buffer): Size | null {
+  try {
+    const { width, height } = format.calculate(new Uint8Array(bytes))
+    return width > 0 && height > 0 ? { width, height } : null
+  } catch {
+    return null
+  }
 }

@@ -76,7 +76,8 @@ export class RemoteFile {
     const end = Math.min(offset + length, this.size ?? Infinity)
     if (end <= this.opening.length) return this.opening.subarray(offset, Math.max(offset, end))
     if (offset >= end) return Buffer.alloc(0)
-    if (!this.#acceptsRanges || this.#local) return readLocal(await this.download(), offset, length)
+    if (!this.#acceptsRanges || this.#local || this.size === null)
+      return readLocal(await this.download(), offset, length)
     this.requests++
     return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
       const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
