@@ -77,7 +77,7 @@ describe.concurrent('a clip is refused before anything is sent', () => {
   })
 
   it.for([
-    ['header-first.mp4', 'media that its header lists lies beyond its end'],
+    ['header-first.mp4', 'its media goes on beyond its end'],
     ['header-last.mp4', 'it is shorter than its own boxes say'],
     ['fragmented.mp4', 'it ends in the middle of a box'],
   ] as const)('cut off: %s', async ([clip, why], { expect }) => {
