@@ -1,0 +1,44 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
+
+/** A fresh key and a certificate for 127.0.0.1 and localhost that it signs itself, both PEM; no key is ever stored. */
+export function selfSigned(): { key: string; cert: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const name = sequence(set(sequence(COMMON_NAME, value(0x0c, Buffer.from('kling test')))))
+  const hosts = sequence(value(0x82, Buffer.from('localhost')), value(0x87, Buffer.from([127, 0, 0, 1])))
+  const facts = sequence(
+    value(0xa0, integer(2)),
+    integer(1),
+    sequence(ECDSA_WITH_SHA256),
+    name,
+    sequence(value(0x17, Buffer.from('200101000000Z')), value(0x18, Buffer.from('21200101000000Z'))),
+    name,
+    publicKey.export({ type: 'spki', format: 'der' }),
+    value(0xa3, sequence(extension(ALTERNATIVE_NAME, hosts), extension(BASIC_CONSTRAINTS, sequence(TRUE)))),
+  )
+  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', facts, privateKey)])
+  const certificate = sequence(facts, sequence(ECDSA_WITH_SHA256), value(0x03, signature))
+  const base64 = certificate.toString('base64').replace(/.{64}/g, '$&\n').trimEnd()
+  return {
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+  }
+}
+
+const COMMON_NAME = Buffer.from('0603550403', 'hex')
+const ALTERNATIVE_NAME = Buffer.from('0603551d11', 'hex')
+const BASIC_CONSTRAINTS = Buffer.from('0603551d13', 'hex')
+const ECDSA_WITH_SHA256 = Buffer.from('06082a8648ce3d040302', 'hex')
+const TRUE = Buffer.from('0101ff', 'hex')
+
+const sequence = (...parts: Buffer[]) => value(0x30, ...parts)
+const set = (...parts: Buffer[]) => value(0x31, ...parts)
+const integer = (number: number) => value(0x02, Buffer.from([number]))
+const extension = (type: Buffer, content: Buffer) => sequence(type, value(0x04, content))
+
+/** A DER value: its tag, its length, its content of less than 64 KiB. */
+function value(tag: number, ...parts: Buffer[]): Buffer {
+  const content = Buffer.concat(parts)
+  const { length } = content
+  const size = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255]
+  return Buffer.concat([Buffer.from([tag, ...size]), content])
+}

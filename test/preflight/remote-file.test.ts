@@ -1,0 +1,328 @@
+/**
+ * A reference on hosts with good and bad habits, over real sockets: what is asked, what is read, how it ends.
+ */
+import { readdir, stat } from 'node:fs/promises'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import type { Timeouts } from '../../src/network.ts'
+import { OPENING_BYTES } from '../../src/preflight/remote-file.ts'
+import { listening } from '../network/listening.ts'
+import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
+
+const SHORT: Timeouts = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500 }
+/** Long enough for the two pauses before a request is repeated. */
+const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
+const ASKED_AGAIN = 'also when asked again. Try later or use another host'
+const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
+
+describe('a host with ranges', () => {
+  it('is asked once for a short file', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('corpus/3s.mp4')
+    expect(host.ranges()).toEqual(['bytes=0-65535'])
+    expect(host.sandbox.requests[0]?.headers).toMatchObject({
+      'accept-encoding': 'identity',
+      'user-agent': 'kling-motion-control-action',
+    })
+    const whole = await host.bytes('corpus/3s.mp4')
+    expect(file.opening).toEqual(whole)
+    expect(file.acceptsRanges).toBe(true)
+    expect(await file.read(1000, 500)).toEqual(whole.subarray(1000, 1500))
+    expect(file).toMatchObject({ size: 2881, requests: 1, bytesRead: 2881 })
+  })
+
+  it('is asked for exactly the pieces that are read', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4')
+    expect(await file.read(200_000, 1000)).toHaveLength(1000)
+    const tail = await file.read(BIG - 500, 4000)
+    expect(host.ranges()).toEqual(['bytes=0-65535', 'bytes=200000-200999', 'bytes=299500-303499'])
+    expect(tail).toEqual((await host.bytes('big.mp4')).subarray(-500))
+    expect(file).toMatchObject({ size: BIG, requests: 3, bytesRead: OPENING_BYTES + 1000 + 500 })
+  })
+
+  it.each([undefined, 'ignores-range', 'ignores-range-chunked', 'no-length'])(
+    'is not asked again for a short file that came whole (%s)',
+    async (habit) => {
+      await using host = await mediaHost(SHORT)
+      const file = await host.open('corpus/3s.mp4', habit)
+      // Without a length nobody knows that this was all.
+      const requests = file.size === null ? 2 : 1
+      expect(await file.read(0, OPENING_BYTES)).toHaveLength(2881)
+      expect(host.ranges()).toHaveLength(requests)
+    },
+  )
+
+  it('is not asked for anything beyond the end', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4')
+    expect(await file.read(BIG, 100)).toHaveLength(0)
+    expect(host.ranges()).toHaveLength(1)
+  })
+
+  it('gives nothing beyond the end also when it never tells the length', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4', 'no-length')
+    expect(file.size).toBeNull()
+    expect(await file.read(200_000, 1000)).toHaveLength(1000)
+    expect(await file.read(BIG + 10, 100)).toHaveLength(0)
+  })
+
+  it.each(['endless', 'endless-free'])('%s: no more is read than was asked for', async (habit) => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('x', habit)
+    expect(file).toMatchObject({ requests: 1, bytesRead: OPENING_BYTES })
+    expect(file.opening).toHaveLength(OPENING_BYTES)
+    expect(await file.read(1_000_000, 100)).toHaveLength(100)
+    // What lies in the buffers of both sockets is sent and never read.
+    for (const { bytesSent } of host.sandbox.requests) expect(bytesSent).toBeLessThan(32 * 1024 * 1024)
+  })
+})
+
+describe('a host without ranges', () => {
+  it('is downloaded from once, whatever is read', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4', 'ignores-range')
+    expect(file.acceptsRanges).toBe(false)
+    expect(await file.read(100, 200)).toHaveLength(200)
+    expect(host.ranges()).toEqual(['bytes=0-65535'])
+    const pieces = await Promise.all([
+      file.read(70_000, 1000),
+      file.read(200_000, 10),
+      file.read(BIG - 5, 10),
+    ])
+    await file.read(123_456, 10)
+    expect(host.ranges()).toEqual(['bytes=0-65535', 'all'])
+    const whole = await host.bytes('big.mp4')
+    expect(pieces).toEqual([
+      whole.subarray(70_000, 71_000),
+      whole.subarray(200_000, 200_010),
+      whole.subarray(BIG - 5),
+    ])
+    expect(await file.read(BIG + 5, 10)).toHaveLength(0)
+    expect(file).toMatchObject({ size: BIG, requests: 2, bytesRead: OPENING_BYTES + BIG })
+  })
+
+  it('tells its length by the download when it announces none', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4', 'ignores-range-chunked')
+    expect(file.size).toBeNull()
+    expect((await stat(await file.download())).size).toBe(BIG)
+    expect(file.size).toBe(BIG)
+  })
+
+  it('is not asked again when all came at once', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('corpus/3s.mp4', 'ignores-range-chunked')
+    expect(file.size).toBe(2881)
+    expect(await file.read(2881, 100)).toHaveLength(0)
+    expect(host.ranges()).toHaveLength(1)
+  })
+})
+
+describe('the longest file that is downloaded', () => {
+  it.each(['ignores-range', 'ignores-range-chunked', 'no-length'])(
+    '%s: exactly so long is fine',
+    async (habit) => {
+      await using host = await mediaHost(SHORT)
+      const file = await host.open('big.mp4', habit, BIG)
+      expect((await stat(await file.download())).size).toBe(BIG)
+    },
+  )
+
+  it('is known before the download when the host tells it', async () => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
+    expect(await failure(file.read(70_000, 10))).toMatchObject({
+      reason: 'reference_rejected',
+      text: 'video_url …/habit/ignores-range/big.mp4 is too large: 300 kB, at most 300 kB are read. Compress or shorten it.',
+    })
+    expect(host.ranges()).toHaveLength(1)
+    expect(await readdir(host.folder)).toEqual([])
+  })
+
+  it.each(['ignores-range-chunked', 'no-length'])('%s: ends a download that passes it', async (habit) => {
+    await using host = await mediaHost(SHORT)
+    await host.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', 2_000_000_000, 'header-last')
+    const file = await host.open('huge.mp4', habit)
+    expect(await failure(file.download())).toMatchObject({
+      reason: 'reference_rejected',
+      text: `video_url …/habit/${habit}/huge.mp4 is too large: longer, at most 400 kB are read. Compress or shorten it.`,
+    })
+    expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
+    expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)
+    expect(await openFiles()).not.toContain(join(host.folder, 'video_url'))
+  })
+})
+
+describe.concurrent('a host that is slow', () => {
+  it.for<[string, Partial<Timeouts>, string]>([
+    ['silent', { headers: 300, read: 8000 }, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
+    ['silent', { headers: 8000, read: 300 }, 'the server sent too slowly'],
+    ['stalls', { idle: 300, read: 8000 }, 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
+    ['stalls', { idle: 8000, read: 300 }, 'the server sent too slowly'],
+    ['slow-drip', { idle: 8000, read: 1300 }, 'the server sent too slowly'],
+  ])('%s %j: %s', async ([habit, timeouts, sentence], { expect }) => {
+    await using host = await mediaHost({ ...SHORT, ...timeouts })
+    const { text, reason, milliseconds } = await failure(host.open('big.mp4', habit))
+    expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
+    expect(reason).toBe('reference_unreachable')
+    expect(milliseconds).toBeLessThan(5000)
+    expect(host.ranges()).toHaveLength(1)
+  })
+
+  it('has a limit for the whole download', async ({ expect }) => {
+    await using host = await mediaHost({ ...SHORT, idle: 8000, download: 300 })
+    let requests = 0
+    await using server = await listening(
+      createServer((_, response) => {
+        response.write(Buffer.alloc(OPENING_BYTES))
+        requests++
+      }),
+    )
+    const file = await host.openUrl(`http://127.0.0.1:${server.port}/clip.mp4`)
+    const { text, milliseconds } = await failure(file.download())
+    expect(text).toBe('video_url …/clip.mp4 cannot be read: the server sent too slowly.')
+    expect(milliseconds).toBeLessThan(5000)
+    expect(requests).toBe(2)
+  })
+})
+
+describe.concurrent('a host that fails', () => {
+  it.for<[string, number, string]>([
+    ['server-error', 3, `its server answers 500 Internal Server Error, ${ASKED_AGAIN}`],
+    ['too-many-requests', 3, `its server answers 429 Too Many Requests, ${ASKED_AGAIN}`],
+    ['cut-connection', 3, 'the server broke the connection off (UND_ERR_SOCKET)'],
+    [
+      'missing',
+      1,
+      'its server answers 404 Not Found. Check the spelling; a file of a private repository answers like this too',
+    ],
+    [
+      'forbidden',
+      1,
+      'its server answers 403 Forbidden. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL',
+    ],
+    ['teapot', 1, "its server answers 418 I'm a Teapot"],
+    ['wrong-range', 1, INCONSISTENT],
+    ['multipart-ranges', 1, INCONSISTENT],
+  ])('%s: %i requests', async ([habit, requests, sentence], { expect }) => {
+    await using host = await mediaHost(PATIENT)
+    const { text, reason } = await failure(host.open('big.mp4', habit))
+    expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
+    expect(reason).toBe('reference_unreachable')
+    expect(host.ranges()).toHaveLength(requests)
+  })
+
+  it('once is asked again', async ({ expect }) => {
+    await using host = await mediaHost(PATIENT)
+    const file = await host.open('big.mp4', 'server-error-once')
+    expect(file.opening).toHaveLength(OPENING_BYTES)
+    expect(host.ranges()).toEqual(['bytes=0-65535', 'bytes=0-65535'])
+  })
+
+  it.for<[string, string]>([
+    ['wrong-total', 'its server answers range requests inconsistently. Serve it from another host'],
+    ['whole-as-206', INCONSISTENT],
+  ])('%s: is found out by the second range', async ([habit, sentence], { expect }) => {
+    await using host = await mediaHost(SHORT)
+    const file = await host.open('big.mp4', habit)
+    const { text } = await failure(file.read(200_000, 1000))
+    expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
+    expect(host.ranges()).toHaveLength(2)
+  })
+
+  it('refuses connections', async ({ expect }) => {
+    await using host = await mediaHost(PATIENT)
+    await host.sandbox.close()
+    const { text } = await failure(host.openUrl(host.sandbox.media.url('big.mp4')))
+    expect(text).toBe(
+      'video_url …/files/big.mp4 cannot be read: the host refuses connections (ECONNREFUSED).',
+    )
+  })
+
+  it('shows no secret of its address', async ({ expect }) => {
+    await using host = await mediaHost(SHORT)
+    const url = host.sandbox.media.url('big.mp4?X-Amz-Signature=5ec7e7', 'forbidden')
+    const { text } = await failure(host.openUrl(url))
+    expect(text).not.toContain('5ec7e7')
+  })
+})
+
+describe('an answer that is refused', () => {
+  it.each(['forbidden', 'missing', 'teapot', 'wrong-range', 'multipart-ranges'])(
+    '%s: leaves no error without a listener behind',
+    async (habit) => {
+      const uncaught = vi.fn()
+      process.on('uncaughtException', uncaught)
+      onTestFinished(() => void process.off('uncaughtException', uncaught))
+      await using host = await mediaHost(SHORT)
+      await failure(host.open('corpus/3s.mp4', habit))
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+      expect(uncaught).not.toHaveBeenCalled()
+    },
+  )
+})
+
+describe('a run that is cancelled', () => {
+  const reason = new Failure('cancelled', ['The job was cancelled.'])
+
+  it('asks nothing when it already is', async () => {
+    await using host = await mediaHost(SHORT)
+    await expect(host.openUrl(host.sandbox.media.url('big.mp4'), AbortSignal.abort(reason))).rejects.toBe(
+      reason,
+    )
+    expect(host.sandbox.requests).toEqual([])
+  })
+
+  it.each<[string, RequestListener]>([
+    ['waiting for an answer', () => {}],
+    ['in the middle of a body', (_, response) => void response.write(Buffer.alloc(100))],
+    ['before it asks again', (_, response) => void response.writeHead(503).end()],
+  ])('ends at once while %s', async (_, listener) => {
+    await using host = await mediaHost(PATIENT)
+    const abort = new AbortController()
+    let requests = 0
+    await using server = await listening(
+      createServer((request, response) => {
+        requests++
+        listener(request, response)
+        setTimeout(() => abort.abort(reason), 100)
+      }),
+    )
+    const start = performance.now()
+    await expect(host.openUrl(`http://127.0.0.1:${server.port}/clip.mp4`, abort.signal)).rejects.toBe(reason)
+    expect(performance.now() - start).toBeLessThan(400)
+    expect(requests).toBe(1)
+    await host.leave()
+    await vi.waitFor(() => expect(server.open.size).toBe(0))
+  })
+
+  it('ends at once while nobody answers its TLS handshake', async () => {
+    await using host = await mediaHost({ ...PATIENT, connect: 3000 })
+    const abort = new AbortController()
+    await using server = await listening(createTcpServer(() => abort.abort(reason)))
+    const start = performance.now()
+    await expect(host.openUrl(`https://127.0.0.1:${server.port}/clip.mp4`, abort.signal)).rejects.toBe(reason)
+    expect(performance.now() - start).toBeLessThan(1500)
+  })
+
+  it('ends a download and closes its file and its connection', async () => {
+    await using host = await mediaHost(PATIENT)
+    const abort = new AbortController()
+    await using server = await listening(
+      createServer((_, response) => void response.write(Buffer.alloc(OPENING_BYTES))),
+    )
+    const file = await host.openUrl(`http://127.0.0.1:${server.port}/clip.mp4`, abort.signal)
+    const download = file.download()
+    const path = join(host.folder, 'video_url')
+    await vi.waitFor(async () => expect((await stat(path)).size).toBe(OPENING_BYTES))
+    abort.abort(reason)
+    await expect(download).rejects.toBe(reason)
+    expect(await openFiles()).not.toContain(path)
+    await vi.waitFor(() => expect(server.open.size).toBe(0))
+  })
+})
