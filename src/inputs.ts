@@ -2,9 +2,9 @@
  * The inputs of the action, read once into one typed object. Every problem is found and told together.
  */
 import * as v from 'valibot'
-import { isPublicAddress, literalAddress } from './address.ts'
 import { Failure } from './failure.ts'
-import { oneLine, withoutQuery } from './report/format.ts'
+import { oneLine, withoutQuery } from './format.ts'
+import { isPublicAddress, literalAddress } from './network/address.ts'
 
 /** Kling's published limit of a prompt, in characters. */
 export const PROMPT_MAX_CHARACTERS = 2500

@@ -5,11 +5,11 @@ import { buildRequest, idempotencyKey, type StepIdentity } from './apimart/reque
 import { submissionUrl, submit } from './apimart/submit.ts'
 import { estimateCost } from './budget.ts'
 import { Failure, toFailure } from './failure.ts'
+import { formatSeconds, formatUsd } from './format.ts'
 import { type InputName, type Inputs, readInputs } from './inputs.ts'
-import { type Network, openNetwork } from './network.ts'
+import { type Network, openNetwork } from './network/network.ts'
 import { preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
-import { formatSeconds, formatUsd } from './report/format.ts'
 import type { End, Known, Report } from './report/report.ts'
 
 /** The outputs of the action, in the order in which a run sets them. */
@@ -100,7 +100,10 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
     const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
     return submit(submission, network.api, runner.signal)
   })
-  if (outcome.accepted === 'no') throw new Failure(outcome.reason, [outcome.message])
+  if (outcome.accepted === 'no') {
+    runner.signal.throwIfAborted()
+    throw new Failure(outcome.reason, [outcome.message])
+  }
   if (outcome.accepted === 'unknown') throw new Failure('submission_uncertain', [outcome.message])
   runner.setOutput('task_id', outcome.taskId)
   runner.setOutput('status', 'submitted')

@@ -460,7 +460,7 @@ describe('media host', () => {
     ['redirects-to/1', '/files/corpus/3s.mp4'],
     ['redirects-to/3', '/habit/redirects-to/2/corpus/3s.mp4'],
     ['redirect-loop', '/habit/redirect-loop/corpus/3s.mp4'],
-    ['redirect-to-private', 'http://169.254.169.254/latest/meta-data/'],
+    ['redirect-to-private', 'http://[fe80::1]/latest/meta-data/'],
     ['redirect-to-file', 'file:///etc/passwd'],
   ])('%s sends on to %s', async (habit, location) => {
     await using sandbox = await startSandbox()

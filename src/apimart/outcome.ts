@@ -4,7 +4,7 @@
  * is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
-import { oneLine } from '../report/format.ts'
+import { oneLine } from '../format.ts'
 import { type ApiError, readError, readTaskId } from './answer.ts'
 
 /** How the exchange ended on the wire; `cause` is a clause without a full stop. */

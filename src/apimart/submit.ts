@@ -2,8 +2,8 @@
  * The one paid request. It is sent at most once, never follows a redirect, and every way in which it can end
  * is an outcome, not an exception.
  */
-import { explainNetworkError } from '../network.ts'
-import { type Dispatcher, request } from '../undici.ts'
+import { explainNetworkError } from '../network/explain.ts'
+import { type Dispatcher, request } from '../network/undici.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -42,7 +42,10 @@ export async function submit(
   if (signal.aborted) return judge({ kind: 'never_sent', cause: CANCELLED })
   const wire: Wire = { isWritten: false }
   const end = new AbortController()
-  const cancel = () => setTimeout(() => end.abort(signal.reason), wire.isWritten ? CANCEL_GRACE : 0).unref()
+  const cancel = () => {
+    if (wire.isWritten) setTimeout(() => end.abort(signal.reason), CANCEL_GRACE).unref()
+    else end.abort(signal.reason)
+  }
   signal.addEventListener('abort', cancel, { once: true })
   try {
     return await exchange(submission, dispatcher.compose(watch(wire)), end.signal)

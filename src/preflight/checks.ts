@@ -2,8 +2,9 @@
  * Kling's published limits of the references, as pure rules on the facts. Bounds count as allowed: whether
  * they are inclusive is not published, and the service has the last word.
  */
+
+import { formatBytes, formatPixels, formatSeconds } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
-import { formatBytes, formatPixels, formatSeconds } from '../report/format.ts'
 import type { ClipFacts, ImageFacts, Size } from './facts.ts'
 
 /** One rule held against one reference; `advice` is a whole sentence for the user. */

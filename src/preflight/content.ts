@@ -3,7 +3,7 @@
  */
 import { fileTypeFromBuffer } from 'file-type'
 import { Failure } from '../failure.ts'
-import { formatBytes } from '../report/format.ts'
+import { formatBytes } from '../format.ts'
 import { type Reference, type RemoteFile, shown } from './remote-file.ts'
 
 /** The kinds of files that Kling takes: clips mp4 and mov, images jpeg and png. */
@@ -54,7 +54,6 @@ function explain({ opening, reference, size }: RemoteFile, ending: string | null
   const what = reference.input === 'video_url' ? 'clip' : 'image'
   const remedy = `Convert the ${what} to ${taken}`
   if (opening.length === 0) return `is an empty file. Upload the ${what} again`
-  if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
   const start = opening.subarray(0, 1024).toString('latin1').trimStart()
   if (start.startsWith('version https://git-lfs.github.com/spec/')) {
     return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. Use ${mediaAddress(reference.url)}`
@@ -62,10 +61,17 @@ function explain({ opening, reference, size }: RemoteFile, ending: string | null
   if (/^(<!doctype html|<html|<head|<body)/i.test(start)) {
     return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
   }
-  if (start.startsWith('#EXTM3U')) return `is a playlist, not a clip. Use the address of an mp4 or mov file`
-  if (/^<\?xml|^<svg|^<MPD/i.test(start)) return `is an XML text, not ${article(taken)} file. ${remedy}`
+  const other = `not ${article(taken)} file`
+  if (start.startsWith('#EXTM3U') || start.includes('<MPD')) {
+    return `is a playlist, ${other}. Use the direct address of the ${what}`
+  }
+  if (start.includes('<svg')) return `is an SVG drawing, ${other}. ${remedy}`
+  if (start.startsWith('<?xml')) {
+    return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
+  }
+  if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
-    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, not ${article(taken)} file. Use the direct address of the ${what}`
+    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct address of the ${what}`
   }
   return `is not ${article(taken)} file, nor anything else that is known. ${remedy}`
 }

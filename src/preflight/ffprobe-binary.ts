@@ -11,7 +11,7 @@ import { which } from '@actions/io'
 import { cacheFile, find } from '@actions/tool-cache'
 import { x } from 'tinyexec'
 import { Failure } from '../failure.ts'
-import { oneLine } from '../report/format.ts'
+import { oneLine } from '../format.ts'
 import { ProbeFailed } from './ffprobe.ts'
 
 /** A program and where it comes from, for the log. */

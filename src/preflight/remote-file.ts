@@ -6,10 +6,10 @@ import { open, stat } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import type { Network } from '../network.ts'
-import { explainNetworkError } from '../network.ts'
-import { formatBytes, oneLine, withoutQuery } from '../report/format.ts'
-import { type Dispatcher, request } from '../undici.ts'
+import { oneLine, withoutQuery } from '../format.ts'
+import { explainNetworkError } from '../network/explain.ts'
+import type { Network } from '../network/network.ts'
+import { type Dispatcher, request } from '../network/undici.ts'
 
 /** A reference as an input names it. */
 export interface Reference {
@@ -235,9 +235,9 @@ function unreachable({ input, url }: Reference, clause: string, cause?: unknown)
 }
 
 function tooLarge({ input, url, maxBytes }: Reference, size: number | null): Failure {
-  const found = size === null ? 'longer' : formatBytes(size)
+  const found = size === null ? '' : `it has ${size / 1e6} MB, `
   return new Failure('reference_rejected', [
-    `${input} ${shown(url)} is too large: ${found}, at most ${formatBytes(maxBytes)} are read. Compress or shorten it.`,
+    `${input} ${shown(url)} is too large: ${found}more than the ${maxBytes / 1e6} MB that are read. Compress or shorten it.`,
   ])
 }
 

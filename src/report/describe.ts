@@ -2,9 +2,9 @@
  * Facts as the lines of the log; the summary says the same in tables.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
+import { formatBytes, formatPixels, formatSeconds, withoutQuery } from '../format.ts'
 import type { ClipFacts, ImageFacts } from '../preflight/facts.ts'
 import { checks, type Preflight } from '../preflight/preflight.ts'
-import { formatBytes, formatPixels, formatSeconds, withoutQuery } from './format.ts'
 
 /** Facts of the reference clip on one line. */
 export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {

@@ -1,7 +1,7 @@
 /**
  * Text from outside, made harmless for the places where it is shown.
  */
-import { oneLine, printable } from './format.ts'
+import { oneLine, printable } from '../format.ts'
 
 /**
  * Text for an HTML block of a job summary, in which nothing but HTML counts: it shows just these characters, on

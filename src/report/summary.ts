@@ -3,13 +3,13 @@
  * stands in HTML blocks only, where nothing but HTML counts, and is escaped for them.
  */
 
-import { isPublicAddress, literalAddress } from '../address.ts'
 import type { Failure, FailureReason } from '../failure.ts'
+import { formatUsd, withoutQuery } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
+import { isPublicAddress, literalAddress } from '../network/address.ts'
 import { checks } from '../preflight/preflight.ts'
 import { describeClip, describeImage, describeRequest } from './describe.ts'
 import { escapeHtml } from './escape.ts'
-import { formatUsd, withoutQuery } from './format.ts'
 import type { Report } from './report.ts'
 
 /** Longest prompt or message that a summary shows, in characters; the whole summary may have 1 MiB. */

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stream } from 'undici'
-import { openNetwork } from '../../src/network.ts'
+import { openNetwork } from '../../src/network/network.ts'
 import { readClip } from '../../src/preflight/clip.ts'
 import { probe } from '../sandbox/ffprobe.ts'
 

@@ -8,8 +8,9 @@ import { connect, type Server, type Socket } from 'node:net'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { submit } from '../../src/apimart/submit.ts'
-import { explainNetworkError, openNetwork } from '../../src/network.ts'
-import { type Dispatcher, request } from '../../src/undici.ts'
+import { explainNetworkError } from '../../src/network/explain.ts'
+import { openNetwork } from '../../src/network/network.ts'
+import { type Dispatcher, request } from '../../src/network/undici.ts'
 import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
 
@@ -218,7 +219,7 @@ describe('a submission through a proxy', () => {
     expect(await submitTo(target.url, api)).toEqual({
       accepted: 'no',
       reason: 'request_rejected',
-      message: `APIMart could not be reached, so the request was never sent: Proxy response (${status}) !== 200 when HTTP Tunneling (UND_ERR_ABORTED). Check api_base_url and the proxy settings.`,
+      message: `APIMart could not be reached, so the request was never sent: the proxy refuses the connection (${status}). Check api_base_url and the proxy settings.`,
     })
     expect(through.asked).toHaveLength(1)
     expect(target.requests).toEqual([])

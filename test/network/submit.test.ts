@@ -6,7 +6,7 @@ import { createServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { submissionUrl, submit } from '../../src/apimart/submit.ts'
-import { openNetwork, type Timeouts } from '../../src/network.ts'
+import { openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
 

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { type Network, openNetwork } from '../../src/network.ts'
+import { type Network, openNetwork } from '../../src/network/network.ts'
 import { type Kind, refusePage, requireKind } from '../../src/preflight/content.ts'
 import { type Reference, RemoteFile } from '../../src/preflight/remote-file.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
@@ -84,7 +84,7 @@ describe('clips', () => {
       lfs-pointer.txt: is a Git LFS pointer of 133 bytes, not the clip itself. Use the address of the file itself.
       notes.txt: is a text of 42 bytes, not an mp4 or mov file. Use the direct address of the clip.
       page.html: is an HTML page, perhaps a login or a share page. Use the direct address of the clip.
-      playlist.m3u8: is a playlist, not a clip. Use the address of an mp4 or mov file.
+      playlist.m3u8: is a playlist, not an mp4 or mov file. Use the direct address of the clip.
       "
     `)
   })
@@ -99,7 +99,7 @@ describe('clips', () => {
       pic.gif: is really of the type GIF. Convert the clip to mp4 or mov.
       rotated.jpg: is really of the type JPG. Convert the clip to mp4 or mov.
       small-side.png: is really of the type PNG. Convert the clip to mp4 or mov.
-      svg.svg: is an XML text, not an mp4 or mov file. Convert the clip to mp4 or mov.
+      svg.svg: is an SVG drawing, not an mp4 or mov file. Convert the clip to mp4 or mov.
       tall.png: is really of the type PNG. Convert the clip to mp4 or mov.
       webp.webp: is really of the type WEBP. Convert the clip to mp4 or mov.
       wide.png: is really of the type PNG. Convert the clip to mp4 or mov.
@@ -119,7 +119,7 @@ describe('images', () => {
       pic.gif: is really of the type GIF. Convert the image to jpeg or png.
       rotated.jpg: jpeg
       small-side.png: png
-      svg.svg: is an XML text, not a jpeg or png file. Convert the image to jpeg or png.
+      svg.svg: is an SVG drawing, not a jpeg or png file. Convert the image to jpeg or png.
       tall.png: png
       webp.webp: is really of the type WEBP. Convert the image to jpeg or png.
       wide.png: png
@@ -162,13 +162,13 @@ describe('other files', () => {
         "3GP clip": "video_url https://media.example/3GP-clip is really of the type 3GP. Convert the clip to mp4 or mov.",
         "AVIF photo": "video_url https://media.example/AVIF-photo is really of the type AVIF. Convert the clip to mp4 or mov.",
         "Chinese text": "video_url https://media.example/Chinese-text is a text of 36 bytes, not an mp4 or mov file. Use the direct address of the clip.",
-        "DASH playlist": "video_url https://media.example/DASH-playlist is an XML text, not an mp4 or mov file. Convert the clip to mp4 or mov.",
+        "DASH playlist": "video_url https://media.example/DASH-playlist is a playlist, not an mp4 or mov file. Use the direct address of the clip.",
         "HEIC photo": "video_url https://media.example/HEIC-photo is really of the type HEIC. Convert the clip to mp4 or mov.",
-        "HLS playlist": "video_url https://media.example/HLS-playlist is a playlist, not a clip. Use the address of an mp4 or mov file.",
+        "HLS playlist": "video_url https://media.example/HLS-playlist is a playlist, not an mp4 or mov file. Use the direct address of the clip.",
         "HTML in capitals": "video_url https://media.example/HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct address of the clip.",
         "JSON": "video_url https://media.example/JSON is a text of 21 bytes, not an mp4 or mov file. Use the direct address of the clip.",
         "PDF": "video_url https://media.example/PDF is really of the type PDF. Convert the clip to mp4 or mov.",
-        "XML": "video_url https://media.example/XML is really of the type XML. Convert the clip to mp4 or mov.",
+        "XML": "video_url https://media.example/XML is an XML text, perhaps an error message of its host, not an mp4 or mov file. Use the direct address of the clip.",
         "ZIP": "video_url https://media.example/ZIP is really of the type ZIP. Convert the clip to mp4 or mov.",
         "nothing": "video_url https://media.example/nothing is an empty file. Upload the clip again.",
         "text in UTF-16": "video_url https://media.example/text-in-UTF-16 is not an mp4 or mov file, nor anything else that is known. Convert the clip to mp4 or mov.",
@@ -189,13 +189,13 @@ describe('other files', () => {
         "3GP clip": "image_url https://media.example/image-of-3GP-clip is really of the type 3GP. Convert the image to jpeg or png.",
         "AVIF photo": "image_url https://media.example/image-of-AVIF-photo is really of the type AVIF. Convert the image to jpeg or png.",
         "Chinese text": "image_url https://media.example/image-of-Chinese-text is a text of 36 bytes, not a jpeg or png file. Use the direct address of the image.",
-        "DASH playlist": "image_url https://media.example/image-of-DASH-playlist is an XML text, not a jpeg or png file. Convert the image to jpeg or png.",
+        "DASH playlist": "image_url https://media.example/image-of-DASH-playlist is a playlist, not a jpeg or png file. Use the direct address of the image.",
         "HEIC photo": "image_url https://media.example/image-of-HEIC-photo is really of the type HEIC. Convert the image to jpeg or png.",
-        "HLS playlist": "image_url https://media.example/image-of-HLS-playlist is a playlist, not a clip. Use the address of an mp4 or mov file.",
+        "HLS playlist": "image_url https://media.example/image-of-HLS-playlist is a playlist, not a jpeg or png file. Use the direct address of the image.",
         "HTML in capitals": "image_url https://media.example/image-of-HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct address of the image.",
         "JSON": "image_url https://media.example/image-of-JSON is a text of 21 bytes, not a jpeg or png file. Use the direct address of the image.",
         "PDF": "image_url https://media.example/image-of-PDF is really of the type PDF. Convert the image to jpeg or png.",
-        "XML": "image_url https://media.example/image-of-XML is really of the type XML. Convert the image to jpeg or png.",
+        "XML": "image_url https://media.example/image-of-XML is an XML text, perhaps an error message of its host, not a jpeg or png file. Use the direct address of the image.",
         "ZIP": "image_url https://media.example/image-of-ZIP is really of the type ZIP. Convert the image to jpeg or png.",
         "nothing": "image_url https://media.example/image-of-nothing is an empty file. Upload the image again.",
         "text in UTF-16": "image_url https://media.example/image-of-text-in-UTF-16 is not a jpeg or png file, nor anything else that is known. Convert the image to jpeg or png.",

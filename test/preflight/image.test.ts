@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { type Network, openNetwork } from '../../src/network.ts'
+import { type Network, openNetwork } from '../../src/network/network.ts'
 import { readImage } from '../../src/preflight/image.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
@@ -59,7 +59,7 @@ describe('the committed images', () => {
     'rotated.jpg': { format: 'jpeg', width: 800, height: 600, bytes: 12_217 },
     'small-side.png': { format: 'png', width: 299, height: 600, bytes: 1753 },
     'svg.svg':
-      'reference_rejected: image_url …/files/images/svg.svg is an XML text, not a jpeg or png file. Convert the image to jpeg or png.',
+      'reference_rejected: image_url …/files/images/svg.svg is an SVG drawing, not a jpeg or png file. Convert the image to jpeg or png.',
     'tall.png': { format: 'png', width: 400, height: 1040, bytes: 3214 },
     'webp.webp':
       'reference_rejected: image_url …/files/images/webp.webp is really of the type WEBP. Convert the image to jpeg or png.',

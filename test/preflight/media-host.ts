@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { openNetwork, type Timeouts } from '../../src/network.ts'
+import { openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { RemoteFile } from '../../src/preflight/remote-file.ts'
 import { startSandbox } from '../sandbox/server.ts'
 

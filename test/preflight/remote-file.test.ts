@@ -7,7 +7,7 @@ import { createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import type { Timeouts } from '../../src/network.ts'
+import type { Timeouts } from '../../src/network/network.ts'
 import { OPENING_BYTES } from '../../src/preflight/remote-file.ts'
 import { listening } from '../network/listening.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
@@ -138,7 +138,7 @@ describe('the longest file that is downloaded', () => {
     const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
     expect(await failure(file.read(70_000, 10))).toMatchObject({
       reason: 'reference_rejected',
-      text: 'video_url …/habit/ignores-range/big.mp4 is too large: 300 kB, at most 300 kB are read. Compress or shorten it.',
+      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 0.3 MB, more than the 0.299999 MB that are read. Compress or shorten it.',
     })
     expect(host.ranges()).toHaveLength(1)
     expect(await readdir(host.folder)).toEqual([])
@@ -150,7 +150,7 @@ describe('the longest file that is downloaded', () => {
     const file = await host.open('huge.mp4', habit)
     expect(await failure(file.download())).toMatchObject({
       reason: 'reference_rejected',
-      text: `video_url …/habit/${habit}/huge.mp4 is too large: longer, at most 400 kB are read. Compress or shorten it.`,
+      text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.4 MB that are read. Compress or shorten it.`,
     })
     expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
     expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)

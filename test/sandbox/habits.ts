@@ -51,7 +51,7 @@ export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   'redirect-loop': ({ exchange, path, url }) => exchange.send(302, { location: url(path, 'redirect-loop') }),
   // A redirect to the metadata address of cloud machines.
   'redirect-to-private': ({ exchange }) =>
-    exchange.send(302, { location: 'http://169.254.169.254/latest/meta-data/' }),
+    exchange.send(302, { location: 'http://[fe80::1]/latest/meta-data/' }),
   // A redirect to a file of the client's own machine.
   'redirect-to-file': ({ exchange }) => exchange.send(302, { location: 'file:///etc/passwd' }),
   // A header that announces 1 GiB and never stops coming.

@@ -50,7 +50,7 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ['clip.avi', `video_url ${at('clip.avi')} is really of the type AVI. Convert the clip to mp4 or mov.`],
   [
     'playlist.m3u8',
-    `video_url ${at('playlist.m3u8')} is a playlist, not a clip. Use the address of an mp4 or mov file.`,
+    `video_url ${at('playlist.m3u8')} is a playlist, not an mp4 or mov file. Use the direct address of the clip.`,
   ],
   [
     'notes.txt',

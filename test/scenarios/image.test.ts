@@ -22,7 +22,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
     ['images/pic.gif', `image_url ${at('images/pic.gif')} is really of the type GIF. ${CONVERT}`],
     [
       'images/svg.svg',
-      `image_url ${at('images/svg.svg')} is an XML text, not a jpeg or png file. ${CONVERT}`,
+      `image_url ${at('images/svg.svg')} is an SVG drawing, not a jpeg or png file. ${CONVERT}`,
     ],
     [
       'corpus/page.html',

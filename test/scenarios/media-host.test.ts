@@ -56,7 +56,7 @@ const REFUSED: Refused[] = [
   unreachable('redirect-loop', FINAL_ADDRESS),
   unreachable('redirects-to', FINAL_ADDRESS, { path: `10/${DEMO.clip}`, requests: 6 }),
   unreachable('redirect-to-file', /redirect/),
-  unreachable('redirect-to-private', /169\.254\.169\.254 is not a public address/),
+  unreachable('redirect-to-private', /fe80::1 is not a public address/),
   unreachable('cut-connection', /the server broke the connection off \(\w+\)\.$/, { requests: 3 }),
   unreachable('wrong-range', ANOTHER_HOST),
   unreachable('multipart-ranges', ANOTHER_HOST, { bytes: 66_000 }),

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
 import {
   formatBytes,
   formatPixels,
@@ -9,7 +8,8 @@ import {
   oneLine,
   printable,
   withoutQuery,
-} from '../../src/report/format.ts'
+} from '../../src/format.ts'
+import { escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 
 /**

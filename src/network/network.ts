@@ -38,7 +38,10 @@ export interface Network extends AsyncDisposable {
 }
 
 /** An address that must not be used, with the reason as a sentence for the user. */
-export class AddressRefused extends Error {}
+export class AddressRefused extends Error {
+  /** An error with a code that it does not know is one that undici's retry leaves alone. */
+  readonly code = 'ADDRESS_REFUSED'
+}
 
 const MAX_REDIRECTS = 5
 const API_HEADERS_TIMEOUT = 120_000
@@ -150,41 +153,4 @@ async function isPrivateHost(url: URL): Promise<boolean> {
     lookup(url.hostname, { all: true }, (error, found) => resolve(error ? [] : found)),
   )
   return addresses.length > 0 && addresses.every(({ address }) => !isPublicAddress(address))
-}
-
-const CAUSES: Record<string, string> = {
-  ENOTFOUND: 'the host name does not exist',
-  EAI_AGAIN: 'the host name could not be looked up',
-  ECONNREFUSED: 'the host refuses connections',
-  ECONNRESET: 'the server broke the connection off',
-  EHOSTUNREACH: 'the host cannot be reached',
-  ENETUNREACH: 'the network of the host cannot be reached',
-  EPIPE: 'the server broke the connection off',
-  UND_ERR_SOCKET: 'the server broke the connection off',
-  UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
-  UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',
-  UND_ERR_BODY_TIMEOUT: 'the server stopped sending',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server sent another length than it announced',
-  UND_ERR_HEADERS_OVERFLOW: 'the headers of the answer are too large',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
-  CERT_HAS_EXPIRED: 'its certificate has expired',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
-}
-
-/** What went wrong on the network, as a clause without a full stop: `the host refuses connections (ECONNREFUSED)`. */
-export function explainNetworkError(error: unknown): string {
-  if (error instanceof AddressRefused) return error.message
-  if (!(error instanceof Error)) return String(error)
-  if (error.name === 'TimeoutError') return 'the server sent too slowly'
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  const first = error instanceof AggregateError ? error.errors[0] : error.cause
-  if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
-  const known = CAUSES[code]
-  if (known) return `${known} (${code})`
-  return code ? `${error.message} (${code})` : error.message
 }
