@@ -29,7 +29,7 @@ export interface Surroundings {
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Surroundings): Promise<Report> {
-  const known: Known = { inputs: null, preflight: null, estimatedCost: null }
+  const known: Known = { inputs: null, preflight: null, warnings: [], estimatedCost: null }
   try {
     const inputs = readInputs(runner.readInput)
     known.inputs = inputs
@@ -63,7 +63,8 @@ async function checkReferences(
   }
   const refused = refusal(findings)
   if (refused && inputs.preflight === 'enforce') throw refused
-  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) runner.warning(text)
+  known.warnings = [...(refused?.problems ?? []), ...warnings(findings)]
+  for (const text of known.warnings) runner.warning(text)
 }
 
 function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {

@@ -10,6 +10,8 @@ import type { Preflight } from '../preflight/preflight.ts'
 export interface Known {
   inputs: Inputs | null
   preflight: Preflight | null
+  /** Whole sentences about what may go wrong although the run goes on. */
+  warnings: readonly string[]
   /** USD. */
   estimatedCost: number | null
 }

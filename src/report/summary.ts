@@ -15,12 +15,12 @@ import type { Report } from './report.ts'
 /** Longest prompt or message that a summary shows, in characters; the whole summary may have 1 MiB. */
 const TEXT_LIMIT = 1000
 const CODE_LIMIT = 4000
-const PROBLEMS_LIMIT = 50
+const LIST_LIMIT = 50
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
   const { inputs } = report
-  const parts = [renderPicture(report), renderEnd(report)]
+  const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
@@ -53,12 +53,9 @@ function headline(reason: FailureReason): string {
 }
 
 function renderFailure({ reason, problems, remedy }: Failure): string {
-  const items = problems
-    .slice(0, PROBLEMS_LIMIT)
-    .map((problem) => `<li>${escapeHtml(problem, TEXT_LIMIT)}</li>`)
   return [
     `## Kling motion control: ${headline(reason)}`,
-    ['<ul>', ...items, '</ul>'].join('\n'),
+    list('', problems),
     `<p><b>What to do:</b> ${escapeHtml(remedy, TEXT_LIMIT)}</p>`,
     `<p>failure_reason: <code>${reason}</code></p>`,
   ].join('\n\n')
@@ -114,6 +111,15 @@ function renderPicture({ inputs, preflight }: Report): string {
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''
   return `<img src="${escapeHtml(url.href, url.href.length)}" alt="reference image" height="140" align="right">`
+}
+
+/** An HTML list of sentences, each behind a mark; nothing when there are none. */
+function list(mark: string, sentences: readonly string[]): string {
+  if (sentences.length === 0) return ''
+  const items = sentences
+    .slice(0, LIST_LIMIT)
+    .map((text) => `<li>${mark}${escapeHtml(text, TEXT_LIMIT)}</li>`)
+  return ['<ul>', ...items, '</ul>'].join('\n')
 }
 
 /** An HTML table; every cell is text. */

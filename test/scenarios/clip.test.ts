@@ -134,6 +134,7 @@ describe.concurrent('a clip is submitted with a warning', () => {
     expect(run.warnings).toEqual([
       'keep_original_sound is yes, but video_url has no sound, so the result will be silent. Use a clip with sound, or keep_original_sound: no.',
     ])
+    for (const text of run.warnings) expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
   })
 
   it('but without one when the sound is not to be kept', async ({ expect }) => {

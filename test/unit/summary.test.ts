@@ -52,6 +52,7 @@ function reportWith(differing: Partial<Report> = {}): Report {
   return {
     inputs,
     preflight: findings(inputs),
+    warnings: [],
     estimatedCost: null,
     end: { kind: 'submitted', taskId: TASK_ID, replayed: false },
     ...differing,
@@ -109,7 +110,7 @@ describe('whole summaries', () => {
 
   it('inputs that cannot be read', async () => {
     const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
-    const summary = renderSummary({ inputs: null, preflight: null, estimatedCost: null, end })
+    const summary = renderSummary({ inputs: null, preflight: null, warnings: [], estimatedCost: null, end })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
   })
 })
@@ -236,7 +237,9 @@ describe('the picture', () => {
 
   it('is not there when the inputs could not be read', () => {
     const end = failed('invalid_input', 'x')
-    expect(renderSummary({ inputs: null, preflight: null, estimatedCost: null, end })).not.toContain('<img')
+    expect(
+      renderSummary({ inputs: null, preflight: null, warnings: [], estimatedCost: null, end }),
+    ).not.toContain('<img')
   })
 })
 
@@ -273,7 +276,7 @@ describe('text from outside', () => {
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
-    return { inputs, preflight, estimatedCost: 0.4788, end: ends[kind] }
+    return { inputs, preflight, warnings: [text], estimatedCost: 0.4788, end: ends[kind] }
   }
 
   describe.each(['submitted', 'dry_run', 'failed'] as const)('in a run that ends as %s', (kind) => {
@@ -298,6 +301,11 @@ describe('text from outside', () => {
       const names = tagsOf(renderSummary(reportWith({ inputs })))
       expect(names).toEqual(tagsOf(renderSummary(reportWith())))
     }
+  })
+
+  it('in a thousand warnings is cut too', () => {
+    const warnings = Array.from({ length: 1000 }, () => '<'.repeat(10_000))
+    expect(Buffer.byteLength(renderSummary(reportWith({ warnings })))).toBeLessThan(1024 * 1024)
   })
 
   it('in a thousand problems is cut too', () => {
