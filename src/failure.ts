@@ -5,13 +5,13 @@
 /** The values of the output `failure_reason` that a run can end with, each with its remedy for the user. */
 export const REMEDIES = {
   invalid_input:
-    'Correct the inputs named above in the workflow file and run it again. Nothing was sent and nothing is billed.',
+    'Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.',
   reference_unreachable:
     'Make the reference readable without a login at a direct URL, then run again. Nothing was submitted and nothing is billed.',
   reference_rejected:
     'Replace or convert the reference as said above, then run again. Nothing was submitted and nothing is billed.',
   over_budget:
-    'Shorten the clip, choose a cheaper mode or model, or raise max_cost. Nothing was submitted and nothing is billed.',
+    'Change the clip or the budget as said above, then run again. Nothing was submitted and nothing is billed.',
   authentication:
     'Check that api_key is a valid APIMart key with access to this model. Nothing was accepted and nothing is billed.',
   insufficient_balance:

@@ -6,7 +6,7 @@ import { Failure, toFailure } from './failure.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import { renderSummary } from './report/summary.ts'
-import { run } from './run.ts'
+import { type OutputName, run } from './run.ts'
 
 /** Longest annotation that GitHub shows, in characters. */
 const ANNOTATION_LIMIT = 4096
@@ -21,12 +21,17 @@ const cancel = () =>
   )
 process.on('SIGINT', cancel)
 process.on('SIGTERM', cancel)
-// A stray error must not take away the summary, nor the id of a task whose answer is on its way.
-process.on('uncaughtException', (error) => cancelled.abort(toFailure(error)))
+
+/** What went wrong here at the edge, beside the run: it must neither stop the run nor stay untold. */
+const troubles: string[] = []
+process.on('uncaughtException', (error) => {
+  troubles.push(...toFailure(error).problems)
+  cancelled.abort(toFailure(error))
+})
 
 const report = await run({
   readInput: takeInput,
-  setOutput: core.setOutput,
+  setOutput,
   info: (line) => core.info(escapeLogLine(line)),
   warning: (text) => core.warning(annotation(text)),
   group: core.group,
@@ -42,10 +47,20 @@ await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
   core.debug(annotation(String(failure.stack)))
-  core.setFailed(annotation([...failure.problems, failure.remedy].join('\n')))
+  core.setFailed(annotation([...failure.problems, failure.remedy, ...troubles].join('\n')))
+} else if (troubles.length > 0) {
+  core.setFailed(annotation([...troubles, 'The log above shows how far the run came.'].join('\n')))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.
 process.stdout.write('', () => process.exit())
+
+function setOutput(name: OutputName, value: string): void {
+  try {
+    core.setOutput(name, value)
+  } catch (error) {
+    troubles.push(`The output ${name} could not be written: ${messageOf(error)}`)
+  }
+}
 
 /** Reads an input and takes it out of the environment, so that no program that is started inherits the key. */
 function takeInput(name: string): string {
@@ -55,20 +70,24 @@ function takeInput(name: string): string {
 }
 
 async function writeSummary(report: Report): Promise<void> {
-  let text = renderSummary(report)
-  // The runner masks secrets in the log but not in the summary.
-  if (apiKey !== '')
-    text = text.replaceAll(apiKey, '***').replaceAll(escapeHtml(apiKey, apiKey.length), '***')
   try {
-    await core.summary.addRaw(text).write()
+    await core.summary.addRaw(withoutKey(renderSummary(report))).write()
   } catch (error) {
-    core.warning(
-      annotation(`The job summary could not be written: ${error instanceof Error ? error.message : error}`),
-    )
+    core.warning(annotation(`The job summary could not be written: ${messageOf(error)}`))
   }
+}
+
+/** The runner masks secrets in the log but not in the summary. */
+function withoutKey(summary: string): string {
+  if (apiKey === '') return summary
+  return summary.replaceAll(apiKey, '***').replaceAll(escapeHtml(apiKey, apiKey.length), '***')
 }
 
 function annotation(text: string): string {
   const lines = text.split('\n').map(escapeLogLine).join('\n')
   return lines.length <= ANNOTATION_LIMIT ? lines : `${lines.slice(0, ANNOTATION_LIMIT - 1)}…`
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -3,7 +3,7 @@
  */
 import { buildRequest, idempotencyKey, type StepIdentity } from './apimart/request.ts'
 import { submissionUrl, submit } from './apimart/submit.ts'
-import { estimateCost } from './budget.ts'
+import { estimateCost, overBudget } from './budget.ts'
 import { Failure, toFailure } from './failure.ts'
 import { formatSeconds, formatUsd } from './format.ts'
 import { type InputName, type Inputs, readInputs } from './inputs.ts'
@@ -21,6 +21,7 @@ export interface Surroundings {
   /** Ends the run; its reason is a Failure `cancelled`. */
   readonly signal: AbortSignal
   readonly readInput: (name: InputName) => string
+  /** Never throws: an output that cannot be written must not hide how the run ends. */
   readonly setOutput: (name: OutputName, value: string) => void
   readonly info: (line: string) => void
   readonly warning: (text: string) => void
@@ -70,13 +71,18 @@ async function checkReferences(
 function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {
   const clip = known.preflight?.clip
   const seconds = clip?.kind === 'read' ? clip.facts.duration_seconds : null
-  const estimate = estimateCost(seconds, inputs)
-  if (estimate === null || seconds === null) return
-  known.estimatedCost = estimate
-  runner.setOutput('estimated_cost', String(estimate))
-  runner.info(
-    `Estimated cost: ${formatUsd(estimate)} (${formatSeconds(seconds)} × ${inputs.price_per_second} USD per second)`,
-  )
+  const { price_per_second } = inputs
+  const estimate = estimateCost(seconds, price_per_second)
+  if (estimate !== null && seconds !== null && price_per_second !== null) {
+    known.estimatedCost = estimate
+    runner.setOutput('estimated_cost', String(estimate))
+    const terms = `${formatSeconds(seconds)} × ${formatUsd(price_per_second)} per second`
+    runner.info(`Estimated cost: ${formatUsd(estimate)} (${terms})`)
+  } else if (price_per_second !== null) {
+    runner.info('No estimate of the cost, because the length of the clip is not known.')
+  }
+  const failure = overBudget(estimate, seconds, inputs)
+  if (failure) throw failure
 }
 
 async function showRequest(inputs: Inputs, runner: Surroundings): Promise<End> {
@@ -95,6 +101,7 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
   const request = buildRequest(inputs)
   const key = idempotencyKey(runner.step, request)
   const url = submissionUrl(inputs.api_base_url)
+  const sentAt = new Date().toISOString()
   const outcome = await runner.group('Submission', async () => {
     for (const line of describeRequest(url, request)) runner.info(line)
     runner.info(`Idempotency-Key: ${key}`)
@@ -105,10 +112,15 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
     runner.signal.throwIfAborted()
     throw new Failure(outcome.reason, [outcome.message])
   }
-  if (outcome.accepted === 'unknown') throw new Failure('submission_uncertain', [outcome.message])
+  if (outcome.accepted === 'unknown') {
+    const trace = `The request went to ${url} at ${sentAt} with the Idempotency-Key ${key}.`
+    throw new Failure('submission_uncertain', [outcome.message, trace])
+  }
+  const replay = outcome.replayed
+    ? '. APIMart knew it already from an identical request: nothing new is expected to be billed'
+    : ''
+  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   runner.setOutput('task_id', outcome.taskId)
   runner.setOutput('status', 'submitted')
-  const replay = outcome.replayed ? ' (APIMart answered with the task of an earlier, identical request)' : ''
-  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   return { kind: 'submitted', taskId: outcome.taskId, replayed: outcome.replayed }
 }

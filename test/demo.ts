@@ -10,20 +10,37 @@ import { renderPage } from './harness/github-page.ts'
 import { startSandbox } from './sandbox/server.ts'
 
 const { inputs } = await readAction()
-const { values } = parseArgs({
-  options: {
-    ...Object.fromEntries(Object.keys(inputs).map((name) => [name, { type: 'string' as const }])),
-    yes: { type: 'boolean', default: false },
-  },
-})
-const { yes, ...flags } = values
-const given = Object.fromEntries(Object.entries(flags).map(([name, value]) => [name, String(value)]))
-
+const given = readFlags()
 const result = process.env.APIMART_API_KEY
   ? await runForReal(process.env.APIMART_API_KEY)
   : await runInSandbox()
 if (result) await show(result)
 process.exitCode = result?.exitCode ?? 1
+
+/** The inputs given as flags; anything else ends here with the usage. */
+function readFlags(): Record<string, string> {
+  const names = Object.keys(inputs)
+  try {
+    const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]))
+    const { values } = parseArgs({
+      options: { ...options, yes: { type: 'boolean' }, help: { type: 'boolean' } },
+    })
+    const texts = Object.entries(values).map(([name, value]) => [name, String(value)])
+    if (!values.help) return Object.fromEntries(texts)
+    console.log(usage(names))
+    process.exit(0)
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${usage(names)}`)
+    process.exit(2)
+  }
+}
+
+function usage(names: string[]): string {
+  return `npm start -- [--INPUT VALUE ...] [--yes]
+
+Runs the built action against the sandbox, or against APIMart itself when APIMART_API_KEY is set, which costs money:
+--yes agrees to that beforehand. Inputs are those of action.yml: ${names.join(', ')}.`
+}
 
 async function runInSandbox(): Promise<StepResult> {
   await using sandbox = await startSandbox()
@@ -42,17 +59,19 @@ async function runInSandbox(): Promise<StepResult> {
 }
 
 async function runForReal(apiKey: string): Promise<StepResult | null> {
-  const seconds = given.character_orientation === 'video' ? 30 : 10
-  console.log(
-    `APIMART_API_KEY is set: this submits a task to APIMart and COSTS MONEY, for a clip of up to ${seconds} s about 0.2 to 4 USD.`,
-  )
-  if (given.dry_run !== 'true' && !yes && !(await confirm())) {
-    console.log(
-      'Nothing was sent. Confirm with --yes, try it with --dry_run true, or unset APIMART_API_KEY for the sandbox.',
-    )
-    return null
+  const { yes, ...flags } = given
+  if (/^true$/i.test(flags.dry_run ?? '')) {
+    console.log('APIMART_API_KEY is set, but this is a dry run: nothing is submitted and nothing is paid.\n')
+  } else {
+    console.log('APIMART_API_KEY is set: this submits a task to APIMart and COSTS MONEY, about 0.2 to 4 USD.')
+    if (!yes && !(await confirm())) {
+      console.log(
+        'Nothing was sent. Agree with --yes, try --dry_run true, or unset APIMART_API_KEY for the sandbox.',
+      )
+      return null
+    }
   }
-  return runStep({ with: { api_key: apiKey, ...given } })
+  return runStep({ with: { api_key: apiKey, ...flags } })
 }
 
 async function confirm(): Promise<boolean> {

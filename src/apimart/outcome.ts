@@ -50,7 +50,7 @@ export function judge(ending: Ending): Outcome {
   if (taskId !== null) return { accepted: 'yes', taskId, replayed }
   const error = readError(body)
   if (isSuccess) return unknown(`APIMart answered ${status} without a task id. ${quote(error, body)}`)
-  const message = `APIMart answered ${status}. ${quote(error, body)}`
+  const message = `APIMart answered ${status}. ${quote(error, body)}${hint(status)}`
   const isUnexecuted = error !== null && (UNEXECUTED[error.code] ?? UNEXECUTED[error.type]) === status
   const reason = isUnexecuted ? 'request_rejected' : REFUSALS[status]
   return reason ? { accepted: 'no', reason, message } : unknown(message)
@@ -62,6 +62,17 @@ function unknown(message: string): Outcome {
 
 /** The API's own words, which carry its request id. */
 function quote(error: ApiError | null, body: string): string {
-  const text = oneLine(error?.message || body, 600)
+  const text = oneLine(withoutQueries(error?.message || body), 600)
   return text ? `It says: "${text}".` : 'It says nothing else.'
+}
+
+/** An API that repeats the URL of a reference must not bring its signature into a message. */
+function withoutQueries(text: string): string {
+  return text.replace(/(https?:[^\s"'<>?#]+)[?#][^\s"'<>]*/gi, '$1?…')
+}
+
+/** Statuses that come from an address where no API is. */
+function hint(status: number): string {
+  const isElsewhere = status === 404 || status === 405 || (status >= 300 && status < 400)
+  return isElsewhere ? ' The address may be wrong: check api_base_url.' : ''
 }

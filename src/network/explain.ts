@@ -6,7 +6,7 @@ import { AddressRefused } from './network.ts'
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',
   EAI_AGAIN: 'the host name could not be looked up',
-  ECONNREFUSED: 'the host refuses connections',
+  ECONNREFUSED: 'the host, or the proxy on the way, refuses connections',
   ECONNRESET: 'the server broke the connection off',
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network of the host cannot be reached',

@@ -4,6 +4,7 @@
  */
 import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
+import { Failure } from '../failure.ts'
 import { isLinkLocal, isPublicAddress, literalAddress } from './address.ts'
 import { type Dispatcher, EnvHttpProxyAgent, redirect, retry } from './undici.ts'
 
@@ -43,7 +44,8 @@ export class AddressRefused extends Error {
   readonly code = 'ADDRESS_REFUSED'
 }
 
-const MAX_REDIRECTS = 5
+/** Redirects that are followed to a reference. */
+export const MAX_REDIRECTS = 5
 const API_HEADERS_TIMEOUT = 120_000
 
 /**
@@ -53,8 +55,10 @@ const API_HEADERS_TIMEOUT = 120_000
  * never on link-local ones.
  *
  * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
+ * @throws Failure `invalid_input` when a proxy variable of the runner is no address of a proxy
  */
 export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Network {
+  requireProxies()
   let apiIsPrivate: Promise<boolean> | null = null
   const checkMedia: AddressCheck = async (address, host) => {
     if (isPublicAddress(address)) return
@@ -93,9 +97,20 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
   }
 }
 
+/** A proxy that is set must be usable: it is never passed by. Its address may hold a password and is not shown. */
+function requireProxies(): void {
+  for (const name of ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']) {
+    const value = process.env[name]
+    if (!value || /^https?:$/.test(URL.parse(value)?.protocol ?? '')) continue
+    throw new Failure('invalid_input', [
+      `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it.`,
+    ])
+  }
+}
+
 function notPublic(address: string, host: string): AddressRefused {
   return new AddressRefused(
-    `${host} is not a public address (${address}), so neither this action nor the API's servers may fetch from it`,
+    `${host === address ? address : `${host} (${address})`} is not a public address, so neither this action nor the API's servers may fetch from it`,
   )
 }
 

@@ -51,7 +51,7 @@ export async function readClip(
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
-        'Write the clip anew as a plain mp4: ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4'
+        'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner'
       throw rejected(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
     }
   }
@@ -84,5 +84,5 @@ function truncated(reference: Reference, why: string): Failure {
 }
 
 function rejected({ input, url }: Reference, clause: string, remedy: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${shown(url)} is refused: ${clause}. ${remedy}.`])
+  return new Failure('reference_rejected', [`${input} ${shown(url)} cannot be used: ${clause}. ${remedy}.`])
 }

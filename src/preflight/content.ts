@@ -41,7 +41,8 @@ export async function requireKind<K extends Kind>(file: RemoteFile, taken: reado
 export function refusePage(reference: Reference): void {
   const url = new URL(reference.url)
   const [, owner, repository, view, ...path] = url.pathname.split('/')
-  if (url.hostname !== 'github.com' || view !== 'blob' || path.length < 2) return
+  if (url.hostname !== 'github.com' || view !== 'blob' || url.searchParams.has('raw') || path.length < 2)
+    return
   const direct = `https://raw.githubusercontent.com/${owner}/${repository}/${path.join('/')}`
   throw rejected(reference, `is a page of github.com about the file, not the file. Use ${shown(direct)}`)
 }
@@ -68,6 +69,9 @@ function explain({ opening, reference, size }: RemoteFile, ending: string | null
   if (start.includes('<svg')) return `is an SVG drawing, ${other}. ${remedy}`
   if (start.startsWith('<?xml')) {
     return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
+  }
+  if (ending !== null && KINDS[ending]) {
+    return `is really of the type ${ending.toUpperCase()}. Perhaps image_url and video_url are swapped`
   }
   if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {

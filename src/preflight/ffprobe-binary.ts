@@ -9,10 +9,10 @@ import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { which } from '@actions/io'
 import { cacheFile, find } from '@actions/tool-cache'
-import { x } from 'tinyexec'
 import { Failure } from '../failure.ts'
 import { oneLine } from '../format.ts'
 import { ProbeFailed } from './ffprobe.ts'
+import { runProgram } from './program.ts'
 
 /** A program and where it comes from, for the log. */
 export interface Ffprobe {
@@ -33,8 +33,6 @@ const SHA256: Record<string, string> = {
   'win32/ia32': 'cc7a6d6b868178c65810c9dd3b7c9b977a978fade4372e7319a2d9cd8d2a19d6',
   'win32/x64': '4303ec85855340689b1f8aa5d9c1dc06ef3e3090682de3034edc3fca2b0798d5',
 }
-
-const REMEDY = 'Install ffmpeg on the runner, or name an ffprobe in ffprobe_path'
 
 /**
  * Finds an ffprobe, installing one only when there is none.
@@ -61,9 +59,7 @@ export async function findFfprobe(
   const platform = `${process.platform}/${process.arch}`
   const sha256 = SHA256[platform]
   if (!sha256)
-    throw new ProbeFailed(
-      `there is no ffprobe on this runner, and none to install for ${platform}. ${REMEDY}`,
-    )
+    throw new ProbeFailed(`there is no ffprobe on this runner, and none to install for ${platform}`)
   const program = process.platform === 'win32' ? 'ffprobe.exe' : 'ffprobe'
   const cached = process.env.RUNNER_TOOL_CACHE ? find(PACKAGE, VERSION) : ''
   if (cached && (await hasSha256(join(cached, program), sha256))) {
@@ -72,9 +68,7 @@ export async function findFfprobe(
 
   const installed = join(await install(folder, signal), 'bin', process.platform, process.arch, program)
   if (!(await hasSha256(installed, sha256))) {
-    throw new ProbeFailed(
-      `the ffprobe that npm installed is not the known one (its sha256 differs). ${REMEDY}`,
-    )
+    throw new ProbeFailed(`the ffprobe that npm installed is not the known one (its sha256 differs)`)
   }
   await chmod(installed, 0o755)
   const origin = `npm, ${PACKAGE} ${VERSION}`
@@ -93,24 +87,19 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
     '--no-fund',
     '--loglevel=error',
   ]
-  const limit = AbortSignal.timeout(INSTALL_TIMEOUT)
   try {
-    const result = await x('npm', ['install', ...options, `${PACKAGE}@${VERSION}`], {
-      signal: AbortSignal.any([signal, limit]),
-      nodePath: false,
-      nodeOptions: { cwd: folder, windowsHide: true },
+    const result = await runProgram('npm', ['install', ...options, `${PACKAGE}@${VERSION}`], {
+      folder,
+      limit: INSTALL_TIMEOUT,
+      signal,
     })
     if (result.exitCode === 0) return join(folder, 'node_modules', PACKAGE)
     const [reason] = result.stderr.trim().split('\n')
-    throw new Error(
-      limit.aborted ? `no end within ${INSTALL_TIMEOUT / 1000} s` : reason || `exit code ${result.exitCode}`,
-    )
+    throw new Error(reason || `exit code ${result.exitCode}`)
   } catch (error) {
     signal.throwIfAborted()
     const reason = error instanceof Error ? error.message : String(error)
-    throw new ProbeFailed(
-      `there is no ffprobe on this runner, and npm could not install one (${reason}). ${REMEDY}`,
-    )
+    throw new ProbeFailed(`there is no ffprobe on this runner, and npm could not install one (${reason})`)
   }
 }
 

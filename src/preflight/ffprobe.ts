@@ -3,9 +3,9 @@
  * mov demuxer and the file protocol only, so that nothing inside the file can make it open anything else.
  */
 import { dirname } from 'node:path'
-import { x } from 'tinyexec'
 import * as v from 'valibot'
 import type { HeaderFacts } from './header.ts'
+import { runProgram } from './program.ts'
 
 const FFPROBE_TIMEOUT = 60_000
 /** A day: longer lengths are damage, such as a field of all ones. */
@@ -70,14 +70,14 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
     '-of',
     'json',
   ]
-  const limit = AbortSignal.timeout(FFPROBE_TIMEOUT)
-  const result = await x(ffprobe, [...options, '-i', `file:${path}`], {
-    signal: AbortSignal.any([signal, limit]),
-    nodePath: false,
-    nodeOptions: { cwd: dirname(path), windowsHide: true },
+  const result = await runProgram(ffprobe, [...options, '-i', `file:${path}`], {
+    folder: dirname(path),
+    limit: FFPROBE_TIMEOUT,
+    signal,
+  }).catch((error: unknown) => {
+    signal.throwIfAborted()
+    throw new ProbeFailed(`ffprobe could not be run (${error instanceof Error ? error.message : error})`)
   })
-  signal.throwIfAborted()
-  if (limit.aborted) throw new ProbeFailed(`ffprobe did not finish within ${FFPROBE_TIMEOUT / 1000} s`)
   if (result.exitCode === 0) return result.stdout
   const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)
   throw new ProbeFailed(`ffprobe cannot read it: ${reason || `exit code ${result.exitCode}`}`)

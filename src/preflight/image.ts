@@ -28,7 +28,7 @@ export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach)
   const size = await readSize(format === 'png' ? PNG : JPG, file)
   if (!size) {
     throw new Failure('reference_rejected', [
-      `image_url ${shown(reference.url)} is refused: it is a damaged ${format} file without a width and height. Save the image anew.`,
+      `image_url ${shown(reference.url)} cannot be used: it is a damaged ${format} file without a width and height. Save the image anew.`,
     ])
   }
   if (file.size === null) await file.download()

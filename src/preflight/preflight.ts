@@ -1,7 +1,7 @@
 /**
  * Everything that can be known of both references before anything is paid, read at the same time.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
@@ -34,7 +34,9 @@ export interface Preflight {
  * @throws Failure of another kind, or the reason of the signal when the run is cancelled
  */
 export async function preflight(inputs: Inputs, network: Network, signal: AbortSignal): Promise<Preflight> {
-  const folder = await mkdtemp(join(process.env.RUNNER_TEMP || tmpdir(), 'kling-'))
+  const temp = process.env.RUNNER_TEMP || tmpdir()
+  await mkdir(temp, { recursive: true })
+  const folder = await mkdtemp(join(temp, 'kling-'))
   const reach = { network, folder, signal }
   try {
     const image = async (): Promise<Finding<ImageFacts>> => {

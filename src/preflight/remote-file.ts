@@ -6,9 +6,9 @@ import { open, stat } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import { oneLine, withoutQuery } from '../format.ts'
+import { formatBytes, oneLine, withoutQuery } from '../format.ts'
 import { explainNetworkError } from '../network/explain.ts'
-import type { Network } from '../network/network.ts'
+import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, request } from '../network/undici.ts'
 
 /** A reference as an input names it. */
@@ -235,9 +235,9 @@ function unreachable({ input, url }: Reference, clause: string, cause?: unknown)
 }
 
 function tooLarge({ input, url, maxBytes }: Reference, size: number | null): Failure {
-  const found = size === null ? '' : `it has ${size / 1e6} MB, `
+  const found = size === null ? '' : `it has ${formatBytes(size)}, `
   return new Failure('reference_rejected', [
-    `${input} ${shown(url)} is too large: ${found}more than the ${maxBytes / 1e6} MB that are read. Compress or shorten it.`,
+    `${input} ${shown(url)} is too large: ${found}more than the ${Number((maxBytes / 2 ** 20).toFixed(2))} MiB that are read. Compress or shorten it.`,
   ])
 }
 
@@ -255,7 +255,8 @@ function explainStatus(status: number): string {
     return `${answer}. Check the spelling; a file of a private repository answers like this too`
   }
   if (status === 416) return `${answer}, so it is empty. Upload it again`
-  if (status >= 300 && status < 400) return `${answer}: the redirects lead nowhere. Use the final address`
+  if (status >= 300 && status < 400)
+    return `${answer}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
   if (status === 429 || status >= 500)
     return `${answer}, also when asked again. Try later or use another host`
   return answer

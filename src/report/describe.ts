@@ -29,10 +29,10 @@ const MARKS = { pass: '✓', warn: '!', refuse: '✗' } as const
 export function describePreflight(preflight: Preflight): string[] {
   const { image, clip } = preflight
   return [
-    image.kind === 'read' ? `image_url: ${describeImage(image.facts)}` : `image_url: not readable`,
+    image.kind === 'read' ? `image_url: ${describeImage(image.facts)}` : `image_url: not usable`,
     clip.kind === 'read'
       ? `video_url: ${describeClip(clip.facts)} (from ${clip.source})`
-      : `video_url: not readable`,
+      : `video_url: not usable`,
     ...checks(preflight).map(
       ({ input, rule, found, limit, verdict }) => `${MARKS[verdict]} ${input} ${rule}: ${found} (${limit})`,
     ),

@@ -36,7 +36,9 @@ function renderEnd({ end, inputs, estimatedCost }: Report): string {
     ].join('\n\n')
   }
   const address = `${inputs?.api_base_url.href.replace(/\/+$/, '')}/v1/tasks/${encodeURIComponent(end.taskId)}`
-  const replay = end.replayed ? ' APIMart answered with the task of an earlier, identical request.' : ''
+  const replay = end.replayed
+    ? ' APIMart knew it already from an earlier, identical request: nothing new is expected to be billed, and it may be done.'
+    : ''
   return [
     '## Kling motion control: submitted',
     `<p>Task <code>${escapeHtml(end.taskId, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay}${cost}</p>`,
@@ -84,28 +86,26 @@ function renderRequest(inputs: Inputs, { preflight, estimatedCost }: Report): st
 }
 
 function notRead(preflight: Report['preflight']): string {
-  return preflight === null ? 'not looked at' : 'not readable'
+  return preflight === null ? 'not looked at' : 'not usable'
 }
 
 const MARKS = { pass: '✅', warn: '⚠️ warning', refuse: '❌ refused' } as const
 
+/** Every rule with its limit, what is wrong first. */
 function renderChecks({ preflight }: Report): string {
-  const rows = preflight
-    ? checks(preflight).map(({ input, rule, found, limit, verdict }) => [
-        input,
-        rule,
-        found,
-        limit,
-        MARKS[verdict],
-      ])
-    : []
-  if (rows.length === 0) return ''
+  const all = preflight ? checks(preflight) : []
+  if (all.length === 0) return ''
+  const rows = (['refuse', 'warn', 'pass'] as const).flatMap((verdict) =>
+    all
+      .filter((check) => check.verdict === verdict)
+      .map(({ input, rule, found, limit }) => [input, rule, found, limit, MARKS[verdict]]),
+  )
   return `### Checks\n\n${table(['Reference', 'Rule', 'Found', 'Limit', 'Result'], rows)}`
 }
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
 function renderPicture({ inputs, preflight }: Report): string {
-  if (!inputs || preflight?.image.kind === 'unread') return ''
+  if (!inputs || preflight?.image.kind !== 'read') return ''
   const url = new URL(inputs.image_url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)

@@ -201,12 +201,14 @@ describe('a proxy of the environment', () => {
     const nobody = 'http://127.0.0.1:1'
     const { media, api } = networkWith({ HTTPS_PROXY: nobody, HTTP_PROXY: nobody })
     const error: unknown = await get(media, target.url).catch((thrown: unknown) => thrown)
-    expect(explainNetworkError(error)).toBe('the host refuses connections (ECONNREFUSED)')
+    expect(explainNetworkError(error)).toBe(
+      'the host, or the proxy on the way, refuses connections (ECONNREFUSED)',
+    )
     expect(await submitTo(target.url, api)).toEqual({
       accepted: 'no',
       reason: 'request_rejected',
       message:
-        'APIMart could not be reached, so the request was never sent: the host refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
+        'APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
     })
     expect(target.requests).toEqual([])
   })

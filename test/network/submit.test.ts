@@ -142,7 +142,9 @@ it('is one request, as documented', async () => {
 
 describe('nothing was sent', () => {
   it('when the port is closed', async () => {
-    expect(await submitTo('http://127.0.0.1:1')).toEqual(never('the host refuses connections (ECONNREFUSED)'))
+    expect(await submitTo('http://127.0.0.1:1')).toEqual(
+      never('the host, or the proxy on the way, refuses connections (ECONNREFUSED)'),
+    )
   })
 
   it('when the name does not exist', async () => {

@@ -98,9 +98,9 @@ describe('damaged images', () => {
       read(sandbox.media.put('late.jpg', bytesOf('late-sof.jpg').subarray(0, 100_000))),
     ])
     expect(refused.join('\n')).toMatchInlineSnapshot(`
-      "reference_rejected: image_url …/files/cut.png is refused: it is a damaged png file without a width and height. Save the image anew.
-      reference_rejected: image_url …/files/cut.jpg is refused: it is a damaged jpeg file without a width and height. Save the image anew.
-      reference_rejected: image_url …/files/late.jpg is refused: it is a damaged jpeg file without a width and height. Save the image anew."
+      "reference_rejected: image_url …/files/cut.png cannot be used: it is a damaged png file without a width and height. Save the image anew.
+      reference_rejected: image_url …/files/cut.jpg cannot be used: it is a damaged jpeg file without a width and height. Save the image anew.
+      reference_rejected: image_url …/files/late.jpg cannot be used: it is a damaged jpeg file without a width and height. Save the image anew."
     `)
   })
 

@@ -138,7 +138,7 @@ describe('the longest file that is downloaded', () => {
     const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
     expect(await failure(file.read(70_000, 10))).toMatchObject({
       reason: 'reference_rejected',
-      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 0.3 MB, more than the 0.299999 MB that are read. Compress or shorten it.',
+      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 300 kB, more than the 0.29 MiB that are read. Compress or shorten it.',
     })
     expect(host.ranges()).toHaveLength(1)
     expect(await readdir(host.folder)).toEqual([])
@@ -150,7 +150,7 @@ describe('the longest file that is downloaded', () => {
     const file = await host.open('huge.mp4', habit)
     expect(await failure(file.download())).toMatchObject({
       reason: 'reference_rejected',
-      text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.4 MB that are read. Compress or shorten it.`,
+      text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.38 MiB that are read. Compress or shorten it.`,
     })
     expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
     expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)
@@ -240,7 +240,7 @@ describe.concurrent('a host that fails', () => {
     await host.sandbox.close()
     const { text } = await failure(host.openUrl(host.sandbox.media.url('big.mp4')))
     expect(text).toBe(
-      'video_url …/files/big.mp4 cannot be read: the host refuses connections (ECONNREFUSED).',
+      'video_url …/files/big.mp4 cannot be read: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
     )
   })
 

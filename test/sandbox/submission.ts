@@ -29,7 +29,10 @@ const SubmissionSchema = v.looseObject(
     character_orientation: v.picklist(['image', 'video'], 'must be "image" or "video"'),
     mode: v.picklist(['std', 'pro'], 'must be "std" or "pro"'),
     prompt: v.optional(
-      v.pipe(v.string('must be a string'), v.maxLength(2500, 'must have at most 2500 characters')),
+      v.pipe(
+        v.string('must be a string'),
+        v.check((text) => Array.from(text).length <= 2500, 'must have at most 2500 characters'),
+      ),
     ),
     keep_original_sound: v.optional(v.picklist(['yes', 'no'], 'must be the string "yes" or "no"')),
     watermark_info: v.optional(

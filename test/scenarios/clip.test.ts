@@ -6,7 +6,8 @@ import { expectFailure, expectSubmitted, startScenario } from './scenario.ts'
 const OPENING = 65_536
 
 const at = (path: string) => `http://media.test/files/corpus/${path}`
-const PLAIN_MP4 = 'Write the clip anew as a plain mp4: ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4.'
+const PLAIN_MP4 =
+  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner.'
 
 /** Clip, the sentence that refuses it, further inputs. */
 const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][] = [
@@ -30,12 +31,12 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ],
   [
     'zero-duration.mp4',
-    `video_url ${at('zero-duration.mp4')} is refused: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('zero-duration.mp4')} cannot be used: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   [
     'mvhd-all-ones.mp4',
-    `video_url ${at('mvhd-all-ones.mp4')} is refused: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   ['side-320x240.mp4', 'video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it.'],
@@ -85,7 +86,7 @@ describe.concurrent('a clip is refused before anything is sent', () => {
     const video_url = scenario.sandbox.media.url(`corpus/${clip}`, 'truncated')
     const run = await scenario.run({ video_url, ffprobe_path: ffprobePath })
     expect(expectFailure(run, 'reference_rejected')).toBe(
-      `video_url http://media.test/habit/truncated/corpus/${clip} is refused: it is cut off, ${why}. Upload the clip again.`,
+      `video_url http://media.test/habit/truncated/corpus/${clip} cannot be used: it is cut off, ${why}. Upload the clip again.`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })

@@ -20,7 +20,8 @@ import {
 
 const NAME = 'ffprobe-static'
 const VERSION = '3.1.0'
-const NO_HELP = 'Install ffmpeg on the runner, or name an ffprobe in ffprobe_path.'
+const NO_HELP =
+  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner.'
 
 interface Registry extends AsyncDisposable {
   /** The environment that makes npm use this registry and nothing of the machine. */

@@ -30,7 +30,7 @@ describe.concurrent('duration_probe', () => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ duration_probe: 'header', ffprobe_path: ffprobePath })
     expect(expectFailure(run, 'reference_rejected')).toBe(
-      `video_url http://media.test/files/${FRAGMENTED} is refused: its header alone does not tell its length: the clip is fragmented. Use duration_probe: auto.`,
+      `video_url http://media.test/files/${FRAGMENTED} cannot be used: its header alone does not tell its length: the clip is fragmented. Use duration_probe: auto.`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })

@@ -171,4 +171,16 @@ describe.concurrent('the key stays out of sight', () => {
     const run = await scenario.run({ prompt: `say ${scenario.sandbox.apiKey} loudly`, preflight: 'off' })
     expect(run.raw.summary).not.toContain(scenario.sandbox.apiKey)
   })
+
+  it('from the API that repeats a signed URL does not show its signature', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const video_url = `${scenario.sandbox.media.url('demo/walk.mp4')}?X-Signature=wild&Expires=1`
+    const error = { code: 400, message: `cannot fetch ${video_url}`, type: 'invalid_request_error' }
+    scenario.sandbox.faults.next('submit', { kind: 'status', status: 400, body: { error } })
+    const run = await scenario.run({ video_url, prompt: 'x' })
+    expect(expectFailure(run, 'request_rejected')).toBe(
+      'APIMart answered 400. It says: "cannot fetch http://media.test/files/demo/walk.mp4?…".',
+    )
+    for (const text of [run.log, run.summary]) expect(text).not.toContain('wild')
+  })
 })

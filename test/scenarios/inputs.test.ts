@@ -23,7 +23,7 @@ describe('inputs', () => {
       <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
       </ul>
 
-      <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was sent and nothing is billed.</p>
+      <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.</p>
 
       <p>failure_reason: <code>invalid_input</code></p>
       "

@@ -69,7 +69,7 @@ const REFUSED: Refused[] = [
     'is a Git LFS pointer of 132 bytes, not the clip itself. Use the address of the file itself.',
   ),
   rejected('empty', 'is an empty file. Upload the clip again.'),
-  rejected('truncated', /is refused: it is cut off, .* Upload the clip again\.$/),
+  rejected('truncated', /cannot be used: it is cut off, .* Upload the clip again\.$/),
   unreachable('gzip', /sends it compressed \(gzip\).* Use another host\.$/, { bytes: CLIP_BYTES }),
 ]
 
@@ -110,7 +110,7 @@ describe.concurrent('a clip is refused when its host', () => {
         'video_url http://media.test/files/demo/walk.mp4',
       ].map(
         (which) =>
-          `${which} cannot be read: 127.0.0.1 is not a public address (127.0.0.1), so neither this action nor the API's servers may fetch from it.`,
+          `${which} cannot be read: 127.0.0.1 is not a public address, so neither this action nor the API's servers may fetch from it.`,
       ),
     )
     expect(scenario.sandbox.requests).toEqual([])

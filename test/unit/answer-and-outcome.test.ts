@@ -85,11 +85,14 @@ describe('readError', () => {
 describe('judge, what was never answered', () => {
   it('takes a request that was never sent for not accepted', () => {
     expect(
-      judge({ kind: 'never_sent', cause: 'the host refuses connections (ECONNREFUSED)' }),
+      judge({
+        kind: 'never_sent',
+        cause: 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)',
+      }),
     ).toMatchInlineSnapshot(`
       {
         "accepted": "no",
-        "message": "APIMart could not be reached, so the request was never sent: the host refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.",
+        "message": "APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.",
         "reason": "request_rejected",
       }
     `)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { estimateCost } from '../../src/budget.ts'
+import { estimateCost as estimate, overBudget } from '../../src/budget.ts'
 import { Failure } from '../../src/failure.ts'
 
 const noLimit = { max_cost: null }
@@ -14,6 +14,14 @@ function refusalOf(seconds: number | null, price_per_second: number, max_cost: n
     throw error
   }
   throw new Error('The estimate was not refused')
+}
+
+/** The two questions as a run asks them. */
+function estimateCost(seconds: number | null, terms: Parameters<typeof overBudget>[2]): number | null {
+  const cost = estimate(seconds, terms.price_per_second)
+  const failure = overBudget(cost, seconds, terms)
+  if (failure) throw failure
+  return cost
 }
 
 describe('the estimate', () => {
@@ -87,7 +95,7 @@ describe('max_cost', () => {
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
       [
-        "The estimate of 0.5701 USD (10.001 s × 0.057 USD) is above max_cost 0.57 USD.",
+        "The estimate of 0.5701 USD (10.001 s × 0.057 USD) is above max_cost 0.57 USD. Shorten the clip, choose a cheaper mode or model, or raise max_cost.",
       ]
     `)
   })
@@ -97,7 +105,7 @@ describe('max_cost', () => {
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
       [
-        "max_cost 0.57 USD cannot be held, because the length of the clip is not known.",
+        "max_cost 0.57 USD cannot be held, because the length of the clip is not known. Make video_url readable, or leave max_cost out.",
       ]
     `)
   })

@@ -119,7 +119,7 @@ describe('the result comes first', () => {
   it('says that the task is that of an earlier request', () => {
     const end = { kind: 'submitted', taskId: TASK_ID, replayed: true } as const
     expect(textOf(renderSummary(reportWith({ end })))).toContain(
-      'is submitted . APIMart answered with the task of an earlier, identical request.',
+      'is submitted . APIMart knew it already from an earlier, identical request: nothing new is expected to be billed',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
   })

@@ -1,0 +1,89 @@
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, vi } from 'vitest'
+import { readCall, startScenario, writeProgram } from './scenario.ts'
+
+describe.concurrent('a runner on which something fails', () => {
+  it('gets a failed step and the id in log and summary when outputs cannot be written', async ({
+    expect,
+  }) => {
+    await using scenario = await startScenario()
+    const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }
+    const run = await scenario.run({}, { env })
+    const id = scenario.sandbox.tasks[0]?.id
+    expect(id).toBeDefined()
+    expect(run.exitCode).toBe(1)
+    expect(run.log).toContain(`Submitted: task_id ${id}`)
+    expect(run.summary).toContain(`<code>${id}</code> is <b>submitted</b>`)
+    expect(run.errors).toHaveLength(1)
+    expect(run.errors[0]).toContain('The output task_id could not be written: ')
+  })
+
+  it('gets the failure as well as the output that cannot be written', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }
+    const run = await scenario.run({ mode: 'fast' }, { env })
+    expect(run.exitCode).toBe(1)
+    expect(run.errors).toHaveLength(1)
+    expect(run.errors[0]).toMatch(
+      /^mode "fast": Use std .*\n.*\nThe output failure_reason could not be written: /,
+    )
+  })
+
+  it('loses nothing but the summary when that cannot be written', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const run = await scenario.run({}, { env: { GITHUB_STEP_SUMMARY: join(scenario.folder, 'nowhere.md') } })
+    expect(run.exitCode).toBe(0)
+    expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[0]?.id)
+    expect(run.warnings).toEqual([expect.stringContaining('The job summary could not be written: ')])
+  })
+
+  it('may lack the folder that RUNNER_TEMP names', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const run = await scenario.run({}, { env: { RUNNER_TEMP: join(scenario.folder, 'not/yet/there') } })
+    expect(run.outputs.status).toBe('submitted')
+  })
+
+  it.for(['garbage', '127.0.0.1:1', 'http://', 'socks5://127.0.0.1:1'])(
+    'is told about a proxy variable that is no address: %s',
+    async (value, { expect }) => {
+      await using scenario = await startScenario()
+      const run = await scenario.run({}, { env: { HTTPS_PROXY: value } })
+      expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
+      expect(run.errors[0]).toMatch(
+        /^The variable HTTPS_PROXY of the runner is not the address of an HTTP proxy\./,
+      )
+      expect(scenario.sandbox.requests).toEqual([])
+    },
+  )
+})
+
+describe.skipIf(process.platform === 'win32')('a program that hangs behind a wrapper', () => {
+  it('ends with the run when that is cancelled', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')
+    const wrapper = join(scenario.folder, 'ffprobe')
+    await writeFile(wrapper, `#!/bin/sh\n${inner}\n`, { mode: 0o755 })
+    const video_url = scenario.sandbox.media.url('corpus/fragmented.mp4')
+    const run = await scenario.run(
+      { video_url, ffprobe_path: wrapper },
+      {
+        async onStart(kill) {
+          await vi.waitUntil(() => existsSync(`${inner}.json`), { timeout: 20_000, interval: 10 })
+          kill('SIGINT')
+        },
+      },
+    )
+    expect(run.outputs).toEqual({ failure_reason: 'cancelled' })
+    const { pid } = await readCall(inner)
+    const isGone = () => {
+      try {
+        return !process.kill(pid, 0)
+      } catch {
+        return true
+      }
+    }
+    await vi.waitUntil(isGone, { timeout: 10_000, interval: 10 })
+  })
+})
