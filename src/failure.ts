@@ -51,6 +51,12 @@ export class Failure extends Error {
 /** Turns whatever was thrown into a Failure; anything that is not one already is an `internal_error`. */
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown
-  const message = thrown instanceof Error ? thrown.message : String(thrown)
-  return new Failure('internal_error', [`The action stopped unexpectedly: ${message}`], { cause: thrown })
+  return new Failure('internal_error', [`The action stopped unexpectedly: ${messageOf(thrown)}`], {
+    cause: thrown,
+  })
+}
+
+/** The message of whatever was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
 }

@@ -2,7 +2,7 @@
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
 import * as core from '@actions/core'
-import { Failure, toFailure } from './failure.ts'
+import { Failure, messageOf, toFailure } from './failure.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import { renderSummary } from './report/summary.ts'
@@ -86,8 +86,4 @@ function withoutKey(summary: string): string {
 function annotation(text: string): string {
   const lines = text.split('\n').map(escapeLogLine).join('\n')
   return lines.length <= ANNOTATION_LIMIT ? lines : `${lines.slice(0, ANNOTATION_LIMIT - 1)}…`
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

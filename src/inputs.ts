@@ -7,7 +7,7 @@ import { oneLine, withoutQuery } from './format.ts'
 import { isPublicAddress, literalAddress } from './network/address.ts'
 
 /** Kling's published limit of a prompt, in characters. */
-export const PROMPT_MAX_CHARACTERS = 2500
+const PROMPT_MAX_CHARACTERS = 2500
 
 const text = v.string()
 
@@ -110,10 +110,12 @@ const schema = v.pipe(
   v.object({
     api_key: v.pipe(
       text,
-      v.check((key) => !/^bearer\s/i.test(key), 'It begins with "Bearer ". Give the key alone.'),
       v.check(
-        (key) => /^bearer\s/i.test(key) || /^[\x21-\x7e]*$/.test(key),
-        'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
+        (key) => /^[\x21-\x7e]*$/.test(key),
+        (issue) =>
+          /^bearer\s/i.test(issue.input)
+            ? 'It begins with "Bearer ". Give the key alone.'
+            : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
       ),
     ),
     image_url: referenceUrl('reference image'),

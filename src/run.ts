@@ -1,8 +1,8 @@
 /**
  * The way of a run: inputs, preflight, budget, submission. Every end is a report.
  */
-import { buildRequest, idempotencyKey, type StepIdentity } from './apimart/request.ts'
-import { submissionUrl, submit } from './apimart/submit.ts'
+import { buildRequest, idempotencyKey, type StepIdentity, submissionUrl, taskUrl } from './apimart/request.ts'
+import { submit } from './apimart/submit.ts'
 import { estimateCost, overBudget } from './budget.ts'
 import { Failure, toFailure } from './failure.ts'
 import { formatSeconds, formatUsd } from './format.ts'
@@ -12,13 +12,13 @@ import { preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
 import type { End, Known, Report } from './report/report.ts'
 
-/** The outputs of the action, in the order in which a run sets them. */
+/** The outputs of the action, in the order of action.yml. */
 export type OutputName = 'task_id' | 'status' | 'duration_seconds' | 'estimated_cost' | 'failure_reason'
 
 /** The runner around a run. */
 export interface Surroundings {
   readonly step: StepIdentity
-  /** Ends the run; its reason is a Failure `cancelled`. */
+  /** Stops the run; its reason is the Failure that it ends with. */
   readonly signal: AbortSignal
   readonly readInput: (name: InputName) => string
   /** Never throws: an output that cannot be written must not hide how the run ends. */
@@ -97,7 +97,6 @@ async function showRequest(inputs: Inputs, runner: Surroundings): Promise<End> {
 }
 
 async function submitTask(inputs: Inputs, network: Network, runner: Surroundings): Promise<End> {
-  runner.signal.throwIfAborted()
   const request = buildRequest(inputs)
   const key = idempotencyKey(runner.step, request)
   const url = submissionUrl(inputs.api_base_url)
@@ -108,10 +107,7 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
     const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
     return submit(submission, network.api, runner.signal)
   })
-  if (outcome.accepted === 'no') {
-    runner.signal.throwIfAborted()
-    throw new Failure(outcome.reason, [outcome.message])
-  }
+  if (outcome.accepted === 'no') throw new Failure(outcome.reason, [outcome.message])
   if (outcome.accepted === 'unknown') {
     const trace = `The request went to ${url} at ${sentAt} with the Idempotency-Key ${key}.`
     throw new Failure('submission_uncertain', [outcome.message, trace])
@@ -122,5 +118,6 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
   runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   runner.setOutput('task_id', outcome.taskId)
   runner.setOutput('status', 'submitted')
-  return { kind: 'submitted', taskId: outcome.taskId, replayed: outcome.replayed }
+  const { taskId, replayed } = outcome
+  return { kind: 'submitted', taskId, replayed, url: taskUrl(inputs.api_base_url, taskId) }
 }

@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     root: join(import.meta.dirname, '..'),
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/setup.ts'],
     // A step is a process of its own, and ffprobe another: on two busy cores they take their time.
     testTimeout: 60_000,
   },

@@ -48,3 +48,13 @@ export function idempotencyKey(step: StepIdentity, request: MotionControlRequest
   const identity = [step.repository, step.runId, step.job, step.step, request]
   return `kling-${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`
 }
+
+/** Where tasks are submitted; a gateway may have a path of its own. */
+export function submissionUrl(baseUrl: URL): string {
+  return `${baseUrl.href.replace(/\/+$/, '')}/v1/videos/generations`
+}
+
+/** Where the state of a task is asked for. */
+export function taskUrl(baseUrl: URL, taskId: string): string {
+  return `${baseUrl.href.replace(/\/+$/, '')}/v1/tasks/${encodeURIComponent(taskId)}`
+}

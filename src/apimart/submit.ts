@@ -1,9 +1,9 @@
 /**
- * The one paid request. It is sent at most once, never follows a redirect, and every way in which it can end
- * is an outcome, not an exception.
+ * The one paid request. It is sent at most once, never follows a redirect, and once it may have left, every way
+ * in which it can end is an outcome, not an exception.
  */
 import { explainNetworkError } from '../network/explain.ts'
-import { type Dispatcher, request } from '../network/undici.ts'
+import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -15,13 +15,11 @@ export interface Submission {
   readonly request: MotionControlRequest
 }
 
-/** A documented answer has about 100 bytes. */
+/** A documented answer has about 100 bytes; what comes after this many is dropped. */
 const ANSWER_MAX_BYTES = 1024 * 1024
 
-/** How long an answer is still awaited after the job was cancelled, in milliseconds: it carries the id of a paid task. */
-const CANCEL_GRACE = 4000
-
-const CANCELLED = 'the job was cancelled'
+/** How long an answer is still awaited after the run was stopped: it carries the id of a paid task. */
+const CANCEL_GRACE_MILLISECONDS = 4000
 
 /** Whether the request may have left. */
 interface Wire {
@@ -32,25 +30,27 @@ interface Wire {
  * Submits the task.
  *
  * @param dispatcher must neither retry nor follow redirects
- * @param signal cancels: at once when nothing was sent yet, otherwise after a grace period for the answer
+ * @param signal stops: at once when nothing was sent yet, otherwise after a grace period for the answer
+ * @throws the signal's reason when it stops a request that was not sent
  */
 export async function submit(
   submission: Submission,
   dispatcher: Dispatcher,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  if (signal.aborted) return judge({ kind: 'never_sent', cause: CANCELLED })
+  signal.throwIfAborted()
   const wire: Wire = { isWritten: false }
   const end = new AbortController()
   const cancel = () => {
-    if (wire.isWritten) setTimeout(() => end.abort(signal.reason), CANCEL_GRACE).unref()
+    if (wire.isWritten) setTimeout(() => end.abort(signal.reason), CANCEL_GRACE_MILLISECONDS).unref()
     else end.abort(signal.reason)
   }
   signal.addEventListener('abort', cancel, { once: true })
   try {
     return await exchange(submission, dispatcher.compose(watch(wire)), end.signal)
   } catch (error) {
-    const cause = end.signal.aborted ? CANCELLED : explainNetworkError(error)
+    if (!wire.isWritten) signal.throwIfAborted()
+    const cause = end.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
     return judge({ kind: wire.isWritten ? 'lost' : 'never_sent', cause })
   } finally {
     signal.removeEventListener('abort', cancel)
@@ -70,20 +70,16 @@ async function exchange(
       authorization: `Bearer ${apiKey}`,
       'content-type': 'application/json',
       'idempotency-key': idempotencyKey,
-      'user-agent': 'kling-motion-control-action',
       accept: 'application/json',
     },
     body: JSON.stringify(task),
   })
-  // An API that repeats the key must not bring it into a message, where it may be cut and escape masking.
-  const body = (await readBody(answer.body)).replaceAll(apiKey, '***')
+  const body = (await readUpTo(answer.body, ANSWER_MAX_BYTES)).toString('utf8')
   const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
-  return judge({ kind: 'answered', status: answer.statusCode, body, replayed })
-}
-
-/** Where tasks are submitted; a gateway may have a path of its own. */
-export function submissionUrl(baseUrl: URL): string {
-  return `${baseUrl.href.replace(/\/+$/, '')}/v1/videos/generations`
+  const ending = { kind: 'answered', status: answer.statusCode, body, replayed } as const
+  const outcome = judge(ending)
+  // A key that the API repeats is masked before a message can cut it, but never before the id is read.
+  return outcome.accepted === 'yes' ? outcome : judge({ ...ending, body: body.replaceAll(apiKey, '***') })
 }
 
 /** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
@@ -99,16 +95,4 @@ function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
       onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
       onResponseError: (...args) => handler.onResponseError?.(...args),
     })
-}
-
-async function readBody(body: Dispatcher.ResponseData['body']): Promise<string> {
-  const chunks: Buffer[] = []
-  let total = 0
-  for await (const chunk of body) {
-    const bytes: Buffer = chunk
-    chunks.push(bytes)
-    total += bytes.length
-    if (total > ANSWER_MAX_BYTES) throw new Error(`the answer is longer than ${ANSWER_MAX_BYTES} bytes`)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }

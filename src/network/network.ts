@@ -29,7 +29,7 @@ const TIMEOUTS: Timeouts = {
   download: 300_000,
 }
 
-/** Dispatchers for the two kinds of hosts; both end with `close`. */
+/** Dispatchers for the two kinds of hosts; disposing ends their connections. */
 export interface Network extends AsyncDisposable {
   /** For references: public addresses only, redirects followed with each hop checked, GETs retried. */
   readonly media: Dispatcher
@@ -38,7 +38,7 @@ export interface Network extends AsyncDisposable {
   readonly timeouts: Timeouts
 }
 
-/** An address that must not be used, with the reason as a sentence for the user. */
+/** An address that must not be used; the message is a clause for the user. */
 export class AddressRefused extends Error {
   /** An error with a code that it does not know is one that undici's retry leaves alone. */
   readonly code = 'ADDRESS_REFUSED'
@@ -46,7 +46,7 @@ export class AddressRefused extends Error {
 
 /** Redirects that are followed to a reference. */
 export const MAX_REDIRECTS = 5
-const API_HEADERS_TIMEOUT = 120_000
+const API_HEADERS_MILLISECONDS = 120_000
 
 /**
  * Opens the network for one run.
@@ -68,28 +68,23 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
     if (await apiIsPrivate) return
     throw notPublic(address, host)
   }
-  const checkApi: AddressCheck = async (address, host) => {
-    if (apiBaseUrl.protocol === 'https:' || !isPublicAddress(address)) return
-    throw new AddressRefused(
-      `api_base_url is plain http and ${host} is a public address (${address}): the key would cross the internet unprotected. Use https`,
-    )
-  }
-
-  const agent = (check: AddressCheck, headersTimeout: number) =>
+  const agent = (headersTimeout: number, lookup: { lookup?: LookupFunction }) =>
     new EnvHttpProxyAgent({
+      // Over HTTP/2 undici sends a request again that the server refused or left, a paid one as well.
+      allowH2: false,
       headersTimeout,
       bodyTimeout: timeouts.idle,
-      connect: { timeout: timeouts.connect, lookup: guardedLookup(check) },
+      connect: { timeout: timeouts.connect, ...lookup },
     })
-  const media = agent(checkMedia, timeouts.headers)
-  const api = agent(checkApi, API_HEADERS_TIMEOUT)
+  const media = agent(timeouts.headers, { lookup: guardedLookup(checkMedia) })
+  const api = agent(API_HEADERS_MILLISECONDS, {})
   return {
     media: media.compose(
       guardLiterals(checkMedia),
       retry({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000, throwOnError: false }),
       redirect({ maxRedirections: MAX_REDIRECTS }),
     ),
-    api,
+    api: apiBaseUrl.protocol === 'https:' ? api : api.compose(requirePrivate(apiBaseUrl)),
     timeouts,
     async [Symbol.asyncDispose]() {
       await Promise.all([media.destroy(), api.destroy()])
@@ -145,6 +140,20 @@ function guardLiterals(check: AddressCheck): Dispatcher.DispatcherComposeInterce
       () => dispatch(options, handler),
       (refused: Error) => handler.onResponseError?.(REFUSED, refused),
     )
+    return true
+  }
+}
+
+/** Over plain http the key may go to hosts that are not public only, whoever looks the name up afterwards. */
+function requirePrivate(apiBaseUrl: URL): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) => {
+    isPrivateHost(apiBaseUrl).then((isPrivate) => {
+      if (isPrivate) return dispatch(options, handler)
+      const refused = new AddressRefused(
+        `${apiBaseUrl.host} is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https`,
+      )
+      return handler.onResponseError?.(REFUSED, refused)
+    })
     return true
   }
 }

@@ -15,20 +15,44 @@ export { default as redirect } from 'undici/lib/interceptor/redirect.js'
 export { default as retry } from 'undici/lib/interceptor/retry.js'
 
 /** What a request takes besides its URL. */
-export type RequestOptions = Omit<DispatcherType.RequestOptions, 'origin' | 'path' | 'signal'> & {
+export type RequestOptions = Omit<DispatcherType.RequestOptions, 'origin' | 'path' | 'signal' | 'headers'> & {
+  readonly headers?: Record<string, string>
   readonly dispatcher: DispatcherType
   readonly signal: AbortSignal
 }
 
+/** How the action names itself to servers. */
+const USER_AGENT = 'kling-motion-control-action'
+
 /** undici's `request`, except that the signal counts from the start: undici looks at it once a connection stands. */
 export function request(
   url: string,
-  { dispatcher, signal, ...options }: RequestOptions,
+  { dispatcher, signal, headers, ...options }: RequestOptions,
 ): Promise<DispatcherType.ResponseData> {
   const { origin, pathname, search } = new URL(url)
   const aborted = new Promise<never>((_, reject) => {
     signal.throwIfAborted()
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
-  return Promise.race([aborted, dispatcher.request({ ...options, signal, origin, path: pathname + search })])
+  const answer = dispatcher.request({
+    ...options,
+    headers: { ...headers, 'user-agent': USER_AGENT },
+    signal,
+    origin,
+    path: pathname + search,
+  })
+  return Promise.race([aborted, answer])
+}
+
+/** Reads at most `limit` bytes of a body and drops the rest. */
+export async function readUpTo(body: DispatcherType.ResponseData['body'], limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let total = 0
+  for await (const chunk of body) {
+    const bytes: Buffer = chunk
+    chunks.push(bytes)
+    total += bytes.length
+    if (total >= limit) break
+  }
+  return Buffer.concat(chunks).subarray(0, limit)
 }

@@ -15,17 +15,19 @@ export type Check = {
   readonly limit: string
 } & ({ readonly verdict: 'pass' } | { readonly verdict: 'warn' | 'refuse'; readonly advice: string })
 
-export const CLIP_MIN_SECONDS = 3
+const CLIP_MIN_SECONDS = 3
 /** Longest clip that each orientation takes, in seconds. */
-export const CLIP_MAX_SECONDS = { image: 10, video: 30 } as const
+const CLIP_MAX_SECONDS = { image: 10, video: 30 } as const
 /** Encoders write 10.01 to 10.03 s for "10 s": so far beyond a limit is a warning. */
 const LENGTH_BAND_MILLISECONDS = 50
 const CLIP_SIDE_PIXELS = { min: 340, max: 3850 }
-const CLIP_MAX_MEGABYTES = 100
+/** Longest clip, in MB or MiB: which of them is not published. */
+export const CLIP_MAX_MEGABYTES = 100
 const IMAGE_SIDE_PIXELS = { min: 300, max: 65536 }
 /** 2.5 as a fraction, so that the comparison is exact. */
 const IMAGE_MAX_RATIO = { long: 5, short: 2 }
-const IMAGE_MAX_MEGABYTES = 10
+/** Largest image, in MB or MiB likewise. */
+export const IMAGE_MAX_MEGABYTES = 10
 
 type Rules = Pick<Inputs, 'character_orientation' | 'keep_original_sound'>
 
@@ -34,8 +36,8 @@ export function checkClip(facts: ClipFacts, rules: Rules): Check[] {
   const { video } = facts
   return [
     checkLength(facts.duration_seconds, rules.character_orientation),
-    judge('video_url', 'container', facts.container, 'mp4 or mov', true, ''),
-    judge(
+    { input: 'video_url', rule: 'container', found: facts.container, limit: 'mp4 or mov', verdict: 'pass' },
+    verdictOn(
       'video_url',
       'video track',
       video?.codec ?? 'none',
@@ -52,7 +54,7 @@ export function checkClip(facts: ClipFacts, rules: Rules): Check[] {
 /** Holds the reference image against its limits. */
 export function checkImage(facts: ImageFacts): Check[] {
   return [
-    judge('image_url', 'format', facts.format, 'jpeg or png', true, ''),
+    { input: 'image_url', rule: 'format', found: facts.format, limit: 'jpeg or png', verdict: 'pass' },
     checkSides('image_url', facts, IMAGE_SIDE_PIXELS),
     checkRatio(facts),
     checkBytes('image_url', facts.bytes, IMAGE_MAX_MEGABYTES),
@@ -78,39 +80,43 @@ function remedyForLength(seconds: number, orientation: Rules['character_orientat
   if (seconds < CLIP_MIN_SECONDS) return `Use a longer clip, at least ${CLIP_MIN_SECONDS} s.`
   const trim = `Trim it: ffmpeg -i in.mp4 -t ${CLIP_MAX_SECONDS[orientation]} out.mp4`
   const fitsVideo = orientation === 'image' && seconds <= CLIP_MAX_SECONDS.video
-  return fitsVideo ? `${trim}, or use character_orientation: video (3 to 30 s).` : `${trim}.`
+  return fitsVideo
+    ? `${trim}, or use character_orientation: video (${CLIP_MIN_SECONDS} to ${CLIP_MAX_SECONDS.video} s).`
+    : `${trim}.`
 }
 
 function checkSides(input: Check['input'], size: Size, { min, max }: { min: number; max: number }): Check {
   const isLegal = Math.min(size.width, size.height) >= min && Math.max(size.width, size.height) <= max
   const limit = `each side ${min} to ${max} px`
   const advice = `${input} is ${formatPixels(size)}; ${limit} are allowed. Scale or crop it.`
-  return judge(input, 'width × height', formatPixels(size), limit, isLegal, advice)
+  return verdictOn(input, 'width × height', formatPixels(size), limit, isLegal, advice)
 }
 
 function checkRatio({ width, height }: Size): Check {
   const [short, long] = width < height ? [width, height] : [height, width]
   const isLegal = long * IMAGE_MAX_RATIO.short <= short * IMAGE_MAX_RATIO.long
-  const ratio = Number((long / short).toFixed(3))
+  // More digits where fewer would show the limit itself.
+  const ratio = Number((long / short).toFixed(isLegal ? 3 : 5))
   const found = width < height ? `1:${ratio}` : `${ratio}:1`
   const advice = `image_url is ${formatPixels({ width, height })}; ratios from 1:2.5 to 2.5:1 are allowed. Crop it or add a border.`
-  return judge('image_url', 'width : height', found, '1:2.5 to 2.5:1', isLegal, advice)
+  return verdictOn('image_url', 'width : height', found, '1:2.5 to 2.5:1', isLegal, advice)
 }
 
 /** Whether MB or MiB are meant is not published: between the two is a warning. */
 function checkBytes(input: Check['input'], bytes: number, megabytes: number): Check {
-  const found = formatBytes(bytes)
+  // Exact where rounding would show the limit itself.
+  const found = bytes <= megabytes * 1e6 ? formatBytes(bytes) : `${bytes / 1e6} MB`
   const limit = `at most ${megabytes} MB`
   const base = { input, rule: 'size', found, limit } as const
   if (bytes <= megabytes * 1e6) return { ...base, verdict: 'pass' }
   if (bytes <= megabytes * 1024 * 1024) {
-    const advice = `${input} has ${bytes / 1e6} MB, a little over ${megabytes} MB; the service may refuse it. Compress it to be sure.`
+    const advice = `${input} has ${found}, a little over ${megabytes} MB; the service may refuse it. Compress it to be sure.`
     return { ...base, verdict: 'warn', advice }
   }
   return {
     ...base,
     verdict: 'refuse',
-    advice: `${input} has ${bytes / 1e6} MB; ${limit} are allowed. Compress it or scale it down.`,
+    advice: `${input} has ${found}; ${limit} are allowed. Compress it or scale it down.`,
   }
 }
 
@@ -127,7 +133,7 @@ function checkSound(sound: boolean): Check {
   return { ...base, verdict: 'warn', advice }
 }
 
-function judge(
+function verdictOn(
   input: Check['input'],
   rule: string,
   found: string,

@@ -6,14 +6,12 @@ import { join } from 'node:path'
 import { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
+import { CLIP_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
-import type { ClipFacts } from './facts.ts'
+import type { ClipFacts, MovieFacts } from './facts.ts'
 import { ProbeFailed, probe } from './ffprobe.ts'
-import { endsEarly, type HeaderFacts, type ReadAt, readHeader } from './header.ts'
+import { endsEarly, type ReadAt, readHeader } from './header.ts'
 import { type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
-
-/** MiB, the larger reading of the published 100 MB. */
-const CLIP_MAX_BYTES = 100 * 1024 * 1024
 
 /** Facts together with how they were found, for the log. */
 export interface ClipReading {
@@ -30,7 +28,11 @@ export async function readClip(
   inputs: Pick<Inputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
   reach: Reach,
 ): Promise<ClipReading> {
-  const reference: Reference = { input: 'video_url', url: inputs.video_url, maxBytes: CLIP_MAX_BYTES }
+  const reference: Reference = {
+    input: 'video_url',
+    url: inputs.video_url,
+    maxBytes: CLIP_MAX_MEGABYTES * 2 ** 20,
+  }
   refusePage(reference)
   const file = await RemoteFile.open(reference, reach)
   const container = await requireKind(file, ['mp4', 'mov'])
@@ -38,7 +40,7 @@ export async function readClip(
   const header = await readHeader(read, file.size)
   if (header.kind === 'truncated') throw truncated(reference, header.why)
 
-  const settle = async (why: string): Promise<{ facts: HeaderFacts; source: string }> => {
+  const settle = async (why: string): Promise<{ facts: MovieFacts; source: string }> => {
     if (inputs.duration_probe === 'header') {
       throw rejected(
         reference,
@@ -61,9 +63,9 @@ export async function readClip(
       : header.kind === 'unsettled'
         ? await settle(header.why)
         : { facts: header.facts, source: 'its header' }
-  if (file.size === null) await file.download()
+  const bytes = await file.length()
   const traffic = `${file.requests} ${file.requests === 1 ? 'request' : 'requests'}, ${formatBytes(file.bytesRead)}`
-  return { facts: { ...facts, container, bytes: file.size ?? 0 }, source: `${source}, ${traffic}` }
+  return { facts: { ...facts, container, bytes }, source: `${source}, ${traffic}` }
 }
 
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
@@ -74,7 +76,8 @@ async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, r
   await mkdir(folder)
   const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)
   const path = await file.download()
-  if (await endsEarly(read, file.size ?? 0)) throw truncated(file.reference, 'it ends in the middle of a box')
+  if (await endsEarly(read, await file.length()))
+    throw truncated(file.reference, 'it ends in the middle of a box')
   const facts = await probe(ffprobe.path, path, reach.signal)
   return { facts, source: `ffprobe from ${ffprobe.origin} as ${why}` }
 }

@@ -18,6 +18,9 @@ export interface ClipFacts {
   readonly bytes: number
 }
 
+/** What the movie inside a clip tells of itself. */
+export type MovieFacts = Omit<ClipFacts, 'bytes' | 'container'>
+
 /** Facts of a reference image. */
 export interface ImageFacts extends Size {
   readonly format: 'jpeg' | 'png'

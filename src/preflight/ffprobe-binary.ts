@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { which } from '@actions/io'
 import { cacheFile, find } from '@actions/tool-cache'
-import { Failure } from '../failure.ts'
+import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
 import { ProbeFailed } from './ffprobe.ts'
 import { runProgram } from './program.ts'
@@ -22,7 +22,7 @@ export interface Ffprobe {
 
 const PACKAGE = 'ffprobe-static'
 const VERSION = '3.1.0'
-const INSTALL_TIMEOUT = 180_000
+const INSTALL_LIMIT_MILLISECONDS = 180_000
 
 /** sha256 of the programs in ffprobe-static 3.1.0. There is none for Linux arm64. */
 const SHA256: Record<string, string> = {
@@ -72,8 +72,9 @@ export async function findFfprobe(
   }
   await chmod(installed, 0o755)
   const origin = `npm, ${PACKAGE} ${VERSION}`
-  if (!process.env.RUNNER_TOOL_CACHE) return { path: installed, origin }
-  return { path: join(await cacheFile(installed, program, PACKAGE, VERSION), program), origin }
+  // A cache that cannot be written to is no reason to fail: the program is here.
+  const kept = await cacheFile(installed, program, PACKAGE, VERSION).catch(() => null)
+  return { path: kept === null ? installed : join(kept, program), origin }
 }
 
 /** Installs the package through the runner's own npm, so that its registry, mirror and proxy settings hold. */
@@ -90,7 +91,7 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
   try {
     const result = await runProgram('npm', ['install', ...options, `${PACKAGE}@${VERSION}`], {
       folder,
-      limit: INSTALL_TIMEOUT,
+      limitMilliseconds: INSTALL_LIMIT_MILLISECONDS,
       signal,
     })
     if (result.exitCode === 0) return join(folder, 'node_modules', PACKAGE)
@@ -98,8 +99,9 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
     throw new Error(reason || `exit code ${result.exitCode}`)
   } catch (error) {
     signal.throwIfAborted()
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ProbeFailed(`there is no ffprobe on this runner, and npm could not install one (${reason})`)
+    throw new ProbeFailed(
+      `there is no ffprobe on this runner, and npm could not install one (${messageOf(error)})`,
+    )
   }
 }
 

@@ -1,13 +1,14 @@
 /**
- * The length of a clip by ffprobe, for whatever a header cannot settle. ffprobe reads one local file with the
+ * The facts of a clip by ffprobe, for whatever a header cannot settle. ffprobe reads one local file with the
  * mov demuxer and the file protocol only, so that nothing inside the file can make it open anything else.
  */
 import { dirname } from 'node:path'
 import * as v from 'valibot'
-import type { HeaderFacts } from './header.ts'
+import { messageOf } from '../failure.ts'
+import type { MovieFacts } from './facts.ts'
 import { runProgram } from './program.ts'
 
-const FFPROBE_TIMEOUT = 60_000
+const PROBE_LIMIT_MILLISECONDS = 60_000
 /** A day: longer lengths are damage, such as a field of all ones. */
 const SANE_MAX_SECONDS = 86_400
 
@@ -40,7 +41,7 @@ const answer = v.object({
  * @param path path of the clip
  * @throws ProbeFailed when it finds no length, fails, or takes over a minute
  */
-export async function probe(ffprobe: string, path: string, signal: AbortSignal): Promise<HeaderFacts> {
+export async function probe(ffprobe: string, path: string, signal: AbortSignal): Promise<MovieFacts> {
   const output = await run(ffprobe, path, signal)
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), answer), output)
   if (!parsed.success) throw new ProbeFailed('ffprobe gave no readable answer')
@@ -72,11 +73,11 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
   ]
   const result = await runProgram(ffprobe, [...options, '-i', `file:${path}`], {
     folder: dirname(path),
-    limit: FFPROBE_TIMEOUT,
+    limitMilliseconds: PROBE_LIMIT_MILLISECONDS,
     signal,
   }).catch((error: unknown) => {
     signal.throwIfAborted()
-    throw new ProbeFailed(`ffprobe could not be run (${error instanceof Error ? error.message : error})`)
+    throw new ProbeFailed(`ffprobe could not be run (${messageOf(error)})`)
   })
   if (result.exitCode === 0) return result.stdout
   const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)

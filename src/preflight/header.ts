@@ -5,14 +5,11 @@
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
 import { type Box, createFile, Log } from 'mp4box/simple'
-import type { ClipFacts } from './facts.ts'
+import type { MovieFacts } from './facts.ts'
 import { OPENING_BYTES } from './remote-file.ts'
 
-/** What a header says of a clip; sizes in bytes are not its business. */
-export type HeaderFacts = Omit<ClipFacts, 'bytes' | 'container'>
-
 export type Header =
-  | { readonly kind: 'settled'; readonly facts: HeaderFacts }
+  | { readonly kind: 'settled'; readonly facts: MovieFacts }
   /** The header alone cannot tell the length; `why` is a clause for the log. */
   | { readonly kind: 'unsettled'; readonly why: string }
   /** The file ends before its own end; `why` is a clause for the user. */

@@ -5,12 +5,13 @@ import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
 import { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
+import { IMAGE_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
 import type { ImageFacts, Size } from './facts.ts'
 import { OPENING_BYTES, type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
 
-/** MiB, the larger reading of the published 10 MB. */
-const IMAGE_MAX_BYTES = 10 * 1024 * 1024
+/** The larger reading of the published 10 MB. */
+const IMAGE_MAX_BYTES = IMAGE_MAX_MEGABYTES * 2 ** 20
 
 /** How far into a JPEG its size is looked for: profiles and previews may come first. */
 const HEADER_PIECES = [OPENING_BYTES, 1024 * 1024, IMAGE_MAX_BYTES]
@@ -31,8 +32,7 @@ export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach)
       `image_url ${shown(reference.url)} cannot be used: it is a damaged ${format} file without a width and height. Save the image anew.`,
     ])
   }
-  if (file.size === null) await file.download()
-  return { format, width: size.width, height: size.height, bytes: file.size ?? 0 }
+  return { format, width: size.width, height: size.height, bytes: await file.length() }
 }
 
 async function readSize(format: typeof JPG, file: RemoteFile): Promise<Size | null> {

@@ -3,19 +3,16 @@
  */
 import { type Output, x } from 'tinyexec'
 
-/** A run of a program that took too long. */
-export class TooSlow extends Error {}
-
 /**
  * Runs a program to its end, without a shell.
  *
- * @param options folder to run in, limit in milliseconds, and the run's abort signal
- * @throws TooSlow after the limit, the signal's reason when it aborts, and an error when the program cannot be started
+ * @param options folder to run in, limit of its time, and the run's abort signal
+ * @throws Error after the limit, the signal's reason when it aborts, and an error when the program cannot be started
  */
 export async function runProgram(
   command: string,
   args: readonly string[],
-  { folder, limit, signal }: { folder: string; limit: number; signal: AbortSignal },
+  { folder, limitMilliseconds, signal }: { folder: string; limitMilliseconds: number; signal: AbortSignal },
 ): Promise<Output> {
   signal.throwIfAborted()
   const isWindows = process.platform === 'win32'
@@ -27,15 +24,18 @@ export async function runProgram(
   const end = Promise.withResolvers<never>()
   const stop = (reason: unknown) => {
     end.reject(reason)
-    if (child.pid === undefined || isWindows) return child.kill('SIGKILL')
     try {
-      return process.kill(-child.pid, 'SIGKILL')
+      if (child.pid === undefined || isWindows) child.kill('SIGKILL')
+      else process.kill(-child.pid, 'SIGKILL')
     } catch {
-      return false // It has ended by itself.
+      // It has ended by itself.
     }
   }
   const cancel = () => stop(signal.reason)
-  const timer = setTimeout(() => stop(new TooSlow(`no end within ${limit / 1000} s`)), limit)
+  const timer = setTimeout(
+    () => stop(new Error(`no end within ${limitMilliseconds / 1000} s`)),
+    limitMilliseconds,
+  )
   signal.addEventListener('abort', cancel, { once: true })
   try {
     return await Promise.race([child, end.promise])

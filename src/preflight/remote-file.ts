@@ -2,14 +2,14 @@
  * A reference on the web, read piece by piece: range requests where the server grants them, one bounded
  * download where it does not. HEAD is never used, as many hosts refuse it.
  */
-import { open, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
 import { formatBytes, oneLine, withoutQuery } from '../format.ts'
 import { explainNetworkError } from '../network/explain.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
-import { type Dispatcher, request } from '../network/undici.ts'
+import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
 /** A reference as an input names it. */
 export interface Reference {
@@ -58,13 +58,8 @@ export class RemoteFile {
   static async open(reference: Reference, reach: Reach): Promise<RemoteFile> {
     return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
       const answer = await get(reference, reach, signal, { start: 0, length: OPENING_BYTES })
-      return new RemoteFile(reference, reach, answer, await take(answer.body, OPENING_BYTES))
+      return new RemoteFile(reference, reach, answer, await readUpTo(answer.body, OPENING_BYTES))
     })
-  }
-
-  /** Whether the server answers range requests. */
-  get acceptsRanges(): boolean {
-    return this.#acceptsRanges
   }
 
   /**
@@ -88,7 +83,7 @@ export class RemoteFile {
           'its server answers range requests inconsistently. Serve it from another host',
         )
       }
-      const bytes = await take(answer.body, length)
+      const bytes = await readUpTo(answer.body, length)
       this.bytesRead += bytes.length
       return bytes
     })
@@ -104,6 +99,12 @@ export class RemoteFile {
     return this.#local
   }
 
+  /** Whole length in bytes; downloads the file when its server does not tell. Fails as `download`. */
+  async length(): Promise<number> {
+    if (this.size === null) await this.download()
+    return this.size ?? 0
+  }
+
   /** Throws Failure `reference_rejected` when the file is known to be too large for `download`. */
   requireDownloadable(): void {
     if (this.size !== null && this.size > this.reference.maxBytes) throw tooLarge(this.reference, this.size)
@@ -114,10 +115,10 @@ export class RemoteFile {
     this.requireDownloadable()
     const path = join(this.#reach.folder, reference.input)
     this.requests++
+    let written = 0
     await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
       const answer = await get(reference, this.#reach, signal, null)
       await using file = await open(path, 'w')
-      let written = 0
       for await (const chunk of answer.body) {
         const bytes: Buffer = chunk
         written += bytes.length
@@ -126,12 +127,11 @@ export class RemoteFile {
           drop(answer.body)
           throw tooLarge(reference, null)
         }
-        await file.write(bytes)
+        await file.appendFile(bytes)
       }
     })
-    const { size } = await stat(path)
-    if (this.size !== null && size !== this.size) throw unreachable(reference, INCONSISTENT)
-    this.size = size
+    if (this.size !== null && written !== this.size) throw unreachable(reference, INCONSISTENT)
+    this.size = written
     return path
   }
 }
@@ -156,7 +156,6 @@ async function get(
     headers: {
       accept: '*/*',
       'accept-encoding': 'identity',
-      'user-agent': 'kling-motion-control-action',
       ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
     },
   })
@@ -184,19 +183,6 @@ function drop(body: Answer['body']): void {
 
 function length(text: string | string[] | undefined): number | null {
   return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : null
-}
-
-/** Reads at most `limit` bytes of a body and drops the rest. */
-async function take(body: Answer['body'], limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let total = 0
-  for await (const chunk of body) {
-    const bytes: Buffer = chunk
-    chunks.push(bytes)
-    total += bytes.length
-    if (total >= limit) break
-  }
-  return Buffer.concat(chunks).subarray(0, limit)
 }
 
 async function readLocal(path: string, offset: number, length: number): Promise<Buffer> {

@@ -18,7 +18,7 @@ export interface Known {
 
 /** How the run ended. */
 export type End =
-  | { readonly kind: 'submitted'; readonly taskId: string; readonly replayed: boolean }
+  | { readonly kind: 'submitted'; readonly taskId: string; readonly replayed: boolean; readonly url: string }
   | { readonly kind: 'dry_run'; readonly request: MotionControlRequest; readonly url: string }
   | { readonly kind: 'failed'; readonly failure: Failure }
 

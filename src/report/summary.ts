@@ -25,7 +25,7 @@ export function renderSummary(report: Report): string {
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-function renderEnd({ end, inputs, estimatedCost }: Report): string {
+function renderEnd({ end, estimatedCost }: Report): string {
   const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost)}</b>.`
   if (end.kind === 'failed') return renderFailure(end.failure)
   if (end.kind === 'dry_run') {
@@ -35,7 +35,6 @@ function renderEnd({ end, inputs, estimatedCost }: Report): string {
       code('json', describeRequest(end.url, end.request)),
     ].join('\n\n')
   }
-  const address = `${inputs?.api_base_url.href.replace(/\/+$/, '')}/v1/tasks/${encodeURIComponent(end.taskId)}`
   const replay = end.replayed
     ? ' APIMart knew it already from an earlier, identical request: nothing new is expected to be billed, and it may be done.'
     : ''
@@ -43,7 +42,7 @@ function renderEnd({ end, inputs, estimatedCost }: Report): string {
     '## Kling motion control: submitted',
     `<p>Task <code>${escapeHtml(end.taskId, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay}${cost}</p>`,
     '<p>APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job. Later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>',
-    code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${address}"`]),
+    code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.url}"`]),
   ].join('\n\n')
 }
 

@@ -28,7 +28,7 @@ export interface StepOptions {
   readonly env?: Record<string, string | undefined>
   /** Arguments for node itself. */
   readonly nodeOptions?: readonly string[]
-  /** Called with the process id once the step runs. */
+  /** Called once the step runs, with a way to signal it. */
   readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void
 }
 

@@ -49,7 +49,7 @@ export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   },
   // A redirect to itself.
   'redirect-loop': ({ exchange, path, url }) => exchange.send(302, { location: url(path, 'redirect-loop') }),
-  // A redirect to the metadata address of cloud machines.
+  // A redirect to the link-local address.
   'redirect-to-private': ({ exchange }) =>
     exchange.send(302, { location: 'http://[fe80::1]/latest/meta-data/' }),
   // A redirect to a file of the client's own machine.

@@ -45,7 +45,7 @@ describe.skipIf(process.platform === 'win32')('a cancelled job', { concurrent: t
     scenario.sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'silent' } })
     const { run, milliseconds } = await interrupted(scenario, { preflight: 'off' }, isPost)
     expect(expectFailure(run, 'submission_uncertain')).toMatch(
-      /^The answer to the submission was lost: the job was cancelled\. Whether a task was accepted is not known\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\.$/,
+      /^The answer to the submission was lost: the run was stopped before it came\. Whether a task was accepted is not known\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\.$/,
     )
     expect(milliseconds).toBeLessThan(6000)
     expect(scenario.apiRequests()).toHaveLength(1)

@@ -259,7 +259,7 @@ describe('size', () => {
 
   it('does not say that a number is over itself', () => {
     const advice = adviceOf(find(checkClip(clip({ bytes: 100 * MB + 1 }), rules), 'size'))
-    expect(advice).not.toContain('has 100 MB, a little over 100 MB')
+    expect(advice).toContain('has 100.000001 MB, a little over 100 MB')
   })
 })
 
@@ -286,9 +286,9 @@ describe('sides of an image', () => {
 describe('ratio of an image', () => {
   it.each([
     [750, 300, 'pass', '2.5:1'],
-    [751, 300, 'refuse', '2.503:1'],
+    [751, 300, 'refuse', '2.50333:1'],
     [300, 750, 'pass', '1:2.5'],
-    [300, 751, 'refuse', '1:2.503'],
+    [300, 751, 'refuse', '1:2.50333'],
     [26_214, 65_535, 'pass', '1:2.5'],
     [1024, 1024, 'pass', '1:1'],
     [1920, 1080, 'pass', '1.778:1'],
@@ -311,7 +311,7 @@ describe('ratio of an image', () => {
   it('does not say that an allowed ratio is refused', () => {
     const check = find(checkImage(image({ width: 10_000, height: 25_001 })), 'width : height')
     expect(check.verdict).toBe('refuse')
-    expect(adviceOf(check)).not.toContain('has the ratio 1:2.5;')
+    expect(check.found).toBe('1:2.5001')
   })
 })
 

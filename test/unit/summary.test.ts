@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { buildRequest } from '../../src/apimart/request.ts'
-import { submissionUrl } from '../../src/apimart/submit.ts'
+import { buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
 import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
@@ -13,6 +12,7 @@ import { renderMarkdown } from '../harness/github-page.ts'
 
 const action = await readAction()
 const TASK_ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
+const TASK_URL = taskUrl(new URL('https://api.apimart.ai'), TASK_ID)
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 
 /** Inputs as a workflow gives them: only what is said here differs from the defaults. */
@@ -54,7 +54,7 @@ function reportWith(differing: Partial<Report> = {}): Report {
     preflight: findings(inputs),
     warnings: [],
     estimatedCost: null,
-    end: { kind: 'submitted', taskId: TASK_ID, replayed: false },
+    end: { kind: 'submitted', taskId: TASK_ID, replayed: false, url: TASK_URL },
     ...differing,
   }
 }
@@ -117,7 +117,7 @@ describe('whole summaries', () => {
 
 describe('the result comes first', () => {
   it('says that the task is that of an earlier request', () => {
-    const end = { kind: 'submitted', taskId: TASK_ID, replayed: true } as const
+    const end = { kind: 'submitted', taskId: TASK_ID, replayed: true, url: TASK_URL } as const
     expect(textOf(renderSummary(reportWith({ end })))).toContain(
       'is submitted . APIMart knew it already from an earlier, identical request: nothing new is expected to be billed',
     )
@@ -125,9 +125,9 @@ describe('the result comes first', () => {
   })
 
   it('says where to ask for the task, its id encoded, also behind a gateway', () => {
-    const inputs = inputsWith({ api_base_url: 'https://gateway.example.com/apimart/' })
-    const end = { kind: 'submitted', taskId: 'task/1?x', replayed: false } as const
-    expect(textOf(renderSummary(reportWith({ inputs, end })))).toContain(
+    const url = taskUrl(new URL('https://gateway.example.com/apimart/'), 'task/1?x')
+    const end = { kind: 'submitted', taskId: 'task/1?x', replayed: false, url } as const
+    expect(textOf(renderSummary(reportWith({ end })))).toContain(
       '"https://gateway.example.com/apimart/v1/tasks/task%2F1%3Fx"',
     )
   })
@@ -232,7 +232,7 @@ describe('the picture', () => {
     const image_url = `https://cdn.example.com/${'a'.repeat(5000)}.png`
     const summary = renderSummary(reportWith({ inputs: inputsWith({ image_url }) }))
     const source = /<img src="([^"]*)"/.exec(summary)?.[1]
-    expect(source ?? image_url).toBe(image_url)
+    expect(source).toBe(image_url)
   })
 
   it('is not there when the inputs could not be read', () => {
@@ -272,7 +272,7 @@ describe('text from outside', () => {
     const video = { width: 1280, height: 720, codec: text }
     const preflight = findings(inputs, { video })
     const ends: Record<Report['end']['kind'], Report['end']> = {
-      submitted: { kind: 'submitted', taskId: text, replayed: true },
+      submitted: { kind: 'submitted', taskId: text, replayed: true, url: text },
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
