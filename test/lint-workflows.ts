@@ -41,7 +41,7 @@ const ICONS = ['camera', 'film', 'play', 'play-circle', 'video']
 const COLORS = ['white', 'black', 'yellow', 'blue', 'green', 'orange', 'red', 'purple', 'gray-dark']
 
 /** The Marketplace takes no longer description of an action. */
-const DESCRIPTION_LIMIT = 125
+const DESCRIPTION_LIMIT = 124
 
 const Text = v.pipe(v.string(), v.trim(), v.nonEmpty('is empty'))
 const Name = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9_]*$/, 'is not snake_case'))

@@ -3,7 +3,7 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Failure } from '../failure.ts'
+import type { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
 import { CLIP_MAX_MEGABYTES } from './checks.ts'
@@ -11,13 +11,8 @@ import { refusePage, requireKind } from './content.ts'
 import type { ClipFacts, MovieFacts } from './facts.ts'
 import { ProbeFailed, probe } from './ffprobe.ts'
 import { endsEarly, type ReadAt, readHeader } from './header.ts'
-import { type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
-
-/** Facts together with how they were found, for the log. */
-export interface ClipReading {
-  readonly facts: ClipFacts
-  readonly source: string
-}
+import { type Reference, rejected } from './reference.ts'
+import { type Reach, RemoteFile } from './remote-file.ts'
 
 /**
  * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
@@ -27,7 +22,7 @@ export interface ClipReading {
 export async function readClip(
   inputs: Pick<Inputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
   reach: Reach,
-): Promise<ClipReading> {
+): Promise<ClipFacts> {
   const reference: Reference = {
     input: 'video_url',
     url: inputs.video_url,
@@ -42,7 +37,7 @@ export async function readClip(
 
   const settle = async (why: string): Promise<{ facts: MovieFacts; source: string }> => {
     if (inputs.duration_probe === 'header') {
-      throw rejected(
+      throw unusable(
         reference,
         `its header alone does not tell its length: ${why}`,
         'Use duration_probe: auto',
@@ -54,7 +49,7 @@ export async function readClip(
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
         'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner'
-      throw rejected(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
+      throw unusable(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
     }
   }
   const { facts, source } =
@@ -65,7 +60,7 @@ export async function readClip(
         : { facts: header.facts, source: 'its header' }
   const bytes = await file.length()
   const traffic = `${file.requests} ${file.requests === 1 ? 'request' : 'requests'}, ${formatBytes(file.bytesRead)}`
-  return { facts: { ...facts, container, bytes }, source: `${source}, ${traffic}` }
+  return { ...facts, container, bytes, source: `${source}, ${traffic}` }
 }
 
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
@@ -83,9 +78,9 @@ async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, r
 }
 
 function truncated(reference: Reference, why: string): Failure {
-  return rejected(reference, `it is cut off, ${why}`, 'Upload the clip again')
+  return unusable(reference, `it is cut off, ${why}`, 'Upload the clip again')
 }
 
-function rejected({ input, url }: Reference, clause: string, remedy: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${shown(url)} cannot be used: ${clause}. ${remedy}.`])
+function unusable(reference: Reference, clause: string, remedy: string): Failure {
+  return rejected(reference, `cannot be used: ${clause}. ${remedy}`)
 }

@@ -2,9 +2,9 @@
  * What a file really is, by its first bytes: servers and names often say something else.
  */
 import { fileTypeFromBuffer } from 'file-type'
-import { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
-import { type Reference, type RemoteFile, shown } from './remote-file.ts'
+import { type Reference, rejected, shown } from './reference.ts'
+import type { RemoteFile } from './remote-file.ts'
 
 /** The kinds of files that Kling takes: clips mp4 and mov, images jpeg and png. */
 export type Kind = 'mp4' | 'mov' | 'jpeg' | 'png'
@@ -45,10 +45,6 @@ export function refusePage(reference: Reference): void {
     return
   const direct = `https://raw.githubusercontent.com/${owner}/${repository}/${path.join('/')}`
   throw rejected(reference, `is a page of github.com about the file, not the file. Use ${shown(direct)}`)
-}
-
-function rejected({ input, url }: Reference, clause: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${shown(url)} ${clause}.`])
 }
 
 function explain({ opening, reference, size }: RemoteFile, ending: string | null, taken: string): string {

@@ -16,10 +16,12 @@ export interface ClipFacts {
   readonly video: (Size & { readonly codec: string }) | null
   readonly sound: boolean
   readonly bytes: number
+  /** How the facts were found and with what traffic, for the log. */
+  readonly source: string
 }
 
 /** What the movie inside a clip tells of itself. */
-export type MovieFacts = Omit<ClipFacts, 'bytes' | 'container'>
+export type MovieFacts = Omit<ClipFacts, 'bytes' | 'container' | 'source'>
 
 /** Facts of a reference image. */
 export interface ImageFacts extends Size {

@@ -3,12 +3,12 @@
  */
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
-import { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
 import { IMAGE_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
 import type { ImageFacts, Size } from './facts.ts'
-import { OPENING_BYTES, type Reach, type Reference, RemoteFile, shown } from './remote-file.ts'
+import { type Reference, rejected } from './reference.ts'
+import { OPENING_BYTES, type Reach, RemoteFile } from './remote-file.ts'
 
 /** The larger reading of the published 10 MB. */
 const IMAGE_MAX_BYTES = IMAGE_MAX_MEGABYTES * 2 ** 20
@@ -28,9 +28,10 @@ export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach)
   const format = await requireKind(file, ['jpeg', 'png'])
   const size = await readSize(format === 'png' ? PNG : JPG, file)
   if (!size) {
-    throw new Failure('reference_rejected', [
-      `image_url ${shown(reference.url)} cannot be used: it is a damaged ${format} file without a width and height. Save the image anew.`,
-    ])
+    throw rejected(
+      reference,
+      `cannot be used: it is a damaged ${format} file without a width and height. Save the image anew`,
+    )
   }
   return { format, width: size.width, height: size.height, bytes: await file.length() }
 }

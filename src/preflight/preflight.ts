@@ -17,7 +17,6 @@ export type Finding<Facts> =
   | {
       readonly kind: 'read'
       readonly facts: Facts
-      readonly source: string
       readonly checks: readonly Check[]
     }
   | { readonly kind: 'unread'; readonly failure: Failure }
@@ -41,11 +40,11 @@ export async function preflight(inputs: Inputs, network: Network, signal: AbortS
   try {
     const image = async (): Promise<Finding<ImageFacts>> => {
       const facts = await readImage(inputs, reach)
-      return { kind: 'read', facts, source: 'its header', checks: checkImage(facts) }
+      return { kind: 'read', facts, checks: checkImage(facts) }
     }
     const clip = async (): Promise<Finding<ClipFacts>> => {
-      const { facts, source } = await readClip(inputs, reach)
-      return { kind: 'read', facts, source, checks: checkClip(facts, inputs) }
+      const facts = await readClip(inputs, reach)
+      return { kind: 'read', facts, checks: checkClip(facts, inputs) }
     }
     const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])
     return { image: imageFinding, clip: clipFinding }

@@ -6,18 +6,11 @@ import { open } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import { formatBytes, oneLine, withoutQuery } from '../format.ts'
+import { formatBytes } from '../format.ts'
 import { explainNetworkError } from '../network/explain.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
-
-/** A reference as an input names it. */
-export interface Reference {
-  readonly input: 'image_url' | 'video_url'
-  readonly url: string
-  /** Longest file that is ever downloaded, in bytes. */
-  readonly maxBytes: number
-}
+import { type Reference, rejected, unreachable } from './reference.ts'
 
 /** What a reference may use: the network, a folder for its file, the run's abort signal. */
 export interface Reach {
@@ -214,22 +207,13 @@ async function reading<T>(
 
 const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
 
-function unreachable({ input, url }: Reference, clause: string, cause?: unknown): Failure {
-  return new Failure('reference_unreachable', [`${input} ${shown(url)} cannot be read: ${clause}.`], {
-    cause,
-  })
-}
-
-function tooLarge({ input, url, maxBytes }: Reference, size: number | null): Failure {
+function tooLarge(reference: Reference, size: number | null): Failure {
   const found = size === null ? '' : `it has ${formatBytes(size)}, `
-  return new Failure('reference_rejected', [
-    `${input} ${shown(url)} is too large: ${found}more than the ${Number((maxBytes / 2 ** 20).toFixed(2))} MiB that are read. Compress or shorten it.`,
-  ])
-}
-
-/** A URL as messages show it. */
-export function shown(url: string): string {
-  return oneLine(withoutQuery(url), 200)
+  const limit = Number((reference.maxBytes / 2 ** 20).toFixed(2))
+  return rejected(
+    reference,
+    `is too large: ${found}more than the ${limit} MiB that are read. Compress or shorten it`,
+  )
 }
 
 function explainStatus(status: number): string {

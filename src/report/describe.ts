@@ -31,7 +31,7 @@ export function describePreflight(preflight: Preflight): string[] {
   return [
     image.kind === 'read' ? `image_url: ${describeImage(image.facts)}` : `image_url: not usable`,
     clip.kind === 'read'
-      ? `video_url: ${describeClip(clip.facts)} (from ${clip.source})`
+      ? `video_url: ${describeClip(clip.facts)} (from ${clip.facts.source})`
       : `video_url: not usable`,
     ...checks(preflight).map(
       ({ input, rule, found, limit, verdict }) => `${MARKS[verdict]} ${input} ${rule}: ${found} (${limit})`,

@@ -15,8 +15,8 @@ const WAYS: Record<string, (url: string, folder: string) => Promise<number | und
   async preflight(url, folder) {
     await using network = openNetwork(new URL('http://127.0.0.1'))
     const inputs = { video_url: url, duration_probe: 'header', ffprobe_path: '' } as const
-    const { facts } = await readClip(inputs, { network, folder, signal: new AbortController().signal })
-    return facts.duration_seconds
+    const signal = new AbortController().signal
+    return (await readClip(inputs, { network, folder, signal })).duration_seconds
   },
   async ffprobe(url) {
     return (await probe(url, undefined, 'http,tcp')).seconds

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { type Network, openNetwork } from '../../src/network/network.ts'
 import { type Kind, refusePage, requireKind } from '../../src/preflight/content.ts'
-import { type Reference, RemoteFile } from '../../src/preflight/remote-file.ts'
+import type { Reference } from '../../src/preflight/reference.ts'
+import { RemoteFile } from '../../src/preflight/remote-file.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')

@@ -1,12 +1,8 @@
-import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { parse } from 'yaml'
 import { REMEDIES } from '../../src/failure.ts'
 import { INPUT_NAMES } from '../../src/inputs.ts'
 import type { OutputName } from '../../src/run.ts'
-import { ROOT, readAction } from '../harness/action.ts'
+import { readAction } from '../harness/action.ts'
 
 const action = await readAction()
 
@@ -61,18 +57,6 @@ describe('outputs of action.yml', () => {
     const description = action.outputs.failure_reason?.description ?? ''
     const list = /^Why the step failed: (.+?)\./s.exec(description)?.[1] ?? ''
     expect(list.split(/, | or /)).toEqual(Object.keys(REMEDIES))
-  })
-})
-
-describe('action.yml', () => {
-  it('runs on node24, from a file that is there', () => {
-    expect(action.runs.using).toBe('node24')
-    expect(existsSync(join(ROOT, action.runs.main))).toBe(true)
-  })
-
-  it('has a description that the Marketplace takes: less than 125 characters', async () => {
-    const { description }: { description: string } = parse(await readFile(join(ROOT, 'action.yml'), 'utf8'))
-    expect(description.length).toBeLessThan(125)
   })
 })
 

@@ -8,7 +8,8 @@ const MIB = 1024 * 1024
 /** Facts of a clip that breaks no rule, but for what is said. */
 function clip(differing: Partial<ClipFacts> = {}): ClipFacts {
   const video = { width: 1280, height: 720, codec: 'avc1' }
-  return { duration_seconds: 8, container: 'mp4', video, sound: true, bytes: 5 * MB, ...differing }
+  const source = 'its header'
+  return { duration_seconds: 8, container: 'mp4', video, sound: true, bytes: 5 * MB, source, ...differing }
 }
 
 function image(differing: Partial<ImageFacts> = {}): ImageFacts {

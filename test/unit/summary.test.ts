@@ -37,12 +37,13 @@ function findings(inputs: Inputs, differing: Partial<ClipFacts> = {}): Preflight
     video,
     sound: true,
     bytes: 5_200_000,
+    source: 'its header',
     ...differing,
   }
   const image = { format: 'png', width: 1024, height: 1536, bytes: 1_834_000 } as const
   return {
-    image: { kind: 'read', facts: image, source: 'its header', checks: checkImage(image) },
-    clip: { kind: 'read', facts: clip, source: 'its header', checks: checkClip(clip, inputs) },
+    image: { kind: 'read', facts: image, checks: checkImage(image) },
+    clip: { kind: 'read', facts: clip, checks: checkClip(clip, inputs) },
   }
 }
 
