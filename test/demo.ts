@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline/promises'
 import { parseArgs } from 'node:util'
 import { readAction, runStep, type StepResult } from './harness/action.ts'
 import { renderPage } from './harness/github-page.ts'
+import { demoInputs } from './harness/inputs.ts'
 import { startSandbox } from './sandbox/server.ts'
 
 const { inputs } = await readAction()
@@ -46,11 +47,7 @@ async function runInSandbox(): Promise<StepResult> {
   await using sandbox = await startSandbox()
   console.log(`The sandbox stands in for APIMart at ${sandbox.apiUrl}. Nothing is paid.\n`)
   const demo = {
-    api_key: sandbox.apiKey,
-    api_base_url: sandbox.apiUrl,
-    image_url: sandbox.media.url('demo/hero.png'),
-    video_url: sandbox.media.url('demo/walk.mp4'),
-    character_orientation: 'image',
+    ...demoInputs(sandbox),
     prompt: 'The hero walks on the spot, waves and turns around',
     price_per_second: '0.057',
     max_cost: '1',

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import * as v from 'valibot'
 import { ROOT, runStep } from '../harness/action.ts'
+import { demoInputs } from '../harness/inputs.ts'
 import type { Sandbox } from '../sandbox/server.ts'
 
 export const STEP_RUNS = 9
@@ -43,14 +44,7 @@ export type Cost = v.InferOutput<typeof Cost>
 /** Runs the built action on the demo's references, or those among the inputs, against the sandbox. */
 export async function runMetered(sandbox: Sandbox, inputs: Record<string, string>): Promise<Cost> {
   const cost = await metered(async (env) => {
-    const demo = {
-      api_key: sandbox.apiKey,
-      api_base_url: sandbox.apiUrl,
-      image_url: sandbox.media.url('demo/hero.png'),
-      video_url: sandbox.media.url('demo/walk.mp4'),
-      character_orientation: 'image',
-    }
-    const step = await runStep({ with: { ...demo, ...inputs }, env, nodeOptions: METER })
+    const step = await runStep({ with: { ...demoInputs(sandbox), ...inputs }, env, nodeOptions: METER })
     await rm(dirname(step.temp), { recursive: true })
     if (step.exitCode !== 0) throw new Error(`the step failed:\n${step.log}`)
   })

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
 import { runStep, type StepOptions, type StepResult } from '../harness/action.ts'
+import { demoInputs } from '../harness/inputs.ts'
 import type { RecordedRequest } from '../sandbox/exchange.ts'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts'
 
@@ -57,16 +58,9 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
   }
 
   async function run(inputs: Record<string, string> = {}, options: Omit<StepOptions, 'with'> = {}) {
-    const sound = {
-      api_key: sandbox.apiKey,
-      api_base_url: sandbox.apiUrl,
-      image_url: sandbox.media.url(DEMO.image),
-      video_url: sandbox.media.url(DEMO.clip),
-      character_orientation: 'image',
-    }
     const raw = await runStep({
       ...options,
-      with: { ...sound, ...inputs },
+      with: { ...demoInputs(sandbox), ...inputs },
       env: { ...NOWHERE, ...options.env },
     })
     const step = dirname(raw.temp)

@@ -1,34 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { submissionUrl } from '../../src/apimart/request.ts'
-import { Failure } from '../../src/failure.ts'
-import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
-import { readAction } from '../harness/action.ts'
-
-const action = await readAction()
-const NEEDED: Partial<Record<InputName, string>> = {
-  api_key: 'sk-0123456789abcdef',
-  image_url: 'https://example.com/character.png',
-  video_url: 'https://example.com/dance.mp4',
-  character_orientation: 'image',
-}
-
-/** The inputs of a step that says only this, besides what every step needs. */
-function read(given: Partial<Record<InputName, string>>): Inputs {
-  const all = { ...NEEDED, ...given }
-  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
-}
-
-/** The problems of such a step. */
-function problemsOf(given: Partial<Record<InputName, string>>): readonly string[] {
-  try {
-    read(given)
-  } catch (error) {
-    if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
-    throw error
-  }
-  return []
-}
+import { inputsWith, problemsOf } from '../harness/inputs.ts'
 
 describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
   it.each([
@@ -39,7 +12,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'https://例え.jp/絵.png',
     'https://example.com/@2x/user@example.png',
     'HTTPS://EXAMPLE.COM/A.PNG',
-  ])('is kept as written: %s', (url) => expect(read({ [name]: url })[name]).toBe(url))
+  ])('is kept as written: %s', (url) => expect(inputsWith({ [name]: url })[name]).toBe(url))
 
   it.each([
     '',
@@ -143,7 +116,7 @@ describe('api_base_url', () => {
     ['http://localhost:8080', 'http://localhost:8080/v1/videos/generations'],
     ['http://gateway.internal', 'http://gateway.internal/v1/videos/generations'],
   ])('%s is fine', (given, posted) => {
-    expect(submissionUrl(read({ api_base_url: given }).api_base_url)).toBe(posted)
+    expect(submissionUrl(inputsWith({ api_base_url: given }).api_base_url)).toBe(posted)
   })
 
   it.each(['https://api.apimart.ai?', 'https://api.apimart.ai/#', 'https://gateway.example.com/apimart?#'])(

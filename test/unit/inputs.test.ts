@@ -1,46 +1,20 @@
 import * as core from '@actions/core'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Failure } from '../../src/failure.ts'
-import { INPUT_NAMES, type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import { INPUT_NAMES, type InputName, readInputs } from '../../src/inputs.ts'
 import { readAction } from '../harness/action.ts'
+import { inputsWith, NEEDED, problemsOf } from '../harness/inputs.ts'
 
 const action = await readAction()
-const KEY = 'sk-0123456789abcdef'
-const NEEDED: Partial<Record<InputName, string>> = {
-  api_key: KEY,
-  image_url: 'https://example.com/character.png',
-  video_url: 'https://example.com/dance.mp4',
-  character_orientation: 'image',
-}
-
-type Given = Partial<Record<InputName, string>>
-
-/** The inputs of a step that says only this, besides what every step needs. */
-function read(given: Given = {}): Inputs {
-  const all = { ...NEEDED, ...given }
-  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
-}
-
-/** The problems of such a step. */
-function problemsOf(given: Given): readonly string[] {
-  try {
-    read(given)
-  } catch (error) {
-    if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
-    throw error
-  }
-  return []
-}
-
+const KEY = NEEDED.api_key
 afterEach(() => vi.unstubAllEnvs())
 
 describe('sound inputs', () => {
   it('need only a key, two references and an orientation; the defaults of action.yml do the rest', () => {
-    expect(read()).toEqual({
+    expect(inputsWith()).toEqual({
       api_key: KEY,
-      image_url: 'https://example.com/character.png',
-      video_url: 'https://example.com/dance.mp4',
+      image_url: 'https://example.com/ref-image.png',
+      video_url: 'https://example.com/ref-video-8s.mp4',
       character_orientation: 'image',
       mode: 'std',
       keep_original_sound: 'yes',
@@ -64,7 +38,7 @@ describe('sound inputs', () => {
     ['preflight', ['enforce', 'warn', 'off']],
     ['duration_probe', ['auto', 'header', 'ffprobe']],
   ])('%s takes each of its words', (name, words) => {
-    expect(words.map((word) => read({ [name]: word })[name])).toEqual(words)
+    expect(words.map((word) => inputsWith({ [name]: word })[name])).toEqual(words)
   })
 
   it('are each read once, and all of them', () => {
@@ -142,7 +116,7 @@ describe('api_key', () => {
   })
 
   it('is not needed by dry_run', () => {
-    expect(read({ api_key: '', dry_run: 'true' })).toMatchObject({ api_key: '', dry_run: true })
+    expect(inputsWith({ api_key: '', dry_run: 'true' })).toMatchObject({ api_key: '', dry_run: true })
   })
 
   it('is not judged while dry_run, on which its need hangs, cannot be read', () => {
@@ -192,7 +166,7 @@ describe('booleans', () => {
       }
     }
     const [problem] = problemsOf({ watermark: word })
-    expect(problem ?? read({ watermark: word }).watermark).toBe(asToolkit())
+    expect(problem ?? inputsWith({ watermark: word }).watermark).toBe(asToolkit())
   })
 })
 
@@ -207,7 +181,7 @@ describe('keep_original_sound', () => {
     ['false', 'no'],
     ['FALSE', 'no'],
   ])('takes %s for %s', (given, word) => {
-    expect(read({ keep_original_sound: given }).keep_original_sound).toBe(word)
+    expect(inputsWith({ keep_original_sound: given }).keep_original_sound).toBe(word)
   })
 
   it.each(['on', '1', '', 'yes please'])('refuses %j', (given) => {
@@ -222,7 +196,7 @@ describe('prompt', () => {
     'has its characters counted, not its bytes or units: %j',
     (character) => {
       const prompt = character.repeat(2500)
-      expect(read({ prompt }).prompt).toBe(prompt)
+      expect(inputsWith({ prompt }).prompt).toBe(prompt)
       expect(problemsOf({ prompt: prompt + character })[0]).toContain(
         'It has 2501 characters, at most 2500 are allowed. Shorten it.',
       )
@@ -230,7 +204,7 @@ describe('prompt', () => {
   )
 
   it('keeps its line breaks', () => {
-    expect(read({ prompt: 'She turns.\nShe waves.' }).prompt).toBe('She turns.\nShe waves.')
+    expect(inputsWith({ prompt: 'She turns.\nShe waves.' }).prompt).toBe('She turns.\nShe waves.')
   })
 })
 
@@ -242,7 +216,7 @@ describe('price_per_second and max_cost', () => {
     ['00.10', 0.1],
     ['999999999', 999999999],
   ])('are numbers: %s', (given, amount) => {
-    expect(read({ price_per_second: given, max_cost: given })).toMatchObject({
+    expect(inputsWith({ price_per_second: given, max_cost: given })).toMatchObject({
       price_per_second: amount,
       max_cost: amount,
     })
@@ -275,11 +249,11 @@ describe('price_per_second and max_cost', () => {
         "max_cost "0.5": It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.",
       ]
     `)
-    expect(read({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
+    expect(inputsWith({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
   })
 
   it('lets price_per_second stand alone, also where nothing is looked at', () => {
-    expect(read({ price_per_second: '0.057', preflight: 'off' }).price_per_second).toBe(0.057)
+    expect(inputsWith({ price_per_second: '0.057', preflight: 'off' }).price_per_second).toBe(0.057)
   })
 })
 

@@ -1,22 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { buildRequest, idempotencyKey, type StepIdentity } from '../../src/apimart/request.ts'
-import { type Inputs, readInputs } from '../../src/inputs.ts'
-import { readAction } from '../harness/action.ts'
-
-const action = await readAction()
-const REFERENCES = {
-  api_key: 'sk-abcdefgh',
-  image_url: 'https://example.com/ref-image.png',
-  video_url: 'https://example.com/ref-video-8s.mp4',
-  character_orientation: 'image',
-}
-
-/** Inputs as a workflow gives them: only what is said here differs from the defaults. */
-function inputsWith(given: Record<string, string>): Inputs {
-  const all: Record<string, string> = { ...REFERENCES, ...given }
-  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
-}
+import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
 const request = buildRequest(inputsWith({ prompt: 'She turns and waves' }))

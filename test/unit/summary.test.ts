@@ -1,31 +1,27 @@
 import { describe, expect, it } from 'vitest'
 import { buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
-import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import type { Inputs } from '../../src/inputs.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
 import type { ClipFacts } from '../../src/preflight/facts.ts'
 import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
 import type { Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
-import { readAction } from '../harness/action.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
+import { type Given, inputsWith as soundInputs } from '../harness/inputs.ts'
 
-const action = await readAction()
 const TASK_ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 const TASK_URL = taskUrl(new URL('https://api.apimart.ai'), TASK_ID)
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 
-/** Inputs as a workflow gives them: only what is said here differs from the defaults. */
-function inputsWith(given: Partial<Record<InputName, string>> = {}): Inputs {
-  const needed: Partial<Record<InputName, string>> = {
-    api_key: 'sk-0123456789abcdef',
+/** Inputs with public addresses and a prompt. */
+function inputsWith(given: Given = {}): Inputs {
+  return soundInputs({
     image_url: 'https://cdn.example.com/character.png',
     video_url: 'https://cdn.example.com/dance.mp4',
-    character_orientation: 'image',
     prompt: 'She turns and waves',
-  }
-  const all = { ...needed, ...given }
-  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+    ...given,
+  })
 }
 
 /** What was found in two sound references, but for what is said of the clip. */

@@ -1,0 +1,47 @@
+/**
+ * Sound inputs, so that a test or a demo states only what matters to it.
+ */
+import { Failure } from '../../src/failure.ts'
+import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import type { Sandbox } from '../sandbox/server.ts'
+import { readAction } from './action.ts'
+
+const action = await readAction()
+
+export type Given = Partial<Record<InputName, string>>
+
+/** What every step has to say. */
+export const NEEDED: Given & { readonly api_key: string } = {
+  api_key: 'sk-0123456789abcdef',
+  image_url: 'https://example.com/ref-image.png',
+  video_url: 'https://example.com/ref-video-8s.mp4',
+  character_orientation: 'image',
+}
+
+/** The inputs of a step that says only this besides what it needs; the rest are the defaults of action.yml. */
+export function inputsWith(given: Given = {}): Inputs {
+  const all: Given = { ...NEEDED, ...given }
+  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+}
+
+/** The problems of such a step. */
+export function problemsOf(given: Given): readonly string[] {
+  try {
+    inputsWith(given)
+  } catch (error) {
+    if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
+    throw error
+  }
+  return []
+}
+
+/** The inputs under `with:` that run a step against the sandbox, on the demo's references. */
+export function demoInputs(sandbox: Sandbox): Record<string, string> {
+  return {
+    api_key: sandbox.apiKey,
+    api_base_url: sandbox.apiUrl,
+    image_url: sandbox.media.url('demo/hero.png'),
+    video_url: sandbox.media.url('demo/walk.mp4'),
+    character_orientation: 'image',
+  }
+}
