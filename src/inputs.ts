@@ -106,73 +106,78 @@ function problemOfBaseUrl(url: URL | null, given: string): string | null {
   return null
 }
 
-const schema = v.pipe(
-  v.object({
-    api_key: v.pipe(
-      text,
-      v.check(
-        (key) => /^[\x21-\x7e]*$/.test(key),
-        (issue) =>
-          /^bearer\s/i.test(issue.input)
-            ? 'It begins with "Bearer ". Give the key alone.'
-            : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
-      ),
+const schema = v.object({
+  api_key: v.pipe(
+    text,
+    v.check(
+      (key) => /^[\x21-\x7e]*$/.test(key),
+      (issue) =>
+        /^bearer\s/i.test(issue.input)
+          ? 'It begins with "Bearer ". Give the key alone.'
+          : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
     ),
-    image_url: referenceUrl('reference image'),
-    video_url: referenceUrl('reference clip'),
-    character_orientation: choice({
-      image: 'the image’s facing, clip of 3 to 10 s',
-      video: 'the clip’s facing, clip of 3 to 30 s',
-    }),
-    mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
-    keep_original_sound: yesOrNo,
-    prompt: v.pipe(
-      text,
-      v.check(
-        (prompt) => Array.from(prompt).length <= PROMPT_MAX_CHARACTERS,
-        (issue) =>
-          `It has ${Array.from(issue.input).length} characters, at most ${PROMPT_MAX_CHARACTERS} are allowed. Shorten it.`,
-      ),
-    ),
-    model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
-    watermark: boolean,
-    preflight: choice({
-      enforce: 'refuse references that break a limit',
-      warn: 'say so and submit',
-      off: 'do not look',
-    }),
-    duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
-    ffprobe_path: text,
-    dry_run: boolean,
-    price_per_second: usd,
-    max_cost: usd,
-    api_base_url: apiBaseUrl,
+  ),
+  image_url: referenceUrl('reference image'),
+  video_url: referenceUrl('reference clip'),
+  character_orientation: choice({
+    image: 'the image’s facing, clip of 3 to 10 s',
+    video: 'the clip’s facing, clip of 3 to 30 s',
   }),
-  v.forward(
-    v.partialCheck(
-      [['api_key'], ['dry_run']],
-      ({ api_key, dry_run }) => dry_run || api_key !== '',
-      'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
+  mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
+  keep_original_sound: yesOrNo,
+  prompt: v.pipe(
+    text,
+    v.check(
+      (prompt) => Array.from(prompt).length <= PROMPT_MAX_CHARACTERS,
+      (issue) =>
+        `It has ${Array.from(issue.input).length} characters, at most ${PROMPT_MAX_CHARACTERS} are allowed. Shorten it.`,
     ),
-    ['api_key'],
   ),
-  v.forward(
-    v.partialCheck(
-      [['max_cost'], ['price_per_second']],
-      ({ max_cost, price_per_second }) => max_cost === null || price_per_second !== null,
-      'It needs price_per_second, which turns the length of the clip into an estimate.',
-    ),
-    ['max_cost'],
-  ),
-  v.forward(
-    v.partialCheck(
-      [['max_cost'], ['preflight']],
-      ({ max_cost, preflight }) => max_cost === null || preflight !== 'off',
-      'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
-    ),
-    ['max_cost'],
-  ),
-)
+  model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
+  watermark: boolean,
+  preflight: choice({
+    enforce: 'refuse references that break a limit',
+    warn: 'say so and submit',
+    off: 'do not look',
+  }),
+  duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
+  ffprobe_path: text,
+  dry_run: boolean,
+  price_per_second: usd,
+  max_cost: usd,
+  api_base_url: apiBaseUrl,
+})
+
+interface Problem {
+  readonly name: string
+  readonly message: string
+}
+
+/** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
+function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
+  const problems: Problem[] = []
+  if (raw.api_key === '' && !/^true$/i.test(raw.dry_run ?? '')) {
+    problems.push({
+      name: 'api_key',
+      message:
+        'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
+    })
+  }
+  if (raw.max_cost !== '' && raw.price_per_second === '') {
+    problems.push({
+      name: 'max_cost',
+      message: 'It needs price_per_second, which turns the length of the clip into an estimate.',
+    })
+  }
+  if (raw.max_cost !== '' && raw.preflight === 'off') {
+    problems.push({
+      name: 'max_cost',
+      message:
+        'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
+    })
+  }
+  return problems
+}
 
 /** The inputs as the stations use them, under the names of action.yml. */
 export type Inputs = Readonly<v.InferOutput<typeof schema>>
@@ -192,13 +197,17 @@ export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
 export function readInputs(read: (name: InputName) => string): Inputs {
   const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
   const result = v.safeParse(schema, raw)
-  if (result.success) return result.output
-  const problems = result.issues.map((issue) => ({ name: v.getDotPath(issue) ?? '', message: issue.message }))
+  const own = (result.issues ?? []).map((issue) => ({
+    name: v.getDotPath(issue) ?? '',
+    message: issue.message,
+  }))
+  const problems = [...own, ...crossProblems(raw)]
   const [first, ...others] = Object.entries(raw).flatMap(([name, value]) =>
     problems.flatMap((problem) =>
       problem.name === name ? [`${name}${quote(name, value)}: ${problem.message}`] : [],
     ),
   )
+  if (result.success && first === undefined) return result.output
   throw new Failure('invalid_input', [first ?? 'The inputs are invalid.', ...others])
 }
 

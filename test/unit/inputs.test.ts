@@ -119,8 +119,11 @@ describe('api_key', () => {
     expect(inputsWith({ api_key: '', dry_run: 'true' })).toMatchObject({ api_key: '', dry_run: true })
   })
 
-  it('is not judged while dry_run, on which its need hangs, cannot be read', () => {
-    expect(problemsOf({ api_key: '', dry_run: 'maybe' })).toEqual(['dry_run "maybe": Use true or false.'])
+  it('is told as missing also when dry_run cannot be read', () => {
+    expect(problemsOf({ api_key: '', dry_run: 'maybe' })).toEqual([
+      expect.stringContaining('api_key: It is empty.'),
+      'dry_run "maybe": Use true or false.',
+    ])
   })
 
   it.each([
