@@ -7,6 +7,7 @@ import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import { renderSummary } from './report/summary.ts'
 import { type OutputName, run } from './run.ts'
+import { conceal } from './secrets.ts'
 
 /** Longest annotation that GitHub shows, in characters. */
 const ANNOTATION_LIMIT = 4096
@@ -70,17 +71,13 @@ function takeInput(name: string): string {
 }
 
 async function writeSummary(report: Report): Promise<void> {
+  // The runner masks secrets in the log but not in the summary.
+  const secrets = [apiKey, escapeHtml(apiKey, apiKey.length)]
   try {
-    await core.summary.addRaw(withoutKey(renderSummary(report))).write()
+    await core.summary.addRaw(conceal(renderSummary(report), secrets)).write()
   } catch (error) {
     core.warning(annotation(`The job summary could not be written: ${messageOf(error)}`))
   }
-}
-
-/** The runner masks secrets in the log but not in the summary. */
-function withoutKey(summary: string): string {
-  if (apiKey === '') return summary
-  return summary.replaceAll(apiKey, '***').replaceAll(escapeHtml(apiKey, apiKey.length), '***')
 }
 
 function annotation(text: string): string {

@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 
 const id = v.pipe(
-  v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.transform(String))]),
+  v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),
   v.trim(),
   v.minLength(1),
   v.maxLength(200),

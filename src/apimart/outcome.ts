@@ -5,6 +5,7 @@
  */
 import type { FailureReason } from '../failure.ts'
 import { oneLine } from '../format.ts'
+import { conceal } from '../secrets.ts'
 import { type ApiError, readError, readTaskId } from './answer.ts'
 
 /** How the exchange ended on the wire; `cause` is a clause without a full stop. */
@@ -33,8 +34,15 @@ const REFUSALS: Record<number, FailureReason> = {
 /** The idempotency errors that prove that this request was not executed. */
 const UNEXECUTED: Record<string, number> = { idempotency_key_reused: 409, idempotency_unavailable: 503 }
 
-/** Decides what an ending means. */
-export function judge(ending: Ending): Outcome {
+/** How much of the API's words a message repeats. */
+const QUOTE_CHARACTERS = 600
+
+/**
+ * Decides what an ending means.
+ *
+ * @param secrets what no message may repeat of the API's words
+ */
+export function judge(ending: Ending, secrets: readonly string[] = []): Outcome {
   if (ending.kind === 'never_sent') {
     return {
       accepted: 'no',
@@ -49,8 +57,11 @@ export function judge(ending: Ending): Outcome {
   const taskId = isSuccess ? readTaskId(body) : null
   if (taskId !== null) return { accepted: 'yes', taskId, replayed }
   const error = readError(body)
-  if (isSuccess) return unknown(`APIMart answered ${status} without a task id. ${quote(error, body)}`)
-  const message = `APIMart answered ${status}. ${quote(error, body)}${hint(status)}`
+  if (isSuccess)
+    return unknown(
+      `APIMart answered ${status} without a task id that can be used. ${quote(error, body, secrets)}`,
+    )
+  const message = `APIMart answered ${status}. ${quote(error, body, secrets)}${hint(status)}`
   const isUnexecuted = error !== null && (UNEXECUTED[error.code] ?? UNEXECUTED[error.type]) === status
   const reason = isUnexecuted ? 'request_rejected' : REFUSALS[status]
   return reason ? { accepted: 'no', reason, message } : unknown(message)
@@ -61,14 +72,11 @@ function unknown(message: string): Outcome {
 }
 
 /** The API's own words, which carry its request id. */
-function quote(error: ApiError | null, body: string): string {
-  const text = oneLine(withoutQueries(error?.message || body), 600)
+function quote(error: ApiError | null, body: string, secrets: readonly string[]): string {
+  // Cut before the pattern walks it: an answer may have a megabyte.
+  const words = conceal(error?.message || body, secrets).slice(0, 4 * QUOTE_CHARACTERS)
+  const text = oneLine(words.replace(/(https?:\/\/[^\s"<>?#]+)[?#][^\s"<>]*/gi, '$1?…'), QUOTE_CHARACTERS)
   return text ? `It says: "${text}".` : 'It says nothing else.'
-}
-
-/** An API that repeats the URL of a reference must not bring its signature into a message. */
-function withoutQueries(text: string): string {
-  return text.replace(/(https?:[^\s"'<>?#]+)[?#][^\s"'<>]*/gi, '$1?…')
 }
 
 /** Statuses that come from an address where no API is. */

@@ -4,6 +4,7 @@
  */
 import { explainNetworkError } from '../network/explain.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { secretsOf } from '../secrets.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -71,15 +72,15 @@ async function exchange(
       'content-type': 'application/json',
       'idempotency-key': idempotencyKey,
       accept: 'application/json',
+      'accept-encoding': 'identity',
     },
     body: JSON.stringify(task),
   })
-  const body = (await readUpTo(answer.body, ANSWER_MAX_BYTES)).toString('utf8')
+  // The decoder drops a byte order mark, with which the JSON would be none.
+  const body = new TextDecoder().decode(await readUpTo(answer.body, ANSWER_MAX_BYTES))
   const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
-  const ending = { kind: 'answered', status: answer.statusCode, body, replayed } as const
-  const outcome = judge(ending)
-  // A key that the API repeats is masked before a message can cut it, but never before the id is read.
-  return outcome.accepted === 'yes' ? outcome : judge({ ...ending, body: body.replaceAll(apiKey, '***') })
+  const secrets = secretsOf(apiKey, [task.image_url, task.video_url])
+  return judge({ kind: 'answered', status: answer.statusCode, body, replayed }, secrets)
 }
 
 /** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */

@@ -11,6 +11,7 @@ const CAUSES: Record<string, string> = {
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network of the host cannot be reached',
   EPIPE: 'the server broke the connection off',
+  UND_ERR_REQ_RETRY: 'the server broke the connection off, and gave something else when asked again',
   UND_ERR_SOCKET: 'the server broke the connection off',
   UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
   UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',

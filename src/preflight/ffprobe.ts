@@ -5,6 +5,7 @@
 import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { messageOf } from '../failure.ts'
+import { oneLine } from '../format.ts'
 import type { MovieFacts } from './facts.ts'
 import { runProgram } from './program.ts'
 
@@ -49,11 +50,14 @@ export async function probe(ffprobe: string, path: string, signal: AbortSignal):
   const isLength = (length: number) => length > 0 && length < SANE_MAX_SECONDS
   if (!isLength(format.duration)) throw new ProbeFailed('ffprobe finds no length in it')
   // A file may say less of itself than its tracks hold; what is there counts.
-  const longest = Math.max(format.duration, ...streams.map(({ duration }) => duration).filter(isLength))
+  const longest = streams.reduce(
+    (most, { duration }) => (isLength(duration) ? Math.max(most, duration) : most),
+    format.duration,
+  )
   const video = streams.find((one) => one.codec_type === 'video' && one.disposition.attached_pic === 0)
   return {
     duration_seconds: Math.round(longest * 1000) / 1000,
-    video: video ? { codec: video.codec_name, ...shownSize(video) } : null,
+    video: video ? { codec: oneLine(video.codec_name, 20), ...shownSize(video) } : null,
     sound: streams.some((one) => one.codec_type === 'audio'),
   }
 }
@@ -81,7 +85,9 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
   })
   if (result.exitCode === 0) return result.stdout
   const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)
-  throw new ProbeFailed(`ffprobe cannot read it: ${reason || `exit code ${result.exitCode}`}`)
+  throw new ProbeFailed(
+    `ffprobe cannot read it: ${reason || (result.exitCode === undefined ? 'it was ended by a signal' : `exit code ${result.exitCode}`)}`,
+  )
 }
 
 function shownSize({

@@ -1,5 +1,5 @@
 /**
- * Other programs, bounded in time: nothing that was started outlives the run.
+ * Other programs, bounded in time. On Linux and macOS whatever they leave behind in their process group ends with them.
  */
 import { type Output, x } from 'tinyexec'
 
@@ -22,18 +22,9 @@ export async function runProgram(
     nodeOptions: { cwd: folder, windowsHide: true, detached: !isWindows },
   })
   const end = Promise.withResolvers<never>()
-  const stop = (reason: unknown) => {
-    end.reject(reason)
-    try {
-      if (child.pid === undefined || isWindows) child.kill('SIGKILL')
-      else process.kill(-child.pid, 'SIGKILL')
-    } catch {
-      // It has ended by itself.
-    }
-  }
-  const cancel = () => stop(signal.reason)
+  const cancel = () => end.reject(signal.reason)
   const timer = setTimeout(
-    () => stop(new Error(`no end within ${limitMilliseconds / 1000} s`)),
+    () => end.reject(new Error(`no end within ${limitMilliseconds / 1000} s`)),
     limitMilliseconds,
   )
   signal.addEventListener('abort', cancel, { once: true })
@@ -42,5 +33,11 @@ export async function runProgram(
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', cancel)
+    try {
+      if (child.pid === undefined || isWindows) child.kill('SIGKILL')
+      else process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // All of it has ended by itself.
+    }
   }
 }

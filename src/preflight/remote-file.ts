@@ -152,13 +152,10 @@ async function get(
       ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
     },
   })
-  const encoding = headers['content-encoding'] ?? 'identity'
-  if (statusCode < 300 && encoding !== 'identity') {
+  const isCompressed = /[^\s,]/.test(String(headers['content-encoding'] ?? '').replace(/identity/gi, ''))
+  if (statusCode < 300 && isCompressed) {
     drop(body)
-    throw unreachable(
-      reference,
-      `its server sends it compressed (${encoding}), not as the file it is. Use another host`,
-    )
+    throw unreachable(reference, 'its server sends it compressed, not as the file it is. Use another host')
   }
   if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
   const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''))
@@ -196,14 +193,17 @@ async function reading<T>(
   } catch (error) {
     if (error instanceof Failure) throw error
     reach.signal.throwIfAborted()
-    // undici calls a redirect to itself, or to something that is not http, an invalid argument.
-    const isRedirect = error instanceof Error && 'code' in error && error.code === 'UND_ERR_INVALID_ARG'
+    // The URL of the input is sound: it is a redirect that leads to itself, or to something that is no address.
+    const isRedirect = error instanceof Error && 'code' in error && INVALID.has(error.code)
     const clause = isRedirect
       ? 'its redirects lead nowhere. Use the final address'
       : explainNetworkError(error)
     throw unreachable(reference, clause, error)
   }
 }
+
+/** What undici and Node call an address that cannot be asked. */
+const INVALID = new Set<unknown>(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
 
 const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
 
@@ -225,9 +225,8 @@ function explainStatus(status: number): string {
     return `${answer}. Check the spelling; a file of a private repository answers like this too`
   }
   if (status === 416) return `${answer}, so it is empty. Upload it again`
-  if (status >= 300 && status < 400)
+  if (status >= 300 && status < 400 && status !== 304)
     return `${answer}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
-  if (status === 429 || status >= 500)
-    return `${answer}, also when asked again. Try later or use another host`
+  if (status === 429 || status >= 500) return `${answer}. Try later or use another host`
   return answer
 }

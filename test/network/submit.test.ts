@@ -141,6 +141,11 @@ it.each(['task', '1', 'sk'])('keeps the id whatever the key is (%s)', async (api
   expect(await submitTo(url, undefined, undefined, apiKey)).toMatchObject({ taskId: 'task_1' })
 })
 
+it('reads an answer with a byte order mark', async () => {
+  const { url } = await host({ onRequest: (socket) => socket.end(answer(`\ufeff${ACCEPTED}`)) })
+  expect(await submitTo(url)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
+})
+
 it('is one request, as documented', async () => {
   const { url, seen, requests } = await host({ onRequest: (socket) => socket.end(answer(ACCEPTED)) })
   expect(await submitTo(`${url}/gateway/`)).toEqual({ accepted: 'yes', taskId: 'task_1', replayed: false })
@@ -149,6 +154,7 @@ it('is one request, as documented', async () => {
   expect(line).toBe('POST /gateway/v1/videos/generations HTTP/1.1')
   expect(headers.map((header) => header.replace(/127\.0\.0\.1:\d+/, '…')).sort()).toMatchInlineSnapshot(`
     [
+      "accept-encoding: identity",
       "accept: application/json",
       "authorization: Bearer sk-test",
       "connection: keep-alive",
@@ -302,7 +308,7 @@ describe('nobody knows', () => {
     })
     expect(await submitTo(url)).toMatchObject({
       accepted: 'unknown',
-      message: expect.stringContaining('APIMart answered 200 without a task id.'),
+      message: expect.stringContaining('APIMart answered 200 without a task id that can be used.'),
     })
     // What lies in the buffers of both sockets is sent and never read.
     expect(sent).toBeLessThan(32 * MEBIBYTE)

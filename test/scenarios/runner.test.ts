@@ -77,13 +77,44 @@ describe.skipIf(process.platform === 'win32')('a program that hangs behind a wra
     )
     expect(run.outputs).toEqual({ failure_reason: 'cancelled' })
     const { pid } = await readCall(inner)
-    const isGone = () => {
-      try {
-        return !process.kill(pid, 0)
-      } catch {
-        return true
-      }
-    }
-    await vi.waitUntil(isGone, { timeout: 10_000, interval: 10 })
+    await vi.waitUntil(() => isGone(pid), { timeout: 10_000, interval: 10 })
+  })
+
+  it('ends also when the wrapper has answered and gone', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')
+    const answer =
+      '{"format":{"duration":"5"},"streams":[{"codec_type":"video","codec_name":"h264","width":640,"height":640}]}'
+    const wrapper = join(scenario.folder, 'ffprobe')
+    const wait = `while [ ! -e ${inner}.json ]; do :; done`
+    await writeFile(
+      wrapper,
+      `#!/bin/sh\n${inner} >/dev/null 2>&1 </dev/null &\n${wait}\necho '${answer}'\n`,
+      { mode: 0o755 },
+    )
+    const video_url = scenario.sandbox.media.url('corpus/fragmented-hybrid.mp4')
+    const run = await scenario.run({ video_url, ffprobe_path: wrapper, dry_run: 'true' })
+    expect(run.outputs).toMatchObject({ status: 'dry_run', duration_seconds: '5' })
+    const { pid } = await readCall(inner)
+    await vi.waitUntil(() => isGone(pid), { timeout: 10_000, interval: 10 })
+  })
+
+  it('may name a great many streams', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const path = join(scenario.folder, 'ffprobe')
+    const body = `const streams = Array(300_000).fill({ codec_type: 'data', duration: '5' })
+process.stdout.write(JSON.stringify({ format: { duration: '5' }, streams }))`
+    const video_url = scenario.sandbox.media.url('corpus/fragmented.mp4')
+    const run = await scenario.run({ video_url, ffprobe_path: await writeProgram(path, body) })
+    expect(run.outputs.failure_reason).toBe('reference_rejected')
+    expect(run.errors[0]).toContain('video_url has no video track')
   })
 })
+
+function isGone(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0)
+  } catch {
+    return true
+  }
+}

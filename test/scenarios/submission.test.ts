@@ -70,31 +70,31 @@ const FAULTS: [name: string, fault: Fault, reason: FailureReason, says: string][
     'broken JSON',
     { kind: 'not-json' },
     'submission_uncertain',
-    `APIMart answered 200 without a task id. It says: "{"code":200,"data":[{"status"". ${UNKNOWN}`,
+    `APIMart answered 200 without a task id that can be used. It says: "{"code":200,"data":[{"status"". ${UNKNOWN}`,
   ],
   [
     'a page',
     { kind: 'html' },
     'submission_uncertain',
-    `APIMart answered 200 without a task id. It says: "<!doctype html><title>Gateway</title>". ${UNKNOWN}`,
+    `APIMart answered 200 without a task id that can be used. It says: "<!doctype html><title>Gateway</title>". ${UNKNOWN}`,
   ],
   [
     'an empty 200',
     { kind: 'empty-200' },
     'submission_uncertain',
-    `APIMart answered 200 without a task id. It says nothing else. ${UNKNOWN}`,
+    `APIMart answered 200 without a task id that can be used. It says nothing else. ${UNKNOWN}`,
   ],
   [
     'a 200 without an id',
     { kind: '200-without-id' },
     'submission_uncertain',
-    `APIMart answered 200 without a task id. It says: "{"code":200,"data":[{"status":"submitted"}]}". ${UNKNOWN}`,
+    `APIMart answered 200 without a task id that can be used. It says: "{"code":200,"data":[{"status":"submitted"}]}". ${UNKNOWN}`,
   ],
   [
     'a 200 with an error',
     { kind: '200-with-error' },
     'submission_uncertain',
-    `APIMart answered 200 without a task id. It says: "scripted fault". ${UNKNOWN}`,
+    `APIMart answered 200 without a task id that can be used. It says: "scripted fault". ${UNKNOWN}`,
   ],
 ]
 

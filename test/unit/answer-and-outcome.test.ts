@@ -174,7 +174,7 @@ describe('judge, the table of answers', () => {
   ])('200 %j is unknown, and is shown', (body, words) => {
     expect(judge(answered(200, body))).toEqual({
       accepted: 'unknown',
-      message: `APIMart answered 200 without a task id. ${words} Whether a task was accepted is not known.`,
+      message: `APIMart answered 200 without a task id that can be used. ${words} Whether a task was accepted is not known.`,
     })
   })
 
@@ -254,4 +254,8 @@ describe('judge, anything else', () => {
       { numRuns: 2000 },
     )
   })
+})
+
+it.each([0, -1, 1.5, 2 ** 60])('the number %d is no id of a task', (id) => {
+  expect(readTaskId(JSON.stringify({ code: 200, data: { id } }))).toBeNull()
 })

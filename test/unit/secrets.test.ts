@@ -1,0 +1,67 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { judge } from '../../src/apimart/outcome.ts'
+import { conceal, secretsOf } from '../../src/secrets.ts'
+
+const KEY = 'sk-ab"cd<ef>&h12345'
+const QUERY = "name=UTF-8''a.mp4&X-Amz-Signature=SIGNATURE"
+const secrets = secretsOf(KEY, [
+  `https://example.com/it's.png?${QUERY}`,
+  'https://example.com/a.mp4?v=1',
+  'https://a.b/c',
+])
+
+describe('secrets', () => {
+  it('are the key and every query that can hold a signature', () => {
+    expect(secrets).toEqual([KEY, QUERY])
+  })
+
+  it.each([
+    ['as it is', (secret: string) => secret],
+    ['in JSON', (secret: string) => JSON.stringify(secret)],
+    ['percent-encoded', encodeURIComponent],
+    ['percent-encoded twice', (secret: string) => encodeURIComponent(encodeURIComponent(secret))],
+    ['in base64', (secret: string) => Buffer.from(secret).toString('base64')],
+    [
+      'in JSON with escaped signs',
+      (secret: string) =>
+        JSON.stringify(secret)
+          .replaceAll('&', '\\u0026')
+          .replaceAll('<', '\\u003c')
+          .replaceAll('>', '\\u003e')
+          .replaceAll("'", '\\u0027'),
+    ],
+  ])('are not shown when the API repeats them %s', (_, form) => {
+    for (const secret of secrets) {
+      const body = `{"detail":"bad ${form(secret)} here"}`
+      const outcome = judge({ kind: 'answered', status: 500, body, replayed: false }, secrets)
+      expect(JSON.stringify(outcome)).toContain('bad ')
+      for (const part of [secret, form(secret), 'SIGNATURE', '12345'])
+        expect(JSON.stringify(outcome)).not.toContain(part)
+    }
+  })
+
+  it('are not shown in part where a message is cut', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
+        const body = JSON.stringify({ error: { message: 'x'.repeat(length) + KEY } })
+        expect(
+          JSON.stringify(judge({ kind: 'answered', status: 401, body, replayed: false }, secrets)),
+        ).not.toContain('sk-')
+      }),
+    )
+  })
+
+  it('leave other text alone', () => {
+    fc.assert(fc.property(fc.string(), (text) => conceal(text, ['never in there']) === text))
+    expect(conceal('some text', [''])).toBe('some text')
+  })
+})
+
+it('a megabyte of half a URL is judged at once', () => {
+  const start = performance.now()
+  judge({ kind: 'answered', status: 500, body: 'http:'.repeat(200_000), replayed: false }, secrets)
+  judge({ kind: 'answered', status: 500, body: 'http://'.repeat(150_000), replayed: false }, secrets)
+  // Minutes where the pattern walks it all; bounded loosely, as machines are slow at times.
+  expect(performance.now() - start).toBeLessThan(5000)
+})
