@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import type { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
+import { endsEarly } from './boxes.ts'
 import { CLIP_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
 import type { ClipFacts, MovieFacts } from './facts.ts'
 import { ProbeFailed, probe } from './ffprobe.ts'
-import { endsEarly, type ReadAt, readHeader } from './header.ts'
 import { type Reference, rejected } from './reference.ts'
-import { type Reach, RemoteFile } from './remote-file.ts'
+import { type Reach, type ReadAt, RemoteFile } from './remote-file.ts'
 
 /**
  * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
@@ -32,6 +32,8 @@ export async function readClip(
   const file = await RemoteFile.open(reference, reach)
   const container = await requireKind(file, ['mp4', 'mov'])
   const read: ReadAt = (offset, length) => file.read(offset, length)
+  // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
+  const { readHeader } = await import(/* webpackMode: "eager" */ './header.ts')
   const header = await readHeader(read, file.size)
   if (header.kind === 'truncated') throw truncated(reference, header.why)
 
@@ -65,7 +67,7 @@ export async function readClip(
 
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
   file.requireDownloadable()
-  // Evaluated only now, as most clips never need it, but kept in the one file of the bundle.
+  // Most clips never need it.
   const { findFfprobe } = await import(/* webpackMode: "eager" */ './ffprobe-binary.ts')
   const folder = join(reach.folder, 'ffprobe')
   await mkdir(folder)

@@ -1,7 +1,6 @@
 /**
  * What a file really is, by its first bytes: servers and names often say something else.
  */
-import { fileTypeFromBuffer } from 'file-type'
 import { formatBytes } from '../format.ts'
 import { type Reference, rejected, shown } from './reference.ts'
 import type { RemoteFile } from './remote-file.ts'
@@ -26,6 +25,8 @@ const KINDS: Record<string, Kind> = {
  * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
  */
 export async function requireKind<K extends Kind>(file: RemoteFile, taken: readonly K[]): Promise<K> {
+  // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
+  const { fileTypeFromBuffer } = await import(/* webpackMode: "eager" */ 'file-type')
   const found = await fileTypeFromBuffer(file.opening)
   const kind = found && KINDS[found.ext]
   const match = taken.find((one) => one === kind)

@@ -6,7 +6,7 @@
  */
 import { type Box, createFile, Log } from 'mp4box/simple'
 import type { MovieFacts } from './facts.ts'
-import { OPENING_BYTES } from './remote-file.ts'
+import { OPENING_BYTES, type ReadAt } from './remote-file.ts'
 
 export type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }
@@ -14,9 +14,6 @@ export type Header =
   | { readonly kind: 'unsettled'; readonly why: string }
   /** The file ends before its own end; `why` is a clause for the user. */
   | { readonly kind: 'truncated'; readonly why: string }
-
-/** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */
-export type ReadAt = (offset: number, length: number) => Promise<Buffer>
 
 /** More than this is no sane header of a clip of 30 s. */
 const HEADER_MAX_BYTES = 4 * 1024 * 1024
@@ -59,30 +56,6 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     }
   }
   return { kind: 'unsettled', why: 'no movie header is found near its start or end' }
-}
-
-/** More top-level boxes than the fragments of any sane clip. */
-const BOXES_MAX = 10_000
-
-/**
- * Whether a file ends inside one of its top-level boxes: ffprobe would take what is left of a fragmented clip
- * for all of it. Meant for a local file, as it reads 16 bytes a box.
- *
- * @param size whole length of the file in bytes
- */
-export async function endsEarly(read: ReadAt, size: number): Promise<boolean> {
-  let offset = 0
-  for (let boxes = 0; boxes < BOXES_MAX && offset < size; boxes++) {
-    const header = await read(offset, 16)
-    if (header.length < 8) return true
-    const short = header.readUInt32BE(0)
-    if (short === 0) return false
-    if (short === 1 && header.length < 16) return true
-    const length = short === 1 ? Number(header.readBigUInt64BE(8)) : short
-    if (length < 8) return false
-    offset += length
-  }
-  return offset > size
 }
 
 /** Gives bytes to mp4box; the offset it wants next, or null when it cannot go on. */

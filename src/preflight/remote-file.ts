@@ -22,6 +22,9 @@ export interface Reach {
 /** Bytes of the first request: enough for nearly every movie header that comes first. */
 export const OPENING_BYTES = 64 * 1024
 
+/** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */
+export type ReadAt = (offset: number, length: number) => Promise<Buffer>
+
 /** A file whose first bytes are read; more is fetched only when asked for. */
 export class RemoteFile {
   readonly reference: Reference

@@ -5,8 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
+import { endsEarly } from '../../src/preflight/boxes.ts'
 import { ProbeFailed, probe } from '../../src/preflight/ffprobe.ts'
-import { endsEarly, type ReadAt, readHeader } from '../../src/preflight/header.ts'
+import { readHeader } from '../../src/preflight/header.ts'
+import type { ReadAt } from '../../src/preflight/remote-file.ts'
 import { ffprobePath, probe as independentProbe } from '../sandbox/ffprobe.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')
