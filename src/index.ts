@@ -48,7 +48,9 @@ await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
   core.debug(annotation(String(failure.stack)))
-  core.setFailed(annotation([...failure.problems, failure.remedy, ...troubles].join('\n')))
+  // A stray error that stopped the run is its failure and a trouble: it is told once.
+  const lines = new Set([...failure.problems, failure.remedy, ...troubles])
+  core.setFailed(annotation([...lines].join('\n')))
 } else if (troubles.length > 0) {
   core.setFailed(annotation([...troubles, 'The log above shows how far the run came.'].join('\n')))
 }

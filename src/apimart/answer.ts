@@ -37,6 +37,9 @@ export function readTaskId(body: string): string | null {
   return result.success ? result.output : null
 }
 
+/** An error in a shape that says nothing but a message. */
+const onlyMessage = (message: string) => ({ error: { message, code: '', type: '' } })
+
 const text = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
 const failure = v.union([
   v.object({
@@ -48,15 +51,15 @@ const failure = v.union([
   }),
   v.pipe(
     v.object({ error: text }),
-    v.transform(({ error }) => ({ error: { message: error, code: '', type: '' } })),
+    v.transform(({ error }) => onlyMessage(error)),
   ),
   v.pipe(
     v.object({ success: v.literal(false), message: v.nullish(text, '') }),
-    v.transform(({ message }) => ({ error: { message, code: '', type: '' } })),
+    v.transform(({ message }) => onlyMessage(message)),
   ),
   v.pipe(
     v.object({ message: text }),
-    v.transform(({ message }) => ({ error: { message, code: '', type: '' } })),
+    v.transform(({ message }) => onlyMessage(message)),
   ),
 ])
 

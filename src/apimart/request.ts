@@ -49,12 +49,17 @@ export function idempotencyKey(step: StepIdentity, request: MotionControlRequest
   return `kling-${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`
 }
 
-/** Where tasks are submitted; a gateway may have a path of its own. */
+/** Where tasks are submitted. */
 export function submissionUrl(baseUrl: URL): string {
-  return `${baseUrl.href.replace(/\/+$/, '')}/v1/videos/generations`
+  return endpoint(baseUrl, 'videos/generations')
 }
 
 /** Where the state of a task is asked for. */
 export function taskUrl(baseUrl: URL, taskId: string): string {
-  return `${baseUrl.href.replace(/\/+$/, '')}/v1/tasks/${encodeURIComponent(taskId)}`
+  return endpoint(baseUrl, `tasks/${encodeURIComponent(taskId)}`)
+}
+
+/** An address of the API; a gateway may have a path of its own before it. */
+function endpoint(baseUrl: URL, path: string): string {
+  return `${baseUrl.href.replace(/\/+$/, '')}/v1/${path}`
 }

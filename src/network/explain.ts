@@ -28,7 +28,7 @@ const CAUSES: Record<string, string> = {
     'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
 }
 
-/** What went wrong on the network, as a clause without a full stop: `the host refuses connections (ECONNREFUSED)`. */
+/** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */
 export function explainNetworkError(error: unknown): string {
   if (error instanceof AddressRefused) return error.message
   if (!(error instanceof Error)) return String(error)

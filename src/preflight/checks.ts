@@ -2,7 +2,6 @@
  * Kling's published limits of the references, as pure rules on the facts. Bounds count as allowed: whether
  * they are inclusive is not published, and the service has the last word.
  */
-
 import { formatBytes, formatPixels, formatSeconds } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts, Size } from './facts.ts'
@@ -21,7 +20,7 @@ const CLIP_MAX_SECONDS = { image: 10, video: 30 } as const
 /** Encoders write 10.01 to 10.03 s for "10 s": so far beyond a limit is a warning. */
 const LENGTH_BAND_MILLISECONDS = 50
 const CLIP_SIDE_PIXELS = { min: 340, max: 3850 }
-/** Longest clip, in MB or MiB: which of them is not published. */
+/** Largest clip, in MB or MiB: which of them is not published. */
 export const CLIP_MAX_MEGABYTES = 100
 const IMAGE_SIDE_PIXELS = { min: 300, max: 65536 }
 /** 2.5 as a fraction, so that the comparison is exact. */

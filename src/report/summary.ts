@@ -2,7 +2,6 @@
  * The job summary: the result first, then what was asked for and found, then the checks. Text from outside
  * stands in HTML blocks only, where nothing but HTML counts, and is escaped for them.
  */
-
 import type { Failure, FailureReason } from '../failure.ts'
 import { formatUsd, withoutQuery } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
