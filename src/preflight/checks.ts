@@ -4,7 +4,7 @@
  */
 import { formatBytes, formatPixels, formatSeconds } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
-import type { ClipFacts, ImageFacts, Size } from './facts.ts'
+import type { ClipFacts, ImageFacts, Size } from '../media/facts.ts'
 
 /** One rule held against one reference; `advice` is a whole sentence for the user. */
 export type Check = {

@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import type { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
-import { endsEarly } from './boxes.ts'
+import { endsEarly } from '../media/boxes.ts'
+import type { ClipFacts, MovieFacts } from '../media/facts.ts'
+import { ProbeFailed, probe } from '../media/ffprobe.ts'
+import { type Reference, rejected } from '../media/reference.ts'
+import { type Reach, type ReadAt, RemoteFile } from '../media/remote-file.ts'
 import { CLIP_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
-import type { ClipFacts, MovieFacts } from './facts.ts'
-import { ProbeFailed, probe } from './ffprobe.ts'
-import { type Reference, rejected } from './reference.ts'
-import { type Reach, type ReadAt, RemoteFile } from './remote-file.ts'
 
 /**
  * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
@@ -33,7 +33,7 @@ export async function readClip(
   const container = await requireKind(file, ['mp4', 'mov'])
   const read: ReadAt = (offset, length) => file.read(offset, length)
   // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
-  const { readHeader } = await import(/* webpackMode: "eager" */ './header.ts')
+  const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
   const header = await readHeader(read, file.size)
   if (header.kind === 'truncated') throw truncated(reference, header.why)
 
@@ -68,7 +68,7 @@ export async function readClip(
 async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
   file.requireDownloadable()
   // Most clips never need it.
-  const { findFfprobe } = await import(/* webpackMode: "eager" */ './ffprobe-binary.ts')
+  const { findFfprobe } = await import(/* webpackMode: "eager" */ '../media/ffprobe-binary.ts')
   const folder = join(reach.folder, 'ffprobe')
   await mkdir(folder)
   const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)

@@ -1,23 +1,10 @@
 /**
- * What a file really is, by its first bytes: servers and names often say something else.
+ * Whether a reference is a file of a kind that is taken, and what it is instead.
  */
 import { formatBytes } from '../format.ts'
-import { type Reference, rejected, shown } from './reference.ts'
-import type { RemoteFile } from './remote-file.ts'
-
-/** The kinds of files that Kling takes: clips mp4 and mov, images jpeg and png. */
-export type Kind = 'mp4' | 'mov' | 'jpeg' | 'png'
-
-/** File endings, as file-type names them, of the kinds that are taken. */
-const KINDS: Record<string, Kind> = {
-  mp4: 'mp4',
-  m4v: 'mp4',
-  m4a: 'mp4',
-  f4v: 'mp4',
-  mov: 'mov',
-  jpg: 'jpeg',
-  png: 'png',
-}
+import { type Kind, type Recognised, recognise } from '../media/kind.ts'
+import { type Reference, rejected, shown } from '../media/reference.ts'
+import type { RemoteFile } from '../media/remote-file.ts'
 
 /**
  * Makes sure that a file is of one of the kinds that are taken here.
@@ -25,13 +12,10 @@ const KINDS: Record<string, Kind> = {
  * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
  */
 export async function requireKind<K extends Kind>(file: RemoteFile, taken: readonly K[]): Promise<K> {
-  // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
-  const { fileTypeFromBuffer } = await import(/* webpackMode: "eager" */ 'file-type')
-  const found = await fileTypeFromBuffer(file.opening)
-  const kind = found && KINDS[found.ext]
-  const match = taken.find((one) => one === kind)
+  const found = await recognise(file.opening)
+  const match = taken.find((one) => one === found.kind)
   if (match) return match
-  throw rejected(file.reference, explain(file, found?.ext ?? null, taken.join(' or ')))
+  throw rejected(file.reference, explain(file, found, taken.join(' or ')))
 }
 
 /**
@@ -48,7 +32,11 @@ export function refusePage(reference: Reference): void {
   throw rejected(reference, `is a page of github.com about the file, not the file. Use ${shown(direct)}`)
 }
 
-function explain({ opening, reference, size }: RemoteFile, ending: string | null, taken: string): string {
+function explain(
+  { opening, reference, size }: RemoteFile,
+  { kind, ending }: Recognised,
+  taken: string,
+): string {
   const what = reference.input === 'video_url' ? 'clip' : 'image'
   const remedy = `Convert the ${what} to ${taken}`
   if (opening.length === 0) return `is an empty file. Upload the ${what} again`
@@ -67,7 +55,7 @@ function explain({ opening, reference, size }: RemoteFile, ending: string | null
   if (start.startsWith('<?xml')) {
     return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
   }
-  if (ending !== null && KINDS[ending]) {
+  if (ending !== null && kind !== null) {
     return `is really of the type ${ending.toUpperCase()}. Perhaps image_url and video_url are swapped`
   }
   if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`

@@ -4,11 +4,11 @@
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
 import type { Inputs } from '../inputs.ts'
+import type { ImageFacts, Size } from '../media/facts.ts'
+import { type Reference, rejected } from '../media/reference.ts'
+import { OPENING_BYTES, type Reach, RemoteFile } from '../media/remote-file.ts'
 import { IMAGE_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
-import type { ImageFacts, Size } from './facts.ts'
-import { type Reference, rejected } from './reference.ts'
-import { OPENING_BYTES, type Reach, RemoteFile } from './remote-file.ts'
 
 /** The larger reading of the published 10 MB. */
 const IMAGE_MAX_BYTES = IMAGE_MAX_MEGABYTES * 2 ** 20

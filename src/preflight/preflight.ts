@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
+import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import type { Network } from '../network/network.ts'
 import { type Check, checkClip, checkImage } from './checks.ts'
 import { readClip } from './clip.ts'
-import type { ClipFacts, ImageFacts } from './facts.ts'
 import { readImage } from './image.ts'
 
 /** What came of looking at one reference. */

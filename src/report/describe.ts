@@ -3,7 +3,7 @@
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
 import { formatBytes, formatPixels, formatSeconds, withoutQuery } from '../format.ts'
-import type { ClipFacts, ImageFacts } from '../preflight/facts.ts'
+import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { checks, type Preflight } from '../preflight/preflight.ts'
 
 /** Facts of the reference clip on one line. */

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { stream } from 'undici'
 // Loaded beforehand, as in the bundle: reading a clip is to be timed, not the loading of modules.
 import 'file-type'
-import '../../src/preflight/header.ts'
+import '../../src/media/header.ts'
 import { openNetwork } from '../../src/network/network.ts'
 import { readClip } from '../../src/preflight/clip.ts'
 import { probe } from '../sandbox/ffprobe.ts'

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { readHeader } from '../../src/preflight/header.ts'
+import { readHeader } from '../../src/media/header.ts'
 
 const CORPUS = join(import.meta.dirname, '../media/corpus')
 const READS_MAX = 12

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { RemoteFile } from '../../src/media/remote-file.ts'
 import { openNetwork, type Timeouts } from '../../src/network/network.ts'
-import { RemoteFile } from '../../src/preflight/remote-file.ts'
 import { startSandbox } from '../sandbox/server.ts'
 
 /** Bytes of `big.mp4`, whose header comes last. */

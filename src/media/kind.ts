@@ -1,0 +1,35 @@
+/**
+ * What a file really is, by its first bytes: servers and names often say something else.
+ */
+
+/** The kinds of files that Kling takes and gives: clips mp4 and mov, images jpeg and png. */
+export type Kind = 'mp4' | 'mov' | 'jpeg' | 'png'
+
+/** File endings, as file-type names them, of those kinds. */
+const KINDS: Record<string, Kind> = {
+  mp4: 'mp4',
+  m4v: 'mp4',
+  m4a: 'mp4',
+  f4v: 'mp4',
+  mov: 'mov',
+  jpg: 'jpeg',
+  png: 'png',
+}
+
+/** What is recognised in a file; `ending` is the usual one of its type, without a dot. */
+export interface Recognised {
+  readonly kind: Kind | null
+  readonly ending: string | null
+}
+
+/**
+ * Recognises a file.
+ *
+ * @param opening its first bytes, some 4 KiB or more if it has them
+ */
+export async function recognise(opening: Uint8Array): Promise<Recognised> {
+  // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
+  const { fileTypeFromBuffer } = await import(/* webpackMode: "eager" */ 'file-type')
+  const ending = (await fileTypeFromBuffer(opening))?.ext ?? null
+  return { kind: ending === null ? null : (KINDS[ending] ?? null), ending }
+}
