@@ -4,9 +4,7 @@
  * is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
-import { oneLine } from '../format.ts'
-import { conceal } from '../secrets.ts'
-import { type ApiError, readError, readTaskId } from './answer.ts'
+import { quote, readError, readTaskId } from './answer.ts'
 
 /** How the exchange ended on the wire; `cause` is a clause without a full stop. */
 export type Ending =
@@ -33,9 +31,6 @@ const REFUSALS: Record<number, FailureReason> = {
 
 /** The idempotency errors that prove that this request was not executed. */
 const UNEXECUTED: Record<string, number> = { idempotency_key_reused: 409, idempotency_unavailable: 503 }
-
-/** How much of the API's words a message repeats. */
-const QUOTE_CHARACTERS = 600
 
 /**
  * Decides what an ending means.
@@ -69,14 +64,6 @@ export function judge(ending: Ending, secrets: readonly string[] = []): Outcome 
 
 function unknown(message: string): Outcome {
   return { accepted: 'unknown', message: `${message} Whether a task was accepted is not known.` }
-}
-
-/** The API's own words, which carry its request id. */
-function quote(error: ApiError | null, body: string, secrets: readonly string[]): string {
-  // Cut before the pattern walks it: an answer may have a megabyte.
-  const words = conceal(error?.message || body, secrets).slice(0, 4 * QUOTE_CHARACTERS)
-  const text = oneLine(words.replace(/(https?:\/\/[^\s"<>?#]+)[?#][^\s"<>]*/gi, '$1?…'), QUOTE_CHARACTERS)
-  return text ? `It says: "${text}".` : 'It says nothing else.'
 }
 
 /** Statuses that come from an address where no API is. */

@@ -3,8 +3,9 @@
  * in which it can end is an outcome, not an exception.
  */
 import { explainNetworkError } from '../network/explain.ts'
-import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import type { Dispatcher } from '../network/undici.ts'
 import { secretsOf } from '../secrets.ts'
+import { exchange } from './exchange.ts'
 import { judge, type Outcome } from './outcome.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -15,9 +16,6 @@ export interface Submission {
   readonly idempotencyKey: string
   readonly request: MotionControlRequest
 }
-
-/** A documented answer has about 100 bytes; what comes after this many is dropped. */
-const ANSWER_MAX_BYTES = 1024 * 1024
 
 /** How long an answer is still awaited after the run was stopped: it carries the id of a paid task. */
 const CANCEL_GRACE_MILLISECONDS = 4000
@@ -48,7 +46,7 @@ export async function submit(
   }
   signal.addEventListener('abort', cancel, { once: true })
   try {
-    return await exchange(submission, dispatcher.compose(watch(wire)), end.signal)
+    return await post(submission, dispatcher.compose(watch(wire)), end.signal)
   } catch (error) {
     if (!wire.isWritten) signal.throwIfAborted()
     const cause = end.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
@@ -58,29 +56,17 @@ export async function submit(
   }
 }
 
-async function exchange(
-  { url, apiKey, idempotencyKey, request: task }: Submission,
+async function post(
+  { url, apiKey, idempotencyKey, request }: Submission,
   dispatcher: Dispatcher,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const answer = await request(url, {
-    method: 'POST',
-    dispatcher,
-    signal,
-    headers: {
-      authorization: `Bearer ${apiKey}`,
-      'content-type': 'application/json',
-      'idempotency-key': idempotencyKey,
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-    },
-    body: JSON.stringify(task),
-  })
-  // The decoder drops a byte order mark, with which the JSON would be none.
-  const body = new TextDecoder().decode(await readUpTo(answer.body, ANSWER_MAX_BYTES))
+  const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
+  const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
+  const answer = await exchange(url, apiKey, options, dispatcher, signal)
   const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
-  const secrets = secretsOf(apiKey, [task.image_url, task.video_url])
-  return judge({ kind: 'answered', status: answer.statusCode, body, replayed }, secrets)
+  const secrets = secretsOf(apiKey, [request.image_url, request.video_url])
+  return judge({ kind: 'answered', status: answer.status, body: answer.body, replayed }, secrets)
 }
 
 /** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
