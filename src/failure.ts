@@ -1,25 +1,25 @@
 /**
- * How a run fails: one reason from the contract, the sentences that say what happened, and one remedy.
+ * How a run fails: one reason from the contract and the sentences that say what happened.
  */
 
 /** The values of the output `failure_reason` that a run can end with, each with its remedy for the user. */
 export const REMEDIES = {
-  invalid_input:
-    'Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.',
-  reference_unreachable:
-    'Make the reference readable without a login at a direct URL, then run again. Nothing was submitted and nothing is billed.',
-  reference_rejected:
-    'Replace or convert the reference as said above, then run again. Nothing was submitted and nothing is billed.',
-  over_budget:
-    'Change the clip or the budget as said above, then run again. Nothing was submitted and nothing is billed.',
-  authentication:
-    'Check that api_key is a valid APIMart key with access to this model. Nothing was accepted and nothing is billed.',
-  insufficient_balance:
-    'Top up the APIMart account, then run again. Nothing was accepted and nothing is billed.',
-  rate_limited: 'Wait a few minutes, then re-run the job. Nothing was accepted and nothing is billed.',
-  request_rejected: 'Correct what is said above, then run again. Nothing was accepted and nothing is billed.',
+  invalid_input: 'Correct the inputs named above in the workflow file and run it again.',
+  reference_unreachable: 'Make the reference readable without a login at a direct URL, then run again.',
+  reference_rejected: 'Replace or convert the reference as said above, then run again.',
+  over_budget: 'Change the clip or the budget as said above, then run again.',
+  authentication: 'Check that api_key is a valid APIMart key with access to this model.',
+  insufficient_balance: 'Top up the APIMart account, then run again.',
+  rate_limited: 'Wait a few minutes, then re-run the job.',
+  request_rejected: 'Correct what is said above, then run again.',
   submission_uncertain:
     'Look for the task in the APIMart console before you submit again: it may be running, and billed. "Re-run failed jobs" within 24 hours sends the same Idempotency-Key, so that APIMart can answer with the same task instead of a second one.',
+  task_failed:
+    'Change the reference image, the clip or the prompt as said above, then run again without task_id: that submits, and pays, anew.',
+  task_cancelled: 'Run again without task_id when you want the video: that submits, and pays, anew.',
+  wait_timeout: 'Give the task more time with wait_timeout_minutes, or collect it later.',
+  download_failed:
+    'Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew.',
   cancelled: 'Run the workflow again when you want the video.',
   internal_error: 'This is a defect of the action. Please report it with the log of this step.',
 } as const
@@ -40,11 +40,6 @@ export class Failure extends Error {
     this.name = 'Failure'
     this.reason = reason
     this.problems = problems
-  }
-
-  /** The one sentence that tells the user what to do. */
-  get remedy(): string {
-    return REMEDIES[this.reason]
   }
 }
 

@@ -7,11 +7,29 @@ export function formatSeconds(seconds: number): string {
   return `${Number(seconds.toFixed(3))} s`
 }
 
+/** A span of time, given in milliseconds: `45 s`, `4 min 25 s`, `1 h 5 min`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  const [large, small] =
+    minutes < 60
+      ? [`${minutes} min`, `${seconds % 60} s`]
+      : [`${Math.floor(minutes / 60)} h`, `${minutes % 60} min`]
+  return small.startsWith('0 ') ? large : `${large} ${small}`
+}
+
+/** A moment, given in milliseconds since the epoch: `2026-11-22 10:11:12 UTC`. */
+export function formatInstant(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}
+
 /** A size in decimal units, as file limits are published: `713 bytes`, `48.1 kB`, `94 MB`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} bytes`
   if (bytes < 999_950) return `${Number((bytes / 1000).toFixed(1))} kB`
-  return `${Number((bytes / 1e6).toFixed(1))} MB`
+  if (bytes < 999_950_000) return `${Number((bytes / 1e6).toFixed(1))} MB`
+  return `${Number((bytes / 1e9).toFixed(2))} GB`
 }
 
 /** Width × height in pixels. */

@@ -2,11 +2,14 @@
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
 import * as core from '@actions/core'
+import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
+import { advise } from './report/advice.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import { renderSummary } from './report/summary.ts'
-import { type OutputName, run } from './run.ts'
+import { run } from './run.ts'
+import type { OutputName } from './runner.ts'
 import { conceal } from './secrets.ts'
 
 /** Longest annotation that GitHub shows, in characters. */
@@ -16,10 +19,7 @@ const apiKey = core.getInput('api_key')
 if (apiKey !== '') core.setSecret(apiKey)
 
 const cancelled = new AbortController()
-const cancel = () =>
-  cancelled.abort(
-    new Failure('cancelled', ['The job was cancelled before anything was submitted. Nothing is billed.']),
-  )
+const cancel = () => cancelled.abort(new Failure('cancelled', ['The job was cancelled.']))
 process.on('SIGINT', cancel)
 process.on('SIGTERM', cancel)
 
@@ -42,6 +42,8 @@ const report = await run({
     job: process.env.GITHUB_JOB ?? '',
     step: process.env.GITHUB_ACTION ?? '',
   },
+  workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
+  clock: realClock,
   signal: cancelled.signal,
 })
 await writeSummary(report)
@@ -49,7 +51,7 @@ if (report.end.kind === 'failed') {
   const { failure } = report.end
   core.debug(annotation(String(failure.stack)))
   // A stray error that stopped the run is its failure and a trouble: it is told once.
-  const lines = new Set([...failure.problems, failure.remedy, ...troubles])
+  const lines = new Set([...failure.problems, advise(failure.reason, report.task), ...troubles])
   core.setFailed(annotation([...lines].join('\n')))
 } else if (troubles.length > 0) {
   core.setFailed(annotation([...troubles, 'The log above shows how far the run came.'].join('\n')))

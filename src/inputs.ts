@@ -11,20 +11,27 @@ const PROMPT_MAX_CHARACTERS = 2500
 
 const text = v.string()
 
+/** Longest wait, in minutes: a week, more than any job may last. */
+const WAIT_MAX_MINUTES = 10_080
+
 /** One of a fixed set of words; `legal` maps each word to what it means. */
 function choice<const Words extends Record<string, string>>(legal: Words) {
   type Word = Extract<keyof Words, string>
-  const meaning = Object.entries(legal).map(([word, means]) => (means ? `${word} (${means})` : word))
   return v.pipe(
     text,
     v.rawTransform<string, Word>(({ dataset, addIssue, NEVER }) => {
       const given = dataset.value
       const isLegal = (word: string): word is Word => Object.hasOwn(legal, word)
       if (isLegal(given)) return given
-      addIssue({ message: `${given === '' ? 'It is required. ' : ''}Use ${meaning.join(' or ')}.` })
+      addIssue({ message: `${given === '' ? 'It is required. ' : ''}Use ${meanings(legal).join(' or ')}.` })
       return NEVER
     }),
   )
+}
+
+/** Words with what they mean in brackets. */
+function meanings(legal: Readonly<Record<string, string>>): string[] {
+  return Object.entries(legal).map(([word, means]) => (means ? `${word} (${means})` : word))
 }
 
 /** `true` or `false` in the spellings that GitHub's toolkit reads. */
@@ -41,15 +48,36 @@ const yesOrNo = v.pipe(
   v.transform((given) => (/^(yes|true)$/i.test(given) ? 'yes' : 'no')),
 )
 
+/** A number with a point for decimals, without sign, exponent or unit. */
+const NUMBER = /^(\d{1,9}(\.\d+)?|\.\d+)$/
+
+const minutes = v.pipe(
+  text,
+  v.check(
+    (given) => NUMBER.test(given) && Number(given) > 0 && Number(given) <= WAIT_MAX_MINUTES,
+    `Give a number of minutes above 0 and up to ${WAIT_MAX_MINUTES}, such as 45 or 0.5.`,
+  ),
+  v.transform(Number),
+)
+
 /** An amount of USD above zero, or nothing. */
 const usd = v.pipe(
   text,
   v.check(
-    (given) => given === '' || (/^(\d{1,9}(\.\d+)?|\.\d+)$/.test(given) && Number(given) > 0),
+    (given) => given === '' || (NUMBER.test(given) && Number(given) > 0),
     'Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.',
   ),
   v.transform((given) => (given === '' ? null : Number(given))),
 )
+
+/** An input that may be left out, which is null then. */
+function optional<const Schema extends v.GenericSchema<string, unknown>>(schema: Schema) {
+  const nothing = v.pipe(
+    text,
+    v.transform(() => null),
+  )
+  return v.lazy((given) => (given === '' ? nothing : schema))
+}
 
 /** The URL of a reference, kept as written: the API must get exactly what the user gave. */
 function referenceUrl(what: string) {
@@ -57,15 +85,18 @@ function referenceUrl(what: string) {
     text,
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return
-      const problem = problemOfUrl(dataset.value, what)
+      const problem = problemOfUrl(dataset.value, addressOf(what))
       if (problem) addIssue({ message: problem })
     }),
   )
 }
 
-function problemOfUrl(given: string, what: string): string | null {
-  const remedy = `Give the direct https address of the ${what}, readable without a login.`
-  if (given === '') return `It is required. ${remedy}`
+/** How a missing or wrong URL of a reference is put right. */
+function addressOf(what: string): string {
+  return `Give the direct https address of the ${what}, readable without a login.`
+}
+
+function problemOfUrl(given: string, remedy: string): string | null {
   const url = URL.parse(given)
   if (!url) {
     return `It is not a URL. ${remedy} A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH`
@@ -106,6 +137,18 @@ function problemOfBaseUrl(url: URL | null, given: string): string | null {
   return null
 }
 
+const ORIENTATIONS = {
+  image: 'the image’s facing, clip of 3 to 10 s',
+  video: 'the clip’s facing, clip of 3 to 30 s',
+} as const
+
+/** What only a new task needs, and how to give it. */
+const NEEDED_TO_SUBMIT = {
+  image_url: addressOf('reference image'),
+  video_url: addressOf('reference clip'),
+  character_orientation: `Use ${meanings(ORIENTATIONS).join(' or ')}.`,
+} as const
+
 const schema = v.object({
   api_key: v.pipe(
     text,
@@ -117,12 +160,9 @@ const schema = v.object({
           : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
     ),
   ),
-  image_url: referenceUrl('reference image'),
-  video_url: referenceUrl('reference clip'),
-  character_orientation: choice({
-    image: 'the image’s facing, clip of 3 to 10 s',
-    video: 'the clip’s facing, clip of 3 to 30 s',
-  }),
+  image_url: optional(referenceUrl('reference image')),
+  video_url: optional(referenceUrl('reference clip')),
+  character_orientation: optional(choice(ORIENTATIONS)),
   mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
   keep_original_sound: yesOrNo,
   prompt: v.pipe(
@@ -145,6 +185,23 @@ const schema = v.object({
   dry_run: boolean,
   price_per_second: usd,
   max_cost: usd,
+  wait: boolean,
+  wait_timeout_minutes: minutes,
+  task_id: optional(
+    v.pipe(
+      text,
+      v.regex(
+        /^[^\s\p{C}]{1,200}$/u,
+        'An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.',
+      ),
+    ),
+  ),
+  output_path: optional(
+    v.pipe(
+      text,
+      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give a plain path.'),
+    ),
+  ),
   api_base_url: apiBaseUrl,
 })
 
@@ -156,7 +213,11 @@ interface Problem {
 /** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
 function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
   const problems: Problem[] = []
-  if (raw.api_key === '' && !/^true$/i.test(raw.dry_run ?? '')) {
+  const [isDryRun, isWaiting] = [raw.dry_run, raw.wait].map((given) => /^true$/i.test(given ?? ''))
+  for (const [name, remedy] of Object.entries(NEEDED_TO_SUBMIT)) {
+    if (raw[name] === '' && raw.task_id === '') problems.push({ name, message: `It is required. ${remedy}` })
+  }
+  if (raw.api_key === '' && !isDryRun) {
     problems.push({
       name: 'api_key',
       message:
@@ -176,14 +237,39 @@ function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
         'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
     })
   }
+  if (raw.task_id !== '' && isDryRun) {
+    problems.push({
+      name: 'dry_run',
+      message:
+        'It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.',
+    })
+  }
+  if (raw.output_path !== '' && raw.task_id === '' && !isWaiting) {
+    problems.push({
+      name: 'output_path',
+      message: 'It needs the finished video. Add wait: true, or give the task_id of an existing task.',
+    })
+  }
   return problems
 }
 
-/** The inputs as the stations use them, under the names of action.yml. */
-export type Inputs = Readonly<v.InferOutput<typeof schema>>
+type All = Readonly<v.InferOutput<typeof schema>>
+
+/** The inputs of a run that submits a task, under the names of action.yml. */
+export type NewTaskInputs = All & {
+  readonly task_id: null
+  readonly image_url: string
+  readonly video_url: string
+  readonly character_orientation: keyof typeof ORIENTATIONS
+}
+
+/** The inputs of a run that waits for a task that exists; the references may be given beside it. */
+export type ExistingTaskInputs = All & { readonly task_id: string }
+
+export type Inputs = NewTaskInputs | ExistingTaskInputs
 
 /** The name of an input. */
-export type InputName = keyof Inputs
+export type InputName = keyof All
 
 /** All inputs that the action reads, in the order of action.yml. */
 export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
@@ -207,7 +293,14 @@ export function readInputs(read: (name: InputName) => string): Inputs {
       problem.name === name ? [`${name}${quote(name, value)}: ${problem.message}`] : [],
     ),
   )
-  if (result.success && first === undefined) return result.output
+  if (result.success && first === undefined) {
+    const inputs = result.output
+    const { task_id, image_url, video_url, character_orientation } = inputs
+    if (task_id !== null) return { ...inputs, task_id }
+    if (image_url !== null && video_url !== null && character_orientation !== null) {
+      return { ...inputs, task_id, image_url, video_url, character_orientation }
+    }
+  }
   throw new Failure('invalid_input', [first ?? 'The inputs are invalid.', ...others])
 }
 

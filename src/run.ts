@@ -1,43 +1,48 @@
 /**
- * The way of a run: inputs, preflight, budget, submission. Every end is a report.
+ * The way of a run: inputs, preflight, budget, submission, and on request the way to the finished video. Every
+ * end is a report.
  */
-import { buildRequest, idempotencyKey, type StepIdentity, submissionUrl, taskUrl } from './apimart/request.ts'
+import { buildRequest, idempotencyKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { submit } from './apimart/submit.ts'
 import { estimateCost, overBudget } from './budget.ts'
+import { completeTask } from './complete.ts'
 import { Failure, toFailure } from './failure.ts'
 import { formatSeconds, formatUsd } from './format.ts'
-import { type InputName, type Inputs, readInputs } from './inputs.ts'
+import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs } from './inputs.ts'
 import { type Network, openNetwork } from './network/network.ts'
-import { preflight, refusal, warnings } from './preflight/preflight.ts'
+import { measureClip, preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
-import type { End, Known, Report } from './report/report.ts'
-
-/** The outputs of the action, in the order of action.yml. */
-export type OutputName = 'task_id' | 'status' | 'duration_seconds' | 'estimated_cost' | 'failure_reason'
-
-/** The runner around a run. */
-export interface Surroundings {
-  readonly step: StepIdentity
-  /** Stops the run; its reason is the Failure that it ends with. */
-  readonly signal: AbortSignal
-  readonly readInput: (name: InputName) => string
-  /** Never throws: an output that cannot be written must not hide how the run ends. */
-  readonly setOutput: (name: OutputName, value: string) => void
-  readonly info: (line: string) => void
-  readonly warning: (text: string) => void
-  readonly group: <T>(title: string, phase: () => Promise<T>) => Promise<T>
-}
+import type { End, Known, KnownTask, Report } from './report/report.ts'
+import { prepareOutput } from './result/output-file.ts'
+import type { Runner } from './runner.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
-export async function run(runner: Surroundings): Promise<Report> {
-  const known: Known = { inputs: null, preflight: null, warnings: [], estimatedCost: null }
+export async function run(runner: Runner): Promise<Report> {
+  const known: Known = {
+    inputs: null,
+    preflight: null,
+    warnings: [],
+    clipSeconds: null,
+    estimatedCost: null,
+    task: null,
+  }
   try {
     const inputs = readInputs(runner.readInput)
     known.inputs = inputs
+    const { output_path } = inputs
+    const output = output_path === null ? null : await prepareOutput(output_path, runner.workspace)
     await using network = openNetwork(inputs.api_base_url)
-    await checkReferences(inputs, network, runner, known)
-    checkBudget(inputs, runner, known)
-    const end = inputs.dry_run ? await showRequest(inputs, runner) : await submitTask(inputs, network, runner)
+    if (inputs.task_id === null) {
+      await checkReferences(inputs, network, runner, known)
+      checkBudget(inputs, runner, known)
+      if (inputs.dry_run) return { ...known, end: await showRequest(inputs, runner) }
+      known.task = await submitTask(inputs, network, runner)
+      if (!inputs.wait) return { ...known, end: { kind: 'submitted', task: known.task } }
+    } else {
+      known.task = givenTask(inputs, runner)
+      await measureReference(inputs, network, runner, known)
+    }
+    const end = await completeTask(known.task, { inputs, output, network, runner, known })
     return { ...known, end }
   } catch (error) {
     const failure = toFailure(error)
@@ -47,9 +52,9 @@ export async function run(runner: Surroundings): Promise<Report> {
 }
 
 async function checkReferences(
-  inputs: Inputs,
+  inputs: NewTaskInputs,
   network: Network,
-  runner: Surroundings,
+  runner: Runner,
   known: Known,
 ): Promise<void> {
   if (inputs.preflight === 'off') return
@@ -59,19 +64,42 @@ async function checkReferences(
     return found
   })
   known.preflight = findings
-  if (findings.clip.kind === 'read') {
-    runner.setOutput('duration_seconds', String(findings.clip.facts.duration_seconds))
-  }
+  if (findings.clip.kind === 'read') tellLength(findings.clip.facts.duration_seconds, runner, known)
   const refused = refusal(findings)
   if (refused && inputs.preflight === 'enforce') throw refused
   known.warnings = [...(refused?.problems ?? []), ...warnings(findings)]
   for (const text of known.warnings) runner.warning(text)
 }
 
-function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {
-  const clip = known.preflight?.clip
-  const seconds = clip?.kind === 'read' ? clip.facts.duration_seconds : null
+/** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */
+async function measureReference(
+  inputs: ExistingTaskInputs,
+  network: Network,
+  runner: Runner,
+  known: Known,
+): Promise<void> {
+  const { video_url } = inputs
+  if (video_url === null || inputs.preflight === 'off') return
+  const found = await measureClip({ ...inputs, video_url }, network, runner.signal)
+  if (typeof found === 'number') tellLength(found, runner, known)
+  else runner.info(`The result cannot be compared with the reference clip: ${found.message}`)
+  tellEstimate(inputs, runner, known)
+}
+
+function tellLength(seconds: number, runner: Runner, known: Known): void {
+  known.clipSeconds = seconds
+  runner.setOutput('duration_seconds', String(seconds))
+}
+
+function checkBudget(inputs: Inputs, runner: Runner, known: Known): void {
+  tellEstimate(inputs, runner, known)
+  const failure = overBudget(known.estimatedCost, known.clipSeconds, inputs)
+  if (failure) throw failure
+}
+
+function tellEstimate(inputs: Inputs, runner: Runner, known: Known): void {
   const { price_per_second } = inputs
+  const seconds = known.clipSeconds
   const estimate = estimateCost(seconds, price_per_second)
   if (estimate !== null && seconds !== null && price_per_second !== null) {
     known.estimatedCost = estimate
@@ -81,11 +109,9 @@ function checkBudget(inputs: Inputs, runner: Surroundings, known: Known): void {
   } else if (price_per_second !== null) {
     runner.info('No estimate of the cost, because the length of the clip is not known.')
   }
-  const failure = overBudget(estimate, seconds, inputs)
-  if (failure) throw failure
 }
 
-async function showRequest(inputs: Inputs, runner: Surroundings): Promise<End> {
+async function showRequest(inputs: NewTaskInputs, runner: Runner): Promise<End> {
   const request = buildRequest(inputs)
   const url = submissionUrl(inputs.api_base_url)
   await runner.group('Dry run: the request that would be sent', async () => {
@@ -96,11 +122,17 @@ async function showRequest(inputs: Inputs, runner: Surroundings): Promise<End> {
   return { kind: 'dry_run', request, url }
 }
 
-async function submitTask(inputs: Inputs, network: Network, runner: Surroundings): Promise<End> {
+function givenTask({ task_id, api_base_url }: ExistingTaskInputs, runner: Runner): KnownTask {
+  runner.setOutput('task_id', task_id)
+  const url = taskUrl(api_base_url, task_id)
+  return { id: task_id, url, origin: 'given', submittedAt: null, startedAt: null, seen: null, video: null }
+}
+
+async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runner): Promise<KnownTask> {
   const request = buildRequest(inputs)
   const key = idempotencyKey(runner.step, request)
   const url = submissionUrl(inputs.api_base_url)
-  const sentAt = new Date().toISOString()
+  const sentAt = new Date(runner.clock.now()).toISOString()
   const outcome = await runner.group('Submission', async () => {
     for (const line of describeRequest(url, request)) runner.info(line)
     runner.info(`Idempotency-Key: ${key}`)
@@ -118,6 +150,13 @@ async function submitTask(inputs: Inputs, network: Network, runner: Surroundings
   runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   runner.setOutput('task_id', outcome.taskId)
   runner.setOutput('status', 'submitted')
-  const { taskId, replayed } = outcome
-  return { kind: 'submitted', taskId, replayed, url: taskUrl(inputs.api_base_url, taskId) }
+  return {
+    id: outcome.taskId,
+    url: taskUrl(inputs.api_base_url, outcome.taskId),
+    origin: outcome.replayed ? 'replayed' : 'submitted',
+    submittedAt: outcome.replayed ? null : runner.clock.now(),
+    startedAt: null,
+    seen: null,
+    video: null,
+  }
 }

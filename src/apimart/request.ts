@@ -2,22 +2,22 @@
  * The paid request, field for field as the API documents it.
  */
 import { createHash } from 'node:crypto'
-import type { Inputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs.ts'
 
 /** Body of `POST /v1/videos/generations` for motion control (APIMart's page of the model). */
 export interface MotionControlRequest {
-  readonly model: Inputs['model']
+  readonly model: NewTaskInputs['model']
   readonly prompt?: string
   readonly image_url: string
   readonly video_url: string
-  readonly character_orientation: Inputs['character_orientation']
-  readonly mode: Inputs['mode']
-  readonly keep_original_sound: Inputs['keep_original_sound']
+  readonly character_orientation: NewTaskInputs['character_orientation']
+  readonly mode: NewTaskInputs['mode']
+  readonly keep_original_sound: NewTaskInputs['keep_original_sound']
   readonly watermark_info: { readonly enabled: boolean }
 }
 
 /** Builds the request; an empty prompt is left out, everything else is said explicitly. */
-export function buildRequest(inputs: Inputs): MotionControlRequest {
+export function buildRequest(inputs: NewTaskInputs): MotionControlRequest {
   return {
     model: inputs.model,
     ...(inputs.prompt !== '' && { prompt: inputs.prompt }),

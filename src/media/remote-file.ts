@@ -10,6 +10,7 @@ import { formatBytes } from '../format.ts'
 import { explainNetworkError } from '../network/explain.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { readerOf } from './local-file.ts'
 import { type Reference, rejected, unreachable } from './reference.ts'
 
 /** What a reference may use: the network, a folder for its file, the run's abort signal. */
@@ -180,8 +181,7 @@ function length(text: string | string[] | undefined): number | null {
 
 async function readLocal(path: string, offset: number, length: number): Promise<Buffer> {
   await using file = await open(path)
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset)
-  return buffer.subarray(0, bytesRead)
+  return await readerOf(file)(offset, length)
 }
 
 /** Runs one exchange under its time limit and turns network errors into sentences. */

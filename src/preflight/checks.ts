@@ -3,7 +3,7 @@
  * they are inclusive is not published, and the service has the last word.
  */
 import { formatBytes, formatPixels, formatSeconds } from '../format.ts'
-import type { Inputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts, Size } from '../media/facts.ts'
 
 /** One rule held against one reference; `advice` is a whole sentence for the user. */
@@ -28,7 +28,7 @@ const IMAGE_MAX_RATIO = { long: 5, short: 2 }
 /** Largest image, in MB or MiB likewise. */
 export const IMAGE_MAX_MEGABYTES = 10
 
-type Rules = Pick<Inputs, 'character_orientation' | 'keep_original_sound'>
+type Rules = Pick<NewTaskInputs, 'character_orientation' | 'keep_original_sound'>
 
 /** Holds the reference clip against its limits. */
 export function checkClip(facts: ClipFacts, rules: Rules): Check[] {

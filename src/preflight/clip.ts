@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
-import type { Inputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs.ts'
 import { endsEarly } from '../media/boxes.ts'
 import type { ClipFacts, MovieFacts } from '../media/facts.ts'
 import { ProbeFailed, probe } from '../media/ffprobe.ts'
@@ -20,7 +20,7 @@ import { refusePage, requireKind } from './content.ts'
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
 export async function readClip(
-  inputs: Pick<Inputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
+  inputs: Pick<NewTaskInputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
   reach: Reach,
 ): Promise<ClipFacts> {
   const reference: Reference = {

@@ -3,7 +3,7 @@
  */
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
-import type { Inputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs.ts'
 import type { ImageFacts, Size } from '../media/facts.ts'
 import { type Reference, rejected } from '../media/reference.ts'
 import { OPENING_BYTES, type Reach, RemoteFile } from '../media/remote-file.ts'
@@ -21,7 +21,7 @@ const HEADER_PIECES = [OPENING_BYTES, 1024 * 1024, IMAGE_MAX_BYTES]
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
-export async function readImage(inputs: Pick<Inputs, 'image_url'>, reach: Reach): Promise<ImageFacts> {
+export async function readImage(inputs: Pick<NewTaskInputs, 'image_url'>, reach: Reach): Promise<ImageFacts> {
   const reference: Reference = { input: 'image_url', url: inputs.image_url, maxBytes: IMAGE_MAX_BYTES }
   refusePage(reference)
   const file = await RemoteFile.open(reference, reach)

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
-import type { Inputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import type { Network } from '../network/network.ts'
 import { type Check, checkClip, checkImage } from './checks.ts'
@@ -32,12 +32,13 @@ export interface Preflight {
  *
  * @throws Failure of another kind, or the reason of the signal when the run is cancelled
  */
-export async function preflight(inputs: Inputs, network: Network, signal: AbortSignal): Promise<Preflight> {
-  const temp = process.env.RUNNER_TEMP || tmpdir()
-  await mkdir(temp, { recursive: true })
-  const folder = await mkdtemp(join(temp, 'kling-'))
-  const reach = { network, folder, signal }
-  try {
+export async function preflight(
+  inputs: NewTaskInputs,
+  network: Network,
+  signal: AbortSignal,
+): Promise<Preflight> {
+  return withFolder(async (folder) => {
+    const reach = { network, folder, signal }
     const image = async (): Promise<Finding<ImageFacts>> => {
       const facts = await readImage(inputs, reach)
       return { kind: 'read', facts, checks: checkImage(facts) }
@@ -48,6 +49,33 @@ export async function preflight(inputs: Inputs, network: Network, signal: AbortS
     }
     const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])
     return { image: imageFinding, clip: clipFinding }
+  })
+}
+
+/**
+ * The length of the reference clip in seconds, to hold the result of an existing task against; the failure when
+ * it cannot be read, which stops nothing.
+ *
+ * @throws Failure of another kind, or the reason of the signal when the run is cancelled
+ */
+export async function measureClip(
+  inputs: Parameters<typeof readClip>[0],
+  network: Network,
+  signal: AbortSignal,
+): Promise<number | Failure> {
+  return withFolder(async (folder) => {
+    const found = await readClip(inputs, { network, folder, signal }).catch(unread)
+    return 'kind' in found ? found.failure : found.duration_seconds
+  })
+}
+
+/** Lends a folder for whatever has to be stored meanwhile. */
+async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const temp = process.env.RUNNER_TEMP || tmpdir()
+  await mkdir(temp, { recursive: true })
+  const folder = await mkdtemp(join(temp, 'kling-'))
+  try {
+    return await use(folder)
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }

@@ -2,9 +2,11 @@
  * What is known at the end of a run, good or bad: all that the summary is made of.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
+import type { Task } from '../apimart/task.ts'
 import type { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
 import type { Preflight } from '../preflight/preflight.ts'
+import type { Video } from '../result/video.ts'
 
 /** What was found out on the way; null where the run did not come so far or did not look. */
 export interface Known {
@@ -12,13 +14,33 @@ export interface Known {
   preflight: Preflight | null
   /** Whole sentences about what may go wrong although the run goes on. */
   warnings: readonly string[]
+  /** Length of the reference clip in seconds. */
+  clipSeconds: number | null
   /** USD. */
   estimatedCost: number | null
+  /** The task that was accepted, or that is waited for. */
+  task: KnownTask | null
+}
+
+/** A task as far as this run has followed it; times are in milliseconds since the epoch. */
+export interface KnownTask {
+  readonly id: string
+  /** Where its state is asked for. */
+  readonly url: string
+  /** How it came to this run: submitted by it, told again by APIMart, or given as `task_id`. */
+  readonly origin: 'submitted' | 'replayed' | 'given'
+  /** Null when it was not submitted by this run. */
+  readonly submittedAt: number | null
+  /** When it was first seen to be worked on. */
+  startedAt: number | null
+  seen: { readonly task: Task; readonly at: number } | null
+  video: Video | null
 }
 
 /** How the run ended. */
 export type End =
-  | { readonly kind: 'submitted'; readonly taskId: string; readonly replayed: boolean; readonly url: string }
+  | { readonly kind: 'submitted'; readonly task: KnownTask }
+  | { readonly kind: 'completed'; readonly task: KnownTask; readonly video: Video }
   | { readonly kind: 'dry_run'; readonly request: MotionControlRequest; readonly url: string }
   | { readonly kind: 'failed'; readonly failure: Failure }
 

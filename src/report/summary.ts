@@ -1,85 +1,124 @@
 /**
- * The job summary: the result first, then what was asked for and found, then the checks. Text from outside
- * stands in HTML blocks only, where nothing but HTML counts, and is escaped for them.
+ * The job summary: the result first, then what was asked for and found, then the checks.
  */
 import type { Failure, FailureReason } from '../failure.ts'
-import { formatUsd, withoutQuery } from '../format.ts'
+import { formatSeconds, formatUsd, withoutQuery } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
 import { isPublicAddress, literalAddress } from '../network/address.ts'
 import { checks } from '../preflight/preflight.ts'
+import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest } from './describe.ts'
 import { escapeHtml } from './escape.ts'
-import type { Report } from './report.ts'
-
-/** Longest prompt or message that a summary shows, in characters; the whole summary may have 1 MiB. */
-const TEXT_LIMIT = 1000
-const CODE_LIMIT = 4000
-const LIST_LIMIT = 50
+import { code, list, TEXT_LIMIT, table } from './html.ts'
+import type { KnownTask, Report } from './report.ts'
+import { renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
-  const { inputs } = report
+  const { inputs, task } = report
   const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
+  if (task) parts.push(renderVideo(task, report), renderTimeline(task))
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-function renderEnd({ end, estimatedCost }: Report): string {
+function renderEnd({ end, estimatedCost, task }: Report): string {
   const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost)}</b>.`
-  if (end.kind === 'failed') return renderFailure(end.failure)
-  if (end.kind === 'dry_run') {
-    return [
-      '## Kling motion control: dry run',
-      `<p>This is the request that would be sent. Nothing was submitted and nothing is billed.${cost}</p>`,
-      code('json', describeRequest(end.url, end.request)),
-    ].join('\n\n')
+  switch (end.kind) {
+    case 'failed':
+      return renderFailure(end.failure, task)
+    case 'dry_run':
+      return [
+        '## Kling motion control: dry run',
+        `<p>This is the request that would be sent. Nothing was submitted and nothing is billed.${cost}</p>`,
+        code('json', describeRequest(end.url, end.request)),
+      ].join('\n\n')
+    case 'submitted':
+      return [
+        '## Kling motion control: submitted',
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay(end.task)}${cost}</p>`,
+        '<p>APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job. A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>',
+        code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.task.url}"`]),
+      ].join('\n\n')
+    case 'completed': {
+      const { file, seconds } = end.video
+      const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
+      const length = seconds === null ? '' : ` It has ${formatSeconds(seconds)}.`
+      return [
+        '## Kling motion control: completed',
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${length}${replay(end.task)}</p>`,
+      ].join('\n\n')
+    }
   }
-  const replay = end.replayed
+}
+
+function replay({ origin }: KnownTask): string {
+  return origin === 'replayed'
     ? ' APIMart knew it already from an earlier, identical request: nothing new is expected to be billed, and it may be done.'
     : ''
-  return [
-    '## Kling motion control: submitted',
-    `<p>Task <code>${escapeHtml(end.taskId, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay}${cost}</p>`,
-    '<p>APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job. Later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>',
-    code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.url}"`]),
-  ].join('\n\n')
 }
 
 /** What each reason means for the user's money, as the headline. */
-function headline(reason: FailureReason): string {
-  if (reason === 'submission_uncertain') return 'a task may be running'
-  if (reason === 'internal_error') return 'stopped by a defect'
-  return reason === 'cancelled' ? 'cancelled' : 'not submitted'
+function headline(reason: FailureReason, task: KnownTask | null): string {
+  const goesOn = task !== null && (task.seen === null || task.seen.task.state === 'running')
+  switch (reason) {
+    case 'submission_uncertain':
+      return 'a task may be running'
+    case 'internal_error':
+      return 'stopped by a defect'
+    case 'task_failed':
+      return 'the task failed'
+    case 'task_cancelled':
+      return 'the task was cancelled'
+    case 'download_failed':
+      return 'completed, but not downloaded'
+    case 'cancelled':
+      return goesOn ? 'cancelled, the task goes on' : 'cancelled'
+    default:
+      return goesOn ? 'the task goes on' : 'not submitted'
+  }
 }
 
-function renderFailure({ reason, problems, remedy }: Failure): string {
+function renderFailure({ reason, problems }: Failure, task: KnownTask | null): string {
   return [
-    `## Kling motion control: ${headline(reason)}`,
+    `## Kling motion control: ${headline(reason, task)}`,
     list('', problems),
-    `<p><b>What to do:</b> ${escapeHtml(remedy, TEXT_LIMIT)}</p>`,
+    `<p><b>What to do:</b> ${escapeHtml(advise(reason, task), TEXT_LIMIT)}</p>`,
     `<p>failure_reason: <code>${reason}</code></p>`,
   ].join('\n\n')
 }
 
-function renderRequest(inputs: Inputs, { preflight, estimatedCost }: Report): string {
+function renderRequest(inputs: Inputs, report: Report): string {
+  const { preflight, estimatedCost, clipSeconds } = report
   const image = preflight?.image.kind === 'read' ? describeImage(preflight.image.facts) : notRead(preflight)
-  const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : notRead(preflight)
+  const length = clipSeconds === null ? notRead(preflight) : formatSeconds(clipSeconds)
+  const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : length
   const { price_per_second, max_cost } = inputs
-  const rows = [
-    ['image_url', withoutQuery(inputs.image_url), image],
-    ['video_url', withoutQuery(inputs.video_url), clip],
-    ['character_orientation', inputs.character_orientation, ''],
-    ['mode', inputs.mode, ''],
-    ['keep_original_sound', inputs.keep_original_sound, ''],
-    ['prompt', inputs.prompt || 'none', ''],
-    ['model', inputs.model, ''],
-    ['watermark', String(inputs.watermark), ''],
-  ]
+  const rows: string[][] = []
+  if (inputs.task_id === null) {
+    rows.push(
+      ['image_url', withoutQuery(inputs.image_url), image],
+      ['video_url', withoutQuery(inputs.video_url), clip],
+      ['character_orientation', inputs.character_orientation, ''],
+      ['mode', inputs.mode, ''],
+      ['keep_original_sound', inputs.keep_original_sound, ''],
+      ['prompt', inputs.prompt || 'none', ''],
+      ['model', inputs.model, ''],
+      ['watermark', String(inputs.watermark), ''],
+    )
+  } else {
+    rows.push(['task_id', inputs.task_id, ''])
+    if (inputs.video_url !== null) rows.push(['video_url', withoutQuery(inputs.video_url), clip])
+  }
   if (price_per_second !== null) {
     const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost)}`
     rows.push(['price_per_second', formatUsd(price_per_second), estimate])
   }
   if (max_cost !== null) rows.push(['max_cost', formatUsd(max_cost), ''])
+  if (inputs.wait || inputs.task_id !== null) {
+    rows.push(['wait_timeout_minutes', String(inputs.wait_timeout_minutes), ''])
+  }
+  if (inputs.output_path !== null) rows.push(['output_path', inputs.output_path, ''])
   return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`
 }
 
@@ -103,32 +142,10 @@ function renderChecks({ preflight }: Report): string {
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
 function renderPicture({ inputs, preflight }: Report): string {
-  if (!inputs || preflight?.image.kind !== 'read') return ''
+  if (!inputs?.image_url || preflight?.image.kind !== 'read') return ''
   const url = new URL(inputs.image_url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''
   return `<img src="${escapeHtml(url.href, url.href.length)}" alt="reference image" height="140" align="right">`
-}
-
-/** An HTML list of sentences, each behind a mark; nothing when there are none. */
-function list(mark: string, sentences: readonly string[]): string {
-  if (sentences.length === 0) return ''
-  const items = sentences
-    .slice(0, LIST_LIMIT)
-    .map((text) => `<li>${mark}${escapeHtml(text, TEXT_LIMIT)}</li>`)
-  return ['<ul>', ...items, '</ul>'].join('\n')
-}
-
-/** An HTML table; every cell is text. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (tag: string, cells: readonly string[]) =>
-    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell, TEXT_LIMIT)}</${tag}>`).join('')}</tr>`
-  return ['<table>', line('th', head), ...rows.map((row) => line('td', row)), '</table>'].join('\n')
-}
-
-/** Lines of code, their indents kept. */
-function code(language: string, lines: readonly string[]): string {
-  const escaped = lines.map((line) => /^ */.exec(line)?.[0] + escapeHtml(line, CODE_LIMIT))
-  return `<pre lang="${language}">${escaped.join('\n')}</pre>`
 }

@@ -6,9 +6,11 @@ import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { parse } from 'yaml'
 
 export const ROOT = join(import.meta.dirname, '../..')
+const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
 
 interface ActionFile {
   readonly inputs: Record<string, { description: string; required: boolean; default?: string }>
@@ -28,6 +30,10 @@ export interface StepOptions {
   readonly env?: Record<string, string | undefined>
   /** Arguments for node itself. */
   readonly nodeOptions?: readonly string[]
+  /** Lets the step's own clock and waits run `speed` times as fast since `start`, as a sandbox's clock can. */
+  readonly time?: { readonly speed: number; readonly start: number }
+  /** Folder to work in instead of a fresh one, such as that of an earlier step of the same job. */
+  readonly workspace?: string
   /** Called once the step runs, with a way to signal it. */
   readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void
 }
@@ -42,6 +48,8 @@ export interface StepResult {
   readonly summary: string
   /** Folder that stood in for RUNNER_TEMP. */
   readonly temp: string
+  /** Folder that the job works in. */
+  readonly workspace: string
   readonly summaryFile: string
 }
 
@@ -54,7 +62,13 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     summary: join(folder, 'summary.md'),
     temp: join(folder, 'temp'),
   }
-  await Promise.all([writeFile(files.output, ''), writeFile(files.summary, ''), mkdir(files.temp)])
+  const workspace = options.workspace ?? join(folder, 'workspace')
+  await Promise.all([
+    writeFile(files.output, ''),
+    writeFile(files.summary, ''),
+    mkdir(files.temp),
+    mkdir(workspace, { recursive: true }),
+  ])
   const inputs = Object.entries(action.inputs).map(([name, { default: value = '' }]) => [
     `INPUT_${name.toUpperCase()}`,
     options.with[name] ?? value,
@@ -70,13 +84,16 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     GITHUB_ACTION: '__octo_kling',
     GITHUB_OUTPUT: files.output,
     GITHUB_STEP_SUMMARY: files.summary,
+    GITHUB_WORKSPACE: workspace,
     RUNNER_TEMP: files.temp,
     RUNNER_TOOL_CACHE: join(folder, 'tools'),
     ...Object.fromEntries(inputs),
+    ...(options.time && { CLOCK_SPEED: String(options.time.speed), CLOCK_START: String(options.time.start) }),
     ...options.env,
   }
-  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), join(ROOT, action.runs.main)], {
-    cwd: folder,
+  const preloads = [...(options.time ? FAST_CLOCK : []), ...(options.nodeOptions ?? [])]
+  const child = spawn(process.execPath, [...preloads, join(ROOT, action.runs.main)], {
+    cwd: workspace,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -97,6 +114,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     outputs: readOutputs(await readFile(files.output, 'utf8')),
     summary: await readFile(files.summary, 'utf8'),
     temp: files.temp,
+    workspace,
     summaryFile: files.summary,
   }
 }

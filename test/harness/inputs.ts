@@ -2,7 +2,7 @@
  * Sound inputs, so that a test or a demo states only what matters to it.
  */
 import { Failure } from '../../src/failure.ts'
-import { type InputName, type Inputs, readInputs } from '../../src/inputs.ts'
+import { type ExistingTaskInputs, type InputName, type NewTaskInputs, readInputs } from '../../src/inputs.ts'
 import type { Sandbox } from '../sandbox/server.ts'
 import { readAction } from './action.ts'
 
@@ -19,15 +19,27 @@ export const NEEDED: Given & { readonly api_key: string } = {
 }
 
 /** The inputs of a step that says only this besides what it needs; the rest are the defaults of action.yml. */
-export function inputsWith(given: Given = {}): Inputs {
-  const all: Given = { ...NEEDED, ...given }
-  return readInputs((name) => all[name] ?? action.inputs[name]?.default ?? '')
+export function inputsWith(given: Given = {}): NewTaskInputs {
+  const inputs = read({ ...NEEDED, ...given })
+  if (inputs.task_id !== null) throw new Error('these are the inputs of an existing task')
+  return inputs
+}
+
+/** The inputs of a step that waits for a task and says only this; the rest are the defaults of action.yml. */
+export function inputsOfTask(task_id: string, given: Given = {}): ExistingTaskInputs {
+  const inputs = read({ api_key: NEEDED.api_key, ...given, task_id })
+  if (inputs.task_id === null) throw new Error('these are the inputs of a new task')
+  return inputs
+}
+
+function read(given: Given) {
+  return readInputs((name) => given[name] ?? action.inputs[name]?.default ?? '')
 }
 
 /** The problems of such a step. */
 export function problemsOf(given: Given): readonly string[] {
   try {
-    inputsWith(given)
+    read({ ...NEEDED, ...given })
   } catch (error) {
     if (error instanceof Failure && error.reason === 'invalid_input') return error.problems
     throw error

@@ -110,6 +110,7 @@ function networkWith(environment: Record<string, string>) {
     idle: 2000,
     read: 5000,
     download: 5000,
+    result: 5000,
   })
   closers.push(() => network[Symbol.asyncDispose]())
   return network

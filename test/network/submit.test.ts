@@ -13,7 +13,7 @@ import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
 
 const TRUSTED = selfSigned()
-const TIMEOUTS = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500 }
+const TIMEOUTS = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
 const STOPPED = new Error('the run was stopped')
 const MEBIBYTE = 1024 * 1024
 const REQUEST = {

@@ -12,7 +12,7 @@ import type { Timeouts } from '../../src/network/network.ts'
 import { listening } from '../network/listening.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
 
-const SHORT: Timeouts = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500 }
+const SHORT: Timeouts = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
 /** Long enough for the two pauses before a request is repeated. */
 const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
 const ASKED_AGAIN = 'Try later or use another host'

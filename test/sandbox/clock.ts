@@ -4,10 +4,9 @@ export interface Clock {
   now(): number
 }
 
-/** Real time from now on, running `speed` times as fast. */
-export function realClock(speed = 1): Clock {
-  const start = Date.now()
-  const origin = performance.now()
+/** Real time, running `speed` times as fast since `start` (milliseconds since the epoch). */
+export function realClock(speed = 1, start = Date.now()): Clock {
+  const origin = start - performance.timeOrigin
   return { now: () => start + (performance.now() - origin) * speed }
 }
 

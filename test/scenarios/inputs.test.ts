@@ -38,8 +38,8 @@ describe('inputs', () => {
     const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501) })
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
-    // What ffprobe_path names is looked at only when an ffprobe is needed.
-    expect(named).toEqual(Object.keys(inputs).filter((name) => name !== 'ffprobe_path'))
+    // What a path names is looked at only when it is needed, and when all else is right.
+    expect(named).toEqual(Object.keys(inputs).filter((name) => !name.endsWith('_path')))
     expect(problems).toMatchInlineSnapshot(`
       [
         "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
@@ -56,6 +56,9 @@ describe('inputs', () => {
         "dry_run "no such thing": Use true or false.",
         "price_per_second "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
         "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "wait "no such thing": Use true or false.",
+        "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
+        "task_id "no such thing": An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.",
         "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
       ]
     `)

@@ -5,9 +5,11 @@ import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
-import { REMEDIES } from '../../src/failure.ts'
+import type { FailureReason } from '../../src/failure.ts'
+import { advise } from '../../src/report/advice.ts'
 import { runStep, type StepOptions, type StepResult } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
+import { realClock } from '../sandbox/clock.ts'
 import type { RecordedRequest } from '../sandbox/exchange.ts'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts'
 
@@ -41,9 +43,15 @@ export const DEMO = { image: 'demo/hero.png', clip: 'demo/walk.mp4' } as const
 /** Nothing is there: neither ffprobe nor npm. */
 const NOWHERE = { PATH: '/nowhere', HOME: '/nowhere' }
 
-/** Starts a sandbox for one test. */
+/**
+ * Starts a sandbox for one test; with a `speed`, its clock and that of every step run as many times as fast as real
+ * time, from the same start.
+ */
 export async function startScenario(options: SandboxOptions = {}): Promise<Scenario> {
-  const sandbox = await startSandbox(options)
+  const { speed } = options
+  const start = Date.now()
+  const time = speed === undefined ? {} : { time: { speed, start } }
+  const sandbox = await startSandbox({ ...options, clock: options.clock ?? realClock(speed, start) })
   const folder = await mkdtemp(join(tmpdir(), 'kling-scenario-'))
   const folders = [folder]
 
@@ -59,6 +67,7 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
 
   async function run(inputs: Record<string, string> = {}, options: Omit<StepOptions, 'with'> = {}) {
     const raw = await runStep({
+      ...time,
       ...options,
       with: { ...demoInputs(sandbox), ...inputs },
       env: { ...NOWHERE, ...options.env },
@@ -113,19 +122,22 @@ export async function readCall(
   return JSON.parse(await readFile(`${path}.json`, 'utf8'))
 }
 
-/** Holds a run against all that every failure has; returns its problems, without the remedy, as one text. */
-export function expectFailure(run: Run, reason: keyof typeof REMEDIES): string {
+/**
+ * Holds a run against all that every failure has; returns its problems, without the advice, as one text.
+ *
+ * @param advice the last line of the error; by default that of a run that has no task
+ */
+export function expectFailure(run: Run, reason: FailureReason, advice = advise(reason, null)): string {
   expect({ exitCode: run.exitCode, reason: run.outputs.failure_reason, errors: run.errors }).toEqual({
     exitCode: 1,
     reason,
     errors: [expect.any(String)],
   })
-  const remedy = `\n${REMEDIES[reason]}`
   const [text = ''] = run.errors
-  expect(text.endsWith(remedy), `the error ends with the remedy: ${text}`).toBe(true)
+  expect(text.endsWith(`\n${advice}`), `the error ends with the advice: ${text}`).toBe(true)
   expect(run.summary).toContain(`<p>failure_reason: <code>${reason}</code></p>`)
   expect(run.summary).toContain('<b>What to do:</b>')
-  return text.slice(0, -remedy.length)
+  return text.slice(0, -advice.length - 1)
 }
 
 /** Holds a run against all that every submission has. */
@@ -135,6 +147,20 @@ export function expectSubmitted(run: Run): void {
   expect(run.outputs).toMatchObject({ status: 'submitted', task_id: expect.stringMatching(/^task_/) })
   expect(run.outputs).not.toHaveProperty('failure_reason')
   expect(run.summary).toContain(`<code>${run.outputs.task_id}</code> is <b>submitted</b>`)
+}
+
+/** Holds a run against all that every completed task has. */
+export function expectCompleted(run: Run): void {
+  expect(run.errors).toEqual([])
+  expect(run.exitCode).toBe(0)
+  expect(run.outputs).toMatchObject({
+    status: 'completed',
+    task_id: expect.stringMatching(/^task_/),
+    result_url: expect.stringMatching(/^http/),
+    result_expires_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+  })
+  expect(run.outputs).not.toHaveProperty('failure_reason')
+  expect(run.summary).toContain(`<code>${run.outputs.task_id}</code> is <b>completed</b>`)
 }
 
 function annotations(log: string, kind: 'error' | 'warning'): string[] {

@@ -27,6 +27,10 @@ describe('sound inputs', () => {
       dry_run: false,
       price_per_second: null,
       max_cost: null,
+      wait: false,
+      wait_timeout_minutes: 45,
+      task_id: null,
+      output_path: null,
       api_base_url: new URL('https://api.apimart.ai'),
     })
   })

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
+import type { CompletedTask, RunningTask } from '../../src/apimart/task.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
-import type { Inputs } from '../../src/inputs.ts'
+import type { Inputs, NewTaskInputs } from '../../src/inputs.ts'
 import type { ClipFacts } from '../../src/media/facts.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
 import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
-import type { Report } from '../../src/report/report.ts'
+import { advise } from '../../src/report/advice.ts'
+import type { KnownTask, Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 import { type Given, inputsWith as soundInputs } from '../harness/inputs.ts'
@@ -15,7 +17,7 @@ const TASK_URL = taskUrl(new URL('https://api.apimart.ai'), TASK_ID)
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 
 /** Inputs with public addresses and a prompt. */
-function inputsWith(given: Given = {}): Inputs {
+function inputsWith(given: Given = {}): NewTaskInputs {
   return soundInputs({
     image_url: 'https://cdn.example.com/character.png',
     video_url: 'https://cdn.example.com/dance.mp4',
@@ -25,7 +27,7 @@ function inputsWith(given: Given = {}): Inputs {
 }
 
 /** What was found in two sound references, but for what is said of the clip. */
-function findings(inputs: Inputs, differing: Partial<ClipFacts> = {}): Preflight {
+function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Preflight {
   const video = { width: 1280, height: 720, codec: 'avc1.64001F' }
   const clip: ClipFacts = {
     duration_seconds: 8.4,
@@ -43,20 +45,70 @@ function findings(inputs: Inputs, differing: Partial<ClipFacts> = {}): Preflight
   }
 }
 
+/** A task that was just submitted, but for what is said. */
+function taskWith(differing: Partial<KnownTask> = {}): KnownTask {
+  return {
+    id: TASK_ID,
+    url: TASK_URL,
+    origin: 'submitted',
+    submittedAt: Date.UTC(2026, 0, 1),
+    startedAt: null,
+    seen: null,
+    video: null,
+    ...differing,
+  }
+}
+
+/** What APIMart tells of a task that goes on, but for what is said. */
+function runningTask(differing: Partial<RunningTask> = {}): RunningTask {
+  return {
+    state: 'running',
+    word: 'processing',
+    progress: 42,
+    createdAt: Date.UTC(2026, 0, 1),
+    endedAt: null,
+    estimatedSeconds: 300,
+    cost: null,
+    ...differing,
+  }
+}
+
+/** A task that was completed after five minutes. */
+function completedTask(links: CompletedTask['links']): CompletedTask {
+  const end = { state: 'completed', word: 'completed', endedAt: Date.UTC(2026, 0, 1, 0, 5) } as const
+  return { ...runningTask({ progress: 100, cost: 0.48 }), ...end, links }
+}
+
+function submitted(differing: Partial<KnownTask> = {}): Pick<Report, 'task' | 'end'> {
+  const task = taskWith(differing)
+  return { task, end: { kind: 'submitted', task } }
+}
+
+/** What is known of a run that has not come far. */
+const NOTHING = {
+  inputs: null,
+  preflight: null,
+  warnings: [],
+  clipSeconds: null,
+  estimatedCost: null,
+  task: null,
+} as const
+
 /** The report of a run that submitted, but for what is said. */
-function reportWith(differing: Partial<Report> = {}): Report {
+function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewTaskInputs } = {}): Report {
   const inputs = differing.inputs ?? inputsWith()
   return {
     inputs,
     preflight: findings(inputs),
     warnings: [],
+    clipSeconds: 8.4,
     estimatedCost: null,
-    end: { kind: 'submitted', taskId: TASK_ID, replayed: false, url: TASK_URL },
+    ...(differing.end ? { task: null, end: differing.end } : submitted()),
     ...differing,
   }
 }
 
-function dryRun(inputs: Inputs): Report['end'] {
+function dryRun(inputs: NewTaskInputs): Report['end'] {
   return { kind: 'dry_run', request: buildRequest(inputs), url: submissionUrl(inputs.api_base_url) }
 }
 
@@ -107,15 +159,14 @@ describe('whole summaries', () => {
 
   it('inputs that cannot be read', async () => {
     const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
-    const summary = renderSummary({ inputs: null, preflight: null, warnings: [], estimatedCost: null, end })
+    const summary = renderSummary({ ...NOTHING, end })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
   })
 })
 
 describe('the result comes first', () => {
   it('says that the task is that of an earlier request', () => {
-    const end = { kind: 'submitted', taskId: TASK_ID, replayed: true, url: TASK_URL } as const
-    expect(textOf(renderSummary(reportWith({ end })))).toContain(
+    expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
       'is submitted . APIMart knew it already from an earlier, identical request: nothing new is expected to be billed',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
@@ -123,8 +174,7 @@ describe('the result comes first', () => {
 
   it('says where to ask for the task, its id encoded, also behind a gateway', () => {
     const url = taskUrl(new URL('https://gateway.example.com/apimart/'), 'task/1?x')
-    const end = { kind: 'submitted', taskId: 'task/1?x', replayed: false, url } as const
-    expect(textOf(renderSummary(reportWith({ end })))).toContain(
+    expect(textOf(renderSummary(reportWith(submitted({ id: 'task/1?x', url }))))).toContain(
       '"https://gateway.example.com/apimart/v1/tasks/task%2F1%3Fx"',
     )
   })
@@ -136,7 +186,7 @@ describe('the result comes first', () => {
       'This happened.',
       'That too.',
       'What to do:',
-      REMEDIES[reason],
+      advise(reason, null),
       `failure_reason: ${reason}`,
     ]
     const places = words.map((word) => text.indexOf(word))
@@ -161,6 +211,10 @@ describe('the result comes first', () => {
         "rate_limited: not submitted",
         "request_rejected: not submitted",
         "submission_uncertain: a task may be running",
+        "task_failed: the task failed",
+        "task_cancelled: the task was cancelled",
+        "wait_timeout: not submitted",
+        "download_failed: completed, but not downloaded",
         "cancelled: cancelled",
         "internal_error: stopped by a defect",
       ]
@@ -171,7 +225,7 @@ describe('the result comes first', () => {
 describe('what was found', () => {
   it('says that nothing was looked at, and shows no checks, with preflight: off', () => {
     const inputs = inputsWith({ preflight: 'off' })
-    const text = textOf(renderSummary(reportWith({ inputs, preflight: null })))
+    const text = textOf(renderSummary(reportWith({ inputs, preflight: null, clipSeconds: null })))
     expect(text.match(/not looked at/g)).toHaveLength(2)
     expect(text).not.toContain('Checks')
   })
@@ -234,9 +288,7 @@ describe('the picture', () => {
 
   it('is not there when the inputs could not be read', () => {
     const end = failed('invalid_input', 'x')
-    expect(
-      renderSummary({ inputs: null, preflight: null, warnings: [], estimatedCost: null, end }),
-    ).not.toContain('<img')
+    expect(renderSummary({ ...NOTHING, end })).not.toContain('<img')
   })
 })
 
@@ -266,30 +318,46 @@ describe('text from outside', () => {
       image_url: 'https://cdn.example.com/a.png',
       video_url: address,
     }
-    const video = { width: 1280, height: 720, codec: text }
-    const preflight = findings(inputs, { video })
+    const preflight = findings(inputs, { video: { width: 1280, height: 720, codec: text } })
+    const link = { url: address.replace(/[?#]/g, ''), expiresAt: Date.UTC(2026, 0, 2) }
+    const file = { path: text, bytes: 1, sha256: text, storedAt: Date.UTC(2026, 0, 1, 1) }
+    const video = { link, seconds: 8.4, file }
+    const seen = kind === 'completed' ? completedTask([link]) : runningTask({ word: text })
+    const task = taskWith({
+      id: text,
+      url: text,
+      origin: 'replayed',
+      startedAt: Date.UTC(2026, 0, 1),
+      seen: { task: seen, at: Date.UTC(2026, 0, 1) },
+      video: kind === 'completed' ? video : null,
+    })
     const ends: Record<Report['end']['kind'], Report['end']> = {
-      submitted: { kind: 'submitted', taskId: text, replayed: true, url: text },
+      submitted: { kind: 'submitted', task },
+      completed: { kind: 'completed', task, video },
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
-    return { inputs, preflight, warnings: [text], estimatedCost: 0.4788, end: ends[kind] }
+    const known = { inputs, preflight, warnings: [text], clipSeconds: 8.4, estimatedCost: 0.4788, task }
+    return { ...known, end: ends[kind] }
   }
 
-  describe.each(['submitted', 'dry_run', 'failed'] as const)('in a run that ends as %s', (kind) => {
-    it.each(hostile)('changes no tag of the page: %j', (text) => {
-      const page = tagsOf(renderSummary(reportAround(text, kind)))
-      expect(page).toEqual(tagsOf(renderSummary(reportAround('harmless', kind))))
-      expect(page).not.toContain('script')
-    })
+  describe.each(['submitted', 'completed', 'dry_run', 'failed'] as const)(
+    'in a run that ends as %s',
+    (kind) => {
+      it.each(hostile)('changes no tag of the page: %j', (text) => {
+        const page = tagsOf(renderSummary(reportAround(text, kind)))
+        expect(page).toEqual(tagsOf(renderSummary(reportAround('harmless', kind))))
+        expect(page).not.toContain('script')
+      })
 
-    it('is cut, so that a megabyte of it makes no summary that GitHub refuses', () => {
-      for (const character of ['x', '<', '🎬', '\n', '&']) {
-        const summary = renderSummary(reportAround(character.repeat(2 ** 20), kind))
-        expect(Buffer.byteLength(summary)).toBeLessThan(200_000)
-      }
-    })
-  })
+      it('is cut, so that a megabyte of it makes no summary that GitHub refuses', () => {
+        for (const character of ['x', '<', '🎬', '\n', '&']) {
+          const summary = renderSummary(reportAround(character.repeat(2 ** 20), kind))
+          expect(Buffer.byteLength(summary)).toBeLessThan(200_000)
+        }
+      })
+    },
+  )
 
   it('in the address of the picture stays inside its attribute', () => {
     for (const text of hostile) {

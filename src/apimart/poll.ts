@@ -1,0 +1,73 @@
+/**
+ * One look at a task. A look that fails says nothing about the task, unless the API refuses for good.
+ */
+import { Failure } from '../failure.ts'
+import { explainNetworkError } from '../network/explain.ts'
+import type { Dispatcher } from '../network/undici.ts'
+import { quote, readError } from './answer.ts'
+import { type Answer, exchange } from './exchange.ts'
+import { readTask, type Task } from './task.ts'
+
+/** How long one look may take in all. */
+const POLL_LIMIT_MILLISECONDS = 30_000
+
+/** What came of a look. */
+export type Poll =
+  | { readonly kind: 'seen'; readonly task: Task }
+  /** Worth another try, `pause` milliseconds later at the earliest; `cause` is a whole sentence. */
+  | { readonly kind: 'unseen'; readonly cause: string; readonly pause: number }
+  /** Another try would be answered alike. */
+  | { readonly kind: 'refused'; readonly failure: Failure }
+
+/** Where and with what a task is looked at. */
+export interface Lookout {
+  /** `taskUrl` of the task. */
+  readonly url: string
+  readonly apiKey: string
+  /** What no message may repeat of the API's words. */
+  readonly secrets: readonly string[]
+}
+
+/**
+ * Looks at a task once; takes at most 30 s.
+ *
+ * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
+ * @throws the signal's reason when it aborts, nothing else
+ */
+export async function poll(
+  { url, apiKey, secrets }: Lookout,
+  dispatcher: Dispatcher,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<Poll> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(POLL_LIMIT_MILLISECONDS)])
+  try {
+    const answer = await exchange(`${url}?language=en`, apiKey, { method: 'GET' }, dispatcher, limited)
+    return read(answer, secrets, now())
+  } catch (error) {
+    signal.throwIfAborted()
+    return { kind: 'unseen', cause: `APIMart could not be asked: ${explainNetworkError(error)}.`, pause: 0 }
+  }
+}
+
+function read({ status, headers, body }: Answer, secrets: readonly string[], now: number): Poll {
+  const task = status === 200 ? readTask(body) : null
+  if (task) return { kind: 'seen', task }
+  const words = `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
+  if (status === 401 || status === 403) {
+    return { kind: 'refused', failure: new Failure('authentication', [words]) }
+  }
+  if (status === 404) {
+    const why = 'It does not know this task, or not under this key. A task may be forgotten after some days.'
+    return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
+  }
+  return { kind: 'unseen', cause: words, pause: retryAfter(headers['retry-after'], now) }
+}
+
+/** Milliseconds that a server asks to wait, by `Retry-After` in either of its forms: seconds or an HTTP date. */
+function retryAfter(header: string | string[] | undefined, now: number): number {
+  if (typeof header !== 'string') return 0
+  if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000
+  const date = Date.parse(header)
+  return Number.isNaN(date) ? 0 : Math.max(0, date - now)
+}

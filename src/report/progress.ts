@@ -1,0 +1,47 @@
+/**
+ * The progress of a task in a log that cannot redraw: a line when the state changes, otherwise one a minute.
+ */
+import type { Poll } from '../apimart/poll.ts'
+import { formatDuration, oneLine } from '../format.ts'
+
+const QUIET_MILLISECONDS = 60_000
+
+/**
+ * Follows a task; the function that it gives takes every look and returns the line to print, or null.
+ *
+ * @param start when the wait began, in milliseconds since the epoch
+ * @param submittedAt when the task was submitted, null when only APIMart can tell
+ */
+export function followProgress(
+  start: number,
+  submittedAt: number | null,
+): (poll: Poll, now: number) => string | null {
+  let word: string | null = null
+  let printedAt = Number.NEGATIVE_INFINITY
+  return (poll, now) => {
+    const isNews = poll.kind === 'seen' && poll.task.word !== word
+    if (poll.kind === 'seen') word = poll.task.word
+    if (poll.kind === 'refused' || (!isNews && now - printedAt < QUIET_MILLISECONDS)) return null
+    printedAt = now
+    return `[${formatDuration(now - start)}] ${describe(poll, now, submittedAt)}`
+  }
+}
+
+function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
+  if (poll.kind === 'unseen') return `${poll.cause} The task goes on; asking again.`
+  const { word, state, progress, estimatedSeconds, createdAt } = poll.task
+  const parts = [oneLine(word, 40)]
+  if (state === 'running') {
+    if (progress !== null) parts.push(`${progress} %`)
+    const since = submittedAt ?? createdAt
+    if (estimatedSeconds !== null && since !== null) {
+      const left = estimatedSeconds * 1000 - (now - since)
+      parts.push(
+        left > 0
+          ? `about ${formatDuration(left)} left by APIMart’s estimate`
+          : `longer than APIMart’s estimate of ${formatDuration(estimatedSeconds * 1000)}`,
+      )
+    }
+  }
+  return parts.join(', ')
+}

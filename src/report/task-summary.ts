@@ -1,0 +1,74 @@
+/**
+ * What the summary tells of a task beyond its submission: where the video is, what it cost, when what happened.
+ */
+import {
+  formatBytes,
+  formatDuration,
+  formatInstant,
+  formatSeconds,
+  formatUsd,
+  withoutQuery,
+} from '../format.ts'
+import { linksOf } from '../result/video.ts'
+import { escapeHtml } from './escape.ts'
+import { type Cell, TEXT_LIMIT, table } from './html.ts'
+import type { KnownTask, Report } from './report.ts'
+
+/** Where the video is, and what it cost; nothing before a task has ended. */
+export function renderVideo({ seen, video }: KnownTask, { clipSeconds, estimatedCost }: Report): string {
+  if (seen === null || seen.task.state === 'running') return ''
+  const links = seen.task.state === 'completed' ? linksOf(seen.task, seen.at) : []
+  const link = video?.link ?? links[0]
+  const rows: Cell[][] = []
+  if (link) {
+    rows.push(['Link', linkTo(link.url)], ['Link expires', formatInstant(link.expiresAt)])
+  }
+  if (video?.file) {
+    const { path, bytes, sha256 } = video.file
+    rows.push(['File', path], ['Size', formatBytes(bytes)], ['sha256', sha256])
+  }
+  if (video && video.seconds !== null) {
+    const reference = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
+    rows.push(['Length', `${formatSeconds(video.seconds)}${reference}`])
+  }
+  const { cost } = seen.task
+  const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
+  rows.push(['Cost', cost === null ? `not told by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
+  return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
+}
+
+/** Longest address that is made a link, in characters. */
+const HREF_LIMIT = 2000
+
+/** A link that can be followed; a signed one carries its secret in the query, which is not shown. */
+function linkTo(url: string): Cell {
+  const text = withoutQuery(url)
+  if (text !== url || url.length > HREF_LIMIT)
+    return `${text} (the whole address is in the output result_url)`
+  return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(url, TEXT_LIMIT)}</a>` }
+}
+
+/** When what happened, as far as this run saw it or APIMart tells. */
+export function renderTimeline({ submittedAt, startedAt, seen, video }: KnownTask): string {
+  const task = seen?.task ?? null
+  const endedAt = task === null || task.state === 'running' ? null : (task.endedAt ?? seen?.at ?? null)
+  const moments: [string, number | null][] = [
+    ['Submitted', submittedAt ?? task?.createdAt ?? null],
+    ['Started, as first seen', startedAt],
+    [
+      task?.state === 'running' ? `Last seen as ${task.word}` : '',
+      endedAt === null ? (seen?.at ?? null) : null,
+    ],
+    ['Finished', endedAt],
+    ['Downloaded', video?.file?.storedAt ?? null],
+  ]
+  const known = moments.flatMap(([name, at]) => (at === null ? [] : [{ name, at }]))
+  if (seen === null || known.length === 0) return ''
+  const rows = known.map(({ name, at }, i) => {
+    const before = known[i - 1]
+    // The clocks of APIMart and of this machine need not agree.
+    const passed = before && at >= before.at ? `after ${formatDuration(at - before.at)}` : ''
+    return [name, formatInstant(at), passed]
+  })
+  return `### Timeline\n\n${table(['', 'Time', 'Since the line before'], rows)}`
+}

@@ -1,0 +1,79 @@
+/**
+ * Where the finished clip goes: a file of the workspace, filled beside its place and moved there when it is whole.
+ */
+import { lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { Failure, messageOf } from '../failure.ts'
+
+/** A place for the clip. */
+export interface OutputFile {
+  /** Relative to the workspace, with `/` on every platform. */
+  readonly shown: string
+  readonly path: string
+  /** Beside `path`; only one run at a time can fill the same place, so a file left there is nobody's. */
+  readonly partial: string
+}
+
+/**
+ * Makes sure that the clip can be stored, before anything is paid: creates the folders, and a file that it removes again.
+ *
+ * @param given the input `output_path`, relative to the workspace or absolute inside it
+ * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
+ */
+export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
+  const output = await locate(given, workspace)
+  try {
+    await mkdir(dirname(output.path), { recursive: true })
+    await discard(output)
+    await using _ = await open(output.partial, 'wx')
+  } catch (error) {
+    throw problem(given, `It cannot be written: ${messageOf(error)}. Choose another place, or free this one.`)
+  }
+  await discard(output)
+  return output
+}
+
+/** Removes what a download has left behind. */
+export async function discard({ partial }: OutputFile): Promise<void> {
+  await rm(partial, { force: true, maxRetries: 3 })
+}
+
+/** Puts the whole clip in its place; a link there is replaced, not followed. */
+export async function moveIntoPlace({ partial, path }: OutputFile): Promise<void> {
+  await rename(partial, path)
+}
+
+async function locate(given: string, workspace: string): Promise<OutputFile> {
+  const root = await realpath(workspace).catch(() => {
+    throw problem(given, 'The runner names no workspace to write to (GITHUB_WORKSPACE).')
+  })
+  const wanted = resolve(workspace, given)
+  const found = await lstat(wanted).catch(() => null)
+  if (/[/\\]$/.test(given) || found?.isDirectory()) {
+    throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
+  }
+  const path = join(await realFolder(given, dirname(wanted)), wanted.slice(dirname(wanted).length))
+  const inside = relative(root, path)
+  if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
+    throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
+  }
+  return { shown: inside.replaceAll(sep, '/'), path, partial: `${path}.kling-partial` }
+}
+
+/** The folder without links; the part of it that does not exist yet has none. */
+async function realFolder(given: string, folder: string): Promise<string> {
+  try {
+    return await realpath(folder)
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const isLink = (await lstat(folder).catch(() => null)) !== null
+    if (!isMissing || isLink || dirname(folder) === folder) {
+      throw problem(given, `Its folder cannot be used: ${messageOf(error)}.`)
+    }
+    return join(await realFolder(given, dirname(folder)), folder.slice(dirname(folder).length))
+  }
+}
+
+function problem(given: string, message: string): Failure {
+  return new Failure('invalid_input', [`output_path "${given}": ${message}`])
+}

@@ -1,0 +1,35 @@
+/**
+ * The runner around a run, as far as a run knows it.
+ */
+import type { StepIdentity } from './apimart/request.ts'
+import type { Clock } from './clock.ts'
+import type { InputName } from './inputs.ts'
+
+/** The outputs of the action, in the order of action.yml. */
+export type OutputName =
+  | 'task_id'
+  | 'status'
+  | 'duration_seconds'
+  | 'estimated_cost'
+  | 'cost'
+  | 'result_url'
+  | 'result_expires_at'
+  | 'result_path'
+  | 'result_sha256'
+  | 'failure_reason'
+
+/** Where a run gets its inputs, time and end from, and where it tells what happens. */
+export interface Runner {
+  readonly step: StepIdentity
+  /** Folder in which the job works. */
+  readonly workspace: string
+  readonly clock: Clock
+  /** Stops the run; its reason is the Failure that it ends with. */
+  readonly signal: AbortSignal
+  readonly readInput: (name: InputName) => string
+  /** Never throws: an output that cannot be written must not hide how the run ends. */
+  readonly setOutput: (name: OutputName, value: string) => void
+  readonly info: (line: string) => void
+  readonly warning: (text: string) => void
+  readonly group: <T>(title: string, phase: () => Promise<T>) => Promise<T>
+}
