@@ -3,9 +3,8 @@
  * off is gone on with by the network itself.
  */
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
-import { pipeline } from 'node:stream/promises'
 import { formatBytes } from '../format.ts'
 import { explainNetworkError } from '../network/explain.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
@@ -15,7 +14,8 @@ export const RESULT_MAX_BYTES = 2 * 2 ** 30
 
 /** How much of a refusal is read to learn its cause. */
 const REFUSAL_BYTES = 4096
-const PIECE_BYTES = 2 ** 20
+/** How much is written at once, while the next is on its way. */
+const BATCH_BYTES = 2 ** 20
 
 /** A download that cannot be used; the message is a clause for the user. */
 export class DownloadFailed extends Error {
@@ -52,7 +52,7 @@ export async function download(
       answer.body.on('error', () => {}).destroy()
       throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
     }
-    return await store(answer.body, path, signal)
+    return await store(answer.body, path)
   } catch (error) {
     if (error instanceof DownloadFailed) throw error
     signal.throwIfAborted()
@@ -60,26 +60,55 @@ export async function download(
   }
 }
 
-async function store(body: AsyncIterable<Buffer>, path: string, signal: AbortSignal) {
+async function store(body: AsyncIterable<Buffer>, path: string) {
   const hash = createHash('sha256')
   let bytes = 0
-  async function* measured(chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      bytes += chunk.length
-      if (bytes > RESULT_MAX_BYTES) {
-        throw new DownloadFailed(
-          'unusable',
-          `it has more than the ${formatBytes(RESULT_MAX_BYTES)} that are taken`,
-        )
-      }
-      hash.update(chunk)
-      yield chunk
-    }
-  }
-  // Opened first and closed last, so that the file can be removed whenever this ends.
+  // Closed before this ends, however it ends, so that the file can be removed then.
   await using file = await open(path, 'wx')
-  await pipeline(body, measured, file.createWriteStream({ highWaterMark: PIECE_BYTES }), { signal })
+  let writing = Promise.resolve()
+  for await (const batch of inBatches(body)) {
+    for (const piece of batch) {
+      bytes += piece.length
+      hash.update(piece)
+    }
+    if (bytes > RESULT_MAX_BYTES) {
+      const limit = formatBytes(RESULT_MAX_BYTES)
+      throw new DownloadFailed('unusable', `it has more than the ${limit} that are taken`)
+    }
+    await writing
+    writing = write(file, batch)
+    // It is awaited before the next one, or at the end; a body that fails meanwhile is told instead.
+    writing.catch(() => {})
+  }
+  await writing
   return { bytes, sha256: hash.digest('hex') }
+}
+
+async function* inBatches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
+  let batch: Buffer[] = []
+  let length = 0
+  for await (const piece of body) {
+    batch.push(piece)
+    length += piece.length
+    if (length < BATCH_BYTES) continue
+    yield batch
+    batch = []
+    length = 0
+  }
+  if (length > 0) yield batch
+}
+
+async function write(file: FileHandle, batch: Buffer[]): Promise<void> {
+  const { bytesWritten } = await file.writev(batch)
+  const all = batch.reduce((sum, { length }) => sum + length, 0)
+  // A disk that is nearly full takes a part, and tells why when it is given the rest.
+  if (bytesWritten < all) await file.appendFile(Buffer.concat(batch).subarray(bytesWritten))
+  batch.forEach(release)
+}
+
+/** Gives back the memory of a piece that has one of its own; the garbage collector would let 70 MB pile up. */
+function release({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
 async function refused(
