@@ -8,7 +8,11 @@ import { parseArgs } from 'node:util'
 import { readAction, runStep, type StepResult } from './harness/action.ts'
 import { renderPage } from './harness/github-page.ts'
 import { demoInputs } from './harness/inputs.ts'
+import { realClock } from './sandbox/clock.ts'
 import { startSandbox } from './sandbox/server.ts'
+
+/** How many times as fast as real time the sandbox renders, and the step waits for it. */
+const SPEED = 60
 
 const { inputs } = await readAction()
 const given = readFlags()
@@ -44,15 +48,20 @@ Runs the built action against the sandbox, or against APIMart itself when APIMAR
 }
 
 async function runInSandbox(): Promise<StepResult> {
-  await using sandbox = await startSandbox()
-  console.log(`The sandbox stands in for APIMart at ${sandbox.apiUrl}. Nothing is paid.\n`)
+  const start = Date.now()
+  await using sandbox = await startSandbox({ clock: realClock(SPEED, start) })
+  console.log(
+    `The sandbox stands in for APIMart at ${sandbox.apiUrl}. Nothing is paid, and a minute takes a second.\n`,
+  )
   const demo = {
     ...demoInputs(sandbox),
     prompt: 'The hero walks on the spot, waves and turns around',
     price_per_second: '0.057',
     max_cost: '1',
+    wait: 'true',
   }
-  return await runStep({ with: { ...demo, ...given } })
+  const output = given.wait === undefined ? { output_path: 'assets/film.mp4' } : {}
+  return await runStep({ with: { ...demo, ...output, ...given }, time: { speed: SPEED, start } })
 }
 
 async function runForReal(apiKey: string): Promise<StepResult | null> {

@@ -3,8 +3,10 @@
  */
 import { availableParallelism, cpus } from 'node:os'
 import { startSandbox } from '../sandbox/server.ts'
+import { compareDownloads, DOWNLOAD_RUNS, RESULT_BYTES } from './download.ts'
 import { CLIP_BYTES, LATENCY, PREFLIGHT_RUNS, type Reading, readInEveryWay, type Way } from './preflight.ts'
 import { archiveSizes, compareCosts, STEP_RUNS } from './step.ts'
+import { measureWaits, WAIT_RUNS } from './wait.ts'
 
 await using sandbox = await startSandbox()
 const date = new Date().toISOString().slice(0, 10)
@@ -12,6 +14,8 @@ console.log(
   `Measured on ${date} with Node ${process.versions.node} on ${cpus()[0]?.model}, ${availableParallelism()} cores.\n`,
 )
 await printPreflight()
+await printWait()
+await printDownload()
 await printStep()
 
 async function printPreflight(): Promise<void> {
@@ -38,6 +42,49 @@ async function printPreflight(): Promise<void> {
   printTable(['clip', 'way', 'requests', 'bytes', 'ms'], rows)
 }
 
+async function printWait(): Promise<void> {
+  console.log(
+    `Waiting: median (least to most) of ${WAIT_RUNS} tasks of about each length, on a clock that runs faster where said. Late is the time from the end of the task to the end of the step, download included.\n`,
+  )
+  const rows = (await measureWaits()).map(({ seconds, speed, runs }) => [
+    `${seconds} s${speed > 1 ? ` (clock × ${speed})` : ''}`,
+    spread(
+      runs.map(({ late }) => late),
+      1,
+    ),
+    spread(
+      runs.map(({ late, seconds }) => (100 * late) / seconds),
+      1,
+    ),
+    spread(
+      runs.map(({ polls, seconds, late }) => (60 * polls) / (seconds + late)),
+      1,
+    ),
+  ])
+  printTable(['task', 'late, s', 'late, % of the task', 'requests per waited minute'], rows)
+}
+
+async function printDownload(): Promise<void> {
+  const downloads = await compareDownloads()
+  const perSecond = (milliseconds: number) => RESULT_BYTES / 1e3 / milliseconds
+  const ratios = downloads.map(({ action, curl }) => curl / action)
+  console.log(
+    `A result of 1 GiB from this machine to its disk: median (least to most) of ${DOWNLOAD_RUNS} runs, in turn with \`curl -o\`.\n`,
+  )
+  printTable(
+    ['', 'MB/s', 'ratio to curl', 'peak memory, MB'],
+    [
+      ['curl -o', spread(downloads.map(({ curl }) => perSecond(curl))), '1', '–'],
+      [
+        'this action, sha256 included',
+        spread(downloads.map(({ action }) => perSecond(action))),
+        spread(ratios, 2),
+        spread(downloads.map(({ peakMemory }) => peakMemory && peakMemory / 1e6)),
+      ],
+    ],
+  )
+}
+
 async function printStep(): Promise<void> {
   const { all, withoutDist } = await archiveSizes()
   console.log(
@@ -62,10 +109,11 @@ function middle(readings: readonly Reading[], way: Way): Omit<Reading, 'way'> {
 }
 
 /** Median with the least and the most; a dash where this platform or program gives no such figure. */
-function spread(values: readonly (number | null)[]): string {
+function spread(values: readonly (number | null)[], decimals = 0): string {
   const known = values.filter((value) => value !== null)
   if (known.length === 0) return '–'
-  return `${number(median(known))} (${number(Math.min(...known))} to ${number(Math.max(...known))})`
+  const [least, most] = [Math.min(...known), Math.max(...known)]
+  return `${number(median(known), decimals)} (${number(least, decimals)} to ${number(most, decimals)})`
 }
 
 /** The middle one of an odd number of values. */
