@@ -43,7 +43,7 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
     case 'completed': {
       const { file, seconds } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
-      const length = seconds === null ? '' : ` It has ${formatSeconds(seconds)}.`
+      const length = seconds === null ? '' : ` It lasts ${formatSeconds(seconds)}.`
       return [
         '## Kling motion control: completed',
         `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${length}${replay(end.task)}</p>`,

@@ -67,8 +67,8 @@ export function renderTimeline({ submittedAt, startedAt, seen, video }: KnownTas
   const rows = known.map(({ name, at }, i) => {
     const before = known[i - 1]
     // The clocks of APIMart and of this machine need not agree.
-    const passed = before && at >= before.at ? `after ${formatDuration(at - before.at)}` : ''
+    const passed = before && at >= before.at ? formatDuration(at - before.at) : ''
     return [name, formatInstant(at), passed]
   })
-  return `### Timeline\n\n${table(['', 'Time', 'Since the line before'], rows)}`
+  return `### Timeline\n\n${table(['', 'Time', 'Took'], rows)}`
 }

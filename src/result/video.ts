@@ -4,13 +4,14 @@
 import { open } from 'node:fs/promises'
 import type { CompletedTask } from '../apimart/task.ts'
 import type { Clock } from '../clock.ts'
-import { Failure, messageOf } from '../failure.ts'
+import { Failure } from '../failure.ts'
 import { formatInstant } from '../format.ts'
 import { endsEarly } from '../media/boxes.ts'
 import { recognise } from '../media/kind.ts'
 import { readerOf } from '../media/local-file.ts'
 import { shown } from '../media/reference.ts'
 import { type ReadAt, RemoteFile } from '../media/remote-file.ts'
+import { explainNetworkError } from '../network/explain.ts'
 import type { Network } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
 import { DownloadFailed, download } from './download.ts'
@@ -90,6 +91,7 @@ export async function fetchVideo(
     } catch (error) {
       signal.throwIfAborted()
       problems.push(`${shown(link.url)} could not be downloaded: ${explain(link, error)}.`)
+      if (limited.aborted) break
     } finally {
       await discard(output)
     }
@@ -160,7 +162,7 @@ function cutOff(): DownloadFailed {
 }
 
 function explain({ expiresAt }: Link, error: unknown): string {
-  if (!(error instanceof DownloadFailed)) return messageOf(error)
+  if (!(error instanceof DownloadFailed)) return explainNetworkError(error)
   return error.kind === 'expired'
     ? `${error.message} (its time was up at ${formatInstant(expiresAt)})`
     : error.message
