@@ -11,8 +11,9 @@ import { shown } from './media/reference.ts'
 import type { Network } from './network/network.ts'
 import { followProgress } from './report/progress.ts'
 import type { End, Known, KnownTask } from './report/report.ts'
+import type { Link } from './result/link.ts'
 import type { OutputFile } from './result/output-file.ts'
-import { fetchVideo, type Link, linksOf, lookAtVideo, type StoredFile, type Video } from './result/video.ts'
+import { fetchVideo, linksOf, lookAtVideo, type StoredFile, type Video } from './result/video.ts'
 import type { Runner } from './runner.ts'
 import { secretsOf } from './secrets.ts'
 
@@ -119,15 +120,21 @@ function tellFile({ path, bytes, sha256 }: StoredFile, runner: Runner): void {
 }
 
 /** Kling may stop early where it cannot follow the movement, and bills the whole reference all the same. */
-function compareLengths({ seconds }: Video, runner: Runner, known: Known): void {
-  if (seconds === null) {
-    runner.info('The length of the video could not be read from its header.')
+function compareLengths({ length, file }: Video, runner: Runner, known: Known): void {
+  const warn = (text: string) => {
+    runner.warning(text)
+    known.warnings = [...known.warnings, text]
+  }
+  if (typeof length === 'string') {
+    const text = `The length of the video is not known: ${length}.`
+    if (file === null) warn(`${text} Look at it before result_url expires.`)
+    else runner.info(text)
     return
   }
-  runner.info(`Length of the video: ${formatSeconds(seconds)}`)
+  runner.info(`Length of the video: ${formatSeconds(length)}`)
   const { clipSeconds } = known
-  if (clipSeconds === null || seconds >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
-  const text = `The video has ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
-  runner.warning(text)
-  known.warnings = [...known.warnings, text]
+  if (clipSeconds === null || length >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
+  warn(
+    `The video has ${formatSeconds(length)}, the reference clip ${formatSeconds(clipSeconds)}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`,
+  )
 }

@@ -15,8 +15,8 @@ export const REMEDIES = {
   submission_uncertain:
     'Look for the task in the APIMart console before you submit again: it may be running, and billed. "Re-run failed jobs" within 24 hours sends the same Idempotency-Key, so that APIMart can answer with the same task instead of a second one.',
   task_failed:
-    'Change the reference image, the clip or the prompt as said above, then run again without task_id: that submits, and pays, anew.',
-  task_cancelled: 'Run again without task_id when you want the video: that submits, and pays, anew.',
+    'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
+  task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',
   wait_timeout: 'Give the task more time with wait_timeout_minutes, or collect it later.',
   download_failed:
     'Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew.',
@@ -34,9 +34,16 @@ export type FailureReason = keyof typeof REMEDIES
 export class Failure extends Error {
   readonly reason: FailureReason
   readonly problems: readonly [string, ...string[]]
+  /** What to do instead of what its reason suggests; whole sentences. Null where that fits. */
+  readonly remedy: string | null
 
-  constructor(reason: FailureReason, problems: readonly [string, ...string[]], options?: ErrorOptions) {
+  constructor(
+    reason: FailureReason,
+    problems: readonly [string, ...string[]],
+    { remedy, ...options }: ErrorOptions & { remedy?: string } = {},
+  ) {
     super(problems.join('\n'), options)
+    this.remedy = remedy ?? null
     this.name = 'Failure'
     this.reason = reason
     this.problems = problems

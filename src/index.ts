@@ -51,7 +51,7 @@ if (report.end.kind === 'failed') {
   const { failure } = report.end
   core.debug(annotation(String(failure.stack)))
   // A stray error that stopped the run is its failure and a trouble: it is told once.
-  const lines = new Set([...failure.problems, advise(failure.reason, report.task), ...troubles])
+  const lines = new Set([...failure.problems, advise(failure, report.task), ...troubles])
   core.setFailed(annotation([...lines].join('\n')))
 } else if (troubles.length > 0) {
   core.setFailed(annotation([...troubles, 'The log above shows how far the run came.'].join('\n')))

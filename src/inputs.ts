@@ -2,6 +2,7 @@
  * The inputs of the action, read once into one typed object. Every problem is found and told together.
  */
 import * as v from 'valibot'
+import { TASK_ID } from './apimart/answer.ts'
 import { Failure } from './failure.ts'
 import { oneLine, withoutQuery } from './format.ts'
 import { isPublicAddress, literalAddress } from './network/address.ts'
@@ -191,7 +192,7 @@ const schema = v.object({
     v.pipe(
       text,
       v.regex(
-        /^[^\s\p{C}]{1,200}$/u,
+        TASK_ID,
         'An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.',
       ),
     ),

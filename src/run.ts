@@ -12,43 +12,52 @@ import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs } 
 import { type Network, openNetwork } from './network/network.ts'
 import { measureClip, preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
-import type { End, Known, KnownTask, Report } from './report/report.ts'
-import { prepareOutput } from './result/output-file.ts'
+import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
+import { type OutputFile, prepareOutput } from './result/output-file.ts'
 import type { Runner } from './runner.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {
-  const known: Known = {
-    inputs: null,
-    preflight: null,
-    warnings: [],
-    clipSeconds: null,
-    estimatedCost: null,
-    task: null,
-  }
+  const known = nothingKnown()
   try {
     const inputs = readInputs(runner.readInput)
     known.inputs = inputs
-    const { output_path } = inputs
-    const output = output_path === null ? null : await prepareOutput(output_path, runner.workspace)
-    await using network = openNetwork(inputs.api_base_url)
-    if (inputs.task_id === null) {
-      await checkReferences(inputs, network, runner, known)
-      checkBudget(inputs, runner, known)
-      if (inputs.dry_run) return { ...known, end: await showRequest(inputs, runner) }
-      known.task = await submitTask(inputs, network, runner)
-      if (!inputs.wait) return { ...known, end: { kind: 'submitted', task: known.task } }
-    } else {
-      known.task = givenTask(inputs, runner)
-      await measureReference(inputs, network, runner, known)
-    }
-    const end = await completeTask(known.task, { inputs, output, network, runner, known })
+    const end =
+      inputs.task_id === null
+        ? await makeVideo(inputs, runner, known)
+        : await pickUpTask(inputs, runner, known)
     return { ...known, end }
   } catch (error) {
     const failure = toFailure(error)
     runner.setOutput('failure_reason', failure.reason)
     return { ...known, end: { kind: 'failed', failure } }
   }
+}
+
+async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): Promise<End> {
+  const output = await placeFor(inputs, runner)
+  await using network = openNetwork(inputs.api_base_url)
+  await checkReferences(inputs, network, runner, known)
+  checkBudget(inputs, runner, known)
+  if (inputs.dry_run) return await showRequest(inputs, runner)
+  const task = await submitTask(inputs, network, runner)
+  known.task = task
+  if (!inputs.wait) return { kind: 'submitted', task }
+  return await completeTask(task, { inputs, output, network, runner, known })
+}
+
+async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Known): Promise<End> {
+  const task = givenTask(inputs, runner)
+  known.task = task
+  const output = await placeFor(inputs, runner)
+  await using network = openNetwork(inputs.api_base_url)
+  await measureReference(inputs, network, runner, known)
+  return await completeTask(task, { inputs, output, network, runner, known })
+}
+
+/** Made sure of before anything is paid. */
+async function placeFor({ output_path }: Inputs, { workspace }: Runner): Promise<OutputFile | null> {
+  return output_path === null ? null : await prepareOutput(output_path, workspace)
 }
 
 async function checkReferences(

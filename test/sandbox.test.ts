@@ -258,6 +258,15 @@ describe('tasks', () => {
     expect((await call(sandbox, '/v1/balance')).body).toMatchObject({ used_balance: 0.456 })
   })
 
+  it('may have several results, of which a plain string names the first', async () => {
+    await using sandbox = await startSandbox({ timing: { queue: 0, perClipSecond: 0 } })
+    const resultUrl = ['http://127.0.0.1/1', 'http://127.0.0.1/2']
+    const url = async (urlShape: 'array' | 'string') =>
+      view(sandbox, sandbox.addTask({ resultUrl, urlShape }).id)
+    expect(await url('array')).toMatchObject({ data: { result: { videos: [{ url: resultUrl }] } } })
+    expect(await url('string')).toMatchObject({ data: { result: { videos: [{ url: resultUrl[0] }] } } })
+  })
+
   it('take the script of the moment they are accepted, and may be changed later', async () => {
     await using sandbox = await startSandbox()
     sandbox.script.words = { submitted: 'warming_up' }
@@ -502,12 +511,52 @@ describe('media host', () => {
     expect((await visit(sandbox, 'server-error-once')).status).toBe(200)
   })
 
-  it('cuts the connection half way', async () => {
+  const half = Math.floor(file.length / 2)
+  const zeros = Buffer.alloc(half)
+
+  it.each([
+    ['cut-connection', `${file.length}`, half],
+    ['cut-chunked', null, half],
+  ])('%s: announces %s bytes, and breaks off', async (habit, length, sent) => {
     await using sandbox = await startSandbox()
-    const response = await visit(sandbox, 'cut-connection')
-    expect(head(response, 'content-length')).toEqual([`${file.length}`])
+    const response = await visit(sandbox, habit)
+    expect(head(response, 'content-length')).toEqual([length])
     await expect(bytes(response)).rejects.toThrow()
-    expect(sandbox.requests[0]?.bytesSent).toBe(Math.floor(file.length / 2))
+    expect(sandbox.requests[0]?.bytesSent).toBe(sent)
+  })
+
+  it('announces more than it sends, and has no more when asked', async () => {
+    await using sandbox = await startSandbox()
+    const response = await visit(sandbox, 'announces-more')
+    expect(head(response, 'content-length')).toEqual([`${file.length + 10}`])
+    await expect(bytes(response)).rejects.toThrow()
+    expect(sandbox.requests[0]?.bytesSent).toBe(file.length)
+    const beyond = await visit(sandbox, 'announces-more', range(`bytes=${file.length}-`))
+    expect(beyond.status).toBe(416)
+  })
+
+  it('announces less than it sends', async () => {
+    await using sandbox = await startSandbox()
+    const response = await visit(sandbox, 'announces-less')
+    expect(await bytes(response)).toEqual(file.subarray(0, -10))
+    expect(sandbox.requests[0]?.bytesSent).toBe(file.length)
+  })
+
+  it.each([
+    ['cuts-once', file.subarray(0, half), 206, file.subarray(half)],
+    ['cuts-once-ignores-range', file.subarray(0, half), 200, file],
+    ['cuts-once-changes', zeros, 206, file.subarray(half)],
+  ])('%s: breaks off once, then answers as it can', async (habit, before, status, after) => {
+    await using sandbox = await startSandbox()
+    const cut = await visit(sandbox, habit)
+    const received: Uint8Array[] = []
+    const sink = new WritableStream<Uint8Array>({ write: (chunk) => void received.push(chunk) })
+    await expect(cut.body?.pipeTo(sink)).rejects.toThrow()
+    expect(Buffer.concat(received)).toEqual(before)
+    const rest = await visit(sandbox, habit, range(`bytes=${half}-`))
+    expect(rest.status).toBe(status)
+    expect(await bytes(rest)).toEqual(after)
+    expect(rest.headers.get('etag') === cut.headers.get('etag')).toBe(habit === 'cuts-once')
   })
 
   it.each([

@@ -5,13 +5,13 @@ import * as v from 'valibot'
 import { oneLine } from '../format.ts'
 import { conceal } from '../secrets.ts'
 
-/** An id of a task: any visible characters. */
-export const taskId = v.pipe(
+/** An id of a task: visible characters, of which no URL would take a point or two for a folder. */
+export const TASK_ID = /^(?!\.{1,2}$)[^\s\p{C}]{1,200}$/u
+
+const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),
   v.trim(),
-  v.minLength(1),
-  v.maxLength(200),
-  v.regex(/^[^\s\p{C}]+$/u),
+  v.regex(TASK_ID),
 )
 const task = v.union([
   v.pipe(
@@ -50,8 +50,8 @@ export const errorAnswer = v.union([
   v.object({
     error: v.object({
       message: v.nullish(text, ''),
-      code: v.nullish(text, ''),
-      type: v.nullish(text, ''),
+      code: v.fallback(v.nullish(text, ''), ''),
+      type: v.fallback(v.nullish(text, ''), ''),
     }),
   }),
   v.pipe(

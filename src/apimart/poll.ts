@@ -3,6 +3,7 @@
  */
 import { Failure } from '../failure.ts'
 import { explainNetworkError } from '../network/explain.ts'
+import { AddressRefused } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
 import { quote, readError } from './answer.ts'
 import { type Answer, exchange } from './exchange.ts'
@@ -40,25 +41,31 @@ export async function poll(
   now: () => number,
   signal: AbortSignal,
 ): Promise<Poll> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(POLL_LIMIT_MILLISECONDS)])
+  const limit = AbortSignal.timeout(POLL_LIMIT_MILLISECONDS)
+  const limited = AbortSignal.any([signal, limit])
   try {
     const answer = await exchange(`${url}?language=en`, apiKey, { method: 'GET' }, dispatcher, limited)
     return read(answer, secrets, now())
   } catch (error) {
     signal.throwIfAborted()
-    return { kind: 'unseen', cause: `APIMart could not be asked: ${explainNetworkError(error)}.`, pause: 0 }
+    const clause = limit.aborted
+      ? `it did not answer within ${POLL_LIMIT_MILLISECONDS / 1000} s`
+      : explainNetworkError(error)
+    const cause = `APIMart could not be asked: ${clause}.`
+    if (!(error instanceof AddressRefused)) return { kind: 'unseen', cause, pause: 0 }
+    return { kind: 'refused', failure: new Failure('request_rejected', [cause]) }
   }
 }
 
 function read({ status, headers, body }: Answer, secrets: readonly string[], now: number): Poll {
-  const task = status === 200 ? readTask(body) : null
+  const task = status === 200 ? readTask(body, secrets) : null
   if (task) return { kind: 'seen', task }
   const words = `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
   if (status === 401 || status === 403) {
     return { kind: 'refused', failure: new Failure('authentication', [words]) }
   }
   if (status === 404) {
-    const why = 'It does not know this task, or not under this key. A task may be forgotten after some days.'
+    const why = 'It knows no such task, or not under this key.'
     return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
   }
   return { kind: 'unseen', cause: words, pause: retryAfter(headers['retry-after'], now) }
@@ -68,6 +75,6 @@ function read({ status, headers, body }: Answer, secrets: readonly string[], now
 function retryAfter(header: string | string[] | undefined, now: number): number {
   if (typeof header !== 'string') return 0
   if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000
-  const date = Date.parse(header)
+  const date = /^[a-z]{3,9}, .* gmt$/i.test(header.trim()) ? Date.parse(header) : Number.NaN
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }

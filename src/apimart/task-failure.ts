@@ -10,11 +10,11 @@ import type { CancelledTask, FailedTask } from './task.ts'
 /** Known messages, and what the user can do about each (Kling's demands of the references). */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [
-    /upper body|no (complete |whole |valid )?(body|person|human|face|character)|(body|person|human|face|character) (was |is )?not (found|detected)/i,
+    /upper body|no (complete |whole |valid )?(human|person|face|character)\b|(human|person|face|character|human body) (was |is |could )?(not|never) (be )?(found|detected)/i,
     'Kling found no person with the upper body in full view. Use an image and a clip that show one person with head, shoulders and arms, not cut off and not covered.',
   ],
   [
-    /polic(y|ies)|sensitive|moderat|nsfw|violat|prohibited|inappropriate|copyright|risk control/i,
+    /(content|safety|usage) (policy|policies|guidelines)|violat\w* (of )?(the |our )?(\w+ )?(policy|policies|terms|guidelines|rules)|sensitive|moderation|nsfw|prohibited content|inappropriate|copyright|risk control/i,
     'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.',
   ],
   [

@@ -2,6 +2,8 @@
  * The state of a task as APIMart tells it, read tolerantly: pages of the API disagree on the words and shapes.
  */
 import * as v from 'valibot'
+import { oneLine } from '../format.ts'
+import { conceal } from '../secrets.ts'
 import { type ApiError, errorAnswer, text } from './answer.ts'
 
 /** What every view of a task tells. Times are in milliseconds since the epoch, null where it does not say. */
@@ -52,6 +54,9 @@ function tolerantNumber(min: number, max: number) {
   return v.fallback(v.nullish(v.pipe(number, v.minValue(min), v.maxValue(max)), null), null)
 }
 
+/** Longest word for a state that is shown. */
+const WORD_CHARACTERS = 40
+
 /** Unix seconds up to the year 2100, as milliseconds. */
 const instant = v.pipe(
   tolerantNumber(1, 4_102_444_800),
@@ -64,6 +69,8 @@ const webAddress = v.pipe(
   v.string(),
   v.trim(),
   v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
+  // As it goes over the network: without line breaks and marks of direction.
+  v.transform((given) => new URL(given).href),
 )
 const addresses = v.union([
   v.pipe(
@@ -85,7 +92,10 @@ const video = v.fallback(
 
 const view = v.object({
   status: v.pipe(v.string(), v.trim(), v.minLength(1)),
-  progress: tolerantNumber(0, 100),
+  progress: v.pipe(
+    tolerantNumber(0, 100),
+    v.transform((percent) => percent && Math.floor(percent)),
+  ),
   created: instant,
   completed: instant,
   estimated_time: tolerantNumber(1, DAY_SECONDS),
@@ -110,14 +120,18 @@ const answer = v.union([
   ),
 ])
 
-/** The task in an answer to a poll; null when the answer tells no state of a task. */
-export function readTask(body: string): Task | null {
+/**
+ * The task in an answer to a poll; null when the answer tells no state of a task.
+ *
+ * @param secrets what its word for the state must not repeat
+ */
+export function readTask(body: string, secrets: readonly string[] = []): Task | null {
   const data = v.safeParse(v.pipe(v.string(), v.parseJson(), answer), body)
   const result = data.success ? v.safeParse(view, data.output) : null
   if (!data.success || !result?.success) return null
   const { status, progress, created, completed, estimated_time, cost } = result.output
   const common = {
-    word: status,
+    word: oneLine(conceal(status, secrets), WORD_CHARACTERS) || 'a state without a name',
     progress,
     createdAt: created,
     endedAt: completed,

@@ -52,7 +52,7 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
   let failingSince: number | null = null
   for (;;) {
     const left = start + limit - clock.now()
-    await clock.sleep(Math.min(pause, left), signal)
+    await clock.sleep(Math.max(0, Math.min(pause, left)), signal)
     if (pause >= left) throw timedOut(limit)
     const poll = await wait.look(signal)
     wait.onLook(poll)
@@ -64,7 +64,7 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
     else {
       failingSince ??= now
       if (now - failingSince >= PATIENCE_MILLISECONDS) throw unseen(now - failingSince, poll.cause)
-      pause = Math.max(pause, poll.pause)
+      pause = Math.max(pause, Math.min(poll.pause, PATIENCE_MILLISECONDS))
     }
   }
 }
@@ -76,7 +76,6 @@ function timedOut(limit: number): Failure {
 }
 
 function unseen(milliseconds: number, cause: string): Failure {
-  return new Failure('wait_timeout', [
-    `The state of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`,
-  ])
+  const problem = `The state of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`
+  return new Failure('wait_timeout', [problem], { remedy: 'Try again when APIMart can be reached.' })
 }

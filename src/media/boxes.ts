@@ -1,7 +1,7 @@
 /**
  * Whether an mp4 or mov file is whole, by its top-level boxes.
  */
-import type { ReadAt } from './remote-file.ts'
+import type { ReadAt } from './read-at.ts'
 
 /** More top-level boxes than the fragments of any sane clip. */
 const BOXES_MAX = 10_000

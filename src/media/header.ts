@@ -6,7 +6,8 @@
  */
 import { type Box, createFile, Log } from 'mp4box/simple'
 import type { MovieFacts } from './facts.ts'
-import { OPENING_BYTES, type ReadAt } from './remote-file.ts'
+import type { ReadAt } from './read-at.ts'
+import { OPENING_BYTES } from './remote-file.ts'
 
 export type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }

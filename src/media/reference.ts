@@ -1,12 +1,12 @@
 /**
- * A file on the web that is looked at, and the sentences that end the way with it.
+ * A reference as an input names it, and the sentences that end the way with it.
  */
 import { Failure } from '../failure.ts'
 import { oneLine, withoutQuery } from '../format.ts'
 
-/** A reference, or the result, under the name that the user knows it by. */
+/** A reference as an input names it. */
 export interface Reference {
-  readonly input: 'image_url' | 'video_url' | 'result_url'
+  readonly input: 'image_url' | 'video_url'
   readonly url: string
   /** Longest file that is ever downloaded, in bytes. */
   readonly maxBytes: number

@@ -7,10 +7,10 @@ import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
-import { explainNetworkError } from '../network/explain.ts'
+import { explainNetworkError, isLostRedirect } from '../network/explain.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
-import { readerOf } from './local-file.ts'
+import { readerOf } from './read-at.ts'
 import { type Reference, rejected, unreachable } from './reference.ts'
 
 /** What a reference may use: the network, a folder for its file, the run's abort signal. */
@@ -22,9 +22,6 @@ export interface Reach {
 
 /** Bytes of the first request: enough for nearly every movie header that comes first. */
 export const OPENING_BYTES = 64 * 1024
-
-/** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */
-export type ReadAt = (offset: number, length: number) => Promise<Buffer>
 
 /** A file whose first bytes are read; more is fetched only when asked for. */
 export class RemoteFile {
@@ -196,17 +193,11 @@ async function reading<T>(
   } catch (error) {
     if (error instanceof Failure) throw error
     reach.signal.throwIfAborted()
-    // The URL of the input is sound: it is a redirect that leads to itself, or to something that is no address.
-    const isRedirect = error instanceof Error && 'code' in error && INVALID.has(error.code)
-    const clause = isRedirect
-      ? 'its redirects lead nowhere. Use the final address'
-      : explainNetworkError(error)
+    const remedy = isLostRedirect(error) ? '. Use the final address' : ''
+    const clause = `${explainNetworkError(error)}${remedy}`
     throw unreachable(reference, clause, error)
   }
 }
-
-/** What undici and Node call an address that cannot be asked. */
-const INVALID = new Set<unknown>(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
 
 const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
 

@@ -28,12 +28,49 @@ const CAUSES: Record<string, string> = {
     'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
 }
 
+/** Errors that may be gone a moment later. */
+const BREAKS = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EAI_AGAIN',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_SOCKET',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+])
+
+/** What undici and Node call an address that cannot be asked. */
+const INVALID = new Set(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
+
+/** Whether it is worth asking again after this error. */
+export function isBreak(error: unknown): boolean {
+  return BREAKS.has(codeOf(error))
+}
+
+/** Whether a redirect led to itself, or to something that is no address: the URL asked for was sound. */
+export function isLostRedirect(error: unknown): boolean {
+  return INVALID.has(codeOf(error))
+}
+
+/** The code of an error, such as `ECONNRESET`; empty without one. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
 /** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */
 export function explainNetworkError(error: unknown): string {
   if (error instanceof AddressRefused) return error.message
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (isLostRedirect(error)) return 'its redirects lead nowhere'
+  const code = codeOf(error)
   const first = error instanceof AggregateError ? error.errors[0] : error.cause
   if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
   const tunnel = /^Proxy response \((\d+)\)/.exec(error.message)

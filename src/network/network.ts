@@ -19,7 +19,7 @@ export interface Timeouts {
   readonly read: number
   /** The whole download of a reference, from start to end. */
   readonly download: number
-  /** The whole download of a result, breaks included. */
+  /** The whole download of a result from one link, breaks included. */
   readonly result: number
 }
 
@@ -36,7 +36,7 @@ const TIMEOUTS: Timeouts = {
 export interface Network extends AsyncDisposable {
   /** For references: public addresses only, redirects followed with each hop checked, GETs retried. */
   readonly media: Dispatcher
-  /** For results: as for references, and a body that breaks off is asked for from there on (`Range`), a few times. */
+  /** For results: as for references, but nothing is retried: whoever stores them goes on from where it broke. */
   readonly results: Dispatcher
   /** For the API: no redirects, no retries, long waits for an answer (the service probes the clip first). */
   readonly api: Dispatcher
@@ -52,21 +52,6 @@ export class AddressRefused extends Error {
 /** Redirects that are followed to a reference. */
 export const MAX_REDIRECTS = 5
 const API_HEADERS_MILLISECONDS = 120_000
-
-/** Errors after which a download is worth going on with. */
-const BREAKS = [
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'EPIPE',
-  'UND_ERR_SOCKET',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-]
 
 /**
  * Opens the network for one run.
@@ -98,15 +83,14 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
     })
   const media = agent(timeouts.headers, { lookup: guardedLookup(checkMedia) })
   const api = agent(API_HEADERS_MILLISECONDS, {})
-  const fetching = (retries: Parameters<typeof retry>[0]) =>
-    media.compose(
-      guardLiterals(checkMedia),
-      retry({ ...retries, throwOnError: false }),
-      redirect({ maxRedirections: MAX_REDIRECTS }),
-    )
+  const guarded = media.compose(guardLiterals(checkMedia))
+  const following = redirect({ maxRedirections: MAX_REDIRECTS })
   return {
-    media: fetching({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000 }),
-    results: fetching({ maxRetries: 5, minTimeout: 500, maxTimeout: 10_000, errorCodes: BREAKS }),
+    media: guarded.compose(
+      retry({ maxRetries: 2, minTimeout: 500, maxTimeout: 2000, throwOnError: false }),
+      following,
+    ),
+    results: guarded.compose(following),
     api: apiBaseUrl.protocol === 'https:' ? api : api.compose(requirePrivate(apiBaseUrl)),
     timeouts,
     async [Symbol.asyncDispose]() {

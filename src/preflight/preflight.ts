@@ -4,7 +4,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Failure } from '../failure.ts'
+import { Failure, toFailure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import type { Network } from '../network/network.ts'
@@ -53,10 +53,10 @@ export async function preflight(
 }
 
 /**
- * The length of the reference clip in seconds, to hold the result of an existing task against; the failure when
- * it cannot be read, which stops nothing.
+ * The length of the reference clip in seconds, to hold the result of an existing task against; whatever is wrong
+ * with it stops nothing.
  *
- * @throws Failure of another kind, or the reason of the signal when the run is cancelled
+ * @throws the reason of the signal when the run is cancelled
  */
 export async function measureClip(
   inputs: Parameters<typeof readClip>[0],
@@ -64,8 +64,12 @@ export async function measureClip(
   signal: AbortSignal,
 ): Promise<number | Failure> {
   return withFolder(async (folder) => {
-    const found = await readClip(inputs, { network, folder, signal }).catch(unread)
-    return 'kind' in found ? found.failure : found.duration_seconds
+    try {
+      return (await readClip(inputs, { network, folder, signal })).duration_seconds
+    } catch (error) {
+      signal.throwIfAborted()
+      return toFailure(error)
+    }
   })
 }
 

@@ -1,35 +1,35 @@
 /**
  * What a failed run means for the user: what to do, and what has become of the money.
  */
-import { type FailureReason, REMEDIES } from '../failure.ts'
+import { type Failure, type FailureReason, REMEDIES } from '../failure.ts'
 import { formatUsd, oneLine } from '../format.ts'
 import type { KnownTask } from './report.ts'
 
 /** What to do after a failure, in whole sentences on one line; tells the truth about a task that exists. */
-export function advise(reason: FailureReason, task: KnownTask | null): string {
-  const remedy = REMEDIES[reason]
+export function advise(
+  { reason, remedy }: Pick<Failure, 'reason' | 'remedy'>,
+  task: KnownTask | null,
+): string {
+  const own = remedy ?? REMEDIES[reason]
   if (task === null) {
-    if (reason === 'submission_uncertain') return remedy
-    return `${remedy} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
+    if (reason === 'submission_uncertain') return own
+    return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
-  const id = oneLine(task.id, 200)
-  const again = `Run this step again with task_id: ${id}`
+  const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
   const seen = task.seen?.task
-  switch (seen?.state) {
-    case undefined:
-    case 'running': {
-      // Another run without task_id would pay twice.
-      const own = reason === 'cancelled' || reason === 'request_rejected' ? '' : `${remedy} `
-      return `${own}${standing(task, id)} ${again} to wait for it: nothing is submitted then.`
+  if (seen === undefined || seen.state === 'running') {
+    if (seen === undefined && task.origin === 'given' && reason === 'request_rejected') {
+      return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
     }
-    case 'completed': {
-      const own = reason === 'cancelled' ? '' : `${remedy} `
-      return `${own}${standing(task, id)} ${again} to fetch the video: nothing is submitted and nothing is paid then.`
-    }
-    case 'failed':
-    case 'cancelled':
-      return `${remedy} ${standing(task, id)}`
+    // "Run again" alone would pay twice.
+    const first = remedy ?? (STANDING_REMEDIES.has(reason) ? own : '')
+    return `${first} ${standing(task)} ${again} waits for it and submits nothing.`.trimStart()
   }
+  if (seen.state !== 'completed') return `${own} ${standing(task)}`
+  const first = reason === 'cancelled' ? '' : own
+  // What a failure advises by itself is all there is to do.
+  const fetch = remedy === null ? ` ${again} fetches the video, submits nothing and pays nothing.` : ''
+  return `${first} ${standing(task)}${fetch}`.trimStart()
 }
 
 /** The refusals that came from APIMart. */
@@ -40,19 +40,33 @@ const ANSWERED: ReadonlySet<FailureReason> = new Set([
   'request_rejected',
 ])
 
+/** The reasons whose remedy is right beside a task that may go on. */
+const STANDING_REMEDIES: ReadonlySet<FailureReason> = new Set([
+  'invalid_input',
+  'authentication',
+  'wait_timeout',
+  'internal_error',
+])
+
 /** What state a task is in as far as this run knows, and what that means for the money. */
-function standing({ origin, seen }: KnownTask, id: string): string {
+function standing({ id, origin, seen }: KnownTask): string {
+  const name = oneLine(id, 200)
   if (seen === null) {
-    return origin === 'given'
-      ? `This run submitted nothing; what became of task ${id} is not known.`
-      : `Task ${id} was accepted: it goes on at APIMart and is billed, whatever becomes of this job.`
+    switch (origin) {
+      case 'given':
+        return `This run submitted nothing; what became of task ${name} is not known.`
+      case 'replayed':
+        return `Task ${name} is at APIMart and is billed, whatever becomes of this job.`
+      case 'submitted':
+        return `Task ${name} was accepted: it goes on at APIMart and is billed, whatever becomes of this job.`
+    }
   }
   const { state, word, progress, cost } = seen.task
   const billed = cost === null ? '' : ` APIMart names a cost of ${formatUsd(cost)}.`
-  if (state === 'completed') return `Task ${id} is completed and paid.${billed}`
+  if (state === 'completed') return `Task ${name} is completed and paid.${billed}`
   if (state !== 'running') {
-    return `Task ${id} has ended.${billed || ' Whether it is billed, the balance at APIMart shows.'}`
+    return `Task ${name} has ended.${billed || ' The balance at APIMart shows whether it is billed.'}`
   }
   const percent = progress === null ? '' : ` (${progress} %)`
-  return `Task ${id} was last seen as ${oneLine(word, 40)}${percent}: it goes on at APIMart and is billed, whatever becomes of this job.`
+  return `Task ${name} was last seen as ${oneLine(word, 40)}${percent}: it goes on at APIMart and is billed, whatever becomes of this job.`
 }

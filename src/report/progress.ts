@@ -28,7 +28,7 @@ export function followProgress(
 }
 
 function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
-  if (poll.kind === 'unseen') return `${poll.cause} The task goes on; asking again.`
+  if (poll.kind === 'unseen') return `${poll.cause} That says nothing about the task; asking again.`
   const { word, state, progress, estimatedSeconds, createdAt } = poll.task
   const parts = [oneLine(word, 40)]
   if (state === 'running') {
@@ -37,7 +37,7 @@ function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submitt
     if (estimatedSeconds !== null && since !== null) {
       const left = estimatedSeconds * 1000 - (now - since)
       parts.push(
-        left > 0
+        left >= 500
           ? `about ${formatDuration(left)} left by APIMart’s estimate`
           : `longer than APIMart’s estimate of ${formatDuration(estimatedSeconds * 1000)}`,
       )

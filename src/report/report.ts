@@ -22,6 +22,18 @@ export interface Known {
   task: KnownTask | null
 }
 
+/** What a run knows when it begins. */
+export function nothingKnown(): Known {
+  return {
+    inputs: null,
+    preflight: null,
+    warnings: [],
+    clipSeconds: null,
+    estimatedCost: null,
+    task: null,
+  }
+}
+
 /** A task as far as this run has followed it; times are in milliseconds since the epoch. */
 export interface KnownTask {
   readonly id: string

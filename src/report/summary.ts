@@ -41,12 +41,12 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.task.url}"`]),
       ].join('\n\n')
     case 'completed': {
-      const { file, seconds } = end.video
+      const { file, length } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
-      const length = seconds === null ? '' : ` It lasts ${formatSeconds(seconds)}.`
+      const lasts = typeof length === 'number' ? ` It lasts ${formatSeconds(length)}.` : ''
       return [
         '## Kling motion control: completed',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${length}${replay(end.task)}</p>`,
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task)}</p>`,
       ].join('\n\n')
     }
   }
@@ -60,7 +60,8 @@ function replay({ origin }: KnownTask): string {
 
 /** What each reason means for the user's money, as the headline. */
 function headline(reason: FailureReason, task: KnownTask | null): string {
-  const goesOn = task !== null && (task.seen === null || task.seen.task.state === 'running')
+  const isUnseen = task?.origin === 'given' && task.seen === null
+  const goesOn = task !== null && !isUnseen && (task.seen === null || task.seen.task.state === 'running')
   switch (reason) {
     case 'submission_uncertain':
       return 'a task may be running'
@@ -75,15 +76,17 @@ function headline(reason: FailureReason, task: KnownTask | null): string {
     case 'cancelled':
       return goesOn ? 'cancelled, the task goes on' : 'cancelled'
     default:
+      if (isUnseen) return 'the task could not be looked at'
       return goesOn ? 'the task goes on' : 'not submitted'
   }
 }
 
-function renderFailure({ reason, problems }: Failure, task: KnownTask | null): string {
+function renderFailure(failure: Failure, task: KnownTask | null): string {
+  const { reason, problems } = failure
   return [
     `## Kling motion control: ${headline(reason, task)}`,
     list('', problems),
-    `<p><b>What to do:</b> ${escapeHtml(advise(reason, task), TEXT_LIMIT)}</p>`,
+    `<p><b>What to do:</b> ${escapeHtml(advise(failure, task), TEXT_LIMIT)}</p>`,
     `<p>failure_reason: <code>${reason}</code></p>`,
   ].join('\n\n')
 }
@@ -91,8 +94,7 @@ function renderFailure({ reason, problems }: Failure, task: KnownTask | null): s
 function renderRequest(inputs: Inputs, report: Report): string {
   const { preflight, estimatedCost, clipSeconds } = report
   const image = preflight?.image.kind === 'read' ? describeImage(preflight.image.facts) : notRead(preflight)
-  const length = clipSeconds === null ? notRead(preflight) : formatSeconds(clipSeconds)
-  const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : length
+  const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : notRead(preflight)
   const { price_per_second, max_cost } = inputs
   const rows: string[][] = []
   if (inputs.task_id === null) {
@@ -108,7 +110,11 @@ function renderRequest(inputs: Inputs, report: Report): string {
     )
   } else {
     rows.push(['task_id', inputs.task_id, ''])
-    if (inputs.video_url !== null) rows.push(['video_url', withoutQuery(inputs.video_url), clip])
+    if (inputs.video_url !== null) {
+      const unknown = inputs.preflight === 'off' ? 'not looked at' : 'not usable'
+      const length = clipSeconds === null ? unknown : formatSeconds(clipSeconds)
+      rows.push(['video_url', withoutQuery(inputs.video_url), length])
+    }
   }
   if (price_per_second !== null) {
     const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost)}`

@@ -27,9 +27,9 @@ export function renderVideo({ seen, video }: KnownTask, { clipSeconds, estimated
     const { path, bytes, sha256 } = video.file
     rows.push(['File', path], ['Size', formatBytes(bytes)], ['sha256', sha256])
   }
-  if (video && video.seconds !== null) {
+  if (typeof video?.length === 'number') {
     const reference = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
-    rows.push(['Length', `${formatSeconds(video.seconds)}${reference}`])
+    rows.push(['Length', `${formatSeconds(video.length)}${reference}`])
   }
   const { cost } = seen.task
   const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`

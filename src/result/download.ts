@@ -1,130 +1,89 @@
 /**
- * The download of a result: streamed to a file, hashed on the way, bounded in bytes and time. A body that breaks
- * off is gone on with by the network itself.
+ * The download of a result: bounded in bytes and time, and gone on with by `Range` where the connection breaks.
  */
-import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
-import { STATUS_CODES } from 'node:http'
-import { formatBytes } from '../format.ts'
-import { explainNetworkError } from '../network/explain.ts'
-import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { formatDuration } from '../format.ts'
+import type { Dispatcher } from '../network/undici.ts'
+import { ask, DownloadFailed, drop, type Link, type Means, toDownloadFailed } from './link.ts'
+import { PartialFile } from './partial-file.ts'
 
 /** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */
-export const RESULT_MAX_BYTES = 2 * 2 ** 30
-
-/** How much of a refusal is read to learn its cause. */
-const REFUSAL_BYTES = 4096
-/** How much is written at once, while the next is on its way. */
-const BATCH_BYTES = 2 ** 20
-
-/** A download that cannot be used; the message is a clause for the user. */
-export class DownloadFailed extends Error {
-  readonly kind: 'broken' | 'refused' | 'expired' | 'unusable'
-
-  constructor(kind: DownloadFailed['kind'], clause: string, options?: ErrorOptions) {
-    super(clause, options)
-    this.kind = kind
-  }
-}
+const RESULT_MAX_BYTES = 2 * 2 ** 30
+/** How often a download is asked for, and the pause after the first break; it doubles with each. */
+const TRIES = 6
+const PAUSE_MILLISECONDS = 500
 
 /**
  * Downloads a file.
  *
  * @param path a file that does not exist yet; whatever is written there stays, also when the download fails
- * @param expiresAt when the link expires, in milliseconds since the epoch
  * @throws DownloadFailed, or the signal's reason
  */
 export async function download(
-  link: { url: string; expiresAt: number },
+  link: Link,
   path: string,
-  dispatcher: Dispatcher,
-  signal: AbortSignal,
+  means: Means,
+  maxBytes = RESULT_MAX_BYTES,
 ): Promise<{ bytes: number; sha256: string }> {
+  const { network, clock, signal } = means
+  signal.throwIfAborted()
+  const limit = AbortSignal.timeout(network.timeouts.result)
+  const limited = { ...means, signal: AbortSignal.any([signal, limit]) }
+  await using file = await PartialFile.create(path, maxBytes)
+  let etag: string | null = null
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const answer = await askForRest(link, file, etag, limited)
+      etag = strongEtag(answer)
+      await file.append(answer.body)
+      return { bytes: file.bytes, sha256: file.sha256() }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (limit.aborted) {
+        const time = formatDuration(network.timeouts.result)
+        throw new DownloadFailed('refused', `it had not arrived after ${time}`)
+      }
+      const failed = toDownloadFailed(error)
+      if (failed.kind !== 'broken' || attempt === TRIES) throw failed
+      await clock.sleep(PAUSE_MILLISECONDS * 2 ** (attempt - 1), signal)
+    }
+  }
+}
+
+/**
+ * Asks for what the file lacks: the rest where it is sure to be that of the same version, otherwise all of it.
+ *
+ * @param etag the strong validator of what is there
+ */
+async function askForRest(
+  link: Link,
+  file: PartialFile,
+  etag: string | null,
+  { network, clock, signal }: Means,
+): Promise<Dispatcher.ResponseData> {
+  const range = etag && file.bytes > 0 ? { range: `bytes=${file.bytes}-`, 'if-range': etag } : {}
+  const answer = await ask(link, { dispatcher: network.results, clock, signal }, range)
   try {
-    const answer = await request(link.url, {
-      method: 'GET',
-      dispatcher,
-      signal,
-      headers: { accept: '*/*', 'accept-encoding': 'identity' },
-    })
-    if (answer.statusCode !== 200) throw await refused(answer, link.expiresAt)
-    if (/[^\s,]/.test(String(answer.headers['content-encoding'] ?? '').replace(/identity/gi, ''))) {
-      answer.body.on('error', () => {}).destroy()
-      throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
+    if (answer.statusCode === 200 && file.bytes > 0) await file.beginAnew()
+    if (answer.statusCode === 206 && !isRest(answer, file.bytes, etag)) {
+      await file.beginAnew()
+      throw new DownloadFailed('broken', 'its server gives inconsistent answers about it')
     }
-    return await store(answer.body, path)
+    file.requireRoomFor(Number(answer.headers['content-length']) || 0)
+    return answer
   } catch (error) {
-    if (error instanceof DownloadFailed) throw error
-    signal.throwIfAborted()
-    throw new DownloadFailed('broken', explain(error), { cause: error })
+    drop(answer)
+    throw error
   }
 }
 
-async function store(body: AsyncIterable<Buffer>, path: string) {
-  const hash = createHash('sha256')
-  let bytes = 0
-  // Closed before this ends, however it ends, so that the file can be removed then.
-  await using file = await open(path, 'wx')
-  let writing = Promise.resolve()
-  for await (const batch of inBatches(body)) {
-    for (const piece of batch) {
-      bytes += piece.length
-      hash.update(piece)
-    }
-    if (bytes > RESULT_MAX_BYTES) {
-      const limit = formatBytes(RESULT_MAX_BYTES)
-      throw new DownloadFailed('unusable', `it has more than the ${limit} that are taken`)
-    }
-    await writing
-    writing = write(file, batch)
-    // It is awaited before the next one, or at the end; a body that fails meanwhile is told instead.
-    writing.catch(() => {})
-  }
-  await writing
-  return { bytes, sha256: hash.digest('hex') }
+function isRest({ headers }: Dispatcher.ResponseData, start: number, etag: string | null): boolean {
+  return (
+    String(headers['content-range']).startsWith(`bytes ${start}-`) &&
+    (headers.etag === undefined || headers.etag === etag)
+  )
 }
 
-async function* inBatches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
-  let batch: Buffer[] = []
-  let length = 0
-  for await (const piece of body) {
-    batch.push(piece)
-    length += piece.length
-    if (length < BATCH_BYTES) continue
-    yield batch
-    batch = []
-    length = 0
-  }
-  if (length > 0) yield batch
-}
-
-async function write(file: FileHandle, batch: Buffer[]): Promise<void> {
-  const { bytesWritten } = await file.writev(batch)
-  const all = batch.reduce((sum, { length }) => sum + length, 0)
-  // A disk that is nearly full takes a part, and tells why when it is given the rest.
-  if (bytesWritten < all) await file.appendFile(Buffer.concat(batch).subarray(bytesWritten))
-  batch.forEach(release)
-}
-
-/** Gives back the memory of a piece that has one of its own; the garbage collector would let 70 MB pile up. */
-function release({ buffer, byteLength }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
-}
-
-async function refused(
-  { statusCode, body }: Dispatcher.ResponseData,
-  expiresAt: number,
-): Promise<DownloadFailed> {
-  const text = (await readUpTo(body, REFUSAL_BYTES).catch(() => Buffer.alloc(0))).toString('latin1')
-  const answer = `its server answers ${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim()
-  const isGone = [400, 401, 403, 404, 410].includes(statusCode)
-  if (isGone && (Date.now() >= expiresAt || /expired/i.test(text))) {
-    return new DownloadFailed('expired', `the link has expired, ${answer}`)
-  }
-  return new DownloadFailed('refused', answer)
-}
-
-function explain(error: unknown): string {
-  const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
-  return isFull ? 'the disk of the runner is full' : explainNetworkError(error)
+/** A weak one may be the same for two versions. */
+function strongEtag({ headers: { etag } }: Dispatcher.ResponseData): string | null {
+  return typeof etag === 'string' && etag.startsWith('"') ? etag : null
 }

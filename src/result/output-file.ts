@@ -4,6 +4,7 @@
 import { lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
+import { oneLine } from '../format.ts'
 
 /** A place for the clip. */
 export interface OutputFile {
@@ -27,7 +28,7 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
     await discard(output)
     await using _ = await open(output.partial, 'wx')
   } catch (error) {
-    throw problem(given, `It cannot be written: ${messageOf(error)}. Choose another place, or free this one.`)
+    throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
   }
   await discard(output)
   return output
@@ -68,12 +69,17 @@ async function realFolder(given: string, folder: string): Promise<string> {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     const isLink = (await lstat(folder).catch(() => null)) !== null
     if (!isMissing || isLink || dirname(folder) === folder) {
-      throw problem(given, `Its folder cannot be used: ${messageOf(error)}.`)
+      const why = isMissing ? 'a link on the way to it leads nowhere' : reason(error)
+      throw problem(given, `Its folder cannot be used: ${why}. Choose another one.`)
     }
     return join(await realFolder(given, dirname(folder)), folder.slice(dirname(folder).length))
   }
 }
 
+function reason(error: unknown): string {
+  return oneLine(messageOf(error), 300)
+}
+
 function problem(given: string, message: string): Failure {
-  return new Failure('invalid_input', [`output_path "${given}": ${message}`])
+  return new Failure('invalid_input', [`output_path "${oneLine(given, 80)}": ${message}`])
 }

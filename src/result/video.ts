@@ -3,32 +3,22 @@
  */
 import { open } from 'node:fs/promises'
 import type { CompletedTask } from '../apimart/task.ts'
-import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { formatInstant } from '../format.ts'
+import { formatInstant, oneLine, withoutQuery } from '../format.ts'
 import { endsEarly } from '../media/boxes.ts'
 import { recognise } from '../media/kind.ts'
-import { readerOf } from '../media/local-file.ts'
-import { shown } from '../media/reference.ts'
-import { type ReadAt, RemoteFile } from '../media/remote-file.ts'
-import { explainNetworkError } from '../network/explain.ts'
-import type { Network } from '../network/network.ts'
-import type { Dispatcher } from '../network/undici.ts'
-import { DownloadFailed, download } from './download.ts'
+import { type ReadAt, readerOf } from '../media/read-at.ts'
+import { OPENING_BYTES } from '../media/remote-file.ts'
+import { readUpTo } from '../network/undici.ts'
+import { download } from './download.ts'
+import { ask, DownloadFailed, drop, type Link, type Means, toDownloadFailed } from './link.ts'
 import { discard, moveIntoPlace, type OutputFile } from './output-file.ts'
-
-/** A link to the video; without a word of the API it is taken to live for a day. */
-export interface Link {
-  readonly url: string
-  /** Milliseconds since the epoch. */
-  readonly expiresAt: number
-}
 
 /** The video, wherever it is. */
 export interface Video {
   readonly link: Link
-  /** Length in seconds, null when it could not be read. */
-  readonly seconds: number | null
+  /** In seconds, or why it is not known, as a clause for the user. */
+  readonly length: number | string
   /** Null when it was not downloaded. */
   readonly file: StoredFile | null
 }
@@ -42,19 +32,10 @@ export interface StoredFile {
   readonly storedAt: number
 }
 
-/** What looking at the video may use. */
-export interface Means {
-  readonly network: Network
-  readonly clock: Clock
-  readonly signal: AbortSignal
-}
-
 /** All samples of the API's pages expire a day after completion. */
 const LIFETIME_MILLISECONDS = 86_400_000
-/** How often a download begins anew after breaks that could not be gone on from. */
-const ATTEMPTS = 2
-/** What tells the kind of a file. */
-const OPENING_BYTES = 4100
+/** One look at a video takes no longer. */
+const LOOK_MILLISECONDS = 30_000
 
 /**
  * The links of a completed task, each once, in the order of the API.
@@ -63,10 +44,10 @@ const OPENING_BYTES = 4100
  */
 export function linksOf(task: CompletedTask, seenAt: number): Link[] {
   const fallback = (task.endedAt ?? seenAt) + LIFETIME_MILLISECONDS
-  const links = new Map(
-    task.links.map(({ url, expiresAt }) => [url, { url, expiresAt: expiresAt ?? fallback }]),
+  const links = task.links.map(
+    ({ url, expiresAt }) => [url, { url, expiresAt: expiresAt ?? fallback }] as const,
   )
-  return [...links.values()]
+  return [...new Map(links).values()]
 }
 
 /**
@@ -79,96 +60,123 @@ export async function fetchVideo(
   output: OutputFile,
   means: Means,
 ): Promise<Video & { readonly file: StoredFile }> {
-  const { network, clock, signal } = means
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(network.timeouts.result)])
-  const problems: string[] = []
+  const failures: { link: Link; failed: DownloadFailed }[] = []
   for (const link of links) {
     try {
-      const { seconds, ...stored } = await fetchWhole(link, output, network.results, limited, ATTEMPTS)
-      signal.throwIfAborted()
+      await discard(output)
+      const stored = await download(link, output.partial, means)
+      const length = await inspectFile(output.partial, stored.bytes)
+      means.signal.throwIfAborted()
       await moveIntoPlace(output)
-      return { link, seconds, file: { ...stored, path: output.shown, storedAt: clock.now() } }
+      return { link, length, file: { ...stored, path: output.shown, storedAt: means.clock.now() } }
     } catch (error) {
-      signal.throwIfAborted()
-      problems.push(`${shown(link.url)} could not be downloaded: ${explain(link, error)}.`)
-      if (limited.aborted) break
+      means.signal.throwIfAborted()
+      const failed = toDownloadFailed(error)
+      failures.push({ link, failed })
+      if (failed.kind === 'unstorable') break
     } finally {
       await discard(output)
     }
   }
-  throw downloadFailed(problems)
+  throw noVideo(failures, means.clock.now())
 }
 
 /**
- * Finds the first link that serves a video, and reads its length from there by ranges. The first of all, with
- * its length unknown, when none could be looked at: that does not make the link wrong.
+ * Finds the first link that serves a video, and reads its length from there by ranges: nothing is stored. The first
+ * of all, with what is wrong with it, when none does.
  *
  * @throws Failure `download_failed` when there is no link at all, or the signal's reason
  */
-export async function lookAtVideo(links: readonly Link[], { network, signal }: Means): Promise<Video> {
-  const [first] = links
-  if (first === undefined) throw downloadFailed([])
+export async function lookAtVideo(links: readonly Link[], means: Means): Promise<Video> {
+  const looks: Video[] = []
   for (const link of links) {
     try {
-      // Nothing is stored: a server that grants no ranges is not asked for the whole.
-      const reference = { input: 'result_url', url: link.url, maxBytes: 0 } as const
-      const file = await RemoteFile.open(reference, { network, folder: '', signal })
-      const seconds = await inspect((offset, length) => file.read(offset, length), file.size)
-      return { link, seconds, file: null }
-    } catch {
-      signal.throwIfAborted()
+      return { link, length: await inspectLink(link, means), file: null }
+    } catch (error) {
+      means.signal.throwIfAborted()
+      const { message } = toDownloadFailed(error)
+      looks.push({ link, length: message, file: null })
     }
   }
-  return { link: first, seconds: null, file: null }
+  const [first] = looks
+  if (first === undefined) throw noVideo([], means.clock.now())
+  return first
 }
 
-async function fetchWhole(
-  link: Link,
-  output: OutputFile,
-  dispatcher: Dispatcher,
-  signal: AbortSignal,
-  attempts: number,
-): Promise<{ bytes: number; sha256: string; seconds: number | null }> {
-  await discard(output)
-  try {
-    const stored = await download(link, output.partial, dispatcher, signal)
-    await using file = await open(output.partial)
-    const read = readerOf(file)
-    const seconds = await inspect(read, stored.bytes)
-    if (await endsEarly(read, stored.bytes)) throw cutOff()
-    return { ...stored, seconds }
-  } catch (error) {
-    const isBroken = error instanceof DownloadFailed && error.kind === 'broken'
-    if (!isBroken || attempts === 1 || signal.aborted) throw error
-    return fetchWhole(link, output, dispatcher, signal, attempts - 1)
+async function inspectFile(path: string, size: number): Promise<number | string> {
+  await using file = await open(path)
+  const read = readerOf(file)
+  const length = await inspect(read, size)
+  if (await endsEarly(read, size)) throw cutOff()
+  return length
+}
+
+async function inspectLink(link: Link, { network, clock, signal }: Means): Promise<number | string> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MILLISECONDS)])
+  let size: number | null = null
+  const fetchAt: ReadAt = async (offset, length) => {
+    const range = { range: `bytes=${offset}-${offset + length - 1}` }
+    const answer = await ask(link, { dispatcher: network.media, clock, signal: limited }, range)
+    const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(answer.headers['content-range'] ?? ''))
+    // A whole file instead of a range still begins with what is wanted first.
+    if (answer.statusCode === 200 ? offset > 0 : Number(granted?.[1]) !== offset) {
+      drop(answer)
+      throw new DownloadFailed('unusable', 'its server gives no parts of it')
+    }
+    size ??= granted && granted[2] !== '*' ? Number(granted[2]) : null
+    return readUpTo(answer.body, length)
   }
+  const opening = await fetchAt(0, OPENING_BYTES)
+  const read: ReadAt = async (offset, length) =>
+    offset + length <= opening.length || opening.length < OPENING_BYTES
+      ? opening.subarray(offset, offset + length)
+      : fetchAt(offset, length)
+  return inspect(read, size)
 }
 
-/** The length in seconds, null when the header does not tell it; throws DownloadFailed for what is no whole video. */
-async function inspect(read: ReadAt, size: number | null): Promise<number | null> {
-  const { kind, ending } = await recognise(await read(0, OPENING_BYTES))
+/** The length in seconds, or why its header does not tell it; throws DownloadFailed for what is no whole video. */
+async function inspect(read: ReadAt, size: number | null): Promise<number | string> {
+  const opening = await read(0, OPENING_BYTES)
+  const { kind, ending } = await recognise(opening)
   if (kind !== 'mp4' && kind !== 'mov') {
-    const found = ending === null ? 'something else' : `of the type ${ending.toUpperCase()}`
-    throw new DownloadFailed('unusable', `what is served there is not an mp4 or mov video but ${found}`)
+    throw new DownloadFailed(
+      'unusable',
+      `what is served there is ${name(opening, ending)}, not an mp4 or mov video`,
+    )
   }
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
   const header = await readHeader(read, size)
   if (header.kind === 'truncated') throw cutOff()
-  return header.kind === 'settled' ? header.facts.duration_seconds : null
+  if (header.kind === 'unsettled') return header.why
+  if (header.facts.video === null) throw new DownloadFailed('unusable', 'it has no video track')
+  return header.facts.duration_seconds
+}
+
+function name(opening: Buffer, ending: string | null): string {
+  if (opening.length === 0) return 'an empty file'
+  if (ending !== null) return `of the type ${ending.toUpperCase()}`
+  return /^\s*<(!doctype html|html|head|body)/i.test(opening.toString('latin1', 0, 1024))
+    ? 'an HTML page'
+    : 'something else'
 }
 
 function cutOff(): DownloadFailed {
-  return new DownloadFailed('broken', 'the video is cut off')
+  return new DownloadFailed('unusable', 'the video is cut off')
 }
 
-function explain({ expiresAt }: Link, error: unknown): string {
-  if (!(error instanceof DownloadFailed)) return explainNetworkError(error)
-  return error.kind === 'expired'
-    ? `${error.message} (its time was up at ${formatInstant(expiresAt)})`
-    : error.message
-}
-
-function downloadFailed(problems: readonly string[]): Failure {
-  const [first = 'APIMart names no link to the video.', ...others] = problems
-  return new Failure('download_failed', [first, ...others])
+function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], now: number): Failure {
+  const [first, ...others] = failures.map(({ link, failed }) => {
+    const since =
+      failed.kind === 'expired' && link.expiresAt <= now ? ` (at ${formatInstant(link.expiresAt)})` : ''
+    return `${oneLine(withoutQuery(link.url), 200)} could not be downloaded: ${failed.message}${since}.`
+  })
+  if (first === undefined) {
+    const remedy = 'Look for the video in the APIMart console, or try again later in case a link appears.'
+    return new Failure('download_failed', ['APIMart names no link to the video.'], { remedy })
+  }
+  if (failures.some(({ failed }) => failed.kind !== 'expired')) {
+    return new Failure('download_failed', [first, ...others])
+  }
+  const remedy = 'APIMart makes no second link: the video must be made, and paid, anew.'
+  return new Failure('download_failed', [first, ...others], { remedy })
 }

@@ -51,6 +51,7 @@ export interface StepResult {
   /** Folder that the job works in. */
   readonly workspace: string
   readonly summaryFile: string
+  readonly outputFile: string
 }
 
 /** Runs the step to its end. */
@@ -116,6 +117,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     temp: files.temp,
     workspace,
     summaryFile: files.summary,
+    outputFile: files.output,
   }
 }
 

@@ -90,10 +90,37 @@ export const servingFile: Record<string, (visit: Visit, source: Source) => Answe
   // The file lost its last 40 %, and all lengths agree with that.
   truncated: ({ exchange }, source) => serve(exchange, shortened(source, Math.floor(source.size * 0.6))),
   // The full length is announced, the connection closes half way.
-  'cut-connection': async ({ exchange }, source) => {
+  'cut-connection': ({ exchange }, source) => cutHalfWay(exchange, source),
+  // The same at the first request for this URL, correct afterwards.
+  'cuts-once': ({ exchange, visits }, source) =>
+    visits === 1 ? cutHalfWay(exchange, source) : serve(exchange, source),
+  // Afterwards ranges are not understood.
+  'cuts-once-ignores-range': ({ exchange, visits }, source) =>
+    visits === 1
+      ? cutHalfWay(exchange, source)
+      : exchange.send(200, { 'content-length': source.size }, all(source)),
+  // Afterwards the file is another one of the same length: the first was nothing but zeros.
+  'cuts-once-changes': ({ exchange, visits }, source) =>
+    visits === 1 ? cutHalfWay(exchange, zeros(source)) : serve(exchange, source),
+  // No length is announced, and the connection closes half way.
+  'cut-chunked': ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
-    await exchange.begin(status, headers, source.read(start, start + Math.floor((end - start) / 2)))
+    const { 'content-length': _, ...lengthless } = headers
+    return cutHalfWay(exchange, source, { status, headers: lengthless, start, end })
+  },
+  // Ten bytes more are announced than there are.
+  'announces-more': async ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    if (status === 416) return serve(exchange, source)
+    const length = { 'content-length': end - start + 10 }
+    await exchange.begin(status, { ...headers, ...length }, source.read(start, end))
     exchange.cut()
+  },
+  // Ten bytes less are announced than are sent.
+  'announces-less': ({ exchange }, source) => {
+    const { status, headers, start, end } = plan(exchange, source)
+    const length = { 'content-length': end - start - 10 }
+    return exchange.send(status, { ...headers, ...length }, source.read(start, end))
   },
   // One byte a second.
   'slow-drip': ({ exchange }, source) => {
@@ -149,6 +176,26 @@ const FREE = Buffer.from('\0\0\0\x08free', 'latin1')
 const HUGE = 2 ** 40
 
 const all = (source: Source) => source.read(0, source.size)
+
+async function cutHalfWay(
+  exchange: Exchange,
+  source: Source,
+  { status, headers, start, end } = plan(exchange, source),
+): Promise<void> {
+  await exchange.begin(status, headers, source.read(start, start + Math.floor((end - start) / 2)))
+  exchange.cut()
+}
+
+/** Another file of the same length. */
+function zeros(source: Source): Source {
+  return {
+    ...source,
+    etag: '"zeros"',
+    async *read(start, end) {
+      yield Buffer.alloc(end - start)
+    },
+  }
+}
 
 function partial(
   exchange: Exchange,

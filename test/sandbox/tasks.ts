@@ -15,8 +15,8 @@ export interface TaskScript {
   failReason?: string
   /** The result's `url`: an array of strings, as documented, or a plain string. */
   urlShape?: 'array' | 'string'
-  /** URL of the result; default the media host's `/files/demo/result.mp4`. */
-  resultUrl?: string
+  /** URL of the result, or several; default the media host's `/files/demo/result.mp4`. */
+  resultUrl?: string | readonly string[]
   /** Seconds from completion until the result expires, default 24 h; null leaves `expires_at` out. */
   expiresIn?: number | null
 }
@@ -92,10 +92,10 @@ export class TaskStore {
     const duration = this.#duration(task)
     const completed = Math.round((createdAt + duration) / 1000)
     const share = (this.#clock.now() - createdAt) / duration
-    const url = script.resultUrl ?? this.#media.url('demo/result.mp4')
+    const urls = [script.resultUrl ?? this.#media.url('demo/result.mp4')].flat()
     const { expiresIn = DAY, error = NO_BODY, failReason } = script
     const video = {
-      url: script.urlShape === 'string' ? url : [url],
+      url: script.urlShape === 'string' ? urls[0] : urls,
       ...(expiresIn !== null && { expires_at: completed + expiresIn }),
     }
     const data = {

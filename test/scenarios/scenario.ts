@@ -122,12 +122,29 @@ export async function readCall(
   return JSON.parse(await readFile(`${path}.json`, 'utf8'))
 }
 
+/** Every output in the order of writing, also one that was written again; throws when the file is not whole. */
+export async function outputBlocks({ outputFile }: StepResult): Promise<[name: string, value: string][]> {
+  const text = await readFile(outputFile, 'utf8')
+  const block = /(\w+)<<(\S+)\r?\n([\s\S]*?)\r?\n\2\r?\n/y
+  const blocks: [string, string][] = []
+  while (block.lastIndex < text.length) {
+    const [, name, , value] = block.exec(text) ?? []
+    if (name === undefined || value === undefined) throw new Error(`the outputs are not whole: ${text}`)
+    blocks.push([name, value])
+  }
+  return blocks
+}
+
 /**
  * Holds a run against all that every failure has; returns its problems, without the advice, as one text.
  *
  * @param advice the last line of the error; by default that of a run that has no task
  */
-export function expectFailure(run: Run, reason: FailureReason, advice = advise(reason, null)): string {
+export function expectFailure(
+  run: Run,
+  reason: FailureReason,
+  advice = advise({ reason, remedy: null }, null),
+): string {
   expect({ exitCode: run.exitCode, reason: run.outputs.failure_reason, errors: run.errors }).toEqual({
     exitCode: 1,
     reason,

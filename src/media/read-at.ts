@@ -1,10 +1,12 @@
 /**
- * A file on disk, read piece by piece like one on the web.
+ * Reading a file piece by piece, on disk like on the web.
  */
 import type { FileHandle } from 'node:fs/promises'
-import type { ReadAt } from './remote-file.ts'
 
-/** Reads from an open file; fewer bytes than asked for only at its end. */
+/** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */
+export type ReadAt = (offset: number, length: number) => Promise<Buffer>
+
+/** Reads from an open file. */
 export function readerOf(file: FileHandle): ReadAt {
   return async (offset, length) => {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset)

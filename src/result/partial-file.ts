@@ -1,0 +1,122 @@
+/**
+ * The file of a download as far as it has come: written while the next bytes are on their way, and hashed.
+ */
+import { createHash } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
+import { formatBytes } from '../format.ts'
+import { codeOf } from '../network/explain.ts'
+import { DownloadFailed } from './link.ts'
+
+/** How much is written at once. */
+const BATCH_BYTES = 2 ** 20
+
+/** A file that grows at its end; disposing closes it, so that it can be removed or moved then. */
+export class PartialFile implements AsyncDisposable {
+  readonly #file: FileHandle
+  readonly #maxBytes: number
+  #bytes = 0
+  #hash = createHash('sha256')
+
+  private constructor(file: FileHandle, maxBytes: number) {
+    this.#file = file
+    this.#maxBytes = maxBytes
+  }
+
+  /** Creates the file; one that exists already is an error, as is a link. */
+  static async create(path: string, maxBytes: number): Promise<PartialFile> {
+    return new PartialFile(await open(path, 'wx').catch(unstorable), maxBytes)
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Hexadecimal, of all bytes; the file takes no more afterwards. */
+  sha256(): string {
+    return this.#hash.digest('hex')
+  }
+
+  async beginAnew(): Promise<void> {
+    await this.#file.truncate().catch(unstorable)
+    this.#bytes = 0
+    this.#hash = createHash('sha256')
+  }
+
+  /** Throws DownloadFailed when so many bytes more would be too many. */
+  requireRoomFor(bytes: number): void {
+    if (this.#bytes + bytes <= this.#maxBytes) return
+    const limit = formatBytes(this.#maxBytes)
+    throw new DownloadFailed('unusable', `it is larger than the ${limit} that are taken`)
+  }
+
+  /** Takes all that comes; also what came before the body broke off. */
+  async append(body: AsyncIterable<Buffer>): Promise<void> {
+    let writing = Promise.resolve()
+    try {
+      for await (const batch of inBatches(body)) {
+        await writing
+        const length = lengthOf(batch)
+        this.requireRoomFor(length)
+        for (const piece of batch) this.#hash.update(piece)
+        writing = write(this.#file, batch, this.#bytes)
+        // It is awaited before the next one, or at the end.
+        writing.catch(() => {})
+        this.#bytes += length
+      }
+    } finally {
+      await writing
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close()
+  }
+}
+
+/** Pieces together, so that they can be written at once; those before a break come as well. */
+async function* inBatches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
+  let batch: Buffer[] = []
+  let length = 0
+  let broken: { error: unknown } | null = null
+  try {
+    for await (const piece of body) {
+      batch.push(piece)
+      length += piece.length
+      if (length < BATCH_BYTES) continue
+      yield batch
+      batch = []
+      length = 0
+    }
+  } catch (error) {
+    broken = { error }
+  }
+  if (length > 0) yield batch
+  if (broken) throw broken.error
+}
+
+async function write(file: FileHandle, batch: Buffer[], start: number): Promise<void> {
+  const length = lengthOf(batch)
+  let { bytesWritten } = await file.writev(batch, start).catch(unstorable)
+  // A disk that is nearly full takes a part, and tells why when it is given the rest.
+  while (bytesWritten < length) {
+    const rest = Buffer.concat(batch).subarray(bytesWritten)
+    bytesWritten += (await file.write(rest, { position: start + bytesWritten }).catch(unstorable))
+      .bytesWritten
+  }
+  batch.forEach(release)
+}
+
+function lengthOf(batch: readonly Buffer[]): number {
+  return batch.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** Gives back the memory of a piece that has one of its own; the garbage collector would let 70 MB pile up. */
+function release({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+}
+
+function unstorable(error: unknown): never {
+  const code = codeOf(error)
+  const clause = code === 'ENOSPC' ? 'the disk of the runner is full' : `it cannot be written (${code})`
+  throw new DownloadFailed('unstorable', clause, { cause: error })
+}
