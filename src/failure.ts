@@ -19,7 +19,7 @@ export const REMEDIES = {
   task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',
   wait_timeout: 'Give the task more time with wait_timeout_minutes, or collect it later.',
   download_failed:
-    'Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew.',
+    'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',
   cancelled: 'Run the workflow again when you want the video.',
   internal_error: 'This is a defect of the action. Please report it with the log of this step.',
 } as const

@@ -88,10 +88,13 @@ async function measureReference(
   known: Known,
 ): Promise<void> {
   const { video_url } = inputs
-  if (video_url === null || inputs.preflight === 'off') return
-  const found = await measureClip({ ...inputs, video_url }, network, runner.signal)
-  if (typeof found === 'number') tellLength(found, runner, known)
-  else runner.info(`The result cannot be compared with the reference clip: ${found.message}`)
+  if (video_url !== null && inputs.preflight !== 'off') {
+    const found = await measureClip({ ...inputs, video_url }, network, runner.signal)
+    if (typeof found === 'number') {
+      tellLength(found, runner, known)
+      runner.info(`Length of the reference clip: ${formatSeconds(found)}`)
+    } else runner.info(`The result cannot be compared with the reference clip: ${found.message}`)
+  }
   tellEstimate(inputs, runner, known)
 }
 

@@ -53,7 +53,10 @@ export async function poll(
       : explainNetworkError(error)
     const cause = `APIMart could not be asked: ${clause}.`
     if (!(error instanceof AddressRefused)) return { kind: 'unseen', cause, pause: 0 }
-    return { kind: 'refused', failure: new Failure('request_rejected', [cause]) }
+    return {
+      kind: 'refused',
+      failure: new Failure('request_rejected', [cause], { remedy: 'Correct api_base_url.' }),
+    }
   }
 }
 

@@ -10,15 +10,15 @@ import type { CancelledTask, FailedTask } from './task.ts'
 /** Known messages, and what the user can do about each (Kling's demands of the references). */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [
-    /upper body|no (complete |whole |valid )?(human|person|face|character)\b|(human|person|face|character|human body) (was |is |could )?(not|never) (be )?(found|detected)/i,
+    /\bupper body\b|\bno (complete |whole |valid )?(human|persons?|people|faces?)\b|\b(human|persons?|faces?|character|human body) (was |were |is |are |could )?(not|never) (be )?(found|detected)\b/i,
     'Kling found no person with the upper body in full view. Use an image and a clip that show one person with head, shoulders and arms, not cut off and not covered.',
   ],
   [
-    /(content|safety|usage) (policy|policies|guidelines)|violat\w* (of )?(the |our )?(\w+ )?(policy|policies|terms|guidelines|rules)|sensitive|moderation|nsfw|prohibited content|inappropriate|copyright|risk control/i,
+    /\b(content|safety|usage) (policy|policies|guidelines|filter)\b|\bviolat\w* (of )?(the |our )?(\w+ )?(policy|policies|terms|guidelines|rules)\b|\bsensitive (content|information|words?)\b|\bmoderation (failed|blocked|rejected)\b|\bby moderation\b|\bnsfw\b|\bprohibited content\b|\binappropriate\b|\bcopyright\b|\brisk control\b/i,
     'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.',
   ],
   [
-    /too short|too fast|continuous|multiple (shots|scenes|people|persons)|(scene|shot|camera) (cut|change)/i,
+    /\b(video|clip|motion|movement|part|segment) (is )?too (short|fast)\b|\bcontinuous\b|\bmultiple (shots|scenes|people|persons)\b|\b(scene|shot|camera) (cut|change)/i,
     'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.',
   ],
 ]
@@ -37,8 +37,8 @@ export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly 
   const code = [error.code, error.type].filter((part, i, parts) => part !== '' && parts.indexOf(part) === i)
   const named = code.length > 0 ? ` (${oneLine(conceal(code.join(', '), secrets), 100)})` : ''
   const problem = `APIMart ended the task as ${oneLine(task.word, 40)}${named}. ${quote(error, '', secrets)}`
-  const meaning = MEANINGS.find(([pattern]) =>
-    pattern.test(`${error.message} ${code.join(' ')}`.slice(0, 4000)),
-  )
+  // A code says the same with other marks between the words: content_policy_violation.
+  const words = `${error.message} ${code.join(' ')}`.slice(0, 4000).replace(/[_-]+/g, ' ')
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(words))
   return new Failure('task_failed', meaning ? [problem, meaning[1]] : [problem])
 }

@@ -69,7 +69,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
     if (isPublicAddress(address)) return
     // Never link-local ones: there clouds hand out the credentials of the machine.
     if (isLinkLocal(address)) throw notPublic(address, host)
-    apiIsPrivate ??= isPrivateHost(apiBaseUrl)
+    apiIsPrivate ??= isPrivateHost(apiBaseUrl).catch(() => false)
     if (await apiIsPrivate) return
     throw notPublic(address, host)
   }
@@ -154,13 +154,16 @@ function guardLiterals(check: AddressCheck): Dispatcher.DispatcherComposeInterce
 /** Over plain http the key may go to hosts that are not public only, whoever looks the name up afterwards. */
 function requirePrivate(apiBaseUrl: URL): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) => {
-    isPrivateHost(apiBaseUrl).then((isPrivate) => {
-      if (isPrivate) return dispatch(options, handler)
-      const refused = new AddressRefused(
-        `${apiBaseUrl.host} is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https`,
-      )
-      return handler.onResponseError?.(REFUSED, refused)
-    })
+    isPrivateHost(apiBaseUrl).then(
+      (isPrivate) => {
+        if (isPrivate) return dispatch(options, handler)
+        const refused = new AddressRefused(
+          `${apiBaseUrl.host} is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https`,
+        )
+        return handler.onResponseError?.(REFUSED, refused)
+      },
+      (error: Error) => handler.onResponseError?.(REFUSED, error),
+    )
     return true
   }
 }
@@ -177,11 +180,12 @@ const REFUSED: Dispatcher.DispatchController = {
   resume() {},
 }
 
+/** Whether no address of a host is public; throws when its name cannot be looked up. */
 async function isPrivateHost(url: URL): Promise<boolean> {
   const literal = literalAddress(url)
   if (literal !== null) return !isPublicAddress(literal)
-  const addresses = await new Promise<LookupAddress[]>((resolve) =>
-    lookup(url.hostname, { all: true }, (error, found) => resolve(error ? [] : found)),
+  const addresses = await new Promise<LookupAddress[]>((resolve, reject) =>
+    lookup(url.hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found))),
   )
   return addresses.length > 0 && addresses.every(({ address }) => !isPublicAddress(address))
 }

@@ -18,7 +18,7 @@ export function advise(
   const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
   const seen = task.seen?.task
   if (seen === undefined || seen.state === 'running') {
-    if (seen === undefined && task.origin === 'given' && reason === 'request_rejected') {
+    if (seen === undefined && task.origin === 'given' && reason === 'request_rejected' && remedy === null) {
       return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
     }
     // "Run again" alone would pay twice.

@@ -36,25 +36,25 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
     case 'submitted':
       return [
         '## Kling motion control: submitted',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay(end.task)}${cost}</p>`,
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay(end.task, ', and it may be done')}${cost}</p>`,
         '<p>APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job. A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>',
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.task.url}"`]),
       ].join('\n\n')
     case 'completed': {
       const { file, length } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
-      const lasts = typeof length === 'number' ? ` It lasts ${formatSeconds(length)}.` : ''
+      const lasts = typeof length === 'number' ? ` The video lasts ${formatSeconds(length)}.` : ''
       return [
         '## Kling motion control: completed',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task)}</p>`,
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task, '')}</p>`,
       ].join('\n\n')
     }
   }
 }
 
-function replay({ origin }: KnownTask): string {
+function replay({ origin }: KnownTask, state: string): string {
   return origin === 'replayed'
-    ? ' APIMart knew it already from an earlier, identical request: nothing new is expected to be billed, and it may be done.'
+    ? ` APIMart knew it already from an earlier, identical request: nothing new is expected to be billed${state}.`
     : ''
 }
 

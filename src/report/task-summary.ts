@@ -32,6 +32,7 @@ export function renderVideo({ seen, video }: KnownTask, { clipSeconds, estimated
     rows.push(['Length', `${formatSeconds(video.length)}${reference}`])
   }
   const { cost } = seen.task
+  if (cost === null && rows.length === 0) return ''
   const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
   rows.push(['Cost', cost === null ? `not told by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
@@ -54,7 +55,7 @@ export function renderTimeline({ submittedAt, startedAt, seen, video }: KnownTas
   const endedAt = task === null || task.state === 'running' ? null : (task.endedAt ?? seen?.at ?? null)
   const moments: [string, number | null][] = [
     ['Submitted', submittedAt ?? task?.createdAt ?? null],
-    ['Started, as first seen', startedAt],
+    ['First seen at work', startedAt],
     [
       task?.state === 'running' ? `Last seen as ${task.word}` : '',
       endedAt === null ? (seen?.at ?? null) : null,

@@ -35,6 +35,9 @@ export async function download(
       const answer = await askForRest(link, file, etag, limited)
       etag = strongEtag(answer)
       await file.append(answer.body)
+      if (file.bytes < announcedBytes(answer)) {
+        throw new DownloadFailed('broken', 'its server sends less than it announces')
+      }
       return { bytes: file.bytes, sha256: file.sha256() }
     } catch (error) {
       signal.throwIfAborted()
@@ -64,7 +67,7 @@ async function askForRest(
   const answer = await ask(link, { dispatcher: network.results, clock, signal }, range)
   try {
     if (answer.statusCode === 200 && file.bytes > 0) await file.beginAnew()
-    if (answer.statusCode === 206 && !isRest(answer, file.bytes, etag)) {
+    if (answer.statusCode !== 200 && !isRest(answer, file.bytes, etag)) {
       await file.beginAnew()
       throw new DownloadFailed('broken', 'its server gives inconsistent answers about it')
     }
@@ -81,6 +84,12 @@ function isRest({ headers }: Dispatcher.ResponseData, start: number, etag: strin
     String(headers['content-range']).startsWith(`bytes ${start}-`) &&
     (headers.etag === undefined || headers.etag === etag)
   )
+}
+
+/** The length of the whole file by this answer, zero where it tells none. */
+function announcedBytes({ statusCode, headers }: Dispatcher.ResponseData): number {
+  const told = statusCode === 200 ? headers['content-length'] : String(headers['content-range']).split('/')[1]
+  return Number(told) || 0
 }
 
 /** A weak one may be the same for two versions. */

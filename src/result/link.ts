@@ -44,7 +44,7 @@ export function toDownloadFailed(thrown: unknown): DownloadFailed {
 /**
  * Asks for what a link leads to, or with `range` for a part of it.
  *
- * @returns an answer with the status 200, or 206 when a range was asked for
+ * @returns an answer with the status 200, or 206 or 416 when a range was asked for
  * @throws DownloadFailed when it answers anything else, and whatever the network throws
  */
 export async function ask(
@@ -54,7 +54,7 @@ export async function ask(
 ): Promise<Dispatcher.ResponseData> {
   const headers = { accept: '*/*', 'accept-encoding': 'identity', ...range }
   const answer = await request(link.url, { method: 'GET', dispatcher, signal, headers })
-  const isWanted = answer.statusCode === 200 || (answer.statusCode === 206 && 'range' in range)
+  const isWanted = answer.statusCode === 200 || ('range' in range && [206, 416].includes(answer.statusCode))
   if (!isWanted) throw await refusal(answer, clock.now() >= link.expiresAt)
   if (/[^\s,]/.test(String(answer.headers['content-encoding'] ?? '').replace(/identity/gi, ''))) {
     drop(answer)

@@ -1,7 +1,7 @@
 /**
  * Where the finished clip goes: a file of the workspace, filled beside its place and moved there when it is whole.
  */
-import { lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, realpath, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
@@ -16,7 +16,7 @@ export interface OutputFile {
 }
 
 /**
- * Makes sure that the clip can be stored, before anything is paid: creates the folders, and a file that it removes again.
+ * Makes sure that the clip can be stored, before anything is paid, by storing an empty file that is removed again.
  *
  * @param given the input `output_path`, relative to the workspace or absolute inside it
  * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
@@ -24,19 +24,32 @@ export interface OutputFile {
 export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
   const output = await locate(given, workspace)
   try {
-    await mkdir(dirname(output.path), { recursive: true })
+    const created = await makeRoom(output)
+    const file = await open(output.partial, 'wx')
+    await file.close()
     await discard(output)
-    await using _ = await open(output.partial, 'wx')
+    if (created !== undefined) await removeFolders(created, dirname(output.path))
   } catch (error) {
     throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
   }
-  await discard(output)
   return output
+}
+
+/** Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind. */
+export async function makeRoom(output: OutputFile): Promise<string | undefined> {
+  const created = await mkdir(dirname(output.path), { recursive: true })
+  await discard(output)
+  return created
 }
 
 /** Removes what a download has left behind. */
 export async function discard({ partial }: OutputFile): Promise<void> {
   await rm(partial, { force: true, maxRetries: 3 })
+}
+
+/** Removes empty folders, from the last one up to the first. */
+async function removeFolders(first: string, last: string): Promise<void> {
+  for (let folder = last; folder.length >= first.length; folder = dirname(folder)) await rmdir(folder)
 }
 
 /** Puts the whole clip in its place; a link there is replaced, not followed. */

@@ -115,7 +115,8 @@ function release({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
-function unstorable(error: unknown): never {
+/** Throws DownloadFailed for what the file system threw. */
+export function unstorable(error: unknown): never {
   const code = codeOf(error)
   const clause = code === 'ENOSPC' ? 'the disk of the runner is full' : `it cannot be written (${code})`
   throw new DownloadFailed('unstorable', clause, { cause: error })

@@ -12,7 +12,8 @@ import { OPENING_BYTES } from '../media/remote-file.ts'
 import { readUpTo } from '../network/undici.ts'
 import { download } from './download.ts'
 import { ask, DownloadFailed, drop, type Link, type Means, toDownloadFailed } from './link.ts'
-import { discard, moveIntoPlace, type OutputFile } from './output-file.ts'
+import { discard, makeRoom, moveIntoPlace, type OutputFile } from './output-file.ts'
+import { unstorable } from './partial-file.ts'
 
 /** The video, wherever it is. */
 export interface Video {
@@ -63,11 +64,11 @@ export async function fetchVideo(
   const failures: { link: Link; failed: DownloadFailed }[] = []
   for (const link of links) {
     try {
-      await discard(output)
+      await makeRoom(output).catch(unstorable)
       const stored = await download(link, output.partial, means)
       const length = await inspectFile(output.partial, stored.bytes)
       means.signal.throwIfAborted()
-      await moveIntoPlace(output)
+      await moveIntoPlace(output).catch(unstorable)
       return { link, length, file: { ...stored, path: output.shown, storedAt: means.clock.now() } }
     } catch (error) {
       means.signal.throwIfAborted()

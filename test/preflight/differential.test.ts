@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { endsEarly } from '../../src/media/boxes.ts'
 import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
-import type { ReadAt } from '../../src/media/remote-file.ts'
+import type { ReadAt } from '../../src/media/read-at.ts'
 import { ffprobePath, probe as independentProbe } from '../sandbox/ffprobe.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')

@@ -38,7 +38,7 @@ async function finished(completedAt = Date.now()) {
 
 /** What a failed download advises. */
 const advice = (id: string) =>
-  `Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id} to fetch the video: nothing is submitted and nothing is paid then.`
+  `Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
 
 const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive: true })).sort()
 const failed = (path: string, clause: string) =>
@@ -119,7 +119,7 @@ describe('the video of a task that has ended', { concurrent: true }, () => {
 describe('a download that fails', { concurrent: true }, () => {
   it.for([
     ['missing', 'its server answers 404 Not Found'],
-    ['html', 'what is served there is not an mp4 or mov video but something else'],
+    ['html', 'what is served there is an HTML page, not an mp4 or mov video'],
     ['truncated', 'the video is cut off'],
   ] as const)('says why, what is known, and how to repeat it (%s)', async ([habit, clause], { expect }) => {
     await using at = await finished()
@@ -151,7 +151,7 @@ describe('a download that fails', { concurrent: true }, () => {
     expect(run.errors[0]?.split('\n')[0]).toBe(
       failed(
         `/habit/forbidden/${RESULT}`,
-        'the link has expired, its server answers 403 Forbidden (its time was up at 2026-01-02 00:00:00 UTC)',
+        'the link has expired, its server answers 403 Forbidden (at 2026-01-02 00:00:00 UTC)',
       ),
     )
     expect(run.outputs).toMatchObject({
@@ -159,10 +159,10 @@ describe('a download that fails', { concurrent: true }, () => {
       failure_reason: 'download_failed',
     })
     expect(run.summary).toContain('the link has expired')
-    expect(run.errors[0]).toContain('the video must be made, and paid, anew')
+    expect(run.errors[0]?.split('\n').slice(1)).toEqual([
+      `APIMart makes no second link: the video must be made, and paid, anew. Task ${at.task.id} is completed and paid. APIMart names a cost of 0.456 USD.`,
+    ])
     expect(at.posts()).toEqual([])
-    // DEFECT: the advice is the same as if the link still worked.
-    expect(run.errors[0]).not.toContain('Run this step again with task_id')
   })
 
   it('on every link has a sentence for each, and for one that is told twice just one', async ({ expect }) => {
@@ -171,7 +171,7 @@ describe('a download that fails', { concurrent: true }, () => {
     const run = await at.fetch()
     expect(expectFailure(run, 'download_failed', advice(at.task.id)).split('\n')).toEqual([
       failed(`/habit/missing/${RESULT}`, 'its server answers 404 Not Found'),
-      failed(`/files/${DEMO.image}`, 'what is served there is not an mp4 or mov video but of the type PNG'),
+      failed(`/files/${DEMO.image}`, 'what is served there is of the type PNG, not an mp4 or mov video'),
     ])
     expect(run.outputs.result_url).toBe(at.sandbox.media.url(RESULT, 'missing'))
     expect(at.traffic(RESULT).requests).toHaveLength(1)
@@ -183,13 +183,15 @@ describe('a download that fails', { concurrent: true }, () => {
     'for it cannot be written to its end leaves nothing',
     async ({ expect }) => {
       await using at = await finished()
+      at.serve([RESULT], [RESULT, 'octet-stream'])
       const limit = `execFileSync('${PRLIMIT}', ['--fsize=100000', '--pid', String(process.pid)])`
       const preload = `import { execFileSync } from 'node:child_process'; ${limit}`
       const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
       const run = await at.fetch({}, { nodeOptions })
       expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
-        failed(`/files/${RESULT}`, 'EFBIG: file too large, write (EFBIG)'),
+        failed(`/files/${RESULT}`, 'it cannot be written (EFBIG)'),
       )
+      expect(at.traffic(RESULT).requests).toHaveLength(1)
       expect(await files(run)).toEqual(['assets'])
       expect(at.posts()).toEqual([])
     },
@@ -226,17 +228,23 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
       const workspace = join(at.folder, 'workspace')
       await mkdir(workspace)
       await symlink(at.folder, join(workspace, 'link'), 'junction')
-      for (const inputs of [
-        {},
-        {
-          task_id: '',
-          image_url: at.sandbox.media.url(DEMO.image),
-          character_orientation: 'image',
-          wait: 'true',
-        },
-      ]) {
+      const { id } = at.task
+      const submission = {
+        task_id: '',
+        image_url: at.sandbox.media.url(DEMO.image),
+        character_orientation: 'image',
+        wait: 'true',
+      }
+      const remedy = 'Correct the inputs named above in the workflow file and run it again.'
+      for (const [inputs, advice] of [
+        [submission, `${remedy} Nothing was submitted and nothing is billed.`],
+        [
+          {},
+          `${remedy} This run submitted nothing; what became of task ${id} is not known. Run this step again with task_id: ${id}, which waits for it and submits nothing.`,
+        ],
+      ] as const) {
         const run = await at.fetch({ ...inputs, output_path }, { workspace })
-        expect(expectFailure(run, 'invalid_input')).toBe(`output_path "${output_path}": ${says}`)
+        expect(expectFailure(run, 'invalid_input', advice)).toBe(`output_path "${output_path}": ${says}`)
         expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
       }
       expect(at.sandbox.requests).toEqual([])

@@ -193,6 +193,12 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     expect(second).toBeGreaterThan(first + 58_880)
   })
 
+  it('a Retry-After of a day is not slept through', async () => {
+    await using scenario = await startScenario(SOON)
+    scenario.sandbox.faults.next('task', status(429, { 'retry-after': '86400' }))
+    expectCompleted(await scenario.run({ ...WAIT, wait_timeout_minutes: '30' }))
+  })
+
   it('the patience of five minutes begins anew with every state that is read', async ({ expect }) => {
     await using scenario = await startScenario({ ...SOON, speed: 150 })
     // Each of these is asked 110 s after the one before: without the one that is read they fail for more than 300 s.

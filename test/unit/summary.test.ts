@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
-import type { CompletedTask, RunningTask } from '../../src/apimart/task.ts'
+import type { CompletedTask, FailedTask, RunningTask } from '../../src/apimart/task.ts'
+import { taskFailure } from '../../src/apimart/task-failure.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
 import type { Inputs, NewTaskInputs } from '../../src/inputs.ts'
 import type { ClipFacts } from '../../src/media/facts.ts'
@@ -10,7 +11,7 @@ import { advise } from '../../src/report/advice.ts'
 import type { KnownTask, Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
-import { type Given, inputsWith as soundInputs } from '../harness/inputs.ts'
+import { type Given, inputsOfTask, inputsWith as soundInputs } from '../harness/inputs.ts'
 
 const TASK_ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 const TASK_URL = taskUrl(new URL('https://api.apimart.ai'), TASK_ID)
@@ -164,6 +165,79 @@ describe('whole summaries', () => {
   })
 })
 
+describe('whole summaries of a task that was waited for', () => {
+  const HOUR = 3_600_000
+  const at = (minutes: number, seconds = 0) => Date.UTC(2026, 0, 1, 0, minutes, seconds)
+  const LINK = { url: 'https://cdn.example.com/results/dance.mp4', expiresAt: at(5) + 24 * HOUR }
+  const SIGNED = { ...LINK, url: `${LINK.url}?X-Amz-Expires=86400&X-Amz-Signature=c0ffee` }
+  const SHA256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
+  const FILE = { path: 'assets/dance.mp4', bytes: 9_412_345, sha256: SHA256, storedAt: at(5, 21) }
+
+  it('completed, with the file', async () => {
+    const inputs = inputsWith({ wait: 'true', output_path: FILE.path, price_per_second: '0.057' })
+    const video = { link: LINK, length: 8.4, file: FILE }
+    const seen = { task: completedTask([LINK]), at: at(5, 8) }
+    const task = taskWith({ startedAt: at(0, 10), seen, video })
+    const end = { kind: 'completed', task, video } as const
+    const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788, task, end }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed.md')
+  })
+
+  it('completed, of a task that was given, with a signed link and a shorter video', async () => {
+    const inputs = inputsOfTask(TASK_ID, { video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee' })
+    const video = { link: SIGNED, length: 5.1, file: null }
+    const seen = { task: completedTask([SIGNED]), at: at(5, 8) }
+    const task = taskWith({ origin: 'given', submittedAt: null, seen, video })
+    const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
+    const known = { ...NOTHING, inputs, clipSeconds: 8.4, warnings, task }
+    const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
+    expect(summary).not.toContain('c0ffee')
+    expect(tagsOf(summary)).not.toContain('a')
+  })
+
+  it('failed at APIMart', async () => {
+    const inputs = inputsWith({ wait: 'true', price_per_second: '0.057' })
+    const error = { message: 'no complete upper body detected', code: '1201', type: 'task_error' }
+    const ended = { state: 'failed', word: 'failed', endedAt: at(2, 30), cost: null, error } as const
+    const failure: FailedTask = { ...runningTask(), ...ended }
+    const task = taskWith({ startedAt: at(0, 10), seen: { task: failure, at: at(2, 37) } })
+    const end = { kind: 'failed', failure: taskFailure(failure, []) } as const
+    const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788, task, end }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-task-failed.md')
+  })
+
+  it('not waited for to the end', async () => {
+    const inputs = inputsWith({ wait: 'true', output_path: FILE.path, wait_timeout_minutes: '4' })
+    const seen = { task: runningTask({ progress: 81 }), at: at(3, 52) }
+    const task = taskWith({ startedAt: at(0, 10), seen })
+    const end = failed(
+      'wait_timeout',
+      'The task had not ended after 4 min, which wait_timeout_minutes allows.',
+    )
+    const summary = renderSummary(reportWith({ inputs, task, end }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-wait-timeout.md')
+  })
+
+  it('completed, but not downloaded', async () => {
+    const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
+    const seen = { task: completedTask([LINK]), at: at(5, 8) }
+    const task = taskWith({ startedAt: at(0, 10), seen })
+    const problem = `${LINK.url} could not be downloaded: its server answers 503 Service Unavailable.`
+    const summary = renderSummary(reportWith({ inputs, task, end: failed('download_failed', problem) }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-download-failed.md')
+  })
+
+  it('cancelled while the task goes on', async () => {
+    const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
+    const seen = { task: runningTask(), at: at(2, 4) }
+    const task = taskWith({ startedAt: at(0, 10), seen })
+    const end = failed('cancelled', 'The job was cancelled.')
+    const summary = renderSummary(reportWith({ inputs, task, end }))
+    await expect(summary).toMatchFileSnapshot('__snapshots__/summary-cancelled.md')
+  })
+})
+
 describe('the result comes first', () => {
   it('says that the task is that of an earlier request', () => {
     expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
@@ -186,7 +260,7 @@ describe('the result comes first', () => {
       'This happened.',
       'That too.',
       'What to do:',
-      advise(reason, null),
+      advise({ reason, remedy: null }, null),
       `failure_reason: ${reason}`,
     ]
     const places = words.map((word) => text.indexOf(word))
@@ -321,7 +395,7 @@ describe('text from outside', () => {
     const preflight = findings(inputs, { video: { width: 1280, height: 720, codec: text } })
     const link = { url: address.replace(/[?#]/g, ''), expiresAt: Date.UTC(2026, 0, 2) }
     const file = { path: text, bytes: 1, sha256: text, storedAt: Date.UTC(2026, 0, 1, 1) }
-    const video = { link, seconds: 8.4, file }
+    const video = { link, length: 8.4, file }
     const seen = kind === 'completed' ? completedTask([link]) : runningTask({ word: text })
     const task = taskWith({
       id: text,

@@ -1,0 +1,574 @@
+/**
+ * A look at a task on real sockets: whatever the answer, the task is seen, or the look is worth another try, or
+ * it is refused for good; nothing else is thrown but the reason of an abort.
+ */
+import { getEventListeners, once } from 'node:events'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type Socket } from 'node:net'
+import fc from 'fast-check'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { readTaskId } from '../../src/apimart/answer.ts'
+import { poll } from '../../src/apimart/poll.ts'
+import { taskUrl } from '../../src/apimart/request.ts'
+import { Failure } from '../../src/failure.ts'
+import { type Network, openNetwork } from '../../src/network/network.ts'
+import type { Dispatcher } from '../../src/network/undici.ts'
+import { advise } from '../../src/report/advice.ts'
+import { problemsOf } from '../harness/inputs.ts'
+import { manualClock } from '../sandbox/clock.ts'
+import { errorBody, liveErrorBody } from '../sandbox/errors.ts'
+import type { Fault } from '../sandbox/faults.ts'
+import { startSandbox } from '../sandbox/server.ts'
+import { listening } from './listening.ts'
+
+const TIMEOUTS = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
+const STOPPED = new Error('the run was stopped')
+const NOW = Date.UTC(2026, 0, 1, 12)
+const KEY = 'sk-0123456789abcdef'
+const MEBIBYTE = 1024 * 1024
+const PROCESSING = '{"code":200,"data":{"id":"task_1","status":"processing","progress":42}}'
+
+const closers: (() => PromiseLike<unknown>)[] = []
+afterEach(async () => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+interface Options {
+  readonly id?: string
+  readonly apiKey?: string
+  readonly secrets?: readonly string[]
+  readonly signal?: AbortSignal
+}
+
+function networkOf(baseUrl: string): Network {
+  const network = openNetwork(new URL(baseUrl), TIMEOUTS)
+  closers.push(() => network[Symbol.asyncDispose]())
+  return network
+}
+
+/** Looks at a task of this API. */
+function look(baseUrl: string, options: Options = {}, network: Pick<Network, 'api'> = networkOf(baseUrl)) {
+  const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
+  const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
+  return poll(lookout, network.api, () => NOW, signal)
+}
+
+/** A server that notes what it is asked and answers as it is told. */
+async function host(answer: (response: ServerResponse, request: IncomingMessage) => void) {
+  const requests: IncomingMessage[] = []
+  const server = createHttpServer((request, response) => {
+    requests.push(request)
+    response.on('error', () => {})
+    answer(response, request)
+  })
+  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
+  closers.push(close)
+  return { url: `http://127.0.0.1:${port}`, requests, open }
+}
+
+/** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */
+async function rawHost(onData: (socket: Socket) => void) {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => onData(socket))
+  })
+  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
+  closers.push(close)
+  return { url: `http://127.0.0.1:${port}`, open }
+}
+
+/** The same way to the API, except that somebody learns of what comes back, after the look. */
+function noticing(
+  api: Dispatcher,
+  notice: { readonly onResponseData?: () => void; readonly onResponseError?: () => void },
+): Dispatcher {
+  return api.compose(
+    (dispatch) => (options, handler) =>
+      dispatch(options, {
+        onRequestStart: (...args) => handler.onRequestStart?.(...args),
+        onResponseStart: (...args) => handler.onResponseStart?.(...args),
+        onResponseData(...args) {
+          handler.onResponseData?.(...args)
+          notice.onResponseData?.()
+        },
+        onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+        onResponseError(...args) {
+          handler.onResponseError?.(...args)
+          notice.onResponseError?.()
+        },
+      }),
+  )
+}
+
+const sends = (status: number, body: string, headers: Record<string, string | string[]> = {}) =>
+  host((response) => response.writeHead(status, headers).end(body))
+
+/** An answer of white space, a piece at a time, so that no time limit between two pieces ends it. */
+function drip(response: ServerResponse): void {
+  const timer = setInterval(() => response.write(' '), 50)
+  response.on('close', () => clearInterval(timer))
+}
+
+const unseen = (cause: string, pause = 0) => ({ kind: 'unseen', cause, pause })
+
+describe('the request', () => {
+  it('is as documented, and carries the key in one place only', async () => {
+    const { url, requests } = await sends(200, PROCESSING)
+    await look(`${url}/gateway/`)
+    const [request] = requests
+    if (request === undefined) throw new Error('nothing was asked')
+    expect(`${request.method} ${request.url}`).toBe('GET /gateway/v1/tasks/task_1?language=en')
+    const { host: _, ...headers } = request.headers
+    expect(headers).toEqual({
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      authorization: `Bearer ${KEY}`,
+      connection: 'keep-alive',
+      'user-agent': 'kling-motion-control-action',
+    })
+    expect(request.url).not.toContain(KEY)
+  })
+
+  it.each([
+    ['a/b?c=d#e&f', 'a%2Fb%3Fc%3Dd%23e%26f'],
+    ['../balance', '..%2Fbalance'],
+    ['%2e%2e', '%252e%252e'],
+    ['任务 1', '%E4%BB%BB%E5%8A%A1%201'],
+  ])('encodes the id %s', async (id, encoded) => {
+    const { url, requests } = await sends(200, PROCESSING)
+    await look(url, { id })
+    expect(requests[0]?.url).toBe(`/v1/tasks/${encoded}?language=en`)
+  })
+
+  it('leaves the tasks for no id that is taken, neither from a user nor from APIMart', () => {
+    const points = fc.array(fc.constantFrom('.', '..', '%2e', '%2E', '/', '\\', '?', '#', ' '), {
+      maxLength: 5,
+    })
+    const id = fc.oneof(
+      points.map((parts) => parts.join('')),
+      fc.string({ unit: 'binary' }),
+    )
+    const base = new URL('https://gateway.example/apimart/')
+    fc.assert(
+      fc.property(id, (given) => {
+        const answered = readTaskId(JSON.stringify({ data: { task_id: given } }))
+        const taken = [answered, problemsOf({ task_id: given }).length === 0 ? given : null]
+        for (const id of taken) {
+          if (!id) continue
+          const { href, pathname } = new URL(taskUrl(base, id))
+          expect(href).toBe(`${base.origin}${pathname}`)
+          expect(pathname).toMatch(/^\/apimart\/v1\/tasks\/[^/]+$/)
+          expect(decodeURIComponent(pathname.slice('/apimart/v1/tasks/'.length))).toBe(id)
+        }
+      }),
+      { numRuns: 1000, examples: [['.'], ['..'], ['...']] },
+    )
+    expect(taskUrl(base, '...')).toBe('https://gateway.example/apimart/v1/tasks/...')
+  })
+
+  it.each(['.', '..'])('is never for the id %s, which a URL would take for a folder', (id) => {
+    expect(readTaskId(JSON.stringify({ data: [{ task_id: id }] }))).toBeNull()
+    expect(problemsOf({ task_id: id })).toEqual([
+      expect.stringMatching(/^task_id "\.\.?": An id is one word /),
+    ])
+  })
+})
+
+describe('a task', () => {
+  it('is seen from its submission to its end', async () => {
+    const clock = manualClock()
+    await using sandbox = await startSandbox({ clock })
+    const task = sandbox.addTask()
+    const lookAgain = () => look(sandbox.apiUrl, { id: task.id, apiKey: sandbox.apiKey })
+    const seen = [await lookAgain()]
+    clock.advance(62_000)
+    seen.push(await lookAgain())
+    clock.advance(600_000)
+    seen.push(await lookAgain())
+    expect(seen).toMatchObject([
+      { kind: 'seen', task: { state: 'running', word: 'submitted', progress: 0, estimatedSeconds: 242 } },
+      { kind: 'seen', task: { state: 'running', word: 'processing', progress: 25 } },
+      {
+        kind: 'seen',
+        task: { state: 'completed', cost: 0.456, links: [{ url: sandbox.media.url('demo/result.mp4') }] },
+      },
+    ])
+    expect(sandbox.requests.map(({ url }) => url)).toEqual(seen.map(() => `/v1/tasks/${task.id}?language=en`))
+  })
+
+  it.each([
+    ['with a byte order mark', `\ufeff${PROCESSING}`],
+    ['followed by white space up to a mebibyte', PROCESSING.padEnd(MEBIBYTE)],
+    ['with more than a mebibyte of white space after it', PROCESSING.padEnd(3 * MEBIBYTE)],
+  ])('is seen %s', async (_, body) => {
+    const { url } = await sends(200, body)
+    expect(await look(url)).toMatchObject({ kind: 'seen', task: { word: 'processing', progress: 42 } })
+  })
+
+  it('is seen from pieces', async () => {
+    const { url } = await host(async (response) => {
+      for (const piece of PROCESSING.match(/.{1,20}/g) ?? []) {
+        response.write(piece)
+        await new Promise(setImmediate)
+      }
+      response.end()
+    })
+    expect(await look(url)).toMatchObject({ kind: 'seen', task: { word: 'processing' } })
+  })
+})
+
+describe('a refusal', () => {
+  it.each([
+    [
+      401,
+      liveErrorBody('invalid API key'),
+      'authentication',
+      'APIMart answered 401. It says: "invalid API key (request id: 20260101000000000)".',
+    ],
+    [
+      403,
+      errorBody(403, 'no access to this task'),
+      'authentication',
+      'APIMart answered 403. It says: "no access to this task".',
+    ],
+    [
+      404,
+      errorBody(404, 'task not found'),
+      'request_rejected',
+      'APIMart answered 404. It says: "task not found". It knows no such task, or not under this key.',
+    ],
+    [401, '', 'authentication', 'APIMart answered 401. It says nothing else.'],
+    [
+      404,
+      '<title>Not here</title>',
+      'request_rejected',
+      'APIMart answered 404. It says: "<title>Not here</title>". It knows no such task, or not under this key.',
+    ],
+  ])('is %i %j', async (status, body, reason, problem) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    const { url, requests } = await sends(status, text, { 'retry-after': '7' })
+    const result = await look(url)
+    if (result.kind !== 'refused') throw new Error(result.kind)
+    expect(result.failure).toBeInstanceOf(Failure)
+    expect([result.failure.reason, ...result.failure.problems]).toEqual([reason, problem])
+    expect(requests.length).toBe(1)
+  })
+
+  it('is what the sandbox says to a wrong key and to an unknown task', async () => {
+    await using sandbox = await startSandbox()
+    const task = sandbox.addTask()
+    const answers = [
+      await look(sandbox.apiUrl, { id: task.id, apiKey: 'sk-wrong' }),
+      await look(sandbox.apiUrl, { id: 'task_unknown', apiKey: sandbox.apiKey }),
+    ]
+    expect(answers).toMatchObject([
+      { kind: 'refused', failure: { reason: 'authentication' } },
+      { kind: 'refused', failure: { reason: 'request_rejected' } },
+    ])
+  })
+})
+
+describe('a public address over plain http', () => {
+  /** What came of a look, and what a proxy was asked that stands before every address. */
+  async function lookAtPublicAddress() {
+    const proxy = await sends(200, PROCESSING)
+    vi.stubEnv('http_proxy', proxy.url)
+    const result = await look('http://9.9.9.9')
+    if (result.kind !== 'refused') throw new Error(result.kind)
+    return { failure: result.failure, asked: proxy.requests }
+  }
+
+  it('is a refusal, as another look would not change it, and is not asked', async () => {
+    const { failure, asked } = await lookAtPublicAddress()
+    expect([failure.reason, ...failure.problems]).toEqual([
+      'request_rejected',
+      'APIMart could not be asked: 9.9.9.9 is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https.',
+    ])
+    expect(asked).toEqual([])
+  })
+
+  it('is no reason to doubt the id', async () => {
+    const { failure } = await lookAtPublicAddress()
+    const task = { id: 'task_1', url: '', submittedAt: null, startedAt: null, seen: null, video: null }
+    const advice = advise(failure, { ...task, origin: 'given' })
+    expect(advice).not.toContain('Check that task_id')
+    expect(advice).toContain('Run this step again with task_id: task_1')
+  })
+})
+
+describe('a failed look', () => {
+  it.each([400, 402, 408, 409, 418, 429, 500, 502, 503, 504])('is %i', async (status) => {
+    const { url, requests } = await sends(status, JSON.stringify(errorBody(status, 'not now')))
+    expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says: "not now".`))
+    expect(requests.length).toBe(1)
+  })
+
+  it.each([201, 202, 404, 500, 503])('is %i with a task in it', async (status) => {
+    const { url } = await sends(status, PROCESSING)
+    expect((await look(url)).kind).not.toBe('seen')
+  })
+
+  it.each([
+    ['nothing', '', 'It says nothing else.'],
+    ['a page', '<!doctype html>\r\n<title>Gateway</title>', '"<!doctype html> <title>Gateway</title>"'],
+    ['half a task', '{"code":200,"data":{"status"', '"{"code":200,"data":{"status"".'],
+    ['no status', '{"code":200,"data":{}}', '"{"code":200,"data":{}}".'],
+    ['an error', '{"error":{"code":500,"message":"not now","type":""}}', '"not now".'],
+    ['success: false', '{"success":false,"message":"not now"}', '"not now".'],
+    ['commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],
+    ['a signed URL', 'see https://a.example/b?sig=1', '"see https://a.example/b?…".'],
+  ])('is a 200 with %s', async (_, body, words) => {
+    const { url } = await sends(200, body)
+    const result = await look(url)
+    expect(result).toMatchObject({ kind: 'unseen', pause: 0 })
+    if (result.kind === 'unseen') {
+      expect(result.cause.startsWith('APIMart answered 200. It says')).toBe(true)
+      expect(result.cause).toContain(words)
+    }
+  })
+
+  it('is one that tells no secret', async () => {
+    const signed = 'X-Amz-Signature=SIGNATURE'
+    const body = `bad key ${KEY} for ${signed} and ${encodeURIComponent(signed)}`
+    for (const status of [200, 401, 500]) {
+      const { url } = await sends(status, body)
+      const result = await look(url, { secrets: [KEY, signed] })
+      expect(JSON.stringify(result)).toContain('bad key *** for *** and ***')
+    }
+  })
+
+  it.each([301, 302, 303, 307, 308])('is a redirect %i, which is not followed', async (status) => {
+    const other = await sends(200, PROCESSING)
+    const { url, requests } = await sends(status, '', { location: `${other.url}/v1/tasks/task_1` })
+    expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says nothing else.`))
+    expect([requests.length, other.requests.length]).toEqual([1, 0])
+  })
+
+  it('is an answer without end, of which a mebibyte is read', async () => {
+    const chunk = Buffer.alloc(64 * 1024, 'x')
+    let sent = 0
+    const { url, open } = await host((response) => {
+      const pour = () => {
+        do sent += chunk.length
+        while (!response.destroyed && response.write(chunk))
+      }
+      response.on('drain', pour)
+      pour()
+    })
+    const result = await look(url)
+    if (result.kind !== 'unseen') throw new Error(result.kind)
+    expect([...result.cause].length).toBeLessThan(1000)
+    // What lies in the buffers of both sockets is sent and never read.
+    expect(sent).toBeLessThan(32 * MEBIBYTE)
+    await expect.poll(() => open.size).toBe(0)
+  })
+})
+
+describe('a pause is asked for', () => {
+  const inSeconds = (seconds: number) => new Date(NOW + seconds * 1000).toUTCString()
+
+  it.each<[string, string | string[], number]>([
+    ['seconds', '7', 7],
+    ['no time', '0', 0],
+    ['an hour', '3600', 3600],
+    ['white space around', ' 30 ', 30],
+    ['a date', inSeconds(90), 90],
+    ['a date that is over', inSeconds(-90), 0],
+    ['this moment', inSeconds(0), 0],
+    ['a date as of old', 'Thursday, 01-Jan-26 12:01:30 GMT', 90],
+    ['a word', 'soon', 0],
+    ['nothing', '', 0],
+    ['less than nothing', '-5', 0],
+    ['fractions', '1.5', 0],
+    ['an exponent', '1e3', 0],
+    ['a unit', '120 s', 0],
+    ['more digits than any time has', '99999999999', 0],
+    ['two headers', ['5', '7'], 0],
+  ])('with %s: %j', async (_, header, seconds) => {
+    for (const status of [429, 503, 200]) {
+      const { url } = await sends(status, '', { 'retry-after': header })
+      expect(await look(url)).toEqual(
+        unseen(`APIMart answered ${status}. It says nothing else.`, seconds * 1000),
+      )
+    }
+  })
+
+  it.each(['in 2099', 'after 2050', 'try 12/31/2040', 'Fri, 31 Dec 2049 23:59:59 +0100', '2049-12-31'])(
+    'not with words: %s',
+    async (header) => {
+      const { url } = await sends(429, '', { 'retry-after': header })
+      expect(await look(url)).toMatchObject({ kind: 'unseen', pause: 0 })
+    },
+  )
+})
+
+describe('a failed exchange', () => {
+  it.each<[string, (response: ServerResponse) => void]>([
+    ['that is never answered', () => {}],
+    ['whose answer never ends', (response) => drip(response)],
+  ])('is one %s within 30 s', async (_, answer) => {
+    // A hundred times as fast.
+    const timeout = AbortSignal.timeout.bind(AbortSignal)
+    const limit = vi.spyOn(AbortSignal, 'timeout').mockImplementation((delay) => timeout(delay / 100))
+    const { url, open } = await host(answer)
+    const { signal } = new AbortController()
+    expect(await look(url, { signal })).toEqual(
+      unseen('APIMart could not be asked: it did not answer within 30 s.'),
+    )
+    expect(limit.mock.calls).toEqual([[30_000]])
+    await expect.poll(() => open.size).toBe(0)
+  })
+
+  it.each<[string, (socket: Socket) => void, string]>([
+    ['is reset', (socket) => socket.resetAndDestroy(), 'the server broke the connection off (ECONNRESET).'],
+    ['is closed', (socket) => socket.end(), 'the server broke the connection off (UND_ERR_SOCKET).'],
+    [
+      'ends after half an answer',
+      (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${PROCESSING}`),
+      'the server broke the connection off (UND_ERR_SOCKET).',
+    ],
+    [
+      'stops in the middle of an answer',
+      (socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${PROCESSING}`),
+      'the server stopped sending (UND_ERR_BODY_TIMEOUT).',
+    ],
+    [
+      'carries headers without end',
+      (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`),
+      'the headers of the answer are too large (UND_ERR_HEADERS_OVERFLOW).',
+    ],
+    ['carries no HTTP', (socket) => socket.end('220 smtp.example ready\r\n'), ''],
+  ])('is one that %s', async (_, onData, cause) => {
+    const { url, open } = await rawHost(onData)
+    const result = await look(url)
+    expect(result).toEqual(unseen(expect.stringMatching(/^APIMart could not be asked: .+[^.]\.$/)))
+    if (cause) expect(result).toEqual(unseen(`APIMart could not be asked: ${cause}`))
+    await expect.poll(() => open.size).toBe(0)
+  })
+
+  it('is one with a closed port', async () => {
+    expect(await look('http://127.0.0.1:1')).toEqual(
+      unseen(
+        'APIMart could not be asked: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
+      ),
+    )
+  })
+
+  it.each(['https', 'http'])(
+    'is one with a name that cannot be looked up just now, over %s',
+    async (scheme) => {
+      expect((await look(`${scheme}://gateway.invalid`)).kind).toBe('unseen')
+    },
+  )
+
+  it.each<Fault>([
+    { kind: 'reset-before-body' },
+    { kind: 'half-answer' },
+    { kind: 'accept-then', fault: { kind: 'half-answer' } },
+    { kind: 'not-json' },
+    { kind: 'html' },
+    { kind: 'empty-200' },
+    { kind: '200-with-error' },
+    { kind: 'status', status: 503 },
+    { kind: 'redirect', status: 302, location: '/' },
+  ])('does not spoil the next: %j', async (fault) => {
+    await using sandbox = await startSandbox()
+    const { id } = sandbox.addTask()
+    sandbox.faults.next('task', fault)
+    const network = networkOf(sandbox.apiUrl)
+    const options = { id, apiKey: sandbox.apiKey }
+    expect(await look(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'unseen', pause: 0 })
+    expect(await look(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'seen' })
+    expect(sandbox.requests.length).toBe(2)
+  })
+})
+
+describe('a cancelled run', () => {
+  it('asks nothing', async () => {
+    const { url, requests } = await sends(200, PROCESSING)
+    await expect(look(url, { signal: AbortSignal.abort(STOPPED) })).rejects.toBe(STOPPED)
+    expect(requests).toEqual([])
+  })
+
+  it('does not wait for an answer that does not come', async () => {
+    const abort = new AbortController()
+    const { url, open } = await host(() => abort.abort(STOPPED))
+    await expect(look(url, { signal: abort.signal })).rejects.toBe(STOPPED)
+    await expect.poll(() => open.size).toBe(0)
+  })
+
+  it('does not wait for the rest of an answer', async () => {
+    const abort = new AbortController()
+    const { url, open } = await host((response) => {
+      response.writeHead(200, { 'content-length': 100 }).write('{')
+    })
+    const api = noticing(networkOf(url).api, { onResponseData: () => abort.abort(STOPPED) })
+    await expect(look(url, { signal: abort.signal }, { api })).rejects.toBe(STOPPED)
+    await expect.poll(() => open.size).toBe(0)
+  })
+
+  it('does not wait for a connection', async () => {
+    const abort = new AbortController()
+    const server = createServer({ pauseOnConnect: true })
+    const { port, [Symbol.asyncDispose]: close } = await listening(server)
+    closers.push(close)
+    const result = look(`https://127.0.0.1:${port}`, { signal: abort.signal })
+    const rejected = expect(result).rejects.toBe(STOPPED)
+    await once(server, 'connection')
+    abort.abort(STOPPED)
+    await rejected
+  })
+
+  it('is told as such, also where the look has just failed for another reason', async () => {
+    const abort = new AbortController()
+    const { url } = await rawHost((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'))
+    const api = noticing(networkOf(url).api, { onResponseError: () => abort.abort(STOPPED) })
+    await expect(look(url, { signal: abort.signal }, { api })).rejects.toBe(STOPPED)
+  })
+
+  it('has nothing left on its signal from the looks before', async () => {
+    const { signal } = new AbortController()
+    const { url } = await sends(200, PROCESSING)
+    const network = networkOf(url)
+    for (let i = 0; i < 5; i++) await look(url, { signal }, network)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+  })
+})
+
+it('whatever is answered is one of the three, in sentences on one line', async () => {
+  let next = { status: 200, body: '', retryAfter: '' }
+  const { url } = await host((response) => {
+    response.writeHead(next.status, { 'retry-after': next.retryAfter })
+    response.end(next.body)
+  })
+  const network = networkOf(url)
+  const status = fc.oneof(
+    fc.constantFrom(200, 401, 403, 404, 408, 429, 500, 503),
+    fc.integer({ min: 200, max: 599 }),
+  )
+  const body = fc.oneof(
+    fc.json(),
+    fc.string({ unit: 'binary' }),
+    fc.record({ data: fc.record({ status: fc.string() }) }).map((given) => JSON.stringify(given)),
+  )
+  const retryAfter = fc.oneof(
+    fc.stringMatching(/^[ -~]{0,20}$/),
+    fc.nat().map(String),
+    fc.date({ noInvalidDate: true }).map((date) => date.toUTCString()),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.record({ status, body, retryAfter }), async (answer) => {
+      next = answer
+      const result = await look(url, {}, network)
+      if ([401, 403, 404].includes(answer.status)) expect(result.kind).toBe('refused')
+      else expect(result.kind).toBeOneOf(answer.status === 200 ? ['seen', 'unseen'] : ['unseen'])
+      if (result.kind === 'seen') return
+      const text = result.kind === 'refused' ? result.failure.message : result.cause
+      expect(text).toMatch(/^APIMart answered \d{3}\. It says[^\p{Cc}\p{Zl}\p{Zp}]*\.$/u)
+      if (result.kind === 'unseen') expect(result.pause).toBeGreaterThanOrEqual(0)
+    }),
+    { numRuns: 300 },
+  )
+})

@@ -1,0 +1,594 @@
+/**
+ * The download of a result from hosts with good and bad habits, over real sockets: what is asked, what is stored, how
+ * it ends.
+ */
+import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import type { RequestListener } from 'node:http'
+import { join } from 'node:path'
+import { describe, expect, it, vi } from 'vitest'
+import { type Clock, realClock } from '../../src/clock.ts'
+import { Failure } from '../../src/failure.ts'
+import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { download } from '../../src/result/download.ts'
+import { DownloadFailed, type Means } from '../../src/result/link.ts'
+import { openFiles } from '../preflight/media-host.ts'
+import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status, TIMEOUTS } from './studio.ts'
+
+const HALF = Math.floor(film.length / 2)
+const WHOLE = { bytes: film.length, sha256: sha256(film) }
+const REST = `bytes=${HALF}-`
+
+/** A media host, and a way to download from it to an empty folder. */
+async function mediaHost(timeouts: Partial<Timeouts> = {}) {
+  const studio = await openStudio(timeouts)
+  const path = join(studio.folder, 'film.mp4.partial')
+  const fetchUrl = (
+    url: string,
+    {
+      expiresAt = LATER,
+      maxBytes,
+      ...means
+    }: Partial<Means> & { expiresAt?: number; maxBytes?: number } = {},
+  ) => download({ url, expiresAt }, path, studio.means(means), maxBytes)
+  return {
+    ...studio,
+    path,
+    stored: () => readFile(path),
+    fetchUrl,
+    fetch: (habit?: string, path?: string) => fetchUrl(studio.url(habit, path)),
+    async [Symbol.asyncDispose]() {
+      expect(await openFiles()).not.toContain(path)
+      await studio[Symbol.asyncDispose]()
+      expect(studio.sandbox.requests.filter(({ method }) => method !== 'GET')).toEqual([])
+    },
+  }
+}
+
+/** The first half of what is served, under the full length, then the end of the connection. */
+const cut =
+  (bytes: Buffer, headers: Record<string, string | number>): RequestListener =>
+  (_, response) => {
+    response.writeHead(200, headers)
+    response.write(bytes.subarray(0, HALF), () => response.socket?.destroySoon())
+  }
+const cutHalfWay = cut(film, { 'content-length': film.length, etag: '"1"' })
+const whole = status(200, film, { 'content-length': film.length, etag: '"1"' })
+const rangeFrom = (start: number) => ({ 'content-range': `bytes ${start}-${film.length - 1}/${film.length}` })
+const part = (start: number, headers = {}) =>
+  status(206, film.subarray(start), { ...rangeFrom(start), ...headers })
+/** The other half, as it was asked for. */
+const otherHalf = part(HALF, { etag: '"1"' })
+const reset: RequestListener = (request) => request.socket.resetAndDestroy()
+
+/** How a download fails. */
+async function failure(promise: Promise<unknown>): Promise<{ kind: string; says: string }> {
+  const error = await promise.catch((thrown: unknown) => thrown)
+  if (!(error instanceof DownloadFailed)) throw new Error('there was no DownloadFailed', { cause: error })
+  return { kind: error.kind, says: error.message }
+}
+
+describe('a download', () => {
+  it.each<[string | undefined, string]>([
+    [undefined, FILE],
+    ['octet-stream', FILE],
+    ['wrong-content-type', FILE],
+    ['ignores-range', FILE],
+    ['ignores-range-chunked', FILE],
+    ['no-length', FILE],
+    ['refuses-head', FILE],
+    ['redirects', FILE],
+    ['redirects-to', `5/${FILE}`],
+    ['server-error-once', FILE],
+  ])('stores the whole file (%s)', async (habit, path) => {
+    await using host = await mediaHost()
+    expect(await host.fetch(habit, path)).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+  })
+
+  it('asks once, for the file as it is', async () => {
+    await using host = await mediaHost()
+    await host.fetch()
+    expect(host.asked()).toEqual(['all'])
+    const headers = host.sandbox.requests[0]?.headers
+    expect(headers).toMatchObject({
+      accept: '*/*',
+      'accept-encoding': 'identity',
+      'user-agent': 'kling-motion-control-action',
+    })
+    expect(headers).not.toHaveProperty('if-range')
+  })
+
+  it('stores an empty file', async () => {
+    await using host = await mediaHost()
+    expect(await host.fetch('empty')).toEqual({ bytes: 0, sha256: sha256(Buffer.alloc(0)) })
+    expect((await stat(host.path)).size).toBe(0)
+  })
+})
+
+describe('a place that cannot be written to', () => {
+  const EXISTS = { kind: 'unstorable', says: 'it cannot be written (EEXIST)' }
+
+  it('because a file is there keeps it, and nothing is asked', async () => {
+    await using host = await mediaHost()
+    await writeFile(host.path, 'mine')
+    expect(await failure(host.fetch())).toEqual(EXISTS)
+    expect(await readFile(host.path, 'utf8')).toBe('mine')
+    expect(host.asked()).toEqual([])
+  })
+
+  // On Windows only administrators may make links to files.
+  it.skipIf(process.platform === 'win32')('because a link is there is not followed', async () => {
+    await using host = await mediaHost()
+    await symlink(join(host.folder, 'victim'), host.path)
+    expect(await failure(host.fetch())).toEqual(EXISTS)
+    expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
+    expect(host.asked()).toEqual([])
+  })
+
+  it('because its folder is gone is told by its code, and nothing is asked', async () => {
+    await using host = await mediaHost()
+    await rm(host.folder, { recursive: true })
+    expect(await failure(host.fetch())).toEqual({ kind: 'unstorable', says: 'it cannot be written (ENOENT)' })
+    expect(host.asked()).toEqual([])
+  })
+})
+
+describe('a body that breaks off', () => {
+  it('once is gone on with from there', async () => {
+    await using host = await mediaHost()
+    expect(await host.fetch('cuts-once')).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(host.asked()).toEqual(['all', REST])
+    expect(host.bytesSent()).toEqual([HALF, film.length - HALF])
+  })
+
+  it('in the middle of many pieces is gone on with', async () => {
+    await using host = await mediaHost()
+    const size = 6_000_001
+    const url = await host.sandbox.media.padClip('big.mp4', `corpus/header-first.mp4`, size, 'header-last')
+    const big = await (await fetch(url)).bytes()
+    expect(await host.fetch('cuts-once', 'big.mp4')).toEqual({ bytes: size, sha256: sha256(big) })
+    expect((await host.stored()).equals(big)).toBe(true)
+    expect(host.asked().slice(1)).toEqual(['all', `bytes=${Math.floor(size / 2)}-`])
+  })
+
+  it('is gone on with over the redirect that led to it', async () => {
+    await using host = await mediaHost()
+    const target = host.url('cuts-once')
+    await using elsewhere = await scripted(status(302, '', { location: target }))
+    expect(await host.fetchUrl(elsewhere.url)).toEqual(WHOLE)
+    expect(elsewhere.asked()).toEqual(['all', REST])
+    expect(host.asked()).toEqual(['all', REST])
+  })
+
+  it('without an announced length is gone on with to the end', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(cut(film, { etag: '"1"' }), otherHalf)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(server.asked()).toEqual(['all', REST])
+  })
+
+  it('is gone on with although the host is out of order meanwhile', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(cutHalfWay, status(503), reset, otherHalf)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(server.asked()).toEqual(['all', REST, REST, REST])
+  })
+
+  it('or stalls again and again is gone on with as long as there are tries', async () => {
+    await using host = await mediaHost({ idle: 200 })
+    expect((await host.fetch('stalls', 'corpus/3s.mp4')).bytes).toBe(2881)
+    expect(host.asked()).toEqual(['all', 'bytes=1024-', 'bytes=2048-'])
+  })
+
+  it('asks for that very version of the file', async () => {
+    await using host = await mediaHost()
+    await host.fetch('cuts-once')
+    const { headers } = await fetch(host.url())
+    expect(host.sandbox.requests[1]?.headers['if-range']).toBe(headers.get('etag'))
+  })
+
+  it.each<[string, RequestListener]>([
+    ['a part that tells no version', part(HALF)],
+    ['the whole file', whole],
+    ['the whole of another version', status(200, film, { etag: '"2"' })],
+  ])('and is answered by %s is whole then', async (_, answer) => {
+    await using host = await mediaHost()
+    await using server = await scripted(cutHalfWay, answer)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(server.asked()).toEqual(['all', REST])
+  })
+
+  it('and is answered by a shorter whole keeps nothing of what there was', async () => {
+    await using host = await mediaHost()
+    const page = Buffer.from('<!doctype html><title>Sign in</title>')
+    await using server = await scripted(cutHalfWay, status(200, page))
+    expect(await host.fetchUrl(server.url)).toEqual({ bytes: page.length, sha256: sha256(page) })
+    expect((await host.stored()).equals(page)).toBe(true)
+  })
+
+  it.each<[string, RequestListener]>([
+    ['a part of another version', part(HALF, { etag: '"2"' })],
+    ['a part whose version is told weakly', part(HALF, { etag: 'W/"1"' })],
+    ['an earlier part', part(HALF - 1, { etag: '"1"' })],
+    ['a later part', part(HALF + 1, { etag: '"1"' })],
+    ['a part that does not say which', status(206, film.subarray(HALF), { etag: '"1"' })],
+  ])('and is answered by %s is begun anew', async (_, answer) => {
+    await using host = await mediaHost()
+    await using server = await scripted(cutHalfWay, answer, whole)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(server.asked()).toEqual(['all', REST, 'all'])
+    expect(server.requests[2]).not.toHaveProperty('if-range')
+  })
+
+  it.each([
+    [403, 'refused', 'its server answers 403 Forbidden'],
+    [412, 'refused', 'its server answers 412 Precondition Failed'],
+    [410, 'expired', 'the link has expired, its server answers 410 Gone'],
+  ])('and is answered by %i is given up', async (code, kind, says) => {
+    await using host = await mediaHost()
+    await using server = await scripted(cutHalfWay, status(code))
+    expect(await failure(host.fetchUrl(server.url))).toEqual({ kind, says })
+    expect(server.asked()).toEqual(['all', REST])
+  })
+
+  it('and is answered by a part that is not all of the rest is gone on with', async () => {
+    await using host = await mediaHost()
+    const to = HALF + 1000
+    const range = `bytes ${HALF}-${to - 1}/${film.length}`
+    const piece = status(206, film.subarray(HALF, to), { 'content-range': range, etag: '"1"' })
+    await using server = await scripted(cutHalfWay, piece, part(to, { etag: '"1"' }))
+    // DEFECT: a part that a server cuts short, as it may, is taken for the end of the file.
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(server.asked()).toEqual(['all', REST, `bytes=${to}-`])
+  })
+
+  it('after its last byte is asked for anew when there is no more', async () => {
+    await using host = await mediaHost()
+    const withoutEnd: RequestListener = (_, response) => {
+      response.writeHead(200, { etag: '"1"' })
+      response.write(film, () => response.socket?.destroySoon())
+    }
+    const noMore = status(416, '', { 'content-range': `bytes */${film.length}` })
+    await using server = await scripted(withoutEnd, noMore, whole)
+    // DEFECT: 416 ends the download, although the whole file is there.
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+  })
+})
+
+describe('without a validator to rely on, a body that breaks off', () => {
+  const zeros = Buffer.alloc(film.length)
+  const length = { 'content-length': film.length }
+
+  it.each<[string, Record<string, string>]>([
+    ['none', {}],
+    ['a weak one', { etag: 'W/"1"' }],
+    ['one without quotes', { etag: '1' }],
+    ['an empty one', { etag: '' }],
+    ['a date', { 'last-modified': 'Sun, 22 Nov 2026 10:11:12 GMT' }],
+  ])('is never glued together (%s)', async (_, headers) => {
+    await using host = await mediaHost()
+    // A host that would give the rest of whatever it has now.
+    const current: RequestListener = (request, response) =>
+      (request.headers.range ? part(HALF, headers) : status(200, film, headers))(request, response)
+    await using server = await scripted(cut(zeros, { ...length, ...headers }), current)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(server.asked()).toEqual(['all', 'all'])
+    expect(server.requests[1]).not.toHaveProperty('if-range')
+  })
+
+  it('is not glued to what the one before it told of', async () => {
+    await using host = await mediaHost()
+    const strong = cut(zeros, { ...length, etag: '"1"' })
+    const weak = cut(zeros, { ...length, etag: 'W/"2"' })
+    await using server = await scripted(strong, weak, whole)
+    expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(server.asked()).toEqual(['all', REST, 'all'])
+  })
+
+  it('is not glued to another version (cuts-once-changes)', async () => {
+    await using host = await mediaHost()
+    expect(await host.fetch('cuts-once-changes')).toEqual(WHOLE)
+    expect(film.equals(await host.stored())).toBe(true)
+    expect(host.asked()).toEqual(['all', REST])
+  })
+})
+
+describe('what fails every time', { concurrent: true }, () => {
+  it.for([
+    ['cut-connection', 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['cut-chunked', 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['stalls', 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
+    ['silent', 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
+    ['too-many-requests', 'its server answers 429 Too Many Requests'],
+    ['server-error', 'its server answers 500 Internal Server Error'],
+  ] as const)('is given up after six requests (%s)', async ([habit, says], { expect }) => {
+    await using host = await mediaHost({ idle: 100, headers: 100 })
+    expect(await failure(host.fetch(habit))).toEqual({ kind: 'broken', says })
+    expect(host.asked()).toHaveLength(6)
+  })
+
+  it('is asked for at growing distances', async ({ expect }) => {
+    await using host = await mediaHost()
+    const pauses: number[] = []
+    const clock: Clock = { now: () => NOW, sleep: async (milliseconds) => void pauses.push(milliseconds) }
+    const url = host.url('server-error')
+    expect((await failure(host.fetchUrl(url, { clock }))).kind).toBe('broken')
+    expect(pauses).toEqual([500, 1000, 2000, 4000, 8000])
+  })
+
+  it('because the host refuses connections is called so', async ({ expect }) => {
+    await using host = await mediaHost()
+    const url = host.url()
+    await host.sandbox.close()
+    expect(await failure(host.fetchUrl(url))).toEqual({
+      kind: 'broken',
+      says: 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)',
+    })
+  })
+})
+
+describe('an answer that is not the file', () => {
+  it.each([
+    ['unauthorised', 'refused', 'its server answers 401 Unauthorized'],
+    ['forbidden', 'refused', 'its server answers 403 Forbidden'],
+    ['missing', 'refused', 'its server answers 404 Not Found'],
+    ['teapot', 'refused', "its server answers 418 I'm a Teapot"],
+    ['whole-as-206', 'refused', 'its server answers 206 Partial Content'],
+    ['gzip', 'unusable', 'its server sends it compressed, not as the file it is'],
+  ])('%s is asked for once: %s, %s', async (habit, kind, says) => {
+    await using host = await mediaHost()
+    expect(await failure(host.fetch(habit))).toEqual({ kind, says })
+    expect(host.asked()).toEqual(['all'])
+    expect((await host.stored()).length).toBe(0)
+  })
+
+  it('without a name is told by its number', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(status(499))
+    expect((await failure(host.fetchUrl(server.url))).says).toBe('its server answers 499')
+  })
+
+  it.each([408, 429, 500, 501, 502, 503, 504, 599])('%i is asked again', async (code) => {
+    await using host = await mediaHost()
+    await using server = await scripted(status(code), status(code), status(200, 'film'))
+    expect((await host.fetchUrl(server.url)).bytes).toBe(4)
+    expect(server.asked()).toEqual(['all', 'all', 'all'])
+  })
+
+  it('is read no further than its cause could stand', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted((_, response) => {
+      response.writeHead(403)
+      const flood = () => response.write(Buffer.alloc(65_536, 'x'), (error) => error || setImmediate(flood))
+      flood()
+    })
+    expect((await failure(host.fetchUrl(server.url))).says).toBe('its server answers 403 Forbidden')
+  })
+})
+
+describe('a file that is too large', () => {
+  const TOO_LARGE = { kind: 'unusable', says: 'it is larger than the 147.6 kB that are taken' }
+  const announcing =
+    (length: number): RequestListener =>
+    (_, response) =>
+      response.writeHead(200, { 'content-length': length }).flushHeaders()
+
+  it('by what its server announces is not fetched at all', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(announcing(film.length))
+    const maxBytes = film.length - 1
+    expect(await failure(host.fetchUrl(server.url, { maxBytes }))).toEqual(TOO_LARGE)
+    expect(server.asked()).toEqual(['all'])
+    expect((await host.stored()).length).toBe(0)
+    await vi.waitFor(() => expect(server.open.size).toBe(0))
+  })
+
+  it('for a release asset is not taken', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(announcing(2 ** 31 + 1))
+    expect(await failure(host.fetchUrl(server.url))).toEqual({
+      kind: 'unusable',
+      says: 'it is larger than the 2.15 GB that are taken',
+    })
+  })
+
+  it('without an announcement is left as soon as it is', async () => {
+    await using host = await mediaHost()
+    const url = host.url('ignores-range-chunked')
+    expect(await failure(host.fetchUrl(url, { maxBytes: film.length - 1 }))).toEqual(TOO_LARGE)
+    expect(host.asked()).toEqual(['all'])
+    expect((await host.stored()).length).toBeLessThan(film.length)
+  })
+
+  it('without an end is left in good time', async () => {
+    await using host = await mediaHost()
+    const maxBytes = 3_000_000
+    const { says } = await failure(host.fetchUrl(host.url('endless'), { maxBytes }))
+    expect(says).toBe('it is larger than the 3 MB that are taken')
+    expect((await host.stored()).length).toBeLessThanOrEqual(maxBytes)
+  })
+
+  it('together with the rest is left', async () => {
+    await using host = await mediaHost()
+    await using server = await scripted(cut(film, { etag: '"1"' }), (_, response) => {
+      const headers = { ...rangeFrom(HALF), 'content-length': film.length - HALF, etag: '"1"' }
+      response.writeHead(206, headers).flushHeaders()
+    })
+    const maxBytes = film.length - 1
+    expect(await failure(host.fetchUrl(server.url, { maxBytes }))).toEqual(TOO_LARGE)
+    expect(server.asked()).toEqual(['all', REST])
+    expect((await host.stored()).length).toBe(HALF)
+  })
+
+  it.each([undefined, 'ignores-range-chunked', 'cuts-once', 'cuts-once-ignores-range'])(
+    'is none that has just the size (%s)',
+    async (habit) => {
+      await using host = await mediaHost()
+      expect(await host.fetchUrl(host.url(habit), { maxBytes: film.length })).toEqual(WHOLE)
+    },
+  )
+})
+
+describe('the time limit', () => {
+  it('ends a download, however slowly its server goes on', async () => {
+    await using host = await mediaHost({ result: 1000 })
+    expect(await failure(host.fetch('slow-drip'))).toEqual({
+      kind: 'refused',
+      says: 'it had not arrived after 1 s',
+    })
+    expect(host.asked()).toEqual(['all'])
+  })
+
+  it('holds for all tries together', async () => {
+    await using host = await mediaHost({ result: 500 })
+    const clock: Clock = { now: () => NOW, sleep: (_, signal) => realClock.sleep(200, signal) }
+    const url = host.url('server-error')
+    expect((await failure(host.fetchUrl(url, { clock }))).says).toMatch(/^it had not arrived after /)
+    expect(host.asked().length).toBeLessThan(6)
+  })
+})
+
+describe('a link whose time is up', () => {
+  const EXPIRED_TOKEN =
+    '<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>'
+
+  it.each([
+    ['forbidden', 'its server answers 403 Forbidden'],
+    ['unauthorised', 'its server answers 401 Unauthorized'],
+    ['missing', 'its server answers 404 Not Found'],
+    ['gone', 'its server answers 410 Gone'],
+  ])('is named as such when it is refused (%s)', async (habit, answer) => {
+    await using host = await mediaHost()
+    expect(await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).toEqual({
+      kind: 'expired',
+      says: `the link has expired, ${answer}`,
+    })
+    expect(host.asked()).toEqual(['all'])
+  })
+
+  it('is named as such when its server says so, whatever the time', async () => {
+    await using host = await mediaHost()
+    expect(await failure(host.fetch('expired-link'))).toEqual({
+      kind: 'expired',
+      says: 'the link has expired, its server answers 403 Forbidden',
+    })
+  })
+
+  it.each([
+    [400, EXPIRED_TOKEN, 'the link has expired, its server answers 400 Bad Request'],
+    [410, '', 'the link has expired, its server answers 410 Gone'],
+  ])('is named as such when its server says so by %i', async (code, body, says) => {
+    await using host = await mediaHost()
+    await using server = await scripted(status(code, body))
+    expect(await failure(host.fetchUrl(server.url))).toEqual({ kind: 'expired', says })
+    expect(server.asked()).toEqual(['all'])
+  })
+
+  it.each([
+    ['teapot', 'refused'],
+    ['server-error', 'broken'],
+  ])('is not blamed for %s', async (habit, kind) => {
+    await using host = await mediaHost()
+    expect((await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).kind).toBe(kind)
+  })
+
+  it('has still a moment just before', async () => {
+    await using host = await mediaHost()
+    const { kind } = await failure(host.fetchUrl(host.url('forbidden'), { expiresAt: NOW + 1 }))
+    expect(kind).toBe('refused')
+  })
+
+  it('is good as long as it works', async () => {
+    await using host = await mediaHost()
+    expect(await host.fetchUrl(host.url(), { expiresAt: NOW })).toEqual(WHOLE)
+  })
+})
+
+describe('a redirect', () => {
+  it('to an address that nobody may use is not followed', async () => {
+    await using host = await mediaHost()
+    expect(await failure(host.fetch('redirect-to-private'))).toEqual({
+      kind: 'refused',
+      says: "fe80::1 is not a public address, so neither this action nor the API's servers may fetch from it",
+    })
+    expect(host.asked()).toEqual(['all'])
+  })
+
+  it.each([
+    ['redirect-to-file', FILE, 1, 'its redirects lead nowhere'],
+    ['redirect-loop', FILE, 1, 'its redirects lead nowhere'],
+    ['redirects-to', `6/${FILE}`, 6, 'its redirects lead nowhere, its server answers 302 Found'],
+  ])('that leads nowhere is called so (%s)', async (habit, path, requests, says) => {
+    await using host = await mediaHost()
+    expect(await failure(host.fetch(habit, path))).toEqual({ kind: 'refused', says })
+    expect(host.asked()).toEqual(Array(requests).fill('all'))
+  })
+})
+
+describe('a host that cannot be asked', () => {
+  it('for its address is private and the API is public', async () => {
+    await using host = await mediaHost()
+    await using network = openNetwork(new URL('https://8.8.8.8'), TIMEOUTS)
+    const { kind, says } = await failure(host.fetchUrl(host.url(), { network }))
+    expect(kind).toBe('refused')
+    expect(says).toContain('127.0.0.1 is not a public address')
+    expect(host.asked()).toEqual([])
+  })
+})
+
+describe('a run that is cancelled', () => {
+  const reason = new Failure('cancelled', ['The job was cancelled.'])
+
+  it('asks nothing when it already is', async () => {
+    await using host = await mediaHost()
+    await expect(host.fetchUrl(host.url(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(host.asked()).toEqual([])
+    expect(await readdir(host.folder)).toEqual([])
+  })
+
+  it.each<[string, RequestListener[]]>([
+    ['waiting for an answer', [() => {}]],
+    ['in the middle of a body', [(_, response) => void response.writeHead(200).write(film)]],
+    ['reading a refusal', [(_, response) => void response.writeHead(403).write('x')]],
+    ['going on', [cutHalfWay, () => {}]],
+  ])('ends at once while %s', async (_, listeners) => {
+    await using host = await mediaHost()
+    const abort = new AbortController()
+    const cancel: RequestListener = (request, response) => {
+      listeners.at(-1)?.(request, response)
+      setTimeout(() => abort.abort(reason), 10)
+    }
+    await using server = await scripted(...listeners.slice(0, -1), cancel)
+    await expect(host.fetchUrl(server.url, { signal: abort.signal })).rejects.toBe(reason)
+    expect(server.asked()).toHaveLength(listeners.length)
+    await host.leave()
+    await vi.waitFor(() => expect(server.open.size).toBe(0))
+  })
+
+  it.each<[string, RequestListener[]]>([
+    ['it asks again', [status(503)]],
+    ['it goes on', [cutHalfWay]],
+  ])('ends at once in the pause before %s', async (_, listeners) => {
+    await using host = await mediaHost()
+    const abort = new AbortController()
+    const sleep: Clock['sleep'] = (_, signal) => {
+      setImmediate(() => abort.abort(reason))
+      return realClock.sleep(60_000, signal)
+    }
+    await using server = await scripted(...listeners)
+    const means = { signal: abort.signal, clock: { now: () => NOW, sleep } }
+    await expect(host.fetchUrl(server.url, means)).rejects.toBe(reason)
+    expect(server.asked()).toEqual(['all'])
+  })
+
+  it('ends as its signal says when its time is up', async () => {
+    await using host = await mediaHost()
+    const fetching = host.fetchUrl(host.url('slow-drip'), { signal: AbortSignal.timeout(100) })
+    await expect(fetching).rejects.toMatchObject({ name: 'TimeoutError' })
+  })
+})

@@ -1,0 +1,311 @@
+/**
+ * Where the video may be stored, on real folders with links, left-overs and names of all kinds.
+ */
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { discard, moveIntoPlace, prepareOutput } from '../../src/result/output-file.ts'
+
+const isWindows = process.platform === 'win32'
+
+/** A workspace with a folder outside of it, both empty. */
+async function makeWorkspace() {
+  const root = await realpath(await mkdtemp(join(tmpdir(), 'output-file-')))
+  const [workspace, outside] = [join(root, 'workspace'), join(root, 'outside')]
+  await mkdir(workspace)
+  await mkdir(outside)
+  return {
+    root,
+    workspace,
+    outside,
+    /** Makes a link to a folder of `root` in the workspace. */
+    link: (name: string, folder: string) => symlink(join(root, folder), join(workspace, name), 'junction'),
+    /** The one problem of a path that is refused, `root` under a fixed name. */
+    async problem(given: string, folder = workspace): Promise<string> {
+      const error = await prepareOutput(given, folder).catch((thrown: unknown) => thrown)
+      if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
+      expect({ reason: error.reason, count: error.problems.length }).toEqual({
+        reason: 'invalid_input',
+        count: 1,
+      })
+      return error.message.replaceAll(root, '<root>')
+    },
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+  }
+}
+
+const OUTSIDE = 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.'
+const FOLDER = 'It names a folder. Give the name of a file, such as assets/film.mp4.'
+const ANOTHER = 'Choose another place, or free this one.'
+const NAME = 'film.mp4'
+const PARTIAL = `${NAME}.kling-partial`
+
+describe('a path inside the workspace', () => {
+  it.each([
+    ['film.mp4', 'film.mp4'],
+    ['assets/2026/film.mp4', 'assets/2026/film.mp4'],
+    ['./film.mp4', 'film.mp4'],
+    ['assets/../film.mp4', 'film.mp4'],
+    ['../workspace/film.mp4', 'film.mp4'],
+    ['my films/the film.mp4', 'my films/the film.mp4'],
+    ['影片/été 🎬.mp4', '影片/été 🎬.mp4'],
+    ['-rf/--film.mp4', '-rf/--film.mp4'],
+    ['..film/...mp4', '..film/...mp4'],
+    ['~/$HOME/%20.mp4', '~/$HOME/%20.mp4'],
+    ['film', 'film'],
+  ])('%s is taken, and its folder made', async (given, shown) => {
+    await using at = await makeWorkspace()
+    const output = await prepareOutput(given, at.workspace)
+    const path = join(at.workspace, shown)
+    expect(output).toEqual({ shown, path, partial: `${path}.kling-partial` })
+    expect(await readdir(join(path, '..'))).toEqual([])
+  })
+
+  it('may have a backslash, which separates folders on Windows only', async () => {
+    await using at = await makeWorkspace()
+    const { shown, path } = await prepareOutput('assets\\film.mp4', at.workspace)
+    expect(shown).toBe(isWindows ? 'assets/film.mp4' : 'assets\\film.mp4')
+    expect(path).toBe(join(at.workspace, 'assets\\film.mp4'))
+  })
+
+  it('may be absolute', async () => {
+    await using at = await makeWorkspace()
+    const given = join(at.workspace, 'assets', 'film.mp4')
+    expect(await prepareOutput(given, at.workspace)).toMatchObject({ shown: 'assets/film.mp4', path: given })
+  })
+
+  it('may lead over a link to another folder of the workspace', async () => {
+    await using at = await makeWorkspace()
+    await mkdir(join(at.workspace, 'assets'))
+    await at.link('link', 'workspace/assets')
+    const { shown, path } = await prepareOutput('link/new/film.mp4', at.workspace)
+    expect(shown).toBe('assets/new/film.mp4')
+    expect(path).toBe(join(at.workspace, 'assets', 'new', 'film.mp4'))
+    expect(await readdir(join(at.workspace, 'assets'))).toEqual(['new'])
+  })
+
+  it.each(['workspace', 'link'])(
+    'is found in a workspace behind a link, also absolute under %s',
+    async (name) => {
+      await using at = await makeWorkspace()
+      const link = join(at.root, 'link')
+      await symlink(at.workspace, link, 'junction')
+      const expected = { shown: 'assets/film.mp4', path: join(at.workspace, 'assets', 'film.mp4') }
+      expect(await prepareOutput('assets/film.mp4', link)).toMatchObject(expected)
+      expect(await prepareOutput(join(at.root, name, 'assets', 'film.mp4'), link)).toMatchObject(expected)
+    },
+  )
+})
+
+describe('a path that leads out of the workspace', () => {
+  it.each([
+    '../film.mp4',
+    'assets/../../film.mp4',
+    '../workspace-2/film.mp4',
+    '<root>/outside/film.mp4',
+    '<root>/film.mp4',
+    'link/film.mp4',
+    'link/new/film.mp4',
+    'twice/film.mp4',
+    '<root>/workspace/link/film.mp4',
+  ])('%s is refused, and nothing is made there', async (path) => {
+    await using at = await makeWorkspace()
+    await at.link('link', 'outside')
+    await at.link('twice', 'workspace/link')
+    const given = path.replace('<root>', at.root)
+    expect(await at.problem(given)).toBe(`output_path "${path}": ${OUTSIDE}`)
+    expect(await readdir(at.root)).toEqual(['outside', 'workspace'])
+    expect(await readdir(at.outside)).toEqual([])
+  })
+})
+
+describe('a path that names a folder', () => {
+  it.each(['.', '..', '/', 'assets', 'film.mp4/', 'film.mp4\\', 'assets/.', 'new/..'])(
+    '%s is refused',
+    async (given) => {
+      await using at = await makeWorkspace()
+      await mkdir(join(at.workspace, 'assets'))
+      expect(await at.problem(given)).toBe(`output_path "${given}": ${FOLDER}`)
+      expect(await readdir(at.workspace)).toEqual(['assets'])
+    },
+  )
+})
+
+// The words and the order of refusals are those of the system.
+describe.skipIf(isWindows)('a path that cannot be used', () => {
+  it.each([
+    [
+      'a dangling link on the way',
+      'dangling/film.mp4',
+      'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
+    ],
+    [
+      'a dangling link further up',
+      'dangling/new/film.mp4',
+      'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
+    ],
+    [
+      'a link to itself',
+      'loop/film.mp4',
+      "Its folder cannot be used: ELOOP: too many symbolic links encountered, realpath '<root>/workspace/loop'. Choose another one.",
+    ],
+    [
+      'a file where the folder should be',
+      'file/film.mp4',
+      `It cannot be written: EEXIST: file already exists, mkdir '<root>/workspace/file'. ${ANOTHER}`,
+    ],
+    [
+      'a file further up',
+      'file/new/film.mp4',
+      "Its folder cannot be used: ENOTDIR: not a directory, realpath '<root>/workspace/file/new'. Choose another one.",
+    ],
+    [
+      'a folder under the name of the partial file',
+      'taken.mp4',
+      `It cannot be written: Path is a directory: rm returned EISDIR (is a directory) <root>/workspace/taken.mp4.kling-partial. ${ANOTHER}`,
+    ],
+  ])('%s', async (_, given, says) => {
+    await using at = await makeWorkspace()
+    await at.link('dangling', 'outside/missing')
+    await at.link('loop', 'workspace/loop')
+    await writeFile(join(at.workspace, 'file'), 'mine')
+    await mkdir(join(at.workspace, 'taken.mp4.kling-partial'))
+    const before = await readdir(at.root, { recursive: true })
+    expect(await at.problem(given)).toBe(`output_path "${given}": ${says}`)
+    expect(await readdir(at.root, { recursive: true })).toEqual(before)
+    expect(await readFile(join(at.workspace, 'file'), 'utf8')).toBe('mine')
+  })
+
+  // To root no folder is read-only.
+  it.skipIf(process.getuid?.() === 0)('a read-only folder', async () => {
+    await using at = await makeWorkspace()
+    const folder = join(at.workspace, 'assets')
+    await mkdir(folder)
+    await chmod(folder, 0o555)
+    expect(await at.problem('assets/film.mp4')).toBe(
+      `output_path "assets/film.mp4": It cannot be written: EACCES: permission denied, open '<root>/workspace/assets/film.mp4.kling-partial'. ${ANOTHER}`,
+    )
+    expect(await at.problem('assets/new/film.mp4')).toBe(
+      `output_path "assets/new/film.mp4": It cannot be written: EACCES: permission denied, mkdir '<root>/workspace/assets/new'. ${ANOTHER}`,
+    )
+  })
+
+  it.each([
+    [
+      'a name that is too long',
+      `${'x'.repeat(250)}.mp4`,
+      /^output_path "x{80}…": It cannot be written: ENAMETOOLONG: name too long, lstat '<root>.{100,300}…\. Choose another place, or free this one\.$/,
+    ],
+    [
+      'a folder whose name is too long',
+      `${'x'.repeat(256)}/film.mp4`,
+      /^output_path "x{80}…": Its folder cannot be used: ENAMETOOLONG: name too long, realpath '<root>.{100,300}…\. Choose another one\.$/,
+    ],
+    [
+      'a path that is very long and leads outside',
+      `../${`${'x'.repeat(200)}/`.repeat(10)}film.mp4`,
+      /^output_path "\.\.\/x{77}…": .{50,500}$/,
+    ],
+  ])('%s is not repeated whole, so that the annotation has room for the advice', async (_, given, says) => {
+    await using at = await makeWorkspace()
+    expect(await at.problem(given)).toMatch(says)
+    expect(await readdir(at.workspace)).toEqual([])
+  })
+})
+
+describe('a workspace that is not there', () => {
+  it.each(['missing', 'file/missing', ''])('"%s" is said so', async (name) => {
+    await using at = await makeWorkspace()
+    await writeFile(join(at.root, 'file'), '')
+    const folder = name === '' ? name : join(at.root, name)
+    expect(await at.problem('film.mp4', folder)).toBe(
+      'output_path "film.mp4": The runner names no workspace to write to (GITHUB_WORKSPACE).',
+    )
+  })
+})
+
+describe('what lies at the place already', () => {
+  it('is a file that stays until the video is whole, and is replaced then', async () => {
+    await using at = await makeWorkspace()
+    const path = join(at.workspace, NAME)
+    await writeFile(path, 'old')
+    const output = await prepareOutput(NAME, at.workspace)
+    await writeFile(output.partial, 'half')
+    expect(await readFile(path, 'utf8')).toBe('old')
+    await discard(output)
+    expect(await readdir(at.workspace)).toEqual([NAME])
+    expect(await readFile(path, 'utf8')).toBe('old')
+    await writeFile(output.partial, 'new')
+    await moveIntoPlace(output)
+    expect(await readdir(at.workspace)).toEqual([NAME])
+    expect(await readFile(path, 'utf8')).toBe('new')
+  })
+
+  it('is a left-over of a run that was killed, and is removed', async () => {
+    await using at = await makeWorkspace()
+    await writeFile(join(at.workspace, PARTIAL), 'half of another video')
+    await prepareOutput(NAME, at.workspace)
+    expect(await readdir(at.workspace)).toEqual([])
+  })
+
+  it('is nothing, which is no trouble when it is removed', async () => {
+    await using at = await makeWorkspace()
+    await discard(await prepareOutput(NAME, at.workspace))
+    expect(await readdir(at.workspace)).toEqual([])
+  })
+})
+
+// On Windows only administrators may make links to files.
+describe.skipIf(isWindows)('a link that lies at the place already', () => {
+  it.each(['victim.txt', 'missing.txt'])(
+    'under the name of the partial file, to %s, is not followed',
+    async (to) => {
+      await using at = await makeWorkspace()
+      const victim = join(at.outside, 'victim.txt')
+      await writeFile(victim, 'mine')
+      await symlink(join(at.outside, to), join(at.workspace, PARTIAL))
+      const output = await prepareOutput(NAME, at.workspace)
+      expect(await readdir(at.workspace)).toEqual([])
+      await symlink(join(at.outside, to), output.partial)
+      await discard(output)
+      expect(await readdir(at.workspace)).toEqual([])
+      expect(await readFile(victim, 'utf8')).toBe('mine')
+      expect(await readdir(at.outside)).toEqual(['victim.txt'])
+    },
+  )
+
+  it.each([
+    ['a file', 'victim.txt'],
+    ['nothing', 'missing.txt'],
+    ['a folder', '.'],
+    ['itself', '../workspace/film.mp4'],
+  ])('to %s is replaced, not followed', async (_, to) => {
+    await using at = await makeWorkspace()
+    const path = join(at.workspace, NAME)
+    const victim = join(at.outside, 'victim.txt')
+    await writeFile(victim, 'mine')
+    await symlink(join(at.outside, to), path)
+    const output = await prepareOutput(NAME, at.workspace)
+    expect(output.path).toBe(path)
+    expect((await lstat(path)).isSymbolicLink()).toBe(true)
+    await writeFile(output.partial, 'new')
+    await moveIntoPlace(output)
+    expect((await lstat(path)).isFile()).toBe(true)
+    expect(await readFile(path, 'utf8')).toBe('new')
+    expect(await readFile(victim, 'utf8')).toBe('mine')
+    expect(await readdir(at.outside)).toEqual(['victim.txt'])
+  })
+})

@@ -1,0 +1,508 @@
+/**
+ * The finished video: which link it is taken from, whether it is one, and that nothing half-done stays, over real
+ * sockets and files.
+ */
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import type { RequestListener } from 'node:http'
+import { describe, expect, it } from 'vitest'
+import { readTask } from '../../src/apimart/task.ts'
+import { Failure } from '../../src/failure.ts'
+import type { Timeouts } from '../../src/network/network.ts'
+import { prepareOutput } from '../../src/result/output-file.ts'
+import { fetchVideo, linksOf, lookAtVideo } from '../../src/result/video.ts'
+import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
+
+/** A media host, and an output with an older film in its place, which stays unless the new one is whole. */
+async function studio(timeouts: Partial<Timeouts> = {}) {
+  const opened = await openStudio(timeouts)
+  const { sandbox, folder, means } = opened
+  const before = process.cwd()
+  process.chdir(folder)
+  const output = await prepareOutput('film.mp4', folder)
+  await writeFile(output.path, 'older film')
+  const links = (urls: readonly string[], expiresAt = LATER) => urls.map((url) => ({ url, expiresAt }))
+
+  /** What is stored must be whole and told truly. */
+  async function fetchFrom(...urls: string[]) {
+    const video = await fetchVideo(links(urls), output, means())
+    const stored = await readFile(output.path)
+    const { bytes, sha256: hash, path, storedAt } = video.file
+    expect({ bytes, hash, path, storedAt }).toEqual({
+      bytes: stored.length,
+      hash: sha256(stored),
+      path: 'film.mp4',
+      storedAt: NOW,
+    })
+    expect(await readdir(folder)).toEqual(['film.mp4'])
+    return { url: video.link.url, length: video.length, stored }
+  }
+
+  /** How a download fails, the media host under a fixed name. */
+  async function failure(urls: readonly string[], expiresAt?: number, to = output) {
+    const error = await fetchVideo(links(urls, expiresAt), to, means()).catch((thrown: unknown) => thrown)
+    if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
+    expect(error.reason).toBe('download_failed')
+    const { remedy } = error
+    return {
+      problems: error.problems.map((text) => text.replaceAll(sandbox.mediaUrl, 'http://media.test')),
+      remedy,
+    }
+  }
+
+  /** What a failed download says of each link. */
+  async function problems(urls: readonly string[], expiresAt?: number): Promise<string[]> {
+    const found = await failure(urls, expiresAt)
+    await expectUntouched()
+    return found.problems
+  }
+
+  async function expectUntouched() {
+    expect(await readdir(folder)).toEqual(['film.mp4'])
+    expect(await readFile(output.path, 'utf8')).toBe('older film')
+  }
+
+  return {
+    ...opened,
+    output,
+    fetchFrom,
+    failure,
+    problems,
+    expectUntouched,
+    fetchUntil: (signal: AbortSignal, ...urls: string[]) =>
+      fetchVideo(links(urls), output, means({ signal })),
+    lookAt: (...urls: string[]) => lookAtVideo(links(urls), means()),
+    lookUntil: (signal: AbortSignal, ...urls: string[]) => lookAtVideo(links(urls), means({ signal })),
+    async [Symbol.asyncDispose]() {
+      process.chdir(before)
+      await opened[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const failed = (path: string, clause: string) =>
+  `http://media.test${path} could not be downloaded: ${clause}.`
+
+describe('the links of a task', () => {
+  const task = (result: unknown, completed?: number) => {
+    const found = readTask(JSON.stringify({ data: { status: 'completed', completed, result } }))
+    if (found?.state !== 'completed') throw new Error('the task is not completed')
+    return found
+  }
+  const at = (seconds: number) => seconds * 1000
+
+  it('are told once each, in order, with the end of their time', () => {
+    const videos = [
+      { url: ['https://a.test/1.mp4', 'https://b.test/1.mp4'], expires_at: 1_800_000_000 },
+      { url: 'https://a.test/1.mp4', expires_at: 1_800_000_000 },
+      { url: ['https://c.test/1.mp4'], expires_at: 1_800_000_001 },
+    ]
+    expect(linksOf(task({ videos }), NOW)).toEqual([
+      { url: 'https://a.test/1.mp4', expiresAt: at(1_800_000_000) },
+      { url: 'https://b.test/1.mp4', expiresAt: at(1_800_000_000) },
+      { url: 'https://c.test/1.mp4', expiresAt: at(1_800_000_001) },
+    ])
+  })
+
+  it('live for a day when nobody says how long, from the end of the task or from when it was seen', () => {
+    const result = { videos: [{ url: 'https://a.test/1.mp4' }] }
+    const expiring = (completed?: number) => linksOf(task(result, completed), NOW)[0]?.expiresAt
+    expect(expiring(1_700_000_000)).toBe(at(1_700_086_400))
+    expect(expiring()).toBe(NOW + 86_400_000)
+  })
+
+  it('may be none', () => {
+    expect(linksOf(task({ videos: [] }), NOW)).toEqual([])
+  })
+})
+
+describe('a video', () => {
+  it('is stored in its place', async () => {
+    await using at = await studio()
+    const { url, length, stored } = await at.fetchFrom(at.url())
+    expect({ url, length }).toEqual({ url: at.url(), length: 8.4 })
+    expect(stored.equals(film)).toBe(true)
+  })
+
+  it.each([
+    ['header-first.mov', 5],
+    ['no-ftyp.mov', 5],
+    ['prores.mov', 5],
+    ['header-last.mp4', 5],
+    ['header-last-beyond-64k.mp4', 5],
+    ['header-over-64k.mp4', 5.6],
+    ['large-offsets.mp4', 5],
+    ['fragmented.mp4', 'the clip is fragmented'],
+    ['fragmented-sidx.mp4', 'the clip is fragmented'],
+    ['fragmented-delay-moov.mp4', 'the clip is fragmented'],
+    ['fragmented-40s-claims-1s.mp4', 'the clip is fragmented'],
+    ['zero-duration.mp4', 'the header tells no length'],
+    ['mvhd-all-ones.mp4', 'the header tells no length'],
+  ])('%s is stored, with the length or why it is not known: %s', async (name, length) => {
+    await using at = await studio()
+    expect(await at.fetchFrom(at.url(undefined, `corpus/${name}`))).toMatchObject({ length })
+  })
+
+  // On Windows only administrators may make links to files.
+  it.skipIf(process.platform === 'win32')(
+    'replaces a link, and follows none under the name of the partial file',
+    async () => {
+      await using at = await studio()
+      const victim = `${at.folder}-victim`
+      await writeFile(victim, 'mine')
+      await rm(at.output.path)
+      await symlink(victim, at.output.path)
+      await symlink(victim, at.output.partial)
+      await at.fetchFrom(at.url())
+      expect(await readFile(victim, 'utf8')).toBe('mine')
+      await rm(victim)
+    },
+  )
+
+  it('takes the place of a half one that another run has left', async () => {
+    await using at = await studio()
+    await writeFile(at.output.partial, 'half of another film')
+    const { stored } = await at.fetchFrom(at.url())
+    expect(stored.equals(film)).toBe(true)
+  })
+})
+
+describe('a download that breaks off', () => {
+  const half = 73_790
+
+  it.each(['cuts-once', 'cuts-once-ignores-range', 'cuts-once-changes'])(
+    'is whole in the end (%s)',
+    async (habit) => {
+      await using at = await studio()
+      const { stored } = await at.fetchFrom(at.url(habit))
+      expect(stored.equals(film)).toBe(true)
+      expect(at.asked()).toEqual(['all', `bytes=${half}-`])
+    },
+  )
+
+  it.each([
+    ['cut-connection', 6, 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['cut-chunked', 6, 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['announces-less', 1, 'the video is cut off'],
+    ['truncated', 1, 'the video is cut off'],
+  ])('or ends early every time leaves nothing (%s, %i requests)', async (habit, requests, says) => {
+    await using at = await studio()
+    expect(await at.problems([at.url(habit)])).toEqual([failed(`/habit/${habit}/${FILE}`, says)])
+    expect(at.asked()).toHaveLength(requests)
+  })
+
+  it('because more was announced than there is leaves nothing', async () => {
+    await using at = await studio()
+    expect(await at.problems([at.url('announces-more')])).toHaveLength(1)
+    expect(at.asked().slice(0, 2)).toEqual(['all', `bytes=${film.length}-`])
+  })
+
+  it.each([
+    'fragmented.mp4',
+    'fragmented-sidx.mp4',
+    'header-last.mp4',
+    'header-first.mov',
+    'large-offsets.mp4',
+  ])('is noticed by what a video says of itself, where all lengths agree (%s)', async (name) => {
+    await using at = await studio()
+    const path = `corpus/${name}`
+    expect(await at.problems([at.url('truncated', path)])).toEqual([
+      failed(`/habit/truncated/${path}`, 'the video is cut off'),
+    ])
+  })
+})
+
+describe('what is no video', () => {
+  const not = (what: string) => `what is served there is ${what}, not an mp4 or mov video`
+
+  it.each([
+    ['html', FILE, not('an HTML page')],
+    ['html-login', FILE, not('an HTML page')],
+    ['lfs-pointer', FILE, not('something else')],
+    ['empty', FILE, not('an empty file')],
+    ['octet-stream', 'demo/hero.png', not('of the type PNG')],
+    ['octet-stream', 'demo/hero.jpg', not('of the type JPG')],
+    ['octet-stream', 'corpus/clip.gif', not('of the type GIF')],
+    ['octet-stream', 'corpus/clip.webm', not('of the type WEBM')],
+    ['octet-stream', 'corpus/clip.avi', not('of the type AVI')],
+    ['octet-stream', 'corpus/playlist.m3u8', not('something else')],
+    ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
+    ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
+    ['missing', FILE, 'its server answers 404 Not Found'],
+    ['server-error', FILE, 'its server answers 500 Internal Server Error'],
+  ])('is not stored, nor begun anew (%s %s)', async (habit, path, says) => {
+    await using at = await studio()
+    expect(await at.problems([at.url(habit, path)])).toEqual([failed(`/habit/${habit}/${path}`, says)])
+    expect(at.asked()).toEqual(Array(habit === 'server-error' ? 6 : 1).fill('all'))
+  })
+
+  const FTYP = Buffer.from('\0\0\0\x18ftypisom\0\0\x02\0isommp41', 'latin1')
+
+  it('is known as cut off when it begins like one and has no header', async () => {
+    await using at = await studio()
+    const mdat = Buffer.from('\0\0\0\x18mdat0123456789abcdef', 'latin1')
+    const url = at.sandbox.media.put('media-only.mp4', Buffer.concat([FTYP, mdat]))
+    expect(await at.problems([url])).toEqual([failed('/files/media-only.mp4', 'the video is cut off')])
+  })
+
+  it('is stored all the same when it begins like one and has a header that cannot be read', async () => {
+    await using at = await studio()
+    const bytes = Buffer.concat([FTYP, Buffer.alloc(5000)])
+    const { stored, length } = await at.fetchFrom(at.sandbox.media.put('zeros.mp4', bytes))
+    expect(stored.equals(bytes)).toBe(true)
+    expect(length).toBe('the header is damaged')
+  })
+})
+
+describe('several links', () => {
+  it('are not asked when the first works', async () => {
+    await using at = await studio()
+    expect(await at.fetchFrom(at.url(), at.url('octet-stream'))).toMatchObject({ url: at.url() })
+    expect(at.asked()).toEqual(['all'])
+  })
+
+  it.each(['missing', 'html', 'truncated', 'redirect-to-private', 'expired-link', 'empty'])(
+    'are tried in order until one works (%s)',
+    async (habit) => {
+      await using at = await studio()
+      const { url, stored } = await at.fetchFrom(at.url(habit), at.url('teapot'), at.url())
+      expect(url).toBe(at.url())
+      expect(stored.equals(film)).toBe(true)
+    },
+  )
+
+  it('that all fail have a sentence each', async () => {
+    await using at = await studio()
+    const urls = [at.url('missing'), at.url('html'), at.url('expired-link'), at.url('redirect-to-private')]
+    expect(await at.problems(urls, NOW)).toEqual([
+      failed(
+        `/habit/missing/${FILE}`,
+        'the link has expired, its server answers 404 Not Found (at 2050-11-22 10:11:12 UTC)',
+      ),
+      failed(`/habit/html/${FILE}`, 'what is served there is an HTML page, not an mp4 or mov video'),
+      failed(
+        `/habit/expired-link/${FILE}`,
+        'the link has expired, its server answers 403 Forbidden (at 2050-11-22 10:11:12 UTC)',
+      ),
+      failed(
+        `/habit/redirect-to-private/${FILE}`,
+        "fe80::1 is not a public address, so neither this action nor the API's servers may fetch from it",
+      ),
+    ])
+  })
+
+  it('that have all expired need no other try', async () => {
+    await using at = await studio()
+    const expired = [at.url('gone'), at.url('expired-link')]
+    const remedy = 'APIMart makes no second link: the video must be made, and paid, anew.'
+    expect((await at.failure(expired)).remedy).toBe(remedy)
+    expect((await at.failure([at.url('missing')], NOW)).remedy).toBe(remedy)
+    expect((await at.failure([...expired, at.url('missing')])).remedy).toBe(null)
+    await at.expectUntouched()
+  })
+
+  it('may be none at all', async () => {
+    await using at = await studio()
+    const remedy = 'Look for the video in the APIMart console, or try again later in case a link appears.'
+    const problems = ['APIMart names no link to the video.']
+    expect(await at.failure([])).toEqual({ problems, remedy })
+    await at.expectUntouched()
+    await expect(at.lookAt()).rejects.toMatchObject({ reason: 'download_failed', problems, remedy })
+  })
+
+  it('are shown without what is secret in them', async () => {
+    await using at = await studio()
+    const [problem = ''] = await at.problems([`${at.url('missing')}?X-Amz-Signature=5ec7e7`])
+    expect(problem).toBe(failed(`/habit/missing/${FILE}?…`, 'its server answers 404 Not Found'))
+  })
+
+  it('do not say that their time was up when it was not', async () => {
+    await using at = await studio()
+    expect(await at.problems([at.url('expired-link')], NOW + 1)).toEqual([
+      failed(`/habit/expired-link/${FILE}`, 'the link has expired, its server answers 403 Forbidden'),
+    ])
+  })
+})
+
+describe('the time limit', () => {
+  it('ends a download, however slowly its server goes on', async () => {
+    await using at = await studio({ result: 1000 })
+    const says = failed(`/habit/slow-drip/${FILE}`, 'it had not arrived after 1 s')
+    expect(await at.problems([at.url('slow-drip')])).toEqual([says])
+    expect(at.asked()).toEqual(['all'])
+  })
+
+  it('holds for each link, so that a slow one leaves the next its chance', async () => {
+    await using at = await studio({ result: 1000 })
+    const { url, stored } = await at.fetchFrom(at.url('slow-drip'), at.url())
+    expect(url).toBe(at.url())
+    expect(stored.equals(film)).toBe(true)
+    expect(at.asked()).toEqual(['all', 'all'])
+  })
+})
+
+describe('a place that can no longer be written to', () => {
+  it('fails the download before anything is asked, and no other link is tried', async () => {
+    await using at = await studio()
+    const output = await prepareOutput('assets/film.mp4', at.folder)
+    await rm(`${at.folder}/assets`, { recursive: true })
+    expect(await at.failure([at.url(), at.url('octet-stream')], LATER, output)).toEqual({
+      problems: [failed(`/files/${FILE}`, 'it cannot be written (ENOENT)')],
+      remedy: null,
+    })
+    expect(at.asked()).toEqual([])
+    await at.expectUntouched()
+  })
+
+  it('for it has become a folder fails the download, and no half file stays', async () => {
+    await using at = await studio()
+    await rm(at.output.path)
+    await mkdir(at.output.path)
+    const { problems } = await at.failure([at.url(), at.url('octet-stream')])
+    expect(await readdir(at.folder)).toEqual(['film.mp4'])
+    // DEFECT: the whole video is fetched from the next link, too, and the user reads paths of the runner.
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).not.toContain(at.folder)
+    expect(at.asked()).toEqual(['all'])
+  })
+})
+
+describe('a cancelled download', () => {
+  const reason = new Failure('cancelled', ['The job was cancelled.'])
+
+  it.each<[string, RequestListener]>([
+    ['waiting for an answer', () => {}],
+    ['in the middle of a body', (_, response) => void response.writeHead(200).write(film)],
+    ['trying again', status(503)],
+    ['reading a refusal', (_, response) => void response.writeHead(403).write('x')],
+  ])('leaves no half file while %s', async (_, listener) => {
+    await using at = await studio()
+    const abort = new AbortController()
+    await using server = await scripted((request, response) => {
+      listener(request, response)
+      setTimeout(() => abort.abort(reason), 10)
+    })
+    await expect(at.fetchUntil(abort.signal, server.url, at.url())).rejects.toBe(reason)
+    await at.expectUntouched()
+    expect(at.asked()).toEqual([])
+  })
+
+  it('leaves no file when all has been sent', async () => {
+    await using at = await studio()
+    const abort = new AbortController()
+    await using server = await scripted((_, response) => void response.end(film, () => abort.abort(reason)))
+    await expect(at.fetchUntil(abort.signal, server.url)).rejects.toBe(reason)
+    await at.expectUntouched()
+  })
+
+  it('asks nothing when it already is', async () => {
+    await using at = await studio()
+    await expect(at.fetchUntil(AbortSignal.abort(reason), at.url())).rejects.toBe(reason)
+    await expect(at.lookUntil(AbortSignal.abort(reason), at.url())).rejects.toBe(reason)
+    await at.expectUntouched()
+    expect(at.asked()).toEqual([])
+  })
+
+  it('ends a look', async () => {
+    await using at = await studio()
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(reason), 50)
+    await expect(at.lookUntil(abort.signal, at.url('silent'), at.url())).rejects.toBe(reason)
+    expect(at.asked()).toHaveLength(1)
+  })
+})
+
+describe('a look at the video', () => {
+  const BIG = 5_000_000
+  const HUGE = 2_000_000_000
+  /** What may lie in the buffers of both sockets without ever being read. */
+  const BUFFERED = 16 * 2 ** 20
+
+  it('reads a header that comes first by one range', async () => {
+    await using at = await studio()
+    expect(await at.lookAt(at.url())).toMatchObject({ link: { url: at.url() }, length: 8.4, file: null })
+    expect(at.asked()).toEqual(['bytes=0-65535'])
+    expect(at.bytesSent()).toEqual([65_536])
+    await at.expectUntouched()
+  })
+
+  it('reads a header that comes last by two', async () => {
+    await using at = await studio()
+    const url = await at.sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', BIG, 'header-last')
+    expect(await at.lookAt(url)).toMatchObject({ length: 5 })
+    expect(at.asked()).toHaveLength(2)
+    expect(at.asked()).not.toContain('all')
+    expect(at.bytesSent().reduce((sum, bytes) => sum + bytes)).toBeLessThan(2 * 65_536)
+    await at.expectUntouched()
+  })
+
+  it('reads the header that comes first from a host without ranges, and no more', async () => {
+    await using at = await studio()
+    await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-first')
+    const url = at.url('ignores-range', 'huge.mp4')
+    expect(await at.lookAt(url)).toMatchObject({ link: { url }, length: 5 })
+    expect(at.asked()).toEqual(['bytes=0-65535'])
+    expect(at.bytesSent()[0]).toBeLessThan(BUFFERED)
+  })
+
+  it.each(['ignores-range', 'ignores-range-chunked'])(
+    'does not download the whole to find a header that comes last (%s)',
+    async (habit) => {
+      await using at = await studio()
+      await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-last')
+      const url = at.url(habit, 'huge.mp4')
+      expect(await at.lookAt(url)).toEqual({
+        link: { url, expiresAt: LATER },
+        length: 'its server gives no parts of it',
+        file: null,
+      })
+      expect(at.asked()).toHaveLength(2)
+      expect(at.asked()).not.toContain('all')
+      for (const bytes of at.bytesSent()) expect(bytes).toBeLessThan(BUFFERED)
+      await at.expectUntouched()
+    },
+  )
+
+  it('finds a header that comes last where no length is told', async () => {
+    await using at = await studio()
+    await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-last')
+    const url = at.url('no-length', 'huge.mp4')
+    expect(await at.lookAt(url)).toMatchObject({ link: { url }, length: 5 })
+    expect(at.asked()).toHaveLength(2)
+    expect(at.asked()).not.toContain('all')
+    expect(at.bytesSent().reduce((sum, bytes) => sum + bytes)).toBeLessThan(3 * 65_536)
+    await at.expectUntouched()
+  })
+
+  it('goes on to the next link that serves a video', async () => {
+    await using at = await studio()
+    const urls = [at.url('missing'), at.url('html'), at.url('truncated'), at.url()]
+    expect(await at.lookAt(...urls)).toMatchObject({ link: { url: at.url() }, length: 8.4, file: null })
+  })
+
+  it.each([
+    ['missing', FILE, 'its server answers 404 Not Found'],
+    ['html', FILE, 'what is served there is an HTML page, not an mp4 or mov video'],
+    ['empty', FILE, 'what is served there is an empty file, not an mp4 or mov video'],
+    ['truncated', FILE, 'the video is cut off'],
+    ['wrong-range', FILE, 'its server gives no parts of it'],
+    ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
+    ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
+    ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
+  ])('settles for the first link, and why, when none serves one (%s %s)', async (habit, path, length) => {
+    await using at = await studio()
+    const url = at.url(habit, path)
+    expect(await at.lookAt(url, at.url('teapot'))).toEqual({
+      link: { url, expiresAt: LATER },
+      length,
+      file: null,
+    })
+    await at.expectUntouched()
+  })
+
+  it('takes a fragmented video, whose length its header cannot know', async () => {
+    await using at = await studio()
+    const url = at.url(undefined, 'corpus/fragmented.mp4')
+    expect(await at.lookAt(url, at.url())).toMatchObject({ link: { url }, length: 'the clip is fragmented' })
+    expect(at.asked()).toHaveLength(1)
+  })
+})

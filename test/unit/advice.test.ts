@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest'
+import { readTask, type Task } from '../../src/apimart/task.ts'
+import { type FailureReason, REMEDIES } from '../../src/failure.ts'
+import { advise as adviseOnFailure } from '../../src/report/advice.ts'
+import type { KnownTask } from '../../src/report/report.ts'
+
+const ID = 'task_1'
+const advise = (reason: FailureReason, task: KnownTask | null) =>
+  adviseOnFailure({ reason, remedy: null }, task)
+const REASONS = Object.keys(REMEDIES) as FailureReason[]
+const ORIGINS = ['submitted', 'given', 'replayed'] as const
+
+function seen(status: string, data: object = {}): Task {
+  const task = readTask(JSON.stringify({ data: { ...data, status } }))
+  if (task === null) throw new Error('no task was read')
+  return task
+}
+
+function known(task: Task | null, origin: KnownTask['origin'] = 'submitted', id = ID): KnownTask {
+  return {
+    id,
+    url: `https://api.apimart.ai/v1/tasks/${id}`,
+    origin,
+    submittedAt: null,
+    startedAt: null,
+    seen: task && { task, at: Date.UTC(2026, 0, 1) },
+    video: null,
+  }
+}
+
+/** Looks at tasks, by how they read in the table. */
+const RUNNING = {
+  'processing, 42 %': seen('processing', { progress: 42 }),
+  queued: seen('queued'),
+}
+const COMPLETED = {
+  'completed, no cost told': seen('completed', { progress: 100 }),
+  'completed, 0.48 USD': seen('succeeded', { progress: 100, cost: 0.48 }),
+}
+const FAILED = {
+  'failed, no cost told': seen('error'),
+  'failed, 0.48 USD': seen('failed', { cost: 0.48 }),
+}
+const CANCELLED = {
+  'cancelled, no cost told': seen('canceled'),
+  'cancelled, 0 USD': seen('cancelled', { cost: 0 }),
+}
+
+const NEVER_SEEN = Object.fromEntries(ORIGINS.map((origin) => [`${origin}, never seen`, known(null, origin)]))
+const GIVEN = { 'given, never seen': known(null, 'given') }
+const MAY_RUN = { ...NEVER_SEEN, ...knownAs(RUNNING) }
+
+/** The tasks beside which a run can end for each reason; it can end for all of them without one. */
+const TABLE: Partial<Record<FailureReason, Record<string, KnownTask>>> = {
+  invalid_input: GIVEN,
+  authentication: MAY_RUN,
+  request_rejected: MAY_RUN,
+  task_failed: knownAs(FAILED),
+  task_cancelled: knownAs(CANCELLED),
+  wait_timeout: MAY_RUN,
+  download_failed: knownAs(COMPLETED),
+  cancelled: { ...MAY_RUN, ...knownAs(COMPLETED) },
+  internal_error: { ...MAY_RUN, ...knownAs(COMPLETED) },
+}
+
+function knownAs(looks: Record<string, Task>): Record<string, KnownTask> {
+  return Object.fromEntries(Object.entries(looks).map(([name, task]) => [name, known(task)]))
+}
+
+/** Every task, however it came to the run. */
+function tasks(given: readonly (Task | null)[]): KnownTask[] {
+  return given.flatMap((task) => ORIGINS.map((origin) => known(task, origin)))
+}
+const mayRun = tasks([null, ...Object.values(RUNNING)])
+const completed = tasks(Object.values(COMPLETED))
+const ended = tasks(Object.values({ ...FAILED, ...CANCELLED }))
+
+/** The advice for every one of these tasks. */
+const adviceOn = (reason: FailureReason, given: readonly KnownTask[]) =>
+  given.map((task) => advise(reason, task))
+
+const AGAIN = `Run this step again with task_id: ${ID}, which `
+/** Advice to run again, which submits again where no task_id is given. */
+const RUN_AGAIN = /\bre-?run\b|\brun (it |the \w+ )?again\b/i
+
+it('is, for every reason and state of the task that can meet', async () => {
+  const sections = REASONS.map((reason) =>
+    [
+      `## ${reason}\n`,
+      ...Object.entries({ 'no task': null, ...TABLE[reason] }).map(
+        ([name, task]) => `- **${name}**: ${advise(reason, task)}`,
+      ),
+    ].join('\n'),
+  )
+  await expect(`${sections.join('\n\n')}\n`).toMatchFileSnapshot('__snapshots__/advice.md')
+})
+
+describe.each(REASONS)('after %s', (reason) => {
+  const all = [null, ...mayRun, ...completed, ...ended].map((task) => advise(reason, task))
+
+  it('is whole sentences on one line', () => {
+    for (const text of all) {
+      expect(text).toMatch(/^[A-Z][^\p{Cc}\p{Zl}\p{Zp}]*\.$/u)
+      expect(text).not.toMatch(/ {2}| \.|\.\.|undefined|null|NaN/)
+      const sentences = text.split(/(?<=\.) /)
+      for (const sentence of sentences) expect(sentence).toMatch(/^("?[A-Z]|api)/)
+    }
+  })
+
+  it('says without a task that nothing is billed, unless that is not known', () => {
+    const text = advise(reason, null)
+    if (reason === 'submission_uncertain') expect(text).toContain('it may be running, and billed')
+    else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
+  })
+
+  it('says how to wait for a task that may be running, and that it is billed where that is known', () => {
+    // An id that APIMart has just said not to know is another matter, see below.
+    const waited = mayRun.filter(
+      ({ origin, seen }) => reason !== 'request_rejected' || origin !== 'given' || seen !== null,
+    )
+    for (const text of adviceOn(reason, waited)) {
+      expect(text).toContain(`${AGAIN}waits for it and submits nothing.`)
+      expect(text).not.toContain('nothing is billed')
+      expect(text).toMatch(/is billed, whatever becomes of this job|what became of task \S+ is not known/)
+    }
+  })
+
+  it('says how to fetch a completed task', () => {
+    for (const text of adviceOn(reason, completed)) {
+      expect(text).toContain(`Task ${ID} is completed and paid.`)
+      expect(text).toContain(`${AGAIN}fetches the video, submits nothing and pays nothing.`)
+    }
+  })
+
+  it('does not send anybody to wait for a task that ended without a video', () => {
+    for (const text of adviceOn(reason, ended)) {
+      expect(text).toContain(`Task ${ID} has ended.`)
+      expect(text).not.toContain('with task_id:')
+    }
+  })
+})
+
+it.each(REASONS)('after %s does not advise to run again where that would pay twice', (reason) => {
+  // Whatever a run is told to correct that was given a task, running it again submits nothing.
+  const submitting = mayRun.filter(({ origin }) => origin !== 'given')
+  for (const text of adviceOn(reason, submitting)) {
+    const rest = text.replace(AGAIN, '')
+    if (reason !== 'invalid_input') expect(rest).not.toMatch(RUN_AGAIN)
+  }
+})
+
+describe('when APIMart knows no such task', () => {
+  it('does not send anybody to wait for an id that was given wrongly', () => {
+    expect(advise('request_rejected', known(null, 'given'))).toBe(
+      'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.',
+    )
+  })
+
+  it('tells that of no task that this run submitted', () => {
+    for (const task of [null, ...Object.values(RUNNING)])
+      expect(advise('request_rejected', known(task))).toContain(AGAIN)
+  })
+
+  it('tells that of no task that it has shown before', () => {
+    for (const task of Object.values(RUNNING))
+      expect(advise('request_rejected', known(task, 'given'))).toContain(AGAIN)
+  })
+})
+
+describe('what a failure advises by itself', () => {
+  const remedy = 'Do this.'
+  const own = (reason: FailureReason, task: KnownTask | null) => adviseOnFailure({ reason, remedy }, task)
+
+  it('replaces the advice of its reason', () => {
+    expect(own('request_rejected', null)).toBe(`${remedy} Nothing was accepted and nothing is billed.`)
+    expect(own('submission_uncertain', null)).toBe(remedy)
+    expect(own('task_failed', known(FAILED['failed, 0.48 USD']))).toBe(
+      `${remedy} Task ${ID} has ended. APIMart names a cost of 0.48 USD.`,
+    )
+  })
+
+  it('comes before how to wait for a task that may be running', () => {
+    for (const reason of REASONS) {
+      for (const task of tasks(Object.values(RUNNING))) {
+        const text = own(reason, task)
+        expect(text).toMatch(/^Do this\. Task task_1 was last seen as /)
+        expect(text).toMatch(
+          / Run this step again with task_id: task_1, which waits for it and submits nothing\.$/,
+        )
+      }
+    }
+  })
+
+  it('is all there is to do about a completed task', () => {
+    for (const task of tasks([COMPLETED['completed, no cost told']]))
+      expect(own('download_failed', task)).toBe(`${remedy} Task ${ID} is completed and paid.`)
+  })
+})
+
+describe('the cost', () => {
+  it('is named where APIMart tells it, and left to the balance where it does not', () => {
+    const text = (status: string, cost?: number) => advise('cancelled', known(seen(status, { cost })))
+    expect(text('completed', 0.4788)).toContain('APIMart names a cost of 0.4788 USD.')
+    expect(text('completed')).not.toContain('cost')
+    for (const status of ['failed', 'cancelled']) {
+      expect(text(status, 0)).toContain('APIMart names a cost of 0 USD.')
+      expect(text(status)).toContain('The balance at APIMart shows whether it is billed.')
+    }
+  })
+})
+
+describe('a hostile text', () => {
+  const flood = `x\r\n::error::y\u2028\u202e${'😀'.repeat(500)}`
+
+  it('as the id stays on one line and is cut', () => {
+    for (const task of [null, ...Object.values(RUNNING), ...Object.values(COMPLETED)]) {
+      const text = advise('cancelled', known(task, 'submitted', flood))
+      expect(text).toContain(`task_id: x ::error::y ${'😀'.repeat(187)}…, which `)
+      expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)
+      expect([...text].length).toBeLessThan(800)
+    }
+  })
+
+  it('as the state stays on one line and is cut', () => {
+    const text = advise('wait_timeout', known(seen(flood, { progress: 7 })))
+    expect(text).toContain(`was last seen as x ::error::y ${'😀'.repeat(27)}… (7 %): it goes on`)
+    expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)
+  })
+})

@@ -1,0 +1,238 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { ApiError } from '../../src/apimart/answer.ts'
+import { type CancelledTask, type FailedTask, readTask } from '../../src/apimart/task.ts'
+import { taskFailure } from '../../src/apimart/task-failure.ts'
+import type { Failure } from '../../src/failure.ts'
+import { secretsOf } from '../../src/secrets.ts'
+
+const KEY = 'sk-ab"cd<ef>&h12345'
+const SIGNED = 'https://cdn.example.com/ref-image.png?X-Amz-Signature=SIGNATURE'
+const secrets = secretsOf(KEY, [SIGNED])
+
+/** A task that ended without a video and tells this. */
+function ended(data: object): FailedTask | CancelledTask {
+  const task = readTask(JSON.stringify({ data: { status: 'failed', ...data } }))
+  if (task?.state !== 'failed' && task?.state !== 'cancelled') throw new Error('the task did not end so')
+  return task
+}
+
+function failureOf(data: object): Failure {
+  return taskFailure(ended(data), secrets)
+}
+
+function failed(error: Partial<ApiError>): Failure {
+  return failureOf({ error })
+}
+
+const PERSON =
+  'Kling found no person with the upper body in full view. Use an image and a clip that show one person with head, shoulders and arms, not cut off and not covered.'
+const CONTENT =
+  'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.'
+const SHOT =
+  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.'
+
+describe('the API’s own words', () => {
+  it.each<[string, object, string]>([
+    [
+      'message, code and type',
+      { error: { code: 'task_failed', message: 'render crashed', type: 'task_error' } },
+      'APIMart ended the task as failed (task_failed, task_error). It says: "render crashed".',
+    ],
+    [
+      'a code that is a number',
+      { error: { code: 1201, message: 'render crashed', type: '' } },
+      'APIMart ended the task as failed (1201). It says: "render crashed".',
+    ],
+    [
+      'a type without a code',
+      { error: { code: '', message: 'render crashed', type: 'apimart_error' } },
+      'APIMart ended the task as failed (apimart_error). It says: "render crashed".',
+    ],
+    [
+      'one word for code and type, once',
+      { error: { code: 'server_error', message: 'render crashed', type: 'server_error' } },
+      'APIMart ended the task as failed (server_error). It says: "render crashed".',
+    ],
+    [
+      'the message alone',
+      { error: { message: 'render crashed' } },
+      'APIMart ended the task as failed. It says: "render crashed".',
+    ],
+    [
+      'fail_reason',
+      { fail_reason: 'render crashed' },
+      'APIMart ended the task as failed. It says: "render crashed".',
+    ],
+    [
+      'a code without a message',
+      { error: { code: 'task_failed' } },
+      'APIMart ended the task as failed (task_failed). It says nothing else.',
+    ],
+    ['no error at all', {}, 'APIMart ended the task as failed. It says nothing else.'],
+    ['an error of null', { error: null }, 'APIMart ended the task as failed. It says nothing else.'],
+    [
+      'another word for the state',
+      { status: 'Error', error: 'render crashed' },
+      'APIMart ended the task as Error. It says: "render crashed".',
+    ],
+    [
+      'a request id',
+      { error: { message: 'render crashed (request id: 20260102030405-abc)' } },
+      'APIMart ended the task as failed. It says: "render crashed (request id: 20260102030405-abc)".',
+    ],
+  ])('are shown: %s', (_, data, problem) => {
+    const failure = failureOf(data)
+    expect(failure.reason).toBe('task_failed')
+    expect(failure.problems).toEqual([problem])
+  })
+
+  it('are shown on one line and cut', () => {
+    const hostile = `a\r\n::error::b\u2028\u202e${'y'.repeat(2000)}`
+    const [problem] = failed({ message: hostile, code: hostile, type: 'x' }).problems
+    expect(problem).toBe(
+      `APIMart ended the task as failed (a ::error::b ${'y'.repeat(87)}…). It says: "a ::error::b ${'y'.repeat(587)}…".`,
+    )
+  })
+
+  it.each<[string, string]>([
+    ['the key', KEY],
+    ['the key in JSON', JSON.stringify(KEY).slice(1, -1)],
+    ['the key percent-encoded', encodeURIComponent(KEY)],
+    ['the query of a reference', 'X-Amz-Signature=SIGNATURE'],
+  ])('are shown without %s', (_, secret) => {
+    const { problems } = failed({ message: `bad ${secret} here`, code: `c ${secret}`, type: `t ${secret}` })
+    expect(problems).toEqual(['APIMart ended the task as failed (c ***, t ***). It says: "bad *** here".'])
+  })
+
+  it('are shown without the query of any URL', () => {
+    const message = 'cannot read https://other.example.com/a.mp4?token=12345, try again'
+    expect(failed({ message }).problems).toEqual([
+      'APIMart ended the task as failed. It says: "cannot read https://other.example.com/a.mp4?… try again".',
+    ])
+  })
+
+  it('show no part of a secret where they are cut', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
+        const text = 'x'.repeat(length) + KEY
+        expect(failed({ message: text, code: text }).message).not.toContain('sk-')
+      }),
+    )
+  })
+})
+
+describe('a known message', () => {
+  it.each<[string, string]>([
+    ['no complete upper body detected', PERSON],
+    ['Upper Body not visible', PERSON],
+    ['no valid face in the image', PERSON],
+    ['no person found', PERSON],
+    ['No human detected', PERSON],
+    ['The character was not detected in the video', PERSON],
+    ['face is not found', PERSON],
+    ['The request violates our content policy', CONTENT],
+    ['violation of policies', CONTENT],
+    ['sensitive content', CONTENT],
+    ['blocked by moderation', CONTENT],
+    ['NSFW', CONTENT],
+    ['prohibited content', CONTENT],
+    ['inappropriate image', CONTENT],
+    ['copyright', CONTENT],
+    ['Failed to pass the risk control system', CONTENT],
+    ['the usable part of the video is too short', SHOT],
+    ['the motion is too fast', SHOT],
+    ['the video must be continuous', SHOT],
+    ['multiple shots are not supported', SHOT],
+    ['multiple persons in the video', SHOT],
+    ['a scene change was found', SHOT],
+    ['camera cut', SHOT],
+  ])('is explained: %s', (message, meaning) => {
+    expect(failed({ message }).problems).toEqual([
+      `APIMart ended the task as failed. It says: "${message}".`,
+      meaning,
+    ])
+  })
+
+  it('is known by its code too', () => {
+    expect(failed({ code: 'moderation_blocked', message: '' }).problems).toEqual([
+      'APIMart ended the task as failed (moderation_blocked). It says nothing else.',
+      CONTENT,
+    ])
+    expect(failed({ type: 'nsfw', message: 'no' }).problems[1]).toBe(CONTENT)
+  })
+
+  it.each([
+    ['content_policy_violation', CONTENT],
+    ['Upper-body not visible', PERSON],
+  ])('is known however its words are parted: %s', (words, meaning) => {
+    expect(failed({ code: words, message: '' }).problems[1]).toBe(meaning)
+    expect(failed({ message: words }).problems[1]).toBe(meaning)
+  })
+
+  it('is explained once', () => {
+    const message = 'no complete upper body detected, or it violates a policy, or it is too short'
+    expect(failed({ message }).problems).toHaveLength(2)
+  })
+
+  it.each([
+    ...['internal server error', 'task timeout', 'upstream service is busy', 'insufficient balance', '503'],
+    ...['unsupported video codec', 'failed to download the video', 'no response', 'nobody home'],
+  ])('is no other: %s', (message) => expect(failed({ message }).problems).toHaveLength(1))
+
+  it.each([
+    ...['response body not found', 'no body in the response'],
+    ...['access violation in the renderer', 'retry policy exhausted', 'content-type not supported'],
+  ])('is no other that only sounds like it: %s', (message) =>
+    expect(failed({ message }).problems).toHaveLength(1),
+  )
+
+  it.each(['the interface was not found', 'surface not detected', 'the prompt is too short'])(
+    'is no other of which a part sounds like it: %s',
+    (message) => expect(failed({ message }).problems).toHaveLength(1),
+  )
+})
+
+it('a task that was cancelled is told as such', () => {
+  const failure = failureOf({ status: 'cancelled', error: { message: 'no complete upper body detected' } })
+  expect(failure.reason).toBe('task_cancelled')
+  expect(failure.problems).toEqual(['The task was cancelled at APIMart, not by this job.'])
+})
+
+describe('a megabyte', () => {
+  it.each([
+    ['a letter', 'a'],
+    ['half of a pattern', 'no '],
+    ['half of another pattern', 'body is '],
+    ['half a URL', 'http:'],
+    ['half a URL and more', 'http://'],
+    ['URLs', 'https://a?'],
+    ['line breaks', '\n'],
+    ['direction marks', '\u202e'],
+    ['half characters', '\ud800'],
+    ['the key', KEY],
+  ])('of %s is read at once', (_, piece) => {
+    const flood = piece.repeat(2 ** 20 / piece.length)
+    const start = performance.now()
+    const { message } = failed({ message: flood, code: flood, type: flood })
+    // Minutes where a pattern walks it all; bounded loosely, as machines are slow at times.
+    expect(performance.now() - start).toBeLessThan(5000)
+    expect([...message].length).toBeLessThan(1500)
+    expect(message).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)
+  })
+})
+
+it('whatever is told makes one or two sentences on one line', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('failed', 'ERROR'),
+      (message, code, status) => {
+        const { problems } = failureOf({ status, error: { message, code } })
+        expect(problems.length).toBeLessThanOrEqual(2)
+        for (const problem of problems) expect(problem).toMatch(/^[A-Z][^\p{Cc}\p{Zl}\p{Zp}]*\.$/u)
+      },
+    ),
+  )
+})

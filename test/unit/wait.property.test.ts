@@ -1,0 +1,476 @@
+/**
+ * The waiting under a clock that sleeps at once: whatever the looks bring, it ends, ends rightly, and never asks
+ * faster than planned. The numbers of the plan are written out here, not taken from the code.
+ */
+import { getEventListeners } from 'node:events'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Poll } from '../../src/apimart/poll.ts'
+import { readTask } from '../../src/apimart/task.ts'
+import { FIRST_PAUSE_MILLISECONDS, pauseAfter, waitForEnd } from '../../src/apimart/wait.ts'
+import { type Clock, realClock } from '../../src/clock.ts'
+import { Failure } from '../../src/failure.ts'
+
+const START = 1_000_000
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+/** Sums of fractions are not exact. */
+const CRUMB = 1e-3
+const STOPPED = new Error('the run was stopped')
+
+/** A look as it will be, and how long it takes. */
+interface Planned {
+  readonly poll: Poll
+  readonly took: number
+}
+
+/** A look as it was. */
+interface Look {
+  readonly poll: Poll
+  readonly from: number
+  readonly to: number
+}
+
+interface Course {
+  readonly next: (now: number) => Planned
+  readonly random?: () => number
+  readonly firstPause?: number
+  readonly limit?: number
+  /** When the run is cancelled, in milliseconds after its start. */
+  readonly abortAfter?: number
+}
+
+function seen(status: string): Poll {
+  const task = readTask(JSON.stringify({ data: { status } }))
+  if (task === null) throw new Error('no task was read')
+  return { kind: 'seen', task }
+}
+
+const unseen = (pause = 0): Poll => ({ kind: 'unseen', cause: 'APIMart answered 503.', pause })
+const refused: Poll = { kind: 'refused', failure: new Failure('authentication', ['No.']) }
+const always = (poll: Poll, took = 0) => ({ next: () => ({ poll, took }) })
+
+/** Looks at a task that ends so many milliseconds after the start. */
+const endingAfter = (length: number) => ({
+  next: (now: number) => ({ poll: seen(now - START >= length ? 'completed' : 'processing'), took: 0 }),
+})
+
+/** Looks one by one, the last for ever. */
+function inTurn(...polls: readonly (Poll | Planned)[]): Pick<Course, 'next'> {
+  let i = 0
+  return {
+    next() {
+      const poll = polls[Math.min(i++, polls.length - 1)] ?? seen('processing')
+      return 'took' in poll ? poll : { poll, took: 0 }
+    },
+  }
+}
+
+/** Waits through a course; times are in milliseconds of the clock. */
+async function follow({
+  next,
+  random = () => 0,
+  firstPause = FIRST_PAUSE_MILLISECONDS,
+  limit = 45 * MINUTE,
+  abortAfter,
+}: Course) {
+  const abort = new AbortController()
+  const abortAt = abortAfter === undefined ? Infinity : START + abortAfter
+  let time = START
+  const sleeps: number[] = []
+  const looks: Look[] = []
+  const told: Poll[] = []
+  const clock: Clock = {
+    now: () => time,
+    async sleep(milliseconds, signal) {
+      const wake = time + Math.max(0, milliseconds)
+      time = Math.min(wake, abortAt)
+      if (time === abortAt) abort.abort(STOPPED)
+      signal.throwIfAborted()
+    },
+  }
+  const ended = waitForEnd({
+    async look(signal) {
+      // Three hours hold less than 3000; a clock that does not advance would never end.
+      if (looks.length === 10_000) throw new Error('it looks without end')
+      const { poll, took } = next(time)
+      const from = time
+      await clock.sleep(took, signal)
+      looks.push({ poll, from, to: time })
+      return poll
+    },
+    clock: {
+      ...clock,
+      sleep(milliseconds, signal) {
+        sleeps.push(milliseconds)
+        return clock.sleep(milliseconds, signal)
+      },
+    },
+    random,
+    firstPause,
+    limit,
+    onLook: (poll) => told.push(poll),
+    signal: abort.signal,
+  })
+  const outcome = await ended.catch((error: unknown) => error)
+  return { outcome, looks, told, sleeps, after: time - START }
+}
+
+/** When the looks of a course begin, in seconds. */
+async function secondsOf(course: Course): Promise<number[]> {
+  const { looks } = await follow(course)
+  return looks.map(({ from }) => Math.round(from - START) / SECOND)
+}
+
+const problemsOf = (outcome: unknown) =>
+  outcome instanceof Failure
+    ? { reason: outcome.reason, problems: outcome.problems, remedy: outcome.remedy }
+    : outcome
+
+describe('the plan', () => {
+  it('looks after 10 s, then every 5 s, and after 100 s ever more rarely up to every 20 s', async () => {
+    const early = await secondsOf({ ...endingAfter(3 * MINUTE), random: () => 0 })
+    expect(early.join(' ')).toMatchInlineSnapshot(
+      `"10 15 20 25 30 35 40 45 50 55 60 65 70 75 80 85 90 95 100 105 110.25 115.763 121.551 127.628 134.01 140.71 147.746 155.133 162.889 171.034 179.586 188.565"`,
+    )
+    const late = await secondsOf({ ...endingAfter(10 * MINUTE), random: () => 0 })
+    expect(late.filter((second) => second > 350).join(' ')).toMatchInlineSnapshot(
+      `"355.567 373.346 392.013 411.614 431.614 451.614 471.614 491.614 511.614 531.614 551.614 571.614 591.614 611.614"`,
+    )
+  })
+
+  it('looks up to a fifth earlier by chance', async () => {
+    const looks = await secondsOf({ ...endingAfter(2 * MINUTE), random: () => 1 })
+    expect(looks.join(' ')).toMatchInlineSnapshot(
+      `"10 14 18 22 26 30 34 38 42 46 50 54 58 62 66 70 74 78 82 86 90 94 98 102 106.08 110.323 114.736 119.326 124.099"`,
+    )
+  })
+
+  it.each([
+    [0, 5],
+    [10 * SECOND, 5],
+    [100 * SECOND, 5],
+    [200 * SECOND, 10],
+    [400 * SECOND, 20],
+    [3 * HOUR, 20],
+  ])('pauses after %d ms for %d s, of which chance takes up to a fifth', (waited, seconds) => {
+    expect(pauseAfter(waited, () => 0)).toBeCloseTo(seconds * SECOND, 6)
+    expect(pauseAfter(waited, () => 0.5)).toBeCloseTo(0.9 * seconds * SECOND, 6)
+    expect(pauseAfter(waited, () => 1)).toBeCloseTo(0.8 * seconds * SECOND, 6)
+  })
+
+  it('looks at once at a task that may have ended long ago', async () => {
+    expect(await secondsOf({ ...always(seen('completed')), firstPause: 0 })).toEqual([0])
+  })
+
+  it('counts a pause from the end of a look', async () => {
+    const slow = { poll: seen('processing'), took: 30 * SECOND }
+    expect(await secondsOf(inTurn(slow, slow, seen('completed')))).toEqual([10, 45, 80])
+  })
+
+  it.each([
+    ['longer than its own', 60, 70],
+    ['five minutes', 300, 310],
+    ['longer than five minutes, for that long', 7200, 310],
+    ['shorter than its own', 2, 15],
+  ])('keeps the pause that the server asks for when it is %s', async (_, asked, second) => {
+    expect(await secondsOf(inTurn(unseen(asked * SECOND), seen('completed')))).toEqual([10, second])
+  })
+
+  it('returns to its own pauses after one that the server asked for', async () => {
+    const course = inTurn(unseen(60 * SECOND), seen('processing'), seen('completed'))
+    expect(await secondsOf(course)).toEqual([10, 70, 75])
+  })
+})
+
+describe('the end', () => {
+  it.each(['completed', 'Succeeded', 'failed', 'error', 'cancelled', 'CANCELED'])(
+    'is the first look that shows the task as %s',
+    async (status) => {
+      const { outcome, looks, after } = await follow(
+        inTurn(seen('queued'), unseen(), seen(status), seen('failed')),
+      )
+      expect(outcome).toMatchObject({ word: status })
+      expect([looks.length, after]).toEqual([3, 20 * SECOND])
+    },
+  )
+
+  it('is a refusal, at once', async () => {
+    const { outcome, told, after } = await follow(inTurn(seen('queued'), refused, seen('completed')))
+    expect(outcome).toBe(refused.kind === 'refused' && refused.failure)
+    expect([told.length, after]).toEqual([2, 15 * SECOND])
+  })
+
+  it.each(['processing', 'constructor', '__proto__', 'timeout', 'done'])(
+    'is the limit for a task that stays %s, and no look comes after it',
+    async (status) => {
+      const { outcome, looks, after } = await follow({ ...always(seen(status)), limit: 32 * SECOND })
+      expect(problemsOf(outcome)).toEqual({
+        reason: 'wait_timeout',
+        problems: ['The task had not ended after 32 s, which wait_timeout_minutes allows.'],
+        remedy: null,
+      })
+      expect(looks.map(({ from }) => from - START)).toEqual([10, 15, 20, 25, 30].map((at) => at * SECOND))
+      expect(after).toBe(32 * SECOND)
+    },
+  )
+
+  it.each([6, 10])('is a limit of %d s without any look, as the first would come later', async (seconds) => {
+    const limit = seconds * SECOND
+    const { outcome, looks, after } = await follow({ ...always(seen('completed')), limit })
+    expect(outcome).toMatchObject({ reason: 'wait_timeout' })
+    expect([looks, after]).toEqual([[], limit])
+  })
+
+  it('is the limit when the server asks for a pause beyond it', async () => {
+    const { outcome, looks, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
+    expect(problemsOf(outcome)).toEqual({
+      reason: 'wait_timeout',
+      problems: ['The task had not ended after 4 min, which wait_timeout_minutes allows.'],
+      remedy: null,
+    })
+    expect([looks.length, after]).toEqual([1, 4 * MINUTE])
+  })
+
+  it('comes after two failed looks when the server asks for a pause of more than five minutes', async () => {
+    const { outcome, looks, after } = await follow(always(unseen(2 * HOUR)))
+    expect(problemsOf(outcome)).toEqual({
+      reason: 'wait_timeout',
+      problems: ['The state of the task could not be read for 5 min. APIMart answered 503.'],
+      remedy: 'Try again when APIMart can be reached.',
+    })
+    expect([looks.length, after]).toEqual([2, 310 * SECOND])
+  })
+
+  it('is what a look shows that began before the limit', async () => {
+    const slow = { poll: seen('completed'), took: 30 * SECOND }
+    const { outcome, after } = await follow({ ...inTurn(slow), limit: 20 * SECOND })
+    expect(outcome).toMatchObject({ state: 'completed' })
+    expect(after).toBe(40 * SECOND)
+  })
+
+  it('is no pause of less than nothing where a look took longer than the limit', async () => {
+    const { outcome, sleeps } = await follow({
+      ...always(seen('processing'), 30 * SECOND),
+      limit: 20 * SECOND,
+    })
+    expect(outcome).toMatchObject({ reason: 'wait_timeout' })
+    expect(sleeps.filter((milliseconds) => milliseconds < 0)).toEqual([])
+  })
+
+  it('comes after five minutes of nothing but failed looks', async () => {
+    const { outcome, after } = await follow({ ...inTurn(seen('processing'), unseen()), firstPause: 0 })
+    expect(problemsOf(outcome)).toMatchInlineSnapshot(`
+      {
+        "problems": [
+          "The state of the task could not be read for 5 min 2 s. APIMart answered 503.",
+        ],
+        "reason": "wait_timeout",
+        "remedy": "Try again when APIMart can be reached.",
+      }
+    `)
+    expect(after / SECOND).toBeCloseTo(307.152, 3)
+  })
+
+  it('does not come from failed looks with a good one between', async () => {
+    const bad = Array.from({ length: 40 }, () => unseen())
+    const { outcome, after } = await follow(
+      inTurn(...bad, seen('processing'), ...bad.slice(0, 12), seen('completed')),
+    )
+    expect(outcome).toMatchObject({ state: 'completed' })
+    expect(after).toBeGreaterThan(8 * MINUTE)
+  })
+})
+
+describe('a cancelled run', () => {
+  it('does not look any more', async () => {
+    const { outcome, looks } = await follow({ ...always(seen('completed')), firstPause: 0, abortAfter: 0 })
+    expect(outcome).toBe(STOPPED)
+    expect(looks).toEqual([])
+  })
+
+  it('ends in the middle of a pause', async () => {
+    const { outcome, looks, after } = await follow({ ...always(seen('processing')), abortAfter: 17_001 })
+    expect(outcome).toBe(STOPPED)
+    expect([looks.length, after]).toEqual([2, 17_001])
+  })
+
+  it('ends in the middle of a look', async () => {
+    const { outcome, looks, after } = await follow({
+      ...always(seen('completed'), 30 * SECOND),
+      abortAfter: 17_001,
+    })
+    expect(outcome).toBe(STOPPED)
+    expect([looks, after]).toEqual([[], 17_001])
+  })
+})
+
+/** Chance, as a test can repeat it. */
+const chance = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 20 })
+function cycle(values: readonly number[]): () => number {
+  let i = 0
+  return () => values[i++ % values.length] ?? 0
+}
+
+/** The pause between two looks before chance takes its part. */
+function plannedPause(waited: number): number {
+  if (waited <= 100 * SECOND) return 5 * SECOND
+  return waited >= 400 * SECOND ? 20 * SECOND : waited / 20
+}
+
+/** How looks must end a wait: with the task, with a failure, or, as null, not yet. */
+function verdictOf(looks: readonly Look[]): unknown {
+  let failing: number | null = null
+  for (const { poll, to } of looks) {
+    if (poll.kind === 'refused') return poll.failure
+    if (poll.kind === 'seen' && poll.task.state !== 'running') return poll.task
+    failing = poll.kind === 'seen' ? null : (failing ?? to)
+    if (failing !== null && to - failing >= 5 * MINUTE) return 'unseen'
+  }
+  return null
+}
+
+describe('any course', () => {
+  const poll = fc.oneof(
+    {
+      weight: 12,
+      arbitrary: fc
+        .constantFrom('submitted', 'queued', 'processing', 'done', 'constructor', '__proto__', 'timeout')
+        .map(seen),
+    },
+    { weight: 6, arbitrary: fc.constant(unseen()) },
+    { weight: 4, arbitrary: fc.integer({ min: 0, max: MINUTE }).map(unseen) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: HOUR }).map(unseen) },
+    { weight: 1, arbitrary: fc.constantFrom('completed', 'SUCCESS', 'failed', 'canceled').map(seen) },
+    { weight: 1, arbitrary: fc.constant(refused) },
+  )
+  const stretch = fc
+    .record({
+      poll,
+      took: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 30 * SECOND })),
+      times: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 60 })),
+    })
+    .map(({ times, ...planned }) => Array.from({ length: times }, () => planned))
+  const course = fc.record({
+    stretches: fc.array(stretch, { minLength: 1, maxLength: 8 }),
+    random: chance,
+    firstPause: fc.constantFrom(0, 10 * SECOND),
+    limit: fc.oneof(fc.integer({ min: 1, max: 3 * HOUR }), fc.integer({ min: 1, max: 2 * MINUTE })),
+    abortAfter: fc.option(fc.integer({ min: 0, max: 20 * MINUTE }), { nil: undefined }),
+  })
+
+  it('ends, ends rightly, and is never looked at faster than planned', async () => {
+    const ends = new Set<string>()
+    await fc.assert(
+      fc.asyncProperty(course, async ({ stretches, random, firstPause, limit, abortAfter }) => {
+        const { outcome, looks, told, sleeps, after } = await follow({
+          ...inTurn(...stretches.flat()),
+          random: cycle(random),
+          firstPause,
+          limit,
+          ...(abortAfter !== undefined && { abortAfter }),
+        })
+        expect(told).toEqual(looks.map((look) => look.poll))
+        expect(breachesOf(looks, firstPause, limit)).toEqual([])
+        expect(verdictOf(looks.slice(0, -1))).toBeNull()
+        expect(Math.min(...sleeps)).toBeGreaterThanOrEqual(0)
+
+        const last = (looks.at(-1)?.to ?? START) - START
+        const verdict = verdictOf(looks)
+        if (after === abortAfter) {
+          expect(outcome).toBe(STOPPED)
+          ends.add('stopped')
+        } else if (verdict === null) {
+          expect(outcome).toMatchObject({
+            reason: 'wait_timeout',
+            message: expect.stringContaining('had not ended after'),
+          })
+          expect(after).toBe(Math.max(limit, last))
+          ends.add('limit')
+        } else {
+          expect(after).toBe(last)
+          if (verdict === 'unseen')
+            expect(outcome).toMatchObject({
+              reason: 'wait_timeout',
+              message: expect.stringContaining('could not be read for'),
+            })
+          else expect(outcome).toBe(verdict)
+          ends.add(verdict === 'unseen' || verdict instanceof Failure ? String(verdict) : 'task')
+        }
+      }),
+      { numRuns: 3000 },
+    )
+    expect([...ends].sort()).toEqual(['Failure: No.', 'limit', 'stopped', 'task', 'unseen'])
+  })
+
+  /** Every look that comes too early, too late, or after the limit. */
+  function breachesOf(looks: readonly Look[], firstPause: number, limit: number): string[] {
+    return looks.flatMap(({ from }, i) => {
+      const before = looks[i - 1]
+      const pause = from - (before?.to ?? START)
+      const plan = before ? plannedPause(before.to - START) : firstPause
+      const asked = before?.poll.kind === 'unseen' ? Math.min(before.poll.pause, 5 * MINUTE) : 0
+      const least = Math.max(before ? 0.8 * plan : plan, asked)
+      const breaches = [
+        pause < least - CRUMB && `look ${i} after ${pause} ms, not ${least}`,
+        pause > Math.max(plan, asked) + CRUMB && `look ${i} only after ${pause} ms`,
+        from >= START + limit && `look ${i} after the limit`,
+      ]
+      return breaches.filter((breach) => breach !== false)
+    })
+  }
+
+  it('shows the end of a task at most 5 s or a twentieth of its time late', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(fc.integer({ min: SECOND, max: 3 * HOUR }), fc.integer({ min: SECOND, max: 10 * MINUTE })),
+        fc.constantFrom(0, 10 * SECOND),
+        chance,
+        async (length, firstPause, random) => {
+          const { outcome, after } = await follow({
+            ...endingAfter(length),
+            random: cycle(random),
+            firstPause,
+            limit: 4 * HOUR,
+          })
+          expect(outcome).toMatchObject({ state: 'completed' })
+          // Nothing is asked before the first look, however short the task.
+          const bound = Math.max(5 * SECOND, length / 20, firstPause - length)
+          expect(after - length).toBeLessThanOrEqual(bound + CRUMB)
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('the clock of this machine', () => {
+  it('sleeps', async () => {
+    const start = realClock.now()
+    await realClock.sleep(30, new AbortController().signal)
+    // A timer may fire in the millisecond before.
+    expect(realClock.now() - start).toBeGreaterThanOrEqual(29)
+  })
+
+  it('is woken by an abort, with its reason', async () => {
+    const abort = new AbortController()
+    const sleep = realClock.sleep(10 * MINUTE, abort.signal)
+    setTimeout(() => abort.abort(STOPPED), 10)
+    await expect(sleep).rejects.toBe(STOPPED)
+  })
+
+  it('does not fall asleep after an abort', async () => {
+    await expect(realClock.sleep(10 * MINUTE, AbortSignal.abort(STOPPED))).rejects.toBe(STOPPED)
+  })
+
+  it('leaves nothing behind on a signal that many sleeps share', async () => {
+    const { signal } = new AbortController()
+    for (let i = 0; i < 20; i++) await realClock.sleep(0, signal)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+  })
+
+  it('tells the time of day', () => {
+    expect(Math.abs(realClock.now() - Date.now())).toBeLessThan(MINUTE)
+  })
+})
