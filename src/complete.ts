@@ -2,12 +2,19 @@
  * The way from a task id to the finished video: wait, fetch, compare. Whatever goes wrong here submits nothing.
  */
 import { poll } from './apimart/poll.ts'
-import type { EndedTask, Task } from './apimart/task.ts'
+import { type EndedTask, hasStarted, type Task } from './apimart/task.ts'
 import { taskFailure } from './apimart/task-failure.ts'
 import { FIRST_PAUSE_MILLISECONDS, waitForEnd } from './apimart/wait.ts'
-import { formatBytes, formatDuration, formatInstant, formatSeconds, formatUsd, oneLine } from './format.ts'
+import {
+  formatBytes,
+  formatDuration,
+  formatInstant,
+  formatSeconds,
+  formatUrl,
+  formatUsd,
+  oneLine,
+} from './format.ts'
 import type { Inputs } from './inputs.ts'
-import { shown } from './media/reference.ts'
 import type { Network } from './network/network.ts'
 import { followProgress } from './report/progress.ts'
 import type { End, Known, KnownTask } from './report/report.ts'
@@ -44,15 +51,14 @@ export async function completeTask(task: KnownTask, way: Way): Promise<End> {
   tellCost(ended, runner)
   if (ended.state !== 'completed') throw taskFailure(ended, secrets)
 
-  const links = linksOf(ended, runner.clock.now())
+  const links = linksOf(ended, task.seen?.at ?? runner.clock.now())
   const [first] = links
   if (first) tellLink(first, runner)
   const means = { network, clock: runner.clock, signal: runner.signal }
   const video = output === null ? await lookAtVideo(links, means) : await fetchVideo(links, output, means)
-  task.video = video
   if (video.link !== first) tellLink(video.link, runner)
   if (video.file) tellFile(video.file, runner)
-  compareLengths(video, runner, known)
+  judgeVideo(video, runner, known)
   return { kind: 'completed', task, video }
 }
 
@@ -65,21 +71,21 @@ async function wait(
   const limit = inputs.wait_timeout_minutes * MINUTE_MILLISECONDS
   const now = () => clock.now()
   const progress = followProgress(now(), task.submittedAt)
-  const lookout = { url: task.url, apiKey: inputs.api_key, secrets }
+  const target = { url: task.url, apiKey: inputs.api_key, secrets }
   runner.info(
     `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Stopping the job stops neither the task nor its bill.`,
   )
   return waitForEnd({
-    look: (cancelled) => poll(lookout, network.api, now, cancelled),
+    poll: (cancelled) => poll(target, network.api, now, cancelled),
     clock,
     random: Math.random,
     firstPause: task.origin === 'submitted' ? FIRST_PAUSE_MILLISECONDS : 0,
     limit,
     signal,
-    onLook(look) {
+    onPoll(result) {
       const at = now()
-      if (look.kind === 'seen') remember(task, look.task, at, runner)
-      const line = progress(look, at)
+      if (result.kind === 'seen') remember(task, result.task, at, runner)
+      const line = progress(result, at)
       if (line) runner.info(line)
     },
   })
@@ -97,10 +103,6 @@ function statusOf(task: Task): string {
   return task.state === 'running' ? oneLine(task.word, 100) : task.state
 }
 
-function hasStarted({ state, word, progress }: Task): boolean {
-  return state === 'running' && (/^(processing|in_progress)$/i.test(word) || (progress ?? 0) > 0)
-}
-
 function tellCost({ cost }: EndedTask, runner: Runner): void {
   if (cost === null) return
   runner.setOutput('cost', String(cost))
@@ -110,7 +112,7 @@ function tellCost({ cost }: EndedTask, runner: Runner): void {
 function tellLink({ url, expiresAt }: Link, runner: Runner): void {
   runner.setOutput('result_url', url)
   runner.setOutput('result_expires_at', new Date(expiresAt).toISOString())
-  runner.info(`Video: ${shown(url)} (until ${formatInstant(expiresAt)})`)
+  runner.info(`Video: ${formatUrl(url)} (until ${formatInstant(expiresAt)})`)
 }
 
 function tellFile({ path, bytes, sha256 }: StoredFile, runner: Runner): void {
@@ -120,21 +122,25 @@ function tellFile({ path, bytes, sha256 }: StoredFile, runner: Runner): void {
 }
 
 /** Kling may stop early where it cannot follow the movement, and bills the whole reference all the same. */
-function compareLengths({ length, file }: Video, runner: Runner, known: Known): void {
-  const warn = (text: string) => {
-    runner.warning(text)
-    known.warnings = [...known.warnings, text]
-  }
-  if (typeof length === 'string') {
-    const text = `The length of the video is not known: ${length}.`
-    if (file === null) warn(`${text} Look at it before result_url expires.`)
-    else runner.info(text)
+function judgeVideo({ trouble, seconds }: Video, runner: Runner, known: Known): void {
+  if (trouble !== null) {
+    warn(`No video could be found at result_url: ${trouble}.`, runner, known)
     return
   }
-  runner.info(`Length of the video: ${formatSeconds(length)}`)
+  if (seconds === null) {
+    runner.info('The length of the video could not be read from its header.')
+    return
+  }
+  runner.info(`Length of the video: ${formatSeconds(seconds)}`)
   const { clipSeconds } = known
-  if (clipSeconds === null || length >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
-  warn(
-    `The video has ${formatSeconds(length)}, the reference clip ${formatSeconds(clipSeconds)}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`,
-  )
+  if (clipSeconds === null || seconds >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
+  const lengths = `The video has ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}.`
+  const why =
+    'Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
+  warn(`${lengths} ${why}`, runner, known)
+}
+
+function warn(text: string, runner: Runner, known: Known): void {
+  runner.warning(text)
+  known.warnings = [...known.warnings, text]
 }

@@ -17,7 +17,7 @@ export const REMEDIES = {
   task_failed:
     'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
   task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',
-  wait_timeout: 'Give the task more time with wait_timeout_minutes, or collect it later.',
+  wait_timeout: 'Give the task more time with wait_timeout_minutes, or pick it up later.',
   download_failed:
     'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',
   cancelled: 'Run the workflow again when you want the video.',

@@ -58,6 +58,11 @@ export function withoutQuery(text: string): string {
   return path === text ? shown : `${shown}?…`
 }
 
+/** A URL from outside as messages show it: without its query, on one line, cut. */
+export function formatUrl(url: string): string {
+  return oneLine(withoutQuery(url), 200)
+}
+
 /**
  * Text from outside without anything that breaks a line or turns its direction: each run of control and
  * direction marks becomes one space.

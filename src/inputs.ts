@@ -61,14 +61,14 @@ const minutes = v.pipe(
   v.transform(Number),
 )
 
-/** An amount of USD above zero, or nothing. */
+/** An amount of USD above zero. */
 const usd = v.pipe(
   text,
   v.check(
-    (given) => given === '' || (NUMBER.test(given) && Number(given) > 0),
+    (given) => NUMBER.test(given) && Number(given) > 0,
     'Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.',
   ),
-  v.transform((given) => (given === '' ? null : Number(given))),
+  v.transform(Number),
 )
 
 /** An input that may be left out, which is null then. */
@@ -184,8 +184,8 @@ const schema = v.object({
   duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
   ffprobe_path: text,
   dry_run: boolean,
-  price_per_second: usd,
-  max_cost: usd,
+  price_per_second: optional(usd),
+  max_cost: optional(usd),
   wait: boolean,
   wait_timeout_minutes: minutes,
   task_id: optional(

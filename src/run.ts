@@ -93,7 +93,7 @@ async function measureReference(
     if (typeof found === 'number') {
       tellLength(found, runner, known)
       runner.info(`Length of the reference clip: ${formatSeconds(found)}`)
-    } else runner.info(`The result cannot be compared with the reference clip: ${found.message}`)
+    } else runner.info(`The video cannot be compared with the reference clip: ${found.message}`)
   }
   tellEstimate(inputs, runner, known)
 }
@@ -137,7 +137,7 @@ async function showRequest(inputs: NewTaskInputs, runner: Runner): Promise<End> 
 function givenTask({ task_id, api_base_url }: ExistingTaskInputs, runner: Runner): KnownTask {
   runner.setOutput('task_id', task_id)
   const url = taskUrl(api_base_url, task_id)
-  return { id: task_id, url, origin: 'given', submittedAt: null, startedAt: null, seen: null, video: null }
+  return { id: task_id, url, origin: 'given', submittedAt: null, startedAt: null, seen: null }
 }
 
 async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runner): Promise<KnownTask> {
@@ -159,9 +159,9 @@ async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runne
   const replay = outcome.replayed
     ? '. APIMart knew it already from an identical request: nothing new is expected to be billed'
     : ''
-  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   runner.setOutput('task_id', outcome.taskId)
   runner.setOutput('status', 'submitted')
+  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
   return {
     id: outcome.taskId,
     url: taskUrl(inputs.api_base_url, outcome.taskId),
@@ -169,6 +169,5 @@ async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runne
     submittedAt: outcome.replayed ? null : runner.clock.now(),
     startedAt: null,
     seen: null,
-    video: null,
   }
 }

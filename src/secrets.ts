@@ -5,7 +5,7 @@
 /** Queries shorter than this hold no signature, and hiding them everywhere would garble other words. */
 const QUERY_MIN_CHARACTERS = 8
 
-/** The secrets of a submission. */
+/** The secrets of a run. */
 export function secretsOf(apiKey: string, urls: readonly string[]): string[] {
   const queries = urls.map((url) => url.replace(/^[^?#]*[?#]?/, ''))
   return [apiKey, ...queries.filter((query) => query.length >= QUERY_MIN_CHARACTERS)]

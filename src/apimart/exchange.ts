@@ -16,13 +16,12 @@ export interface Answer {
 /**
  * Sends one request and reads the answer.
  *
- * @param key the API key
  * @param options method, and for a POST its body and further headers
  * @throws whatever the network throws, or the signal's reason
  */
 export async function exchange(
   url: string,
-  key: string,
+  apiKey: string,
   options: { method: 'GET' | 'POST'; body?: string; headers?: Record<string, string> },
   dispatcher: Dispatcher,
   signal: AbortSignal,
@@ -33,7 +32,7 @@ export async function exchange(
     signal,
     headers: {
       ...options.headers,
-      authorization: `Bearer ${key}`,
+      authorization: `Bearer ${apiKey}`,
       accept: 'application/json',
       'accept-encoding': 'identity',
     },

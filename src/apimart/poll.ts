@@ -1,5 +1,5 @@
 /**
- * One look at a task. A look that fails says nothing about the task, unless the API refuses for good.
+ * One poll of a task. A poll that fails says nothing about the task, unless the API refuses for good.
  */
 import { Failure } from '../failure.ts'
 import { explainNetworkError } from '../network/explain.ts'
@@ -9,10 +9,10 @@ import { quote, readError } from './answer.ts'
 import { type Answer, exchange } from './exchange.ts'
 import { readTask, type Task } from './task.ts'
 
-/** How long one look may take in all. */
+/** How long one poll may take in all. */
 const POLL_LIMIT_MILLISECONDS = 30_000
 
-/** What came of a look. */
+/** What came of a poll. */
 export type Poll =
   | { readonly kind: 'seen'; readonly task: Task }
   /** Worth another try, `pause` milliseconds later at the earliest; `cause` is a whole sentence. */
@@ -20,8 +20,8 @@ export type Poll =
   /** Another try would be answered alike. */
   | { readonly kind: 'refused'; readonly failure: Failure }
 
-/** Where and with what a task is looked at. */
-export interface Lookout {
+/** Where and with what a task is polled. */
+export interface PollTarget {
   /** `taskUrl` of the task. */
   readonly url: string
   readonly apiKey: string
@@ -30,13 +30,13 @@ export interface Lookout {
 }
 
 /**
- * Looks at a task once; takes at most 30 s.
+ * Asks for the state of a task once; takes at most 30 s.
  *
  * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
-  { url, apiKey, secrets }: Lookout,
+  { url, apiKey, secrets }: PollTarget,
   dispatcher: Dispatcher,
   now: () => number,
   signal: AbortSignal,

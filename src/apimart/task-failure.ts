@@ -34,7 +34,7 @@ export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly 
     return new Failure('task_cancelled', ['The task was cancelled at APIMart, not by this job.'])
   }
   const { error } = task
-  const code = [error.code, error.type].filter((part, i, parts) => part !== '' && parts.indexOf(part) === i)
+  const code = [...new Set([error.code, error.type])].filter((part) => part !== '')
   const named = code.length > 0 ? ` (${oneLine(conceal(code.join(', '), secrets), 100)})` : ''
   const problem = `APIMart ended the task as ${oneLine(task.word, 40)}${named}. ${quote(error, '', secrets)}`
   // A code says the same with other marks between the words: content_policy_violation.

@@ -48,6 +48,11 @@ const ENDS: ReadonlyMap<string, EndedTask['state']> = new Map([
   ['canceled', 'cancelled'],
 ])
 
+/** Whether a task is seen to be worked on, not only waiting for its turn. */
+export function hasStarted({ state, word, progress }: Task): boolean {
+  return state === 'running' && (/^(processing|in_progress)$/i.test(word) || (progress ?? 0) > 0)
+}
+
 /** A number that may come as a text; null where it is missing or makes no sense. */
 function tolerantNumber(min: number, max: number) {
   const number = v.union([v.number(), v.pipe(v.string(), v.trim(), v.regex(/^\d+(\.\d+)?$/), v.toNumber())])

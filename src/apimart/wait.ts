@@ -1,5 +1,5 @@
 /**
- * Waiting for the end of a task: when to look, and when to give up looking. Giving up never ends the task.
+ * Waiting for the end of a task: when to poll, and when to give up. Giving up never ends the task.
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -7,43 +7,43 @@ import { formatDuration } from '../format.ts'
 import type { Poll } from './poll.ts'
 import type { EndedTask } from './task.ts'
 
-/** From a submission to the first look. */
+/** From a submission to the first poll. */
 export const FIRST_PAUSE_MILLISECONDS = 10_000
-/** From one look to the next, at first and at most. */
+/** From one poll to the next, at first and at most. */
 export const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
 /** How much a pause may be cut short by chance, so that many jobs do not ask in step. */
 const JITTER = 0.2
 /** Pauses grow with this share of the time waited, which bounds how late an end is seen. */
 const LATENESS = 0.05
-/** How long nothing but failed looks is put up with. */
+/** How long nothing but failed polls is put up with. */
 export const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a wait depends on. */
 export interface Wait {
-  readonly look: (signal: AbortSignal) => Promise<Poll>
+  readonly poll: (signal: AbortSignal) => Promise<Poll>
   readonly clock: Clock
   /** From 0 to 1, evenly. */
   readonly random: () => number
-  /** Milliseconds until the first look: none for a task that may have ended long ago. */
+  /** Milliseconds until the first poll: none for a task that may have ended long ago. */
   readonly firstPause: number
   /** Milliseconds after which the wait is given up. */
   readonly limit: number
-  /** Called after every look. */
-  readonly onLook: (poll: Poll) => void
+  /** Called after every poll. */
+  readonly onPoll: (poll: Poll) => void
   readonly signal: AbortSignal
 }
 
-/** Milliseconds between two looks, when a task has been waited for so long. */
+/** Milliseconds between two polls, when a task has been waited for so long. */
 export function pauseAfter(waited: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
   return Math.min(max, Math.max(min, waited * LATENESS)) * (1 - JITTER * random())
 }
 
 /**
- * Looks until the task has ended.
+ * Polls until the task has ended.
  *
- * @throws Failure `wait_timeout` at the limit or after five minutes of failed looks, the refusal of the API that
- *   another look would not change, or the signal's reason
+ * @throws Failure `wait_timeout` at the limit or after five minutes of failed polls, the refusal of the API that
+ *   another poll would not change, or the signal's reason
  */
 export async function waitForEnd(wait: Wait): Promise<EndedTask> {
   const { clock, signal, limit } = wait
@@ -54,8 +54,8 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
     const left = start + limit - clock.now()
     await clock.sleep(Math.max(0, Math.min(pause, left)), signal)
     if (pause >= left) throw timedOut(limit)
-    const poll = await wait.look(signal)
-    wait.onLook(poll)
+    const poll = await wait.poll(signal)
+    wait.onPoll(poll)
     if (poll.kind === 'refused') throw poll.failure
     if (poll.kind === 'seen' && poll.task.state !== 'running') return poll.task
     const now = clock.now()
@@ -63,7 +63,7 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
     if (poll.kind === 'seen') failingSince = null
     else {
       failingSince ??= now
-      if (now - failingSince >= PATIENCE_MILLISECONDS) throw unseen(now - failingSince, poll.cause)
+      if (now - failingSince >= PATIENCE_MILLISECONDS) throw unreadable(now - failingSince, poll.cause)
       pause = Math.max(pause, Math.min(poll.pause, PATIENCE_MILLISECONDS))
     }
   }
@@ -75,7 +75,7 @@ function timedOut(limit: number): Failure {
   ])
 }
 
-function unseen(milliseconds: number, cause: string): Failure {
+function unreadable(milliseconds: number, cause: string): Failure {
   const problem = `The state of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`
   return new Failure('wait_timeout', [problem], { remedy: 'Try again when APIMart can be reached.' })
 }

@@ -2,7 +2,7 @@
  * A reference as an input names it, and the sentences that end the way with it.
  */
 import { Failure } from '../failure.ts'
-import { oneLine, withoutQuery } from '../format.ts'
+import { formatUrl } from '../format.ts'
 
 /** A reference as an input names it. */
 export interface Reference {
@@ -14,17 +14,12 @@ export interface Reference {
 
 /** The file is there, but is not what Kling takes; `clause` goes on after the URL, without a full stop. */
 export function rejected({ input, url }: Reference, clause: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${shown(url)} ${clause}.`])
+  return new Failure('reference_rejected', [`${input} ${formatUrl(url)} ${clause}.`])
 }
 
 /** The file cannot be had; `clause` says why, without a full stop. */
 export function unreachable({ input, url }: Reference, clause: string, cause?: unknown): Failure {
-  return new Failure('reference_unreachable', [`${input} ${shown(url)} cannot be read: ${clause}.`], {
+  return new Failure('reference_unreachable', [`${input} ${formatUrl(url)} cannot be read: ${clause}.`], {
     cause,
   })
-}
-
-/** A URL as messages show it. */
-export function shown(url: string): string {
-  return oneLine(withoutQuery(url), 200)
 }

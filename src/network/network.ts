@@ -1,5 +1,5 @@
 /**
- * The one way to the network: proxies by environment, time-outs, and for references a guard that keeps
+ * The one way to the network: proxies by environment, time-outs, and for references and videos a guard that keeps
  * requests away from addresses that are not public.
  */
 import { type LookupAddress, lookup } from 'node:dns'
@@ -34,9 +34,9 @@ const TIMEOUTS: Timeouts = {
 
 /** Dispatchers for each kind of host; disposing ends their connections. */
 export interface Network extends AsyncDisposable {
-  /** For references: public addresses only, redirects followed with each hop checked, GETs retried. */
+  /** For what is read in pieces: public addresses only, redirects followed with each hop checked, GETs retried. */
   readonly media: Dispatcher
-  /** For results: as for references, but nothing is retried: whoever stores them goes on from where it broke. */
+  /** For storing a video: the same, but nothing is retried, as its download resumes by itself. */
   readonly results: Dispatcher
   /** For the API: no redirects, no retries, long waits for an answer (the service probes the clip first). */
   readonly api: Dispatcher
@@ -49,7 +49,7 @@ export class AddressRefused extends Error {
   readonly code = 'ADDRESS_REFUSED'
 }
 
-/** Redirects that are followed to a reference. */
+/** Redirects that are followed to a reference or a video. */
 export const MAX_REDIRECTS = 5
 const API_HEADERS_MILLISECONDS = 120_000
 

@@ -1,9 +1,9 @@
 /**
  * Whether a reference is a file of a kind that is taken, and what it is instead.
  */
-import { formatBytes } from '../format.ts'
+import { formatBytes, formatUrl } from '../format.ts'
 import { type Kind, type Recognised, recognise } from '../media/kind.ts'
-import { type Reference, rejected, shown } from '../media/reference.ts'
+import { type Reference, rejected } from '../media/reference.ts'
 import type { RemoteFile } from '../media/remote-file.ts'
 
 /**
@@ -29,7 +29,7 @@ export function refusePage(reference: Reference): void {
   if (url.hostname !== 'github.com' || view !== 'blob' || url.searchParams.has('raw') || path.length < 2)
     return
   const direct = `https://raw.githubusercontent.com/${owner}/${repository}/${path.join('/')}`
-  throw rejected(reference, `is a page of github.com about the file, not the file. Use ${shown(direct)}`)
+  throw rejected(reference, `is a page of github.com about the file, not the file. Use ${formatUrl(direct)}`)
 }
 
 function explain(
@@ -73,5 +73,5 @@ function article(kind: string): string {
 function mediaAddress(pointer: string): string {
   const url = new URL(pointer)
   if (url.hostname !== 'raw.githubusercontent.com') return 'the address of the file itself'
-  return shown(`https://media.githubusercontent.com/media${url.pathname}`)
+  return formatUrl(`https://media.githubusercontent.com/media${url.pathname}`)
 }

@@ -7,7 +7,7 @@ import { formatDuration, oneLine } from '../format.ts'
 const QUIET_MILLISECONDS = 60_000
 
 /**
- * Follows a task; the function that it gives takes every look and returns the line to print, or null.
+ * Follows a task; the function that it gives takes every poll and returns the line to print, or null.
  *
  * @param start when the wait began, in milliseconds since the epoch
  * @param submittedAt when the task was submitted, null when only APIMart can tell

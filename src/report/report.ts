@@ -46,7 +46,6 @@ export interface KnownTask {
   /** When it was first seen to be worked on. */
   startedAt: number | null
   seen: { readonly task: Task; readonly at: number } | null
-  video: Video | null
 }
 
 /** How the run ended. */

@@ -15,9 +15,10 @@ import { renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
-  const { inputs, task } = report
+  const { inputs, task, end } = report
+  const video = end.kind === 'completed' ? end.video : null
   const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
-  if (task) parts.push(renderVideo(task, report), renderTimeline(task))
+  if (task) parts.push(renderVideo(task, video, report), renderTimeline(task, video))
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
@@ -41,9 +42,9 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.task.url}"`]),
       ].join('\n\n')
     case 'completed': {
-      const { file, length } = end.video
+      const { file, seconds } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
-      const lasts = typeof length === 'number' ? ` The video lasts ${formatSeconds(length)}.` : ''
+      const lasts = seconds === null ? '' : ` The video lasts ${formatSeconds(seconds)}.`
       return [
         '## Kling motion control: completed',
         `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task, '')}</p>`,
@@ -58,7 +59,7 @@ function replay({ origin }: KnownTask, state: string): string {
     : ''
 }
 
-/** What each reason means for the user's money, as the headline. */
+/** The headline of a failed run. */
 function headline(reason: FailureReason, task: KnownTask | null): string {
   const isUnseen = task?.origin === 'given' && task.seen === null
   const goesOn = task !== null && !isUnseen && (task.seen === null || task.seen.task.state === 'running')
@@ -76,7 +77,7 @@ function headline(reason: FailureReason, task: KnownTask | null): string {
     case 'cancelled':
       return goesOn ? 'cancelled, the task goes on' : 'cancelled'
     default:
-      if (isUnseen) return 'the task could not be looked at'
+      if (isUnseen) return 'the state of the task could not be read'
       return goesOn ? 'the task goes on' : 'not submitted'
   }
 }

@@ -9,13 +9,17 @@ import {
   formatUsd,
   withoutQuery,
 } from '../format.ts'
-import { linksOf } from '../result/video.ts'
+import { linksOf, type Video } from '../result/video.ts'
 import { escapeHtml } from './escape.ts'
 import { type Cell, TEXT_LIMIT, table } from './html.ts'
 import type { KnownTask, Report } from './report.ts'
 
 /** Where the video is, and what it cost; nothing before a task has ended. */
-export function renderVideo({ seen, video }: KnownTask, { clipSeconds, estimatedCost }: Report): string {
+export function renderVideo(
+  { seen }: KnownTask,
+  video: Video | null,
+  { clipSeconds, estimatedCost }: Report,
+): string {
   if (seen === null || seen.task.state === 'running') return ''
   const links = seen.task.state === 'completed' ? linksOf(seen.task, seen.at) : []
   const link = video?.link ?? links[0]
@@ -27,9 +31,9 @@ export function renderVideo({ seen, video }: KnownTask, { clipSeconds, estimated
     const { path, bytes, sha256 } = video.file
     rows.push(['File', path], ['Size', formatBytes(bytes)], ['sha256', sha256])
   }
-  if (typeof video?.length === 'number') {
+  if (video && video.seconds !== null) {
     const reference = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
-    rows.push(['Length', `${formatSeconds(video.length)}${reference}`])
+    rows.push(['Length', `${formatSeconds(video.seconds)}${reference}`])
   }
   const { cost } = seen.task
   if (cost === null && rows.length === 0) return ''
@@ -50,21 +54,17 @@ function linkTo(url: string): Cell {
 }
 
 /** When what happened, as far as this run saw it or APIMart tells. */
-export function renderTimeline({ submittedAt, startedAt, seen, video }: KnownTask): string {
-  const task = seen?.task ?? null
-  const endedAt = task === null || task.state === 'running' ? null : (task.endedAt ?? seen?.at ?? null)
+export function renderTimeline({ submittedAt, startedAt, seen }: KnownTask, video: Video | null): string {
+  if (seen === null) return ''
+  const { task, at } = seen
+  const isRunning = task.state === 'running'
   const moments: [string, number | null][] = [
-    ['Submitted', submittedAt ?? task?.createdAt ?? null],
+    ['Submitted', submittedAt ?? task.createdAt],
     ['First seen at work', startedAt],
-    [
-      task?.state === 'running' ? `Last seen as ${task.word}` : '',
-      endedAt === null ? (seen?.at ?? null) : null,
-    ],
-    ['Finished', endedAt],
+    isRunning ? [`Last seen as ${task.word}`, at] : ['Finished', task.endedAt ?? at],
     ['Downloaded', video?.file?.storedAt ?? null],
   ]
   const known = moments.flatMap(([name, at]) => (at === null ? [] : [{ name, at }]))
-  if (seen === null || known.length === 0) return ''
   const rows = known.map(({ name, at }, i) => {
     const before = known[i - 1]
     // The clocks of APIMart and of this machine need not agree.

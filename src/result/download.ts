@@ -1,5 +1,5 @@
 /**
- * The download of a result: bounded in bytes and time, and gone on with by `Range` where the connection breaks.
+ * The download of a result: bounded in bytes and time, and resumed by `Range` after a break.
  */
 import { formatDuration } from '../format.ts'
 import type { Dispatcher } from '../network/undici.ts'
@@ -66,9 +66,9 @@ async function askForRest(
   const range = etag && file.bytes > 0 ? { range: `bytes=${file.bytes}-`, 'if-range': etag } : {}
   const answer = await ask(link, { dispatcher: network.results, clock, signal }, range)
   try {
-    if (answer.statusCode === 200 && file.bytes > 0) await file.beginAnew()
+    if (answer.statusCode === 200 && file.bytes > 0) await file.restart()
     if (answer.statusCode !== 200 && !isRest(answer, file.bytes, etag)) {
-      await file.beginAnew()
+      await file.restart()
       throw new DownloadFailed('broken', 'its server gives inconsistent answers about it')
     }
     file.requireRoomFor(Number(answer.headers['content-length']) || 0)

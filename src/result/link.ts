@@ -34,9 +34,10 @@ export class DownloadFailed extends Error {
   }
 }
 
-/** What was thrown on the way, as a DownloadFailed. */
+/** What was thrown on the way, as a DownloadFailed; a defect of this action is thrown on. */
 export function toDownloadFailed(thrown: unknown): DownloadFailed {
   if (thrown instanceof DownloadFailed) return thrown
+  if (thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
   const kind = isBreak(thrown) ? 'broken' : 'refused'
   return new DownloadFailed(kind, explainNetworkError(thrown), { cause: thrown })
 }

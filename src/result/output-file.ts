@@ -1,12 +1,12 @@
 /**
- * Where the finished clip goes: a file of the workspace, filled beside its place and moved there when it is whole.
+ * Where the finished video goes: a file of the workspace, filled beside its place and moved there when it is whole.
  */
 import { lstat, mkdir, open, realpath, rename, rm, rmdir } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
 
-/** A place for the clip. */
+/** A place for the video. */
 export interface OutputFile {
   /** Relative to the workspace, with `/` on every platform. */
   readonly shown: string
@@ -16,7 +16,7 @@ export interface OutputFile {
 }
 
 /**
- * Makes sure that the clip can be stored, before anything is paid, by storing an empty file that is removed again.
+ * Makes sure that the video can be stored, before anything is paid, by storing an empty file that is removed again.
  *
  * @param given the input `output_path`, relative to the workspace or absolute inside it
  * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
@@ -52,21 +52,21 @@ async function removeFolders(first: string, last: string): Promise<void> {
   for (let folder = last; folder.length >= first.length; folder = dirname(folder)) await rmdir(folder)
 }
 
-/** Puts the whole clip in its place; a link there is replaced, not followed. */
+/** Puts the whole video in its place; a link there is replaced, not followed. */
 export async function moveIntoPlace({ partial, path }: OutputFile): Promise<void> {
   await rename(partial, path)
 }
 
 async function locate(given: string, workspace: string): Promise<OutputFile> {
   const root = await realpath(workspace).catch(() => {
-    throw problem(given, 'The runner names no workspace to write to (GITHUB_WORKSPACE).')
+    throw problem(given, `The workspace ${workspace} does not exist.`)
   })
   const wanted = resolve(workspace, given)
   const found = await lstat(wanted).catch(() => null)
   if (/[/\\]$/.test(given) || found?.isDirectory()) {
     throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
   }
-  const path = join(await realFolder(given, dirname(wanted)), wanted.slice(dirname(wanted).length))
+  const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
   const inside = relative(root, path)
   if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
     throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
@@ -85,7 +85,7 @@ async function realFolder(given: string, folder: string): Promise<string> {
       const why = isMissing ? 'a link on the way to it leads nowhere' : reason(error)
       throw problem(given, `Its folder cannot be used: ${why}. Choose another one.`)
     }
-    return join(await realFolder(given, dirname(folder)), folder.slice(dirname(folder).length))
+    return join(await realFolder(given, dirname(folder)), basename(folder))
   }
 }
 

@@ -36,7 +36,7 @@ export class PartialFile implements AsyncDisposable {
     return this.#hash.digest('hex')
   }
 
-  async beginAnew(): Promise<void> {
+  async restart(): Promise<void> {
     await this.#file.truncate().catch(unstorable)
     this.#bytes = 0
     this.#hash = createHash('sha256')

@@ -4,7 +4,7 @@
 import { open } from 'node:fs/promises'
 import type { CompletedTask } from '../apimart/task.ts'
 import { Failure } from '../failure.ts'
-import { formatInstant, oneLine, withoutQuery } from '../format.ts'
+import { formatInstant, formatUrl } from '../format.ts'
 import { endsEarly } from '../media/boxes.ts'
 import { recognise } from '../media/kind.ts'
 import { type ReadAt, readerOf } from '../media/read-at.ts'
@@ -18,8 +18,10 @@ import { unstorable } from './partial-file.ts'
 /** The video, wherever it is. */
 export interface Video {
   readonly link: Link
-  /** In seconds, or why it is not known, as a clause for the user. */
-  readonly length: number | string
+  /** Why no video could be found at any link, as a clause for the user; null when there is one. */
+  readonly trouble: string | null
+  /** Length in seconds, null when its header does not tell it. */
+  readonly seconds: number | null
   /** Null when it was not downloaded. */
   readonly file: StoredFile | null
 }
@@ -35,8 +37,6 @@ export interface StoredFile {
 
 /** All samples of the API's pages expire a day after completion. */
 const LIFETIME_MILLISECONDS = 86_400_000
-/** One look at a video takes no longer. */
-const LOOK_MILLISECONDS = 30_000
 
 /**
  * The links of a completed task, each once, in the order of the API.
@@ -66,10 +66,11 @@ export async function fetchVideo(
     try {
       await makeRoom(output).catch(unstorable)
       const stored = await download(link, output.partial, means)
-      const length = await inspectFile(output.partial, stored.bytes)
+      const seconds = await inspectFile(output.partial, stored.bytes)
       means.signal.throwIfAborted()
       await moveIntoPlace(output).catch(unstorable)
-      return { link, length, file: { ...stored, path: output.shown, storedAt: means.clock.now() } }
+      const file = { ...stored, path: output.shown, storedAt: means.clock.now() }
+      return { link, trouble: null, seconds, file }
     } catch (error) {
       means.signal.throwIfAborted()
       const failed = toDownloadFailed(error)
@@ -89,31 +90,31 @@ export async function fetchVideo(
  * @throws Failure `download_failed` when there is no link at all, or the signal's reason
  */
 export async function lookAtVideo(links: readonly Link[], means: Means): Promise<Video> {
-  const looks: Video[] = []
+  const missed: Video[] = []
   for (const link of links) {
     try {
-      return { link, length: await inspectLink(link, means), file: null }
+      return { link, trouble: null, seconds: await inspectLink(link, means), file: null }
     } catch (error) {
       means.signal.throwIfAborted()
       const { message } = toDownloadFailed(error)
-      looks.push({ link, length: message, file: null })
+      missed.push({ link, trouble: message, seconds: null, file: null })
     }
   }
-  const [first] = looks
+  const [first] = missed
   if (first === undefined) throw noVideo([], means.clock.now())
   return first
 }
 
-async function inspectFile(path: string, size: number): Promise<number | string> {
-  await using file = await open(path)
+async function inspectFile(path: string, size: number): Promise<number | null> {
+  await using file = await open(path).catch(unstorable)
   const read = readerOf(file)
-  const length = await inspect(read, size)
+  const seconds = await inspect(read, size)
   if (await endsEarly(read, size)) throw cutOff()
-  return length
+  return seconds
 }
 
-async function inspectLink(link: Link, { network, clock, signal }: Means): Promise<number | string> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MILLISECONDS)])
+async function inspectLink(link: Link, { network, clock, signal }: Means): Promise<number | null> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(network.timeouts.read)])
   let size: number | null = null
   const fetchAt: ReadAt = async (offset, length) => {
     const range = { range: `bytes=${offset}-${offset + length - 1}` }
@@ -135,8 +136,8 @@ async function inspectLink(link: Link, { network, clock, signal }: Means): Promi
   return inspect(read, size)
 }
 
-/** The length in seconds, or why its header does not tell it; throws DownloadFailed for what is no whole video. */
-async function inspect(read: ReadAt, size: number | null): Promise<number | string> {
+/** The length in seconds, null when the header does not tell it; throws DownloadFailed for what is no whole video. */
+async function inspect(read: ReadAt, size: number | null): Promise<number | null> {
   const opening = await read(0, OPENING_BYTES)
   const { kind, ending } = await recognise(opening)
   if (kind !== 'mp4' && kind !== 'mov') {
@@ -148,7 +149,8 @@ async function inspect(read: ReadAt, size: number | null): Promise<number | stri
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
   const header = await readHeader(read, size)
   if (header.kind === 'truncated') throw cutOff()
-  if (header.kind === 'unsettled') return header.why
+  // It is paid for: what plays, and only does not tell its length, is taken.
+  if (header.kind === 'unsettled') return null
   if (header.facts.video === null) throw new DownloadFailed('unusable', 'it has no video track')
   return header.facts.duration_seconds
 }
@@ -169,7 +171,7 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
   const [first, ...others] = failures.map(({ link, failed }) => {
     const since =
       failed.kind === 'expired' && link.expiresAt <= now ? ` (at ${formatInstant(link.expiresAt)})` : ''
-    return `${oneLine(withoutQuery(link.url), 200)} could not be downloaded: ${failed.message}${since}.`
+    return `${formatUrl(link.url)} could not be downloaded: ${failed.message}${since}.`
   })
   if (first === undefined) {
     const remedy = 'Look for the video in the APIMart console, or try again later in case a link appears.'

@@ -34,7 +34,8 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
       storedAt: NOW,
     })
     expect(await readdir(folder)).toEqual(['film.mp4'])
-    return { url: video.link.url, length: video.length, stored }
+    expect(video.trouble).toBe(null)
+    return { url: video.link.url, seconds: video.seconds, stored }
   }
 
   /** How a download fails, the media host under a fixed name. */
@@ -118,8 +119,8 @@ describe('the links of a task', () => {
 describe('a video', () => {
   it('is stored in its place', async () => {
     await using at = await studio()
-    const { url, length, stored } = await at.fetchFrom(at.url())
-    expect({ url, length }).toEqual({ url: at.url(), length: 8.4 })
+    const { url, seconds, stored } = await at.fetchFrom(at.url())
+    expect({ url, seconds }).toEqual({ url: at.url(), seconds: 8.4 })
     expect(stored.equals(film)).toBe(true)
   })
 
@@ -131,15 +132,15 @@ describe('a video', () => {
     ['header-last-beyond-64k.mp4', 5],
     ['header-over-64k.mp4', 5.6],
     ['large-offsets.mp4', 5],
-    ['fragmented.mp4', 'the clip is fragmented'],
-    ['fragmented-sidx.mp4', 'the clip is fragmented'],
-    ['fragmented-delay-moov.mp4', 'the clip is fragmented'],
-    ['fragmented-40s-claims-1s.mp4', 'the clip is fragmented'],
-    ['zero-duration.mp4', 'the header tells no length'],
-    ['mvhd-all-ones.mp4', 'the header tells no length'],
-  ])('%s is stored, with the length or why it is not known: %s', async (name, length) => {
+    ['fragmented.mp4', null],
+    ['fragmented-sidx.mp4', null],
+    ['fragmented-delay-moov.mp4', null],
+    ['fragmented-40s-claims-1s.mp4', null],
+    ['zero-duration.mp4', null],
+    ['mvhd-all-ones.mp4', null],
+  ])('%s is stored and has %s s, null where its header does not tell', async (name, seconds) => {
     await using at = await studio()
-    expect(await at.fetchFrom(at.url(undefined, `corpus/${name}`))).toMatchObject({ length })
+    expect(await at.fetchFrom(at.url(undefined, `corpus/${name}`))).toMatchObject({ seconds })
   })
 
   // On Windows only administrators may make links to files.
@@ -192,8 +193,10 @@ describe('a download that breaks off', () => {
 
   it('because more was announced than there is leaves nothing', async () => {
     await using at = await studio()
-    expect(await at.problems([at.url('announces-more')])).toHaveLength(1)
-    expect(at.asked().slice(0, 2)).toEqual(['all', `bytes=${film.length}-`])
+    const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent answers about it')
+    expect(await at.problems([at.url('announces-more')])).toEqual([says])
+    const rest = `bytes=${film.length}-`
+    expect(at.asked()).toEqual(['all', rest, 'all', rest, 'all', rest])
   })
 
   it.each([
@@ -247,9 +250,9 @@ describe('what is no video', () => {
   it('is stored all the same when it begins like one and has a header that cannot be read', async () => {
     await using at = await studio()
     const bytes = Buffer.concat([FTYP, Buffer.alloc(5000)])
-    const { stored, length } = await at.fetchFrom(at.sandbox.media.put('zeros.mp4', bytes))
+    const { stored, seconds } = await at.fetchFrom(at.sandbox.media.put('zeros.mp4', bytes))
     expect(stored.equals(bytes)).toBe(true)
-    expect(length).toBe('the header is damaged')
+    expect(seconds).toBe(null)
   })
 })
 
@@ -341,28 +344,40 @@ describe('the time limit', () => {
 })
 
 describe('a place that can no longer be written to', () => {
-  it('fails the download before anything is asked, and no other link is tried', async () => {
+  it('for its folder has become a file fails before anything is asked', async () => {
     await using at = await studio()
     const output = await prepareOutput('assets/film.mp4', at.folder)
-    await rm(`${at.folder}/assets`, { recursive: true })
+    await writeFile(`${at.folder}/assets`, 'mine')
+    // DEFECT: removing what is not there fails as well (ENOTDIR), and ends the run as an internal error.
     expect(await at.failure([at.url(), at.url('octet-stream')], LATER, output)).toEqual({
-      problems: [failed(`/files/${FILE}`, 'it cannot be written (ENOENT)')],
+      problems: [failed(`/files/${FILE}`, 'it cannot be written (EEXIST)')],
       remedy: null,
     })
     expect(at.asked()).toEqual([])
-    await at.expectUntouched()
   })
 
-  it('for it has become a folder fails the download, and no half file stays', async () => {
+  it('for it has become a folder fails the download, and no other link is tried', async () => {
     await using at = await studio()
     await rm(at.output.path)
     await mkdir(at.output.path)
     const { problems } = await at.failure([at.url(), at.url('octet-stream')])
-    expect(await readdir(at.folder)).toEqual(['film.mp4'])
-    // DEFECT: the whole video is fetched from the next link, too, and the user reads paths of the runner.
-    expect(problems).toHaveLength(1)
-    expect(problems[0]).not.toContain(at.folder)
+    // Windows refuses it by another code.
+    expect(problems).toEqual([
+      expect.stringMatching(/result\.mp4 could not be downloaded: it cannot be written \(E\w+\)\.$/),
+    ])
     expect(at.asked()).toEqual(['all'])
+    expect(await readdir(at.folder)).toEqual(['film.mp4'])
+  })
+})
+
+describe('a folder for the video', () => {
+  it('is made when it is fetched', async () => {
+    await using at = await studio()
+    const output = await prepareOutput('assets/new/film.mp4', at.folder)
+    const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.means())
+    expect(file.path).toBe('assets/new/film.mp4')
+    expect(film.equals(await readFile(output.path))).toBe(true)
+    expect(await readdir(`${at.folder}/assets/new`)).toEqual(['film.mp4'])
   })
 })
 
@@ -419,7 +434,12 @@ describe('a look at the video', () => {
 
   it('reads a header that comes first by one range', async () => {
     await using at = await studio()
-    expect(await at.lookAt(at.url())).toMatchObject({ link: { url: at.url() }, length: 8.4, file: null })
+    expect(await at.lookAt(at.url())).toMatchObject({
+      link: { url: at.url() },
+      trouble: null,
+      seconds: 8.4,
+      file: null,
+    })
     expect(at.asked()).toEqual(['bytes=0-65535'])
     expect(at.bytesSent()).toEqual([65_536])
     await at.expectUntouched()
@@ -428,7 +448,7 @@ describe('a look at the video', () => {
   it('reads a header that comes last by two', async () => {
     await using at = await studio()
     const url = await at.sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', BIG, 'header-last')
-    expect(await at.lookAt(url)).toMatchObject({ length: 5 })
+    expect(await at.lookAt(url)).toMatchObject({ trouble: null, seconds: 5 })
     expect(at.asked()).toHaveLength(2)
     expect(at.asked()).not.toContain('all')
     expect(at.bytesSent().reduce((sum, bytes) => sum + bytes)).toBeLessThan(2 * 65_536)
@@ -439,7 +459,7 @@ describe('a look at the video', () => {
     await using at = await studio()
     await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-first')
     const url = at.url('ignores-range', 'huge.mp4')
-    expect(await at.lookAt(url)).toMatchObject({ link: { url }, length: 5 })
+    expect(await at.lookAt(url)).toMatchObject({ link: { url }, trouble: null, seconds: 5 })
     expect(at.asked()).toEqual(['bytes=0-65535'])
     expect(at.bytesSent()[0]).toBeLessThan(BUFFERED)
   })
@@ -452,7 +472,8 @@ describe('a look at the video', () => {
       const url = at.url(habit, 'huge.mp4')
       expect(await at.lookAt(url)).toEqual({
         link: { url, expiresAt: LATER },
-        length: 'its server gives no parts of it',
+        trouble: 'its server gives no parts of it',
+        seconds: null,
         file: null,
       })
       expect(at.asked()).toHaveLength(2)
@@ -466,17 +487,32 @@ describe('a look at the video', () => {
     await using at = await studio()
     await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-last')
     const url = at.url('no-length', 'huge.mp4')
-    expect(await at.lookAt(url)).toMatchObject({ link: { url }, length: 5 })
+    expect(await at.lookAt(url)).toMatchObject({ link: { url }, trouble: null, seconds: 5 })
     expect(at.asked()).toHaveLength(2)
     expect(at.asked()).not.toContain('all')
     expect(at.bytesSent().reduce((sum, bytes) => sum + bytes)).toBeLessThan(3 * 65_536)
     await at.expectUntouched()
   })
 
+  it('knows what has no header to its end as cut off', async () => {
+    await using at = await studio()
+    const [ftyp, mdat] = [Buffer.from('\0\0\0\x10ftypisom\0\0\x02\0', 'latin1'), Buffer.alloc(100_000)]
+    mdat.writeUInt32BE(mdat.length)
+    mdat.write('mdat', 4)
+    const url = at.sandbox.media.put('media-only.mp4', Buffer.concat([ftyp, mdat]))
+    // DEFECT: there is nothing at its end, which is told as "its server gives no parts of it".
+    expect(await at.lookAt(url)).toMatchObject({ link: { url }, trouble: 'the video is cut off' })
+  })
+
   it('goes on to the next link that serves a video', async () => {
     await using at = await studio()
     const urls = [at.url('missing'), at.url('html'), at.url('truncated'), at.url()]
-    expect(await at.lookAt(...urls)).toMatchObject({ link: { url: at.url() }, length: 8.4, file: null })
+    expect(await at.lookAt(...urls)).toMatchObject({
+      link: { url: at.url() },
+      trouble: null,
+      seconds: 8.4,
+      file: null,
+    })
   })
 
   it.each([
@@ -488,21 +524,31 @@ describe('a look at the video', () => {
     ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
     ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
-  ])('settles for the first link, and why, when none serves one (%s %s)', async (habit, path, length) => {
+  ])('settles for the first link, and why, when none serves one (%s %s)', async (habit, path, trouble) => {
     await using at = await studio()
     const url = at.url(habit, path)
     expect(await at.lookAt(url, at.url('teapot'))).toEqual({
       link: { url, expiresAt: LATER },
-      length,
+      trouble,
+      seconds: null,
       file: null,
     })
     await at.expectUntouched()
   })
 
+  it('has a limit of time for each link', async () => {
+    await using at = await studio({ read: 500 })
+    expect(await at.lookAt(at.url('slow-drip'), at.url())).toMatchObject({
+      link: { url: at.url() },
+      seconds: 8.4,
+    })
+    expect(await at.lookAt(at.url('slow-drip'))).toMatchObject({ trouble: 'the server sent too slowly' })
+  })
+
   it('takes a fragmented video, whose length its header cannot know', async () => {
     await using at = await studio()
     const url = at.url(undefined, 'corpus/fragmented.mp4')
-    expect(await at.lookAt(url, at.url())).toMatchObject({ link: { url }, length: 'the clip is fragmented' })
+    expect(await at.lookAt(url, at.url())).toMatchObject({ link: { url }, trouble: null, seconds: null })
     expect(at.asked()).toHaveLength(1)
   })
 })

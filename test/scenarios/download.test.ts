@@ -38,7 +38,7 @@ async function finished(completedAt = Date.now()) {
 
 /** What a failed download advises. */
 const advice = (id: string) =>
-  `Correct what is said above and repeat the download. APIMart makes no second link: once this one has expired, the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
+  `Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
 
 const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive: true })).sort()
 const failed = (path: string, clause: string) =>
@@ -236,16 +236,17 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
         wait: 'true',
       }
       const remedy = 'Correct the inputs named above in the workflow file and run it again.'
-      for (const [inputs, advice] of [
-        [submission, `${remedy} Nothing was submitted and nothing is billed.`],
+      for (const [inputs, told, advice] of [
+        [submission, {}, `${remedy} Nothing was submitted and nothing is billed.`],
         [
           {},
+          { task_id: id },
           `${remedy} This run submitted nothing; what became of task ${id} is not known. Run this step again with task_id: ${id}, which waits for it and submits nothing.`,
         ],
       ] as const) {
         const run = await at.fetch({ ...inputs, output_path }, { workspace })
         expect(expectFailure(run, 'invalid_input', advice)).toBe(`output_path "${output_path}": ${says}`)
-        expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
+        expect(run.outputs).toEqual({ ...told, failure_reason: 'invalid_input' })
       }
       expect(at.sandbox.requests).toEqual([])
       expect(await readdir(at.folder)).toEqual(['workspace'])
@@ -299,7 +300,7 @@ describe('the length of the result', { concurrent: true }, () => {
     expect(run.warnings).toEqual([])
     expect(run.outputs).not.toHaveProperty('duration_seconds')
     expect(run.log).toContain('Length of the video: 5 s\n')
-    expect(run.log.includes('The result cannot be compared with the reference clip: ')).toBe(
+    expect(run.log.includes('The video cannot be compared with the reference clip: ')).toBe(
       why === 'cannot be read',
     )
   })

@@ -100,7 +100,7 @@ describe('task_id', { concurrent: true }, () => {
     const video_url = `${scenario.sandbox.mediaUrl}/${path}`
     const run = await scenario.run({ task_id: id, video_url, price_per_second: '0.057' })
     expectCompleted(run)
-    const start = `\nThe result cannot be compared with the reference clip: video_url http://media.test/${path} `
+    const start = `\nThe video cannot be compared with the reference clip: video_url http://media.test/${path} `
     expect(run.log).toContain(start)
     expect(run.log).toContain('\nNo estimate of the cost, because the length of the clip is not known.\n')
     expect(run.outputs).not.toHaveProperty('duration_seconds')
@@ -250,7 +250,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id })
     expect(run.outputs).toMatchObject({ status: 'completed', result_url: resultUrl })
     expect(run.warnings).toEqual([
-      'The length of the video is not known: the link has expired, its server answers 403 Forbidden. Look at it before result_url expires.',
+      'No video could be found at result_url: the link has expired, its server answers 403 Forbidden.',
     ])
   })
 })

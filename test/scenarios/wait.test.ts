@@ -258,7 +258,7 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const run = await scenario.run({ ...WAIT, wait_timeout_minutes: '0.5' })
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'processing', failure_reason: 'wait_timeout' })
-    const told = `Give the task more time with wait_timeout_minutes, or collect it later. ${lastSeen(task_id)} ${again(task_id)}`
+    const told = `Give the task more time with wait_timeout_minutes, or pick it up later. ${lastSeen(task_id)} ${again(task_id)}`
     expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
     expect(run.errors[0]).toBe(
       `The task had not ended after 30 s, which wait_timeout_minutes allows.\n${told}`,
@@ -276,7 +276,7 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'submitted', failure_reason: 'wait_timeout' })
     expect(run.errors[0]).toBe(
-      `The task had not ended after 6 s, which wait_timeout_minutes allows.\nGive the task more time with wait_timeout_minutes, or collect it later. Task ${task_id} was accepted: it goes on at APIMart and is billed, whatever becomes of this job. ${again(task_id)}`,
+      `The task had not ended after 6 s, which wait_timeout_minutes allows.\nGive the task more time with wait_timeout_minutes, or pick it up later. Task ${task_id} was accepted: it goes on at APIMart and is billed, whatever becomes of this job. ${again(task_id)}`,
     )
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['POST'])
   })

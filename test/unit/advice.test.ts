@@ -24,7 +24,6 @@ function known(task: Task | null, origin: KnownTask['origin'] = 'submitted', id 
     submittedAt: null,
     startedAt: null,
     seen: task && { task, at: Date.UTC(2026, 0, 1) },
-    video: null,
   }
 }
 

@@ -55,7 +55,6 @@ function taskWith(differing: Partial<KnownTask> = {}): KnownTask {
     submittedAt: Date.UTC(2026, 0, 1),
     startedAt: null,
     seen: null,
-    video: null,
     ...differing,
   }
 }
@@ -175,9 +174,9 @@ describe('whole summaries of a task that was waited for', () => {
 
   it('completed, with the file', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, price_per_second: '0.057' })
-    const video = { link: LINK, length: 8.4, file: FILE }
+    const video = { link: LINK, trouble: null, seconds: 8.4, file: FILE }
     const seen = { task: completedTask([LINK]), at: at(5, 8) }
-    const task = taskWith({ startedAt: at(0, 10), seen, video })
+    const task = taskWith({ startedAt: at(0, 10), seen })
     const end = { kind: 'completed', task, video } as const
     const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788, task, end }))
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed.md')
@@ -185,9 +184,9 @@ describe('whole summaries of a task that was waited for', () => {
 
   it('completed, of a task that was given, with a signed link and a shorter video', async () => {
     const inputs = inputsOfTask(TASK_ID, { video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee' })
-    const video = { link: SIGNED, length: 5.1, file: null }
+    const video = { link: SIGNED, trouble: null, seconds: 5.1, file: null }
     const seen = { task: completedTask([SIGNED]), at: at(5, 8) }
-    const task = taskWith({ origin: 'given', submittedAt: null, seen, video })
+    const task = taskWith({ origin: 'given', submittedAt: null, seen })
     const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
     const known = { ...NOTHING, inputs, clipSeconds: 8.4, warnings, task }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
@@ -395,7 +394,7 @@ describe('text from outside', () => {
     const preflight = findings(inputs, { video: { width: 1280, height: 720, codec: text } })
     const link = { url: address.replace(/[?#]/g, ''), expiresAt: Date.UTC(2026, 0, 2) }
     const file = { path: text, bytes: 1, sha256: text, storedAt: Date.UTC(2026, 0, 1, 1) }
-    const video = { link, length: 8.4, file }
+    const video = { link, trouble: null, seconds: 8.4, file }
     const seen = kind === 'completed' ? completedTask([link]) : runningTask({ word: text })
     const task = taskWith({
       id: text,
@@ -403,7 +402,6 @@ describe('text from outside', () => {
       origin: 'replayed',
       startedAt: Date.UTC(2026, 0, 1),
       seen: { task: seen, at: Date.UTC(2026, 0, 1) },
-      video: kind === 'completed' ? video : null,
     })
     const ends: Record<Report['end']['kind'], Report['end']> = {
       submitted: { kind: 'submitted', task },

@@ -91,7 +91,7 @@ async function follow({
     },
   }
   const ended = waitForEnd({
-    async look(signal) {
+    async poll(signal) {
       // Three hours hold less than 3000; a clock that does not advance would never end.
       if (looks.length === 10_000) throw new Error('it looks without end')
       const { poll, took } = next(time)
@@ -110,7 +110,7 @@ async function follow({
     random,
     firstPause,
     limit,
-    onLook: (poll) => told.push(poll),
+    onPoll: (poll) => told.push(poll),
     signal: abort.signal,
   })
   const outcome = await ended.catch((error: unknown) => error)
