@@ -3,7 +3,7 @@
  */
 import { Failure } from './failure.ts'
 import { formatSeconds, formatUsd } from './format.ts'
-import type { Inputs } from './inputs.ts'
+import type { NewTaskInputs } from './inputs.ts'
 
 /**
  * The estimated cost in USD, rounded up to a hundredth of a cent; null without a price or a length.
@@ -12,7 +12,10 @@ import type { Inputs } from './inputs.ts'
  *
  * @param seconds probed length of the clip
  */
-export function estimateCost(seconds: number | null, price: Inputs['price_per_second']): number | null {
+export function estimateCost(
+  seconds: number | null,
+  price: NewTaskInputs['price_per_second'],
+): number | null {
   if (seconds === null || price === null) return null
   // Binary fractions make 10 × 0.057 a little more than 0.57.
   return Math.ceil(Number((seconds * price * 1e4).toFixed(6))) / 1e4
@@ -22,7 +25,7 @@ export function estimateCost(seconds: number | null, price: Inputs['price_per_se
 export function overBudget(
   estimate: number | null,
   seconds: number | null,
-  { price_per_second, max_cost }: Pick<Inputs, 'price_per_second' | 'max_cost'>,
+  { price_per_second, max_cost }: Pick<NewTaskInputs, 'price_per_second' | 'max_cost'>,
 ): Failure | null {
   if (max_cost === null) return null
   if (estimate === null || seconds === null || price_per_second === null) {

@@ -45,7 +45,9 @@ interface Way {
  */
 export async function completeTask(task: KnownTask, way: Way): Promise<End> {
   const { inputs, output, network, runner, known } = way
-  const references = [inputs.image_url, inputs.video_url].filter((url) => url !== null)
+  const references = [inputs.task_id === null ? inputs.image_url : null, inputs.video_url].filter(
+    (url) => url !== null,
+  )
   const secrets = secretsOf(inputs.api_key, references)
   const ended = await wait(task, way, secrets)
   tellCost(ended, runner)
@@ -128,7 +130,9 @@ function judgeVideo({ trouble, seconds }: Video, runner: Runner, known: Known): 
     return
   }
   if (seconds === null) {
-    runner.info('The length of the video could not be read from its header.')
+    const text =
+      'The length of the video could not be read from its header. Look at the video before you use it.'
+    warn(text, runner, known)
     return
   }
   runner.info(`Length of the video: ${formatSeconds(seconds)}`)

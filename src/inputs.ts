@@ -212,7 +212,7 @@ interface Problem {
 }
 
 /** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
-function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
+function crossProblems(raw: Raw): Problem[] {
   const problems: Problem[] = []
   const [isDryRun, isWaiting] = [raw.dry_run, raw.wait].map((given) => /^true$/i.test(given ?? ''))
   for (const [name, remedy] of Object.entries(NEEDED_TO_SUBMIT)) {
@@ -225,13 +225,14 @@ function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
         'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
     })
   }
-  if (raw.max_cost !== '' && raw.price_per_second === '') {
+  const isCapped = raw.max_cost !== '' && raw.task_id === ''
+  if (isCapped && raw.price_per_second === '') {
     problems.push({
       name: 'max_cost',
       message: 'It needs price_per_second, which turns the length of the clip into an estimate.',
     })
   }
-  if (raw.max_cost !== '' && raw.preflight === 'off') {
+  if (isCapped && raw.preflight === 'off') {
     problems.push({
       name: 'max_cost',
       message:
@@ -254,6 +255,24 @@ function crossProblems(raw: Readonly<Record<string, string>>): Problem[] {
   return problems
 }
 
+/** What says how a new video is to be made, and means nothing to a task that exists. */
+const ONLY_FOR_NEW = [
+  'image_url',
+  'character_orientation',
+  'mode',
+  'keep_original_sound',
+  'prompt',
+  'model',
+  'watermark',
+  'max_cost',
+] as const
+
+const existingSchema = v.object({
+  ...v.omit(schema, ONLY_FOR_NEW).entries,
+  // Good for a comparison only: a wrong one must not keep a paid video away.
+  video_url: v.fallback(schema.entries.video_url, null),
+})
+
 type All = Readonly<v.InferOutput<typeof schema>>
 
 /** The inputs of a run that submits a task, under the names of action.yml. */
@@ -264,8 +283,8 @@ export type NewTaskInputs = All & {
   readonly character_orientation: keyof typeof ORIENTATIONS
 }
 
-/** The inputs of a run that waits for a task that exists; the references may be given beside it. */
-export type ExistingTaskInputs = All & { readonly task_id: string }
+/** The inputs of a run that waits for a task that exists; its reference clip may be given beside it. */
+export type ExistingTaskInputs = Readonly<v.InferOutput<typeof existingSchema>> & { readonly task_id: string }
 
 export type Inputs = NewTaskInputs | ExistingTaskInputs
 
@@ -283,26 +302,44 @@ export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
  */
 export function readInputs(read: (name: InputName) => string): Inputs {
   const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
+  return raw.task_id ? readExistingTask(raw, raw.task_id) : readNewTask(raw)
+}
+
+type Raw = Readonly<Record<string, string>>
+
+function readNewTask(raw: Raw): NewTaskInputs {
   const result = v.safeParse(schema, raw)
-  const own = (result.issues ?? []).map((issue) => ({
-    name: v.getDotPath(issue) ?? '',
-    message: issue.message,
-  }))
-  const problems = [...own, ...crossProblems(raw)]
-  const [first, ...others] = Object.entries(raw).flatMap(([name, value]) =>
+  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  if (result.success && problems.length === 0) {
+    const { image_url, video_url, character_orientation } = result.output
+    if (image_url !== null && video_url !== null && character_orientation !== null) {
+      return { ...result.output, task_id: null, image_url, video_url, character_orientation }
+    }
+  }
+  throw new Failure('invalid_input', tell(problems, raw))
+}
+
+function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
+  const result = v.safeParse(existingSchema, raw)
+  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  if (result.success && problems.length === 0) return { ...result.output, task_id }
+  const remedy =
+    'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task that task_id names goes its own way.'
+  throw new Failure('invalid_input', tell(problems, raw), { remedy })
+}
+
+function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
+  return issues.map((issue) => ({ name: v.getDotPath(issue) ?? '', message: issue.message }))
+}
+
+/** Problems as sentences, in the order of the inputs. */
+function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
+  const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
     problems.flatMap((problem) =>
       problem.name === name ? [`${name}${quote(name, value)}: ${problem.message}`] : [],
     ),
   )
-  if (result.success && first === undefined) {
-    const inputs = result.output
-    const { task_id, image_url, video_url, character_orientation } = inputs
-    if (task_id !== null) return { ...inputs, task_id }
-    if (image_url !== null && video_url !== null && character_orientation !== null) {
-      return { ...inputs, task_id, image_url, video_url, character_orientation }
-    }
-  }
-  throw new Failure('invalid_input', [first ?? 'The inputs are invalid.', ...others])
+  return [first, ...others]
 }
 
 /** The value as it may be shown: never the key, no signed query, no flood. */

@@ -103,7 +103,7 @@ function tellLength(seconds: number, runner: Runner, known: Known): void {
   runner.setOutput('duration_seconds', String(seconds))
 }
 
-function checkBudget(inputs: Inputs, runner: Runner, known: Known): void {
+function checkBudget(inputs: NewTaskInputs, runner: Runner, known: Known): void {
   tellEstimate(inputs, runner, known)
   const failure = overBudget(known.estimatedCost, known.clipSeconds, inputs)
   if (failure) throw failure

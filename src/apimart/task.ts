@@ -62,9 +62,9 @@ function tolerantNumber(min: number, max: number) {
 /** Longest word for a state that is shown. */
 const WORD_CHARACTERS = 40
 
-/** Unix seconds up to the year 2100, as milliseconds. */
+/** Unix seconds from 2001 up to the year 2100, as milliseconds. */
 const instant = v.pipe(
-  tolerantNumber(1, 4_102_444_800),
+  tolerantNumber(1e9, 4_102_444_800),
   v.transform((seconds) => seconds && seconds * 1000),
 )
 

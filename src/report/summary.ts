@@ -96,7 +96,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   const { preflight, estimatedCost, clipSeconds } = report
   const image = preflight?.image.kind === 'read' ? describeImage(preflight.image.facts) : notRead(preflight)
   const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : notRead(preflight)
-  const { price_per_second, max_cost } = inputs
+  const { price_per_second } = inputs
   const rows: string[][] = []
   if (inputs.task_id === null) {
     rows.push(
@@ -121,7 +121,9 @@ function renderRequest(inputs: Inputs, report: Report): string {
     const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost)}`
     rows.push(['price_per_second', formatUsd(price_per_second), estimate])
   }
-  if (max_cost !== null) rows.push(['max_cost', formatUsd(max_cost), ''])
+  if (inputs.task_id === null && inputs.max_cost !== null) {
+    rows.push(['max_cost', formatUsd(inputs.max_cost), ''])
+  }
   if (inputs.wait || inputs.task_id !== null) {
     rows.push(['wait_timeout_minutes', String(inputs.wait_timeout_minutes), ''])
   }
@@ -149,7 +151,7 @@ function renderChecks({ preflight }: Report): string {
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
 function renderPicture({ inputs, preflight }: Report): string {
-  if (!inputs?.image_url || preflight?.image.kind !== 'read') return ''
+  if (!inputs || inputs.task_id !== null || preflight?.image.kind !== 'read') return ''
   const url = new URL(inputs.image_url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)

@@ -37,6 +37,7 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
 
 /** Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind. */
 export async function makeRoom(output: OutputFile): Promise<string | undefined> {
+  await requireFolder(output)
   const created = await mkdir(dirname(output.path), { recursive: true })
   await discard(output)
   return created
@@ -53,8 +54,15 @@ async function removeFolders(first: string, last: string): Promise<void> {
 }
 
 /** Puts the whole video in its place; a link there is replaced, not followed. */
-export async function moveIntoPlace({ partial, path }: OutputFile): Promise<void> {
-  await rename(partial, path)
+export async function moveIntoPlace(output: OutputFile): Promise<void> {
+  await requireFolder(output)
+  await rename(output.partial, output.path)
+}
+
+/** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
+async function requireFolder({ shown, path }: OutputFile): Promise<void> {
+  const folder = dirname(path)
+  if ((await realFolder(shown, folder)) !== folder) throw new Error('a link has come into its way')
 }
 
 async function locate(given: string, workspace: string): Promise<OutputFile> {

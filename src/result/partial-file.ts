@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
+import { messageOf } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import { codeOf } from '../network/explain.ts'
 import { DownloadFailed } from './link.ts'
@@ -118,6 +119,9 @@ function release({ buffer, byteLength }: Buffer): void {
 /** Throws DownloadFailed for what the file system threw. */
 export function unstorable(error: unknown): never {
   const code = codeOf(error)
-  const clause = code === 'ENOSPC' ? 'the disk of the runner is full' : `it cannot be written (${code})`
+  const clause =
+    code === 'ENOSPC'
+      ? 'the disk of the runner is full'
+      : `it cannot be written (${code || messageOf(error)})`
   throw new DownloadFailed('unstorable', clause, { cause: error })
 }

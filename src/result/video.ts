@@ -38,8 +38,11 @@ export interface StoredFile {
 /** All samples of the API's pages expire a day after completion. */
 const LIFETIME_MILLISECONDS = 86_400_000
 
+/** More links than any API has a reason to name. */
+const LINKS_MAX = 10
+
 /**
- * The links of a completed task, each once, in the order of the API.
+ * The first links of a completed task, each once, in the order of the API.
  *
  * @param seenAt when it was first seen to be completed, in milliseconds since the epoch
  */
@@ -48,7 +51,7 @@ export function linksOf(task: CompletedTask, seenAt: number): Link[] {
   const links = task.links.map(
     ({ url, expiresAt }) => [url, { url, expiresAt: expiresAt ?? fallback }] as const,
   )
-  return [...new Map(links).values()]
+  return [...new Map(links).values()].slice(0, LINKS_MAX)
 }
 
 /**
@@ -77,7 +80,8 @@ export async function fetchVideo(
       failures.push({ link, failed })
       if (failed.kind === 'unstorable') break
     } finally {
-      await discard(output)
+      // What made the download fail may keep the file from being removed, and is what is told.
+      await discard(output).catch(() => {})
     }
   }
   throw noVideo(failures, means.clock.now())
@@ -119,6 +123,10 @@ async function inspectLink(link: Link, { network, clock, signal }: Means): Promi
   const fetchAt: ReadAt = async (offset, length) => {
     const range = { range: `bytes=${offset}-${offset + length - 1}` }
     const answer = await ask(link, { dispatcher: network.media, clock, signal: limited }, range)
+    if (answer.statusCode === 416) {
+      drop(answer)
+      return Buffer.alloc(0)
+    }
     const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(answer.headers['content-range'] ?? ''))
     // A whole file instead of a range still begins with what is wanted first.
     if (answer.statusCode === 200 ? offset > 0 : Number(granted?.[1]) !== offset) {
@@ -129,10 +137,11 @@ async function inspectLink(link: Link, { network, clock, signal }: Means): Promi
     return readUpTo(answer.body, length)
   }
   const opening = await fetchAt(0, OPENING_BYTES)
-  const read: ReadAt = async (offset, length) =>
-    offset + length <= opening.length || opening.length < OPENING_BYTES
-      ? opening.subarray(offset, offset + length)
-      : fetchAt(offset, length)
+  if (size === null && opening.length < OPENING_BYTES) size = opening.length
+  const read: ReadAt = async (offset, length) => {
+    const end = Math.min(offset + length, size ?? Number.POSITIVE_INFINITY)
+    return end <= opening.length ? opening.subarray(offset, end) : fetchAt(offset, length)
+  }
   return inspect(read, size)
 }
 
@@ -174,8 +183,11 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
     return `${formatUrl(link.url)} could not be downloaded: ${failed.message}${since}.`
   })
   if (first === undefined) {
-    const remedy = 'Look for the video in the APIMart console, or try again later in case a link appears.'
-    return new Failure('download_failed', ['APIMart names no link to the video.'], { remedy })
+    const remedy =
+      'Look for the video in the APIMart console. A link may appear later: run this step with this task_id then, which submits nothing and pays nothing.'
+    return new Failure('download_failed', ['APIMart names no link to the video that can be fetched.'], {
+      remedy,
+    })
   }
   if (failures.some(({ failed }) => failed.kind !== 'expired')) {
     return new Failure('download_failed', [first, ...others])

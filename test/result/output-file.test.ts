@@ -9,6 +9,7 @@ import {
   readdir,
   readFile,
   realpath,
+  rename,
   rm,
   symlink,
   writeFile,
@@ -17,7 +18,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { discard, moveIntoPlace, prepareOutput } from '../../src/result/output-file.ts'
+import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/result/output-file.ts'
 
 const isWindows = process.platform === 'win32'
 
@@ -314,5 +315,29 @@ describe.skipIf(isWindows)('a link that lies at the place already', () => {
     expect(await readFile(path, 'utf8')).toBe('new')
     expect(await readFile(victim, 'utf8')).toBe('mine')
     expect(await readdir(at.outside)).toEqual(['victim.txt'])
+  })
+})
+
+describe('a link that comes into the way while the task is waited for', () => {
+  it.each([
+    ['the folder', 'assets/film.mp4', 'assets'],
+    ['a folder above', 'assets/2026/film.mp4', 'assets'],
+  ])('as %s is not followed to begin a download', async (_, given, name) => {
+    await using at = await makeWorkspace()
+    const output = await prepareOutput(given, at.workspace)
+    await at.link(name, 'outside')
+    await expect(makeRoom(output)).rejects.toThrow('a link has come into its way')
+    expect(await readdir(at.outside)).toEqual([])
+  })
+
+  it('is not followed to put the video in its place', async () => {
+    await using at = await makeWorkspace()
+    const output = await prepareOutput('assets/film.mp4', at.workspace)
+    await makeRoom(output)
+    await writeFile(output.partial, 'new')
+    await rename(join(at.workspace, 'assets'), join(at.outside, 'assets'))
+    await at.link('assets', 'outside/assets')
+    await expect(moveIntoPlace(output)).rejects.toThrow('a link has come into its way')
+    expect(await readdir(join(at.outside, 'assets'))).toEqual([PARTIAL])
   })
 })

@@ -305,8 +305,9 @@ describe('several links', () => {
 
   it('may be none at all', async () => {
     await using at = await studio()
-    const remedy = 'Look for the video in the APIMart console, or try again later in case a link appears.'
-    const problems = ['APIMart names no link to the video.']
+    const remedy =
+      'Look for the video in the APIMart console. A link may appear later: run this step with this task_id then, which submits nothing and pays nothing.'
+    const problems = ['APIMart names no link to the video that can be fetched.']
     expect(await at.failure([])).toEqual({ problems, remedy })
     await at.expectUntouched()
     await expect(at.lookAt()).rejects.toMatchObject({ reason: 'download_failed', problems, remedy })
@@ -348,7 +349,7 @@ describe('a place that can no longer be written to', () => {
     await using at = await studio()
     const output = await prepareOutput('assets/film.mp4', at.folder)
     await writeFile(`${at.folder}/assets`, 'mine')
-    // DEFECT: removing what is not there fails as well (ENOTDIR), and ends the run as an internal error.
+
     expect(await at.failure([at.url(), at.url('octet-stream')], LATER, output)).toEqual({
       problems: [failed(`/files/${FILE}`, 'it cannot be written (EEXIST)')],
       remedy: null,
@@ -500,7 +501,7 @@ describe('a look at the video', () => {
     mdat.writeUInt32BE(mdat.length)
     mdat.write('mdat', 4)
     const url = at.sandbox.media.put('media-only.mp4', Buffer.concat([ftyp, mdat]))
-    // DEFECT: there is nothing at its end, which is told as "its server gives no parts of it".
+
     expect(await at.lookAt(url)).toMatchObject({ link: { url }, trouble: 'the video is cut off' })
   })
 

@@ -35,11 +35,11 @@ describe('inputs', () => {
     await using scenario = await startScenario()
     const { inputs } = await readAction()
     const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
-    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501) })
+    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), task_id: '' })
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
-    // What a path names is looked at only when it is needed, and when all else is right.
-    expect(named).toEqual(Object.keys(inputs).filter((name) => !name.endsWith('_path')))
+    // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.
+    expect(named).toEqual(Object.keys(inputs).filter((name) => !['ffprobe_path', 'task_id'].includes(name)))
     expect(problems).toMatchInlineSnapshot(`
       [
         "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
@@ -58,7 +58,7 @@ describe('inputs', () => {
         "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
-        "task_id "no such thing": An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.",
+        "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",
         "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
       ]
     `)

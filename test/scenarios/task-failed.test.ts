@@ -143,7 +143,7 @@ describe('a completed task', { concurrent: true }, () => {
     scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
     expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
-    expect(run.errors[0]?.split('\n')[0]).toBe('APIMart names no link to the video.')
+    expect(run.errors[0]?.split('\n')[0]).toBe('APIMart names no link to the video that can be fetched.')
     expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart names a cost of 0.5 USD.')
     expect(run.outputs).toEqual({
       task_id: 'task_1',

@@ -171,7 +171,7 @@ describe('what a failure advises by itself', () => {
   const own = (reason: FailureReason, task: KnownTask | null) => adviseOnFailure({ reason, remedy }, task)
 
   it('replaces the advice of its reason', () => {
-    expect(own('request_rejected', null)).toBe(`${remedy} Nothing was accepted and nothing is billed.`)
+    expect(own('request_rejected', null)).toBe(remedy)
     expect(own('submission_uncertain', null)).toBe(remedy)
     expect(own('task_failed', known(FAILED['failed, 0.48 USD']))).toBe(
       `${remedy} Task ${ID} has ended. APIMart names a cost of 0.48 USD.`,

@@ -111,25 +111,30 @@ describe('task_id', () => {
   it('needs neither references nor an orientation, and gives none', () => {
     expect(inputsOfTask('task_1', TASK)).toMatchObject({
       task_id: 'task_1',
-      image_url: null,
       video_url: null,
-      character_orientation: null,
       wait: false,
       wait_timeout_minutes: 45,
       output_path: null,
     })
   })
 
-  it('may stand beside references, which must be sound all the same', () => {
-    expect(inputsOfTask('task_1', NEEDED)).toMatchObject({
-      video_url: NEEDED.video_url,
-      character_orientation: 'image',
-    })
-    const wrong = { video_url: 'dance.mp4', character_orientation: 'left' }
-    expect(problemsOf({ ...TASK, ...wrong }).map((problem) => problem.split(' ')[0])).toEqual([
-      'video_url',
-      'character_orientation',
-    ])
+  it('may stand beside references, of which only the clip counts', () => {
+    const inputs = inputsOfTask('task_1', NEEDED)
+    expect(inputs).toMatchObject({ video_url: NEEDED.video_url })
+    expect(inputs).not.toHaveProperty('image_url')
+    expect(inputs).not.toHaveProperty('character_orientation')
+  })
+
+  it('is not kept from its video by what only a new task needs', () => {
+    const wrong = { image_url: 'x', video_url: 'dance.mp4', character_orientation: 'left', mode: 'fast' }
+    const more = {
+      prompt: 'x'.repeat(2501),
+      model: 'x',
+      watermark: 'x',
+      keep_original_sound: 'x',
+      max_cost: 'x',
+    }
+    expect(inputsOfTask('task_1', { ...TASK, ...wrong, ...more }).video_url).toBeNull()
   })
 
   it('needs a key', () => {
@@ -140,9 +145,9 @@ describe('task_id', () => {
     const problem =
       'dry_run "true": It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.'
     expect(problemsOf({ ...TASK, dry_run: 'true' })).toEqual([problem])
-    expect(problemsOf({ ...TASK, dry_run: 'true', mode: 'fast' })).toEqual([
-      'mode "fast": Use std (balanced) or pro (higher quality, slower).',
+    expect(problemsOf({ ...TASK, dry_run: 'true', wait: 'x' })).toEqual([
       problem,
+      'wait "x": Use true or false.',
     ])
   })
 
