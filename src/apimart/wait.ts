@@ -10,13 +10,13 @@ import type { EndedTask } from './task.ts'
 /** From a submission to the first poll. */
 export const FIRST_PAUSE_MILLISECONDS = 10_000
 /** From one poll to the next, at first and at most. */
-export const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
+const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
 /** How much a pause may be cut short by chance, so that many jobs do not ask in step. */
 const JITTER = 0.2
 /** Pauses grow with this share of the time waited, which bounds how late an end is seen. */
 const LATENESS = 0.05
 /** How long nothing but failed polls is put up with. */
-export const PATIENCE_MILLISECONDS = 300_000
+const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a wait depends on. */
 export interface Wait {
