@@ -3,11 +3,11 @@
  * download where it does not. HEAD is never used, as many hosts refuse it.
  */
 import { open } from 'node:fs/promises'
-import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { Failure } from '../failure.ts'
 import { formatBytes } from '../format.ts'
 import { explainNetworkError, isLostRedirect } from '../network/explain.ts'
+import { describeStatus, drop, grantedRange, isCompressed } from '../network/file-answer.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { readerOf } from './read-at.ts'
@@ -71,7 +71,7 @@ export class RemoteFile {
     return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
       const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
       if (!answer.partial || answer.size !== this.size) {
-        drop(answer.body)
+        drop(answer)
         throw unreachable(
           this.reference,
           'its server answers range requests inconsistently. Serve it from another host',
@@ -118,7 +118,7 @@ export class RemoteFile {
         written += bytes.length
         this.bytesRead += bytes.length
         if (written > reference.maxBytes) {
-          drop(answer.body)
+          drop(answer)
           throw tooLarge(reference, null)
         }
         await file.appendFile(bytes)
@@ -143,7 +143,7 @@ async function get(
   signal: AbortSignal,
   range: { start: number; length: number } | null,
 ): Promise<Answer> {
-  const { statusCode, headers, body } = await request(reference.url, {
+  const answer = await request(reference.url, {
     method: 'GET',
     dispatcher: network.media,
     signal,
@@ -153,23 +153,18 @@ async function get(
       ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
     },
   })
-  const isCompressed = /[^\s,]/.test(String(headers['content-encoding'] ?? '').replace(/identity/gi, ''))
-  if (statusCode < 300 && isCompressed) {
-    drop(body)
+  const { statusCode, headers, body } = answer
+  if (statusCode < 300 && isCompressed(answer)) {
+    drop(answer)
     throw unreachable(reference, 'its server sends it compressed, not as the file it is. Use another host')
   }
   if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
-  const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'] ?? ''))
-  if (statusCode === 206 && range && granted && Number(granted[1]) === range.start) {
-    return { partial: true, size: length(granted[2]), body }
+  const granted = grantedRange(answer)
+  if (statusCode === 206 && range && granted?.start === range.start) {
+    return { partial: true, size: granted.size, body }
   }
-  drop(body)
+  drop(answer)
   throw unreachable(reference, statusCode === 206 ? INCONSISTENT : explainStatus(statusCode))
-}
-
-/** Ends a body that is not wanted; undici reports that as an error of the body. */
-function drop(body: Answer['body']): void {
-  body.on('error', () => {}).destroy()
 }
 
 function length(text: string | string[] | undefined): number | null {
@@ -211,7 +206,7 @@ function tooLarge(reference: Reference, size: number | null): Failure {
 }
 
 function explainStatus(status: number): string {
-  const answer = `its server answers ${status} ${STATUS_CODES[status] ?? ''}`.trim()
+  const answer = describeStatus(status)
   if (status === 401 || status === 403) {
     return `${answer}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
   }

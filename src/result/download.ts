@@ -2,8 +2,9 @@
  * The download of a result: bounded in bytes and time, and resumed by `Range` after a break.
  */
 import { formatDuration } from '../format.ts'
+import { drop, grantedRange } from '../network/file-answer.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { ask, DownloadFailed, drop, type Link, type Means, toDownloadFailed } from './link.ts'
+import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './link.ts'
 import { PartialFile } from './partial-file.ts'
 
 /** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */
@@ -79,17 +80,15 @@ async function askForRest(
   }
 }
 
-function isRest({ headers }: Dispatcher.ResponseData, start: number, etag: string | null): boolean {
-  return (
-    String(headers['content-range']).startsWith(`bytes ${start}-`) &&
-    (headers.etag === undefined || headers.etag === etag)
-  )
+function isRest(answer: Dispatcher.ResponseData, start: number, etag: string | null): boolean {
+  const { etag: found = etag } = answer.headers
+  return grantedRange(answer)?.start === start && found === etag
 }
 
 /** The length of the whole file by this answer, zero where it tells none. */
-function announcedBytes({ statusCode, headers }: Dispatcher.ResponseData): number {
-  const told = statusCode === 200 ? headers['content-length'] : String(headers['content-range']).split('/')[1]
-  return Number(told) || 0
+function announcedBytes(answer: Dispatcher.ResponseData): number {
+  if (answer.statusCode !== 200) return grantedRange(answer)?.size ?? 0
+  return Number(answer.headers['content-length']) || 0
 }
 
 /** A weak one may be the same for two versions. */

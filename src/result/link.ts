@@ -1,9 +1,9 @@
 /**
  * A link to the video, and what its server answers.
  */
-import { STATUS_CODES } from 'node:http'
 import type { Clock } from '../clock.ts'
 import { explainNetworkError, isBreak } from '../network/explain.ts'
+import { describeStatus, drop, isCompressed } from '../network/file-answer.ts'
 import type { Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
@@ -57,22 +57,17 @@ export async function ask(
   const answer = await request(link.url, { method: 'GET', dispatcher, signal, headers })
   const isWanted = answer.statusCode === 200 || ('range' in range && [206, 416].includes(answer.statusCode))
   if (!isWanted) throw await refusal(answer, clock.now() >= link.expiresAt)
-  if (/[^\s,]/.test(String(answer.headers['content-encoding'] ?? '').replace(/identity/gi, ''))) {
+  if (isCompressed(answer)) {
     drop(answer)
     throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
   }
   return answer
 }
 
-/** Ends an answer that is not wanted; undici reports that as an error of the body. */
-export function drop({ body }: Dispatcher.ResponseData): void {
-  body.on('error', () => {}).destroy()
-}
-
 async function refusal(answer: Dispatcher.ResponseData, isOver: boolean): Promise<DownloadFailed> {
   const { statusCode, body } = answer
   const text = (await readUpTo(body, REFUSAL_BYTES).catch(() => Buffer.alloc(0))).toString('latin1')
-  const says = `its server answers ${statusCode} ${STATUS_CODES[statusCode] ?? ''}`.trim()
+  const says = describeStatus(statusCode)
   const isRefused = [400, 401, 403, 404].includes(statusCode)
   if (statusCode === 410 || (isRefused && (isOver || /expired/i.test(text)))) {
     return new DownloadFailed('expired', `the link has expired, ${says}`)

@@ -9,9 +9,10 @@ import { endsEarly } from '../media/boxes.ts'
 import { recognise } from '../media/kind.ts'
 import { type ReadAt, readerOf } from '../media/read-at.ts'
 import { OPENING_BYTES } from '../media/remote-file.ts'
+import { drop, grantedRange } from '../network/file-answer.ts'
 import { readUpTo } from '../network/undici.ts'
 import { download } from './download.ts'
-import { ask, DownloadFailed, drop, type Link, type Means, toDownloadFailed } from './link.ts'
+import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './link.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile } from './output-file.ts'
 import { unstorable } from './partial-file.ts'
 
@@ -127,13 +128,13 @@ async function inspectLink(link: Link, { network, clock, signal }: Means): Promi
       drop(answer)
       return Buffer.alloc(0)
     }
-    const granted = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(answer.headers['content-range'] ?? ''))
+    const granted = grantedRange(answer)
     // A whole file instead of a range still begins with what is wanted first.
-    if (answer.statusCode === 200 ? offset > 0 : Number(granted?.[1]) !== offset) {
+    if (answer.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
       drop(answer)
       throw new DownloadFailed('unusable', 'its server gives no parts of it')
     }
-    size ??= granted && granted[2] !== '*' ? Number(granted[2]) : null
+    size ??= granted?.size ?? null
     return readUpTo(answer.body, length)
   }
   const opening = await fetchAt(0, OPENING_BYTES)
