@@ -3,10 +3,8 @@
  */
 import * as v from 'valibot'
 import { oneLine } from '../format.ts'
+import { TASK_ID } from '../input-fields.ts'
 import { conceal } from '../secrets.ts'
-
-/** An id of a task: visible characters, of which no URL would take a point or two for a folder. */
-export const TASK_ID = /^(?!\.{1,2}$)[^\s\p{C}]{1,200}$/u
 
 const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),
