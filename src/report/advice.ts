@@ -3,7 +3,7 @@
  */
 import { type Failure, type FailureReason, REMEDIES } from '../failure.ts'
 import { formatUsd, oneLine } from '../format.ts'
-import type { KnownTask } from './report.ts'
+import { type KnownTask, standingOf } from './report.ts'
 
 /** What to do after a failure, in whole sentences on one line; tells the truth about a task that exists. */
 export function advise(
@@ -16,20 +16,20 @@ export function advise(
     return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
   const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
-  const seen = task.seen?.task
-  if (seen === undefined || seen.state === 'running') {
-    if (seen === undefined && task.origin === 'given' && reason === 'request_rejected' && remedy === null) {
-      return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
-    }
+  const state = standingOf(task)
+  if (state === 'unknown' && reason === 'request_rejected' && remedy === null) {
+    return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
+  }
+  if (state === 'unknown' || state === 'running') {
     // "Run again" alone would pay twice.
     const first = remedy ?? (STANDING_REMEDIES.has(reason) ? own : '')
-    return `${first} ${standing(task)} ${again} waits for it and submits nothing.`.trimStart()
+    return `${first} ${describeTask(task)} ${again} waits for it and submits nothing.`.trimStart()
   }
-  if (seen.state !== 'completed') return `${own} ${standing(task)}`
+  if (state === 'ended') return `${own} ${describeTask(task)}`
   const first = reason === 'cancelled' ? '' : own
   // What a failure advises by itself is all there is to do.
   const fetch = remedy === null ? ` ${again} fetches the video, submits nothing and pays nothing.` : ''
-  return `${first} ${standing(task)}${fetch}`.trimStart()
+  return `${first} ${describeTask(task)}${fetch}`.trimStart()
 }
 
 /** The refusals that came from APIMart. */
@@ -49,7 +49,7 @@ const STANDING_REMEDIES: ReadonlySet<FailureReason> = new Set([
 ])
 
 /** What state a task is in as far as this run knows, and what that means for the money. */
-function standing({ id, origin, seen }: KnownTask): string {
+function describeTask({ id, origin, seen }: KnownTask): string {
   const name = oneLine(id, 200)
   if (seen === null) {
     switch (origin) {

@@ -48,6 +48,13 @@ export interface KnownTask {
   seen: { readonly task: Task; readonly at: number } | null
 }
 
+/** Where a task stands as far as a run knows: `unknown` when it was given and never seen. */
+export function standingOf({ origin, seen }: KnownTask): 'unknown' | 'running' | 'completed' | 'ended' {
+  if (seen === null) return origin === 'given' ? 'unknown' : 'running'
+  const { state } = seen.task
+  return state === 'running' || state === 'completed' ? state : 'ended'
+}
+
 /** How the run ended. */
 export type End =
   | { readonly kind: 'submitted'; readonly task: KnownTask }

@@ -10,7 +10,7 @@ import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest } from './describe.ts'
 import { escapeHtml } from './escape.ts'
 import { code, list, TEXT_LIMIT, table } from './html.ts'
-import type { KnownTask, Report } from './report.ts'
+import { type KnownTask, type Report, standingOf } from './report.ts'
 import { renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
@@ -61,8 +61,7 @@ function replay({ origin }: KnownTask, state: string): string {
 
 /** The headline of a failed run. */
 function headline(reason: FailureReason, task: KnownTask | null): string {
-  const isUnseen = task?.origin === 'given' && task.seen === null
-  const goesOn = task !== null && !isUnseen && (task.seen === null || task.seen.task.state === 'running')
+  const state = task && standingOf(task)
   switch (reason) {
     case 'submission_uncertain':
       return 'a task may be running'
@@ -75,10 +74,10 @@ function headline(reason: FailureReason, task: KnownTask | null): string {
     case 'download_failed':
       return 'completed, but not downloaded'
     case 'cancelled':
-      return goesOn ? 'cancelled, the task goes on' : 'cancelled'
+      return state === 'running' ? 'cancelled, the task goes on' : 'cancelled'
     default:
-      if (isUnseen) return 'the state of the task could not be read'
-      return goesOn ? 'the task goes on' : 'not submitted'
+      if (state === 'unknown') return 'the state of the task could not be read'
+      return state === 'running' ? 'the task goes on' : 'not submitted'
   }
 }
 
