@@ -68,6 +68,15 @@ const schema = v.object({
   dry_run: boolean,
   price_per_second: optional(usd),
   max_cost: optional(usd),
+  idempotency_key: optional(
+    v.pipe(
+      text,
+      v.regex(
+        /^[\x21-\x7e]{1,191}$/,
+        'APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
+      ),
+    ),
+  ),
   wait: boolean,
   wait_timeout_minutes: minutes,
   task_id: optional(
@@ -147,6 +156,7 @@ const ONLY_FOR_NEW = [
   'model',
   'watermark',
   'max_cost',
+  'idempotency_key',
 ] as const
 
 const existingSchema = v.object({

@@ -142,7 +142,7 @@ function givenTask({ task_id, api_base_url }: ExistingTaskInputs, runner: Runner
 
 async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runner): Promise<KnownTask> {
   const request = buildRequest(inputs)
-  const key = idempotencyKey(runner.step, request)
+  const key = inputs.idempotency_key ?? idempotencyKey(runner.step, request)
   const url = submissionUrl(inputs.api_base_url)
   const sentAt = new Date(runner.clock.now()).toISOString()
   const outcome = await runner.group('Submission', async () => {

@@ -56,6 +56,7 @@ describe('inputs', () => {
         "dry_run "no such thing": Use true or false.",
         "price_per_second "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
         "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "idempotency_key "no such thing": APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.",
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",

@@ -220,6 +220,29 @@ describe.concurrent('the Idempotency-Key', () => {
     const keys = scenario.apiRequests().map(({ headers }) => headers['idempotency-key'])
     expect(new Set(keys).size).toBe(others.length)
   })
+
+  it('that is given is sent as it is, and asks for the same task from another run', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const inputs = { ...DIRECTLY, idempotency_key: 'hero-walk/v2' }
+    const first = await scenario.run(inputs)
+    const second = await scenario.run(inputs, { env: { GITHUB_RUN_ID: '4712' } })
+    expect(scenario.apiRequests().map(({ headers }) => headers['idempotency-key'])).toEqual([
+      'hero-walk/v2',
+      'hero-walk/v2',
+    ])
+    expect(first.log).toContain('\nIdempotency-Key: hero-walk/v2\n')
+    expect(second.outputs.task_id).toBe(first.outputs.task_id)
+    expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
+
+  it('that is given for another request is refused, and says so', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const inputs = { ...DIRECTLY, idempotency_key: 'hero-walk' }
+    expectSubmitted(await scenario.run(inputs))
+    const run = await scenario.run({ ...inputs, prompt: 'slower' })
+    expect(expectFailure(run, 'request_rejected')).toMatch(/^APIMart answered 409\. /)
+    expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
 })
 
 /** An origin of this machine at which nobody listens. */

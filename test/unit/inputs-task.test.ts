@@ -129,6 +129,7 @@ describe('task_id', () => {
     const wrong = { image_url: 'x', video_url: 'dance.mp4', character_orientation: 'left', mode: 'fast' }
     const more = {
       prompt: 'x'.repeat(2501),
+      idempotency_key: 'a b',
       model: 'x',
       watermark: 'x',
       keep_original_sound: 'x',

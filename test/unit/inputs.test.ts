@@ -27,6 +27,7 @@ describe('sound inputs', () => {
       dry_run: false,
       price_per_second: null,
       max_cost: null,
+      idempotency_key: null,
       wait: false,
       wait_timeout_minutes: 45,
       task_id: null,
@@ -319,5 +320,19 @@ describe('all inputs', () => {
         expect(new Set(problems).size).toBe(problems.length)
       }),
     )
+  })
+})
+
+describe('idempotency_key', () => {
+  it.each(['x', 'hero-walk/v2', '~!@', 'k'.repeat(191)])('may be %s', (key) => {
+    expect(inputsWith({ idempotency_key: key }).idempotency_key).toBe(key)
+  })
+
+  it.each(['a b', 'schlüssel', 'a\tb', 'k'.repeat(192)])('may not be %j', (key) => {
+    const [problem, ...others] = problemsOf({ idempotency_key: key })
+    expect(problem).toContain(
+      ': APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
+    )
+    expect(others).toEqual([])
   })
 })
