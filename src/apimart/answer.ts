@@ -21,47 +21,58 @@ const task = v.union([
     v.transform((data) => data.id),
   ),
 ])
-const submitted = v.union([
-  v.pipe(
-    v.object({ data: v.looseTuple([task]) }),
-    v.transform((body) => body.data[0]),
-  ),
-  v.pipe(
-    v.object({ data: task }),
-    v.transform((body) => body.data),
-  ),
-])
+
+/** What an answer carries under `data`: in an array, as a submission is documented, or by itself. */
+export function inData<Output>(schema: v.GenericSchema<unknown, Output>) {
+  return v.union([
+    v.pipe(
+      v.object({ data: v.looseTuple([schema]) }),
+      v.transform((body) => body.data[0]),
+    ),
+    v.pipe(
+      v.object({ data: schema }),
+      v.transform((body) => body.data),
+    ),
+  ])
+}
+
+/** Reads a JSON text by a schema; null when it is none, or does not fit. */
+export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, Output>): Output | null {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body)
+  return result.success ? result.output : null
+}
+
+const submitted = inData(task)
 
 /** The task id in the answer to a submission, null when there is none. */
 export function readTaskId(body: string): string | null {
-  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), submitted), body)
-  return result.success ? result.output : null
+  return readJson(body, submitted)
 }
 
 /** An error in a shape that says nothing but a message. */
 const onlyMessage = (message: string) => ({ error: { message, code: '', type: '' } })
 
 /** A text, or a number that stands for one. */
-export const text = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
+export const textOrNumber = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
 /** An object that tells an error, in whichever of the shapes that were seen. */
 export const errorAnswer = v.union([
   v.object({
     error: v.object({
-      message: v.nullish(text, ''),
-      code: v.fallback(v.nullish(text, ''), ''),
-      type: v.fallback(v.nullish(text, ''), ''),
+      message: v.nullish(textOrNumber, ''),
+      code: v.fallback(v.nullish(textOrNumber, ''), ''),
+      type: v.fallback(v.nullish(textOrNumber, ''), ''),
     }),
   }),
   v.pipe(
-    v.object({ error: text }),
+    v.object({ error: textOrNumber }),
     v.transform(({ error }) => onlyMessage(error)),
   ),
   v.pipe(
-    v.object({ success: v.literal(false), message: v.nullish(text, '') }),
+    v.object({ success: v.literal(false), message: v.nullish(textOrNumber, '') }),
     v.transform(({ message }) => onlyMessage(message)),
   ),
   v.pipe(
-    v.object({ message: text }),
+    v.object({ message: textOrNumber }),
     v.transform(({ message }) => onlyMessage(message)),
   ),
 ])
@@ -75,8 +86,7 @@ export interface ApiError {
 
 /** The error in an answer, null when the body holds none that can be read. */
 export function readError(body: string): ApiError | null {
-  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), errorAnswer), body)
-  return result.success ? result.output.error : null
+  return readJson(body, errorAnswer)?.error ?? null
 }
 
 /** How much of the API's words a message repeats, in characters. */

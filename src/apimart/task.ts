@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 import { oneLine } from '../format.ts'
 import { conceal } from '../secrets.ts'
-import { type ApiError, errorAnswer, text } from './answer.ts'
+import { type ApiError, errorAnswer, inData, readJson, textOrNumber } from './answer.ts'
 
 /** What every view of a task tells. Times are in milliseconds since the epoch, null where it does not say. */
 interface View {
@@ -21,7 +21,7 @@ interface View {
 }
 
 /** One address of the result. */
-export interface ResultLink {
+interface ResultLink {
   readonly url: string
   /** Milliseconds since the epoch, null where the API does not say. */
   readonly expiresAt: number | null
@@ -105,7 +105,7 @@ const view = v.object({
   completed: instant,
   estimated_time: tolerantNumber(1, DAY_SECONDS),
   cost: tolerantNumber(0, 1e6),
-  fail_reason: v.fallback(v.nullish(text, ''), ''),
+  fail_reason: v.fallback(v.nullish(textOrNumber, ''), ''),
   result: v.fallback(
     v.pipe(
       v.object({ videos: v.array(video) }),
@@ -114,16 +114,7 @@ const view = v.object({
     [],
   ),
 })
-const answer = v.union([
-  v.pipe(
-    v.object({ data: v.looseTuple([v.looseObject({ status: v.string() })]) }),
-    v.transform((body) => body.data[0]),
-  ),
-  v.pipe(
-    v.object({ data: v.looseObject({}) }),
-    v.transform((body) => body.data),
-  ),
-])
+const answer = inData(v.looseObject({ status: v.string() }))
 
 /**
  * The task in an answer to a poll; null when the answer tells no state of a task.
@@ -131,9 +122,9 @@ const answer = v.union([
  * @param secrets what its word for the state must not repeat
  */
 export function readTask(body: string, secrets: readonly string[] = []): Task | null {
-  const data = v.safeParse(v.pipe(v.string(), v.parseJson(), answer), body)
-  const result = data.success ? v.safeParse(view, data.output) : null
-  if (!data.success || !result?.success) return null
+  const data = readJson(body, answer)
+  const result = v.safeParse(view, data)
+  if (!result.success) return null
   const { status, progress, created, completed, estimated_time, cost } = result.output
   const common = {
     word: oneLine(conceal(status, secrets), WORD_CHARACTERS) || 'a state without a name',
@@ -152,7 +143,7 @@ export function readTask(body: string, secrets: readonly string[] = []): Task | 
     case 'cancelled':
       return { ...common, state }
     case 'failed':
-      return { ...common, state, error: readTaskError(data.output, result.output.fail_reason) }
+      return { ...common, state, error: readTaskError(data, result.output.fail_reason) }
   }
 }
 

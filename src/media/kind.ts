@@ -16,6 +16,11 @@ const KINDS: Record<string, Kind> = {
   png: 'png',
 }
 
+/** Whether a file is an HTML page, such as a login or an error page of its host. */
+export function isHtml(opening: Buffer): boolean {
+  return /^\s*<(!doctype html|html|head|body)/i.test(opening.toString('latin1', 0, 1024))
+}
+
 /** What is recognised in a file; `ending` is the usual one of its type, without a dot. */
 export interface Recognised {
   readonly kind: Kind | null

@@ -2,7 +2,7 @@
  * Whether a reference is a file of a kind that is taken, and what it is instead.
  */
 import { formatBytes, formatUrl } from '../format.ts'
-import { type Kind, type Recognised, recognise } from '../media/kind.ts'
+import { isHtml, type Kind, type Recognised, recognise } from '../media/kind.ts'
 import { type Reference, rejected } from '../media/reference.ts'
 import type { RemoteFile } from '../media/remote-file.ts'
 
@@ -44,7 +44,7 @@ function explain(
   if (start.startsWith('version https://git-lfs.github.com/spec/')) {
     return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. Use ${mediaAddress(reference.url)}`
   }
-  if (/^(<!doctype html|<html|<head|<body)/i.test(start)) {
+  if (isHtml(opening)) {
     return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
   }
   const other = `not ${article(taken)} file`

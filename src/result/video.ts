@@ -6,7 +6,7 @@ import type { CompletedTask } from '../apimart/task.ts'
 import { Failure } from '../failure.ts'
 import { formatInstant, formatUrl } from '../format.ts'
 import { endsEarly } from '../media/boxes.ts'
-import { recognise } from '../media/kind.ts'
+import { isHtml, recognise } from '../media/kind.ts'
 import { type ReadAt, readerOf } from '../media/read-at.ts'
 import { OPENING_BYTES } from '../media/remote-file.ts'
 import { drop, grantedRange } from '../network/file-answer.ts'
@@ -168,9 +168,7 @@ async function inspect(read: ReadAt, size: number | null): Promise<number | null
 function name(opening: Buffer, ending: string | null): string {
   if (opening.length === 0) return 'an empty file'
   if (ending !== null) return `of the type ${ending.toUpperCase()}`
-  return /^\s*<(!doctype html|html|head|body)/i.test(opening.toString('latin1', 0, 1024))
-    ? 'an HTML page'
-    : 'something else'
+  return isHtml(opening) ? 'an HTML page' : 'something else'
 }
 
 function cutOff(): DownloadFailed {

@@ -8,7 +8,7 @@ import type { ClipFacts } from '../../src/media/facts.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
 import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
 import { advise } from '../../src/report/advice.ts'
-import type { KnownTask, Report } from '../../src/report/report.ts'
+import { type KnownTask, nothingKnown, type Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 import { type Given, inputsOfTask, inputsWith as soundInputs } from '../harness/inputs.ts'
@@ -84,16 +84,6 @@ function submitted(differing: Partial<KnownTask> = {}): Pick<Report, 'task' | 'e
   return { task, end: { kind: 'submitted', task } }
 }
 
-/** What is known of a run that has not come far. */
-const NOTHING = {
-  inputs: null,
-  preflight: null,
-  warnings: [],
-  clipSeconds: null,
-  estimatedCost: null,
-  task: null,
-} as const
-
 /** The report of a run that submitted, but for what is said. */
 function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewTaskInputs } = {}): Report {
   const inputs = differing.inputs ?? inputsWith()
@@ -159,7 +149,7 @@ describe('whole summaries', () => {
 
   it('inputs that cannot be read', async () => {
     const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
-    const summary = renderSummary({ ...NOTHING, end })
+    const summary = renderSummary({ ...nothingKnown(), end })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
   })
 })
@@ -188,7 +178,7 @@ describe('whole summaries of a task that was waited for', () => {
     const seen = { task: completedTask([SIGNED]), at: at(5, 8) }
     const task = taskWith({ origin: 'given', submittedAt: null, seen })
     const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
-    const known = { ...NOTHING, inputs, clipSeconds: 8.4, warnings, task }
+    const known = { ...nothingKnown(), inputs, clipSeconds: 8.4, warnings, task }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
     expect(summary).not.toContain('c0ffee')
@@ -361,7 +351,7 @@ describe('the picture', () => {
 
   it('is not there when the inputs could not be read', () => {
     const end = failed('invalid_input', 'x')
-    expect(renderSummary({ ...NOTHING, end })).not.toContain('<img')
+    expect(renderSummary({ ...nothingKnown(), end })).not.toContain('<img')
   })
 })
 
