@@ -17,7 +17,7 @@ import {
 import type { Inputs } from './inputs.ts'
 import type { Network } from './network/network.ts'
 import { followProgress } from './report/progress.ts'
-import type { End, Known, KnownTask } from './report/report.ts'
+import { type End, type Known, type KnownTask, warn } from './report/report.ts'
 import type { Link } from './result/link.ts'
 import type { OutputFile } from './result/output-file.ts'
 import { fetchVideo, linksOf, lookAtVideo, type StoredFile, type Video } from './result/video.ts'
@@ -78,9 +78,9 @@ async function wait(
     `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Stopping the job stops neither the task nor its bill.`,
   )
   return waitForEnd({
-    poll: (cancelled) => poll(target, network.api, now, cancelled),
+    poll: (cancelled) => poll(target, network, now, cancelled),
     clock,
-    random: Math.random,
+    random: runner.random,
     firstPause: task.origin === 'submitted' ? FIRST_PAUSE_MILLISECONDS : 0,
     limit,
     signal,
@@ -142,9 +142,4 @@ function judgeVideo({ trouble, seconds }: Video, runner: Runner, known: Known): 
   const why =
     'Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
   warn(`${lengths} ${why}`, runner, known)
-}
-
-function warn(text: string, runner: Runner, known: Known): void {
-  runner.warning(text)
-  known.warnings = [...known.warnings, text]
 }

@@ -4,6 +4,7 @@
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
+import { TIMEOUTS } from './network/network.ts'
 import { advise } from './report/advice.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
@@ -44,6 +45,8 @@ const report = await run({
   },
   workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
   clock: realClock,
+  random: Math.random,
+  timeouts: TIMEOUTS,
   signal: cancelled.signal,
 })
 await writeSummary(report)

@@ -2,19 +2,19 @@
  * The way of a run: inputs, preflight, budget, submission, and on request the way to the finished video. Every
  * end is a report.
  */
-import { buildRequest, idempotencyKey, submissionUrl, taskUrl } from './apimart/request.ts'
-import { submit } from './apimart/submit.ts'
+import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
 import { estimateCost, overBudget } from './budget.ts'
 import { completeTask } from './complete.ts'
-import { Failure, toFailure } from './failure.ts'
+import { toFailure } from './failure.ts'
 import { formatSeconds, formatUsd } from './format.ts'
 import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs } from './inputs.ts'
 import { type Network, openNetwork } from './network/network.ts'
 import { measureClip, preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
-import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
+import { type End, type Known, type KnownTask, nothingKnown, type Report, warn } from './report/report.ts'
 import { type OutputFile, prepareOutput } from './result/output-file.ts'
 import type { Runner } from './runner.ts'
+import { submitTask } from './submit-task.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {
@@ -36,12 +36,11 @@ export async function run(runner: Runner): Promise<Report> {
 
 async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): Promise<End> {
   const output = await placeFor(inputs, runner)
-  await using network = openNetwork(inputs.api_base_url)
+  await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   await checkReferences(inputs, network, runner, known)
   checkBudget(inputs, runner, known)
   if (inputs.dry_run) return await showRequest(inputs, runner)
-  const task = await submitTask(inputs, network, runner)
-  known.task = task
+  const task = await submitTask(inputs, network, runner, known)
   if (!inputs.wait) return { kind: 'submitted', task }
   return await completeTask(task, { inputs, output, network, runner, known })
 }
@@ -50,7 +49,7 @@ async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Kno
   const task = givenTask(inputs, runner)
   known.task = task
   const output = await placeFor(inputs, runner)
-  await using network = openNetwork(inputs.api_base_url)
+  await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   await measureReference(inputs, network, runner, known)
   return await completeTask(task, { inputs, output, network, runner, known })
 }
@@ -76,8 +75,7 @@ async function checkReferences(
   if (findings.clip.kind === 'read') tellLength(findings.clip.facts.duration_seconds, runner, known)
   const refused = refusal(findings)
   if (refused && inputs.preflight === 'enforce') throw refused
-  known.warnings = [...(refused?.problems ?? []), ...warnings(findings)]
-  for (const text of known.warnings) runner.warning(text)
+  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) warn(text, runner, known)
 }
 
 /** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */
@@ -138,36 +136,4 @@ function givenTask({ task_id, api_base_url }: ExistingTaskInputs, runner: Runner
   runner.setOutput('task_id', task_id)
   const url = taskUrl(api_base_url, task_id)
   return { id: task_id, url, origin: 'given', submittedAt: null, startedAt: null, seen: null }
-}
-
-async function submitTask(inputs: NewTaskInputs, network: Network, runner: Runner): Promise<KnownTask> {
-  const request = buildRequest(inputs)
-  const key = inputs.idempotency_key ?? idempotencyKey(runner.step, request)
-  const url = submissionUrl(inputs.api_base_url)
-  const sentAt = new Date(runner.clock.now()).toISOString()
-  const outcome = await runner.group('Submission', async () => {
-    for (const line of describeRequest(url, request)) runner.info(line)
-    runner.info(`Idempotency-Key: ${key}`)
-    const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
-    return submit(submission, network.api, runner.signal)
-  })
-  if (outcome.accepted === 'no') throw new Failure(outcome.reason, [outcome.message])
-  if (outcome.accepted === 'unknown') {
-    const trace = `The request went to ${url} at ${sentAt} with the Idempotency-Key ${key}.`
-    throw new Failure('submission_uncertain', [outcome.message, trace])
-  }
-  const replay = outcome.replayed
-    ? '. APIMart knew it already from an identical request: nothing new is expected to be billed'
-    : ''
-  runner.setOutput('task_id', outcome.taskId)
-  runner.setOutput('status', 'submitted')
-  runner.info(`Submitted: task_id ${outcome.taskId}${replay}`)
-  return {
-    id: outcome.taskId,
-    url: taskUrl(inputs.api_base_url, outcome.taskId),
-    origin: outcome.replayed ? 'replayed' : 'submitted',
-    submittedAt: outcome.replayed ? null : runner.clock.now(),
-    startedAt: null,
-    seen: null,
-  }
 }

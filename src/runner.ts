@@ -4,6 +4,7 @@
 import type { StepIdentity } from './apimart/request.ts'
 import type { Clock } from './clock.ts'
 import type { InputName } from './inputs.ts'
+import type { Timeouts } from './network/network.ts'
 
 /** The outputs of the action, in the order of action.yml. */
 export type OutputName =
@@ -24,6 +25,10 @@ export interface Runner {
   /** Folder in which the job works. */
   readonly workspace: string
   readonly clock: Clock
+  /** Chance, from 0 to 1, evenly. */
+  readonly random: () => number
+  /** How long each part of a request may take. */
+  readonly timeouts: Timeouts
   /** Stops the run; its reason is the Failure that it ends with. */
   readonly signal: AbortSignal
   readonly readInput: (name: InputName) => string

@@ -1,6 +1,8 @@
 /**
  * One exchange with the API: what every request to it has in common.
  */
+import { explainNetworkError } from '../network/explain.ts'
+import { AddressRefused, type ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
@@ -40,4 +42,48 @@ export async function exchange(
   // The decoder drops a byte order mark, with which the JSON would be none.
   const body = new TextDecoder().decode(await readUpTo(answer.body, ANSWER_MAX_BYTES))
   return { status: answer.statusCode, headers: answer.headers, body }
+}
+
+/** What came of a question: an answer, or why there is none, as a clause without a full stop. */
+export type Reply =
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  /** `isRefused`: this action must not ask there, and never will. */
+  | { readonly kind: 'unanswered'; readonly cause: string; readonly isRefused: boolean }
+
+/**
+ * Asks the API something that costs nothing, once; takes at most `timeouts.question`.
+ *
+ * @throws the signal's reason when it aborts, nothing else
+ */
+export async function ask(
+  url: string,
+  apiKey: string,
+  { api, timeouts }: ApiNetwork,
+  signal: AbortSignal,
+): Promise<Reply> {
+  const limit = AbortSignal.timeout(timeouts.question)
+  try {
+    const answer = await exchange(url, apiKey, { method: 'GET' }, api, AbortSignal.any([signal, limit]))
+    return { kind: 'answered', answer }
+  } catch (error) {
+    signal.throwIfAborted()
+    const cause = limit.aborted
+      ? `it did not answer within ${timeouts.question / 1000} s`
+      : explainNetworkError(error)
+    return { kind: 'unanswered', cause, isRefused: error instanceof AddressRefused }
+  }
+}
+
+/**
+ * Milliseconds that an answer asks to wait, by `Retry-After` in either of its forms, seconds or an HTTP date; 0
+ * without it.
+ *
+ * @param now milliseconds since the epoch, against which a date counts
+ */
+export function retryAfter({ headers }: Answer, now: number): number {
+  const value = headers['retry-after']
+  if (typeof value !== 'string') return 0
+  if (/^\s*\d{1,9}\s*$/.test(value)) return Number(value) * 1000
+  const date = /^[a-z]{3,9}, .* gmt$/i.test(value.trim()) ? Date.parse(value) : Number.NaN
+  return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }

@@ -1,73 +1,133 @@
 /**
- * What the end of the paid request means: was a task accepted? This is the only place where that is decided.
- * "No" is said only of what APIMart documents as a refusal, or of a request that never left; everything else
- * is unknown, because a task may be running and billed.
+ * What the end of the paid request means: was a task accepted, and what follows? This is the only place where that
+ * is decided. "No" is said only of what APIMart documents as a refusal, or of a request that never left; everything
+ * else is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
-import { quote, readError, readTaskId } from './answer.ts'
+import { type ApiError, quote, readError, readTaskId } from './answer.ts'
+import { type Answer, retryAfter } from './exchange.ts'
+import type { Ending } from './post.ts'
 
-/** How the exchange ended on the wire; `cause` is a clause without a full stop. */
-export type Ending =
-  | { readonly kind: 'never_sent'; readonly cause: string }
-  | { readonly kind: 'lost'; readonly cause: string }
-  | { readonly kind: 'answered'; readonly status: number; readonly body: string; readonly replayed: boolean }
+type Verdict =
+  | { readonly accepted: 'yes' }
+  /** `retry`: the same request with the same key, a few times. */
+  | { readonly accepted: 'no'; readonly next: 'stop' | 'retry'; readonly reason: FailureReason }
+  /** `wait`: the same request with the same key again, until it tells what became of the first one. */
+  | { readonly accepted: 'unknown'; readonly next: 'stop' | 'wait' }
 
-/** Whether a task was accepted, with a whole sentence for the user where it is not sure to be. */
+const YES = { accepted: 'yes' } as const
+const UNKNOWN = { accepted: 'unknown', next: 'stop' } as const
+const refused = (reason: FailureReason) => ({ accepted: 'no', next: 'stop', reason }) as const
+const retry = (reason: FailureReason) => ({ accepted: 'no', next: 'retry', reason }) as const
+
+/** Every way in which the paid request can end. A status with a word after it holds for errors of that code or type. */
+export const OUTCOMES = {
+  'not sent, for a cause that may pass': retry('request_rejected'),
+  'not sent, for a cause that stays': refused('request_rejected'),
+  'sent, and the answer lost': UNKNOWN,
+  'success with a task id': YES,
+  'success without a task id': UNKNOWN,
+  redirect: UNKNOWN,
+  '400': refused('request_rejected'),
+  '401': refused('authentication'),
+  '402': refused('insufficient_balance'),
+  '403': refused('authentication'),
+  '408': UNKNOWN,
+  '409': UNKNOWN,
+  '409 idempotency_in_progress': { accepted: 'unknown', next: 'wait' },
+  '409 idempotency_key_reused': refused('request_rejected'),
+  '409 idempotency_result_indeterminate': UNKNOWN,
+  '413': refused('request_rejected'),
+  '422': refused('request_rejected'),
+  '429': retry('rate_limited'),
+  '429 for lack of credit': refused('insufficient_balance'),
+  '500': UNKNOWN,
+  '502': UNKNOWN,
+  '503': UNKNOWN,
+  '503 idempotency_unavailable': retry('request_rejected'),
+  '504': UNKNOWN,
+  'any other status': UNKNOWN,
+} as const satisfies Record<string, Verdict>
+
+/** A row of the table. */
+export type Row = keyof typeof OUTCOMES
+
+/** What an ending means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
 export type Outcome =
-  | { readonly accepted: 'yes'; readonly taskId: string; readonly replayed: boolean }
-  | { readonly accepted: 'no'; readonly reason: FailureReason; readonly message: string }
-  | { readonly accepted: 'unknown'; readonly message: string }
-
-/** The statuses that prove a refusal, and the reason that each means. */
-const REFUSALS: Record<number, FailureReason> = {
-  400: 'request_rejected',
-  401: 'authentication',
-  402: 'insufficient_balance',
-  403: 'authentication',
-  413: 'request_rejected',
-  422: 'request_rejected',
-  429: 'rate_limited',
-}
-
-/** The idempotency errors that prove that this request was not executed. */
-const UNEXECUTED: Record<string, number> = { idempotency_key_reused: 409, idempotency_unavailable: 503 }
+  | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
+  | (Exclude<Verdict, { accepted: 'yes' }> & { readonly message: string; readonly pause: number })
 
 /**
  * Decides what an ending means.
  *
+ * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
  * @param secrets what no message may repeat of the API's words
  */
-export function judge(ending: Ending, secrets: readonly string[] = []): Outcome {
-  if (ending.kind === 'never_sent') {
-    return {
-      accepted: 'no',
-      reason: 'request_rejected',
-      message: `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`,
+export function judge(ending: Ending, now: number, secrets: readonly string[]): Outcome {
+  switch (ending.kind) {
+    case 'never_sent': {
+      const verdict = OUTCOMES[`not sent, for a cause that ${ending.isPassing ? 'may pass' : 'stays'}`]
+      const message = `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`
+      return { ...verdict, message, pause: 0 }
     }
+    case 'lost':
+      return {
+        ...OUTCOMES['sent, and the answer lost'],
+        message: `The answer to the submission was lost: ${ending.cause}. ${NOBODY_KNOWS}`,
+        pause: 0,
+      }
+    case 'answered':
+      return judgeAnswer(ending.answer, now, secrets)
   }
-  if (ending.kind === 'lost') return unknown(`The answer to the submission was lost: ${ending.cause}.`)
+}
 
-  const { status, body, replayed } = ending
+const NOBODY_KNOWS = 'Whether a task was accepted is not known.'
+
+function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): Outcome {
+  const { status, headers, body } = answer
   const isSuccess = status >= 200 && status < 300
   const taskId = isSuccess ? readTaskId(body) : null
-  if (taskId !== null) return { accepted: 'yes', taskId, replayed }
+  if (taskId !== null) {
+    const isReplay = String(headers['idempotency-replayed']).toLowerCase() === 'true'
+    return { ...OUTCOMES['success with a task id'], taskId, isReplay }
+  }
   const error = readError(body)
-  if (isSuccess)
-    return unknown(
-      `APIMart answered ${status} without a task id that can be used. ${quote(error, body, secrets)}`,
-    )
-  const message = `APIMart answered ${status}. ${quote(error, body, secrets)}${hint(status)}`
-  const isUnexecuted = error !== null && (UNEXECUTED[error.code] ?? UNEXECUTED[error.type]) === status
-  const reason = isUnexecuted ? 'request_rejected' : REFUSALS[status]
-  return reason ? { accepted: 'no', reason, message } : unknown(message)
+  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error)]
+  const lack = isSuccess ? ' without a task id that can be used' : ''
+  const sentences = [`APIMart answered ${status}${lack}. ${quote(error, body, secrets)}`, hint(status, error)]
+  if (verdict.accepted === 'unknown') sentences.push(NOBODY_KNOWS)
+  const message = sentences.filter((sentence) => sentence !== '').join(' ')
+  return { ...verdict, message, pause: retryAfter(answer, now) }
 }
 
-function unknown(message: string): Outcome {
-  return { accepted: 'unknown', message: `${message} Whether a task was accepted is not known.` }
+type FailedRow = Exclude<Row, 'success with a task id'>
+
+/** The row of an answer that is no success: by its status first, as the words differ between lines and gateways. */
+function rowOf(status: number, error: ApiError | null): FailedRow {
+  const names = [`${status} ${error?.code}`, `${status} ${error?.type}`]
+  if (error && isLackOfCredit(error)) names.push(`${status} for lack of credit`)
+  names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
+  return names.find(isFailedRow) ?? 'any other status'
 }
 
-/** Statuses that come from an address where no API is. */
-function hint(status: number): string {
-  const isElsewhere = status === 404 || status === 405 || (status >= 300 && status < 400)
-  return isElsewhere ? ' The address may be wrong: check api_base_url.' : ''
+function isFailedRow(name: string): name is FailedRow {
+  return Object.hasOwn(OUTCOMES, name) && name !== 'success with a task id'
+}
+
+/** Services behind APIMart report an empty account as 429 too; asking again would not fill it. */
+function isLackOfCredit({ message, code, type }: ApiError): boolean {
+  const words = `${message} ${code} ${type}`.slice(0, 4000).replace(/[_-]+/g, ' ')
+  return /\b(insufficient|balance|credits?|billing|payment|arrears|recharge|top up)\b|\bresource pack (is )?(depleted|exhausted|expired)\b|余额|欠费|充值/i.test(
+    words,
+  )
+}
+
+/** What an answer suggests beyond its words. */
+function hint(status: number, error: ApiError | null): string {
+  if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
+    return 'The address may be wrong: check api_base_url.'
+  }
+  // So APIMart's pages for other models say; it is no proof.
+  const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')
+  return isBuildError ? 'By these words a parameter of the request is wrong.' : ''
 }

@@ -2,15 +2,10 @@
  * One poll of a task. A poll that fails says nothing about the task, unless the API refuses for good.
  */
 import { Failure } from '../failure.ts'
-import { explainNetworkError } from '../network/explain.ts'
-import { AddressRefused } from '../network/network.ts'
-import type { Dispatcher } from '../network/undici.ts'
+import type { ApiNetwork } from '../network/network.ts'
 import { quote, readError } from './answer.ts'
-import { type Answer, exchange } from './exchange.ts'
+import { type Answer, ask, retryAfter } from './exchange.ts'
 import { readTask, type Task } from './task.ts'
-
-/** How long one poll may take in all. */
-const POLL_LIMIT_MILLISECONDS = 30_000
 
 /** What came of a poll. */
 export type Poll =
@@ -30,37 +25,29 @@ export interface PollTarget {
 }
 
 /**
- * Asks for the state of a task once; takes at most 30 s.
+ * Asks for the state of a task once.
  *
  * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
   { url, apiKey, secrets }: PollTarget,
-  dispatcher: Dispatcher,
+  network: ApiNetwork,
   now: () => number,
   signal: AbortSignal,
 ): Promise<Poll> {
-  const limit = AbortSignal.timeout(POLL_LIMIT_MILLISECONDS)
-  const limited = AbortSignal.any([signal, limit])
-  try {
-    const answer = await exchange(`${url}?language=en`, apiKey, { method: 'GET' }, dispatcher, limited)
-    return read(answer, secrets, now())
-  } catch (error) {
-    signal.throwIfAborted()
-    const clause = limit.aborted
-      ? `it did not answer within ${POLL_LIMIT_MILLISECONDS / 1000} s`
-      : explainNetworkError(error)
-    const cause = `APIMart could not be asked: ${clause}.`
-    if (!(error instanceof AddressRefused)) return { kind: 'unseen', cause, pause: 0 }
-    return {
-      kind: 'refused',
-      failure: new Failure('request_rejected', [cause], { remedy: 'Correct api_base_url.' }),
-    }
+  const reply = await ask(`${url}?language=en`, apiKey, network, signal)
+  if (reply.kind === 'answered') return read(reply.answer, secrets, now())
+  const cause = `APIMart could not be asked: ${reply.cause}.`
+  if (!reply.isRefused) return { kind: 'unseen', cause, pause: 0 }
+  return {
+    kind: 'refused',
+    failure: new Failure('request_rejected', [cause], { remedy: 'Correct api_base_url.' }),
   }
 }
 
-function read({ status, headers, body }: Answer, secrets: readonly string[], now: number): Poll {
+function read(answer: Answer, secrets: readonly string[], now: number): Poll {
+  const { status, body } = answer
   const task = status === 200 ? readTask(body, secrets) : null
   if (task) return { kind: 'seen', task }
   const words = `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
@@ -71,13 +58,5 @@ function read({ status, headers, body }: Answer, secrets: readonly string[], now
     const why = 'It knows no such task, or not under this key.'
     return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
   }
-  return { kind: 'unseen', cause: words, pause: retryAfter(headers['retry-after'], now) }
-}
-
-/** Milliseconds that a server asks to wait, by `Retry-After` in either of its forms: seconds or an HTTP date. */
-function retryAfter(header: string | string[] | undefined, now: number): number {
-  if (typeof header !== 'string') return 0
-  if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000
-  const date = /^[a-z]{3,9}, .* gmt$/i.test(header.trim()) ? Date.parse(header) : Number.NaN
-  return Number.isNaN(date) ? 0 : Math.max(0, date - now)
+  return { kind: 'unseen', cause: words, pause: retryAfter(answer, now) }
 }

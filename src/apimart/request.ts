@@ -45,13 +45,32 @@ export interface StepIdentity {
  * @returns 70 visible ASCII characters; the API takes up to 191
  */
 export function idempotencyKey(step: StepIdentity, request: MotionControlRequest): string {
-  const identity = [step.repository, step.runId, step.job, step.step, request]
+  return hashed([step.repository, step.runId, step.job, step.step, request])
+}
+
+/**
+ * The key of a further attempt at a request whose earlier attempts have all failed: it depends on the first key and
+ * the number alone, so that whoever repeats the attempt asks for the same task.
+ *
+ * @param attempt from 1, whose key is the first one
+ */
+export function keyOfAttempt(firstKey: string, attempt: number): string {
+  return attempt === 1 ? firstKey : hashed([firstKey, attempt])
+}
+
+/** A key of visible ASCII characters for any identity. */
+function hashed(identity: readonly unknown[]): string {
   return `kling-${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`
 }
 
 /** Where tasks are submitted. */
 export function submissionUrl(baseUrl: URL): string {
   return endpoint(baseUrl, 'videos/generations')
+}
+
+/** Where the balance of the account is asked for. */
+export function balanceUrl(baseUrl: URL): string {
+  return endpoint(baseUrl, 'balance')
 }
 
 /** Where the state of a task is asked for. */

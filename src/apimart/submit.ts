@@ -1,85 +1,84 @@
 /**
- * The one paid request. It is sent at most once, never follows a redirect, and once it may have left, every way
- * in which it can end is an outcome, not an exception.
+ * The submission: when the paid request may be sent again, and when that is given up. It is sent again only after an
+ * answer that allows it, always with the same key and the same body.
  */
-import { explainNetworkError } from '../network/explain.ts'
-import type { Dispatcher } from '../network/undici.ts'
-import { secretsOf } from '../secrets.ts'
-import { exchange } from './exchange.ts'
+import type { Clock } from '../clock.ts'
+import { formatDuration } from '../format.ts'
 import { judge, type Outcome } from './outcome.ts'
-import type { MotionControlRequest } from './request.ts'
+import type { Ending } from './post.ts'
 
-/** What a submission needs. */
-export interface Submission {
-  readonly url: string
-  readonly apiKey: string
-  readonly idempotencyKey: string
-  readonly request: MotionControlRequest
+/** How often a refused request is sent in all: an empty account can look like too many requests. */
+const TRIES_MAX = 4
+/** From one try to the next, at first and at most; it doubles in between. */
+const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
+/** How much a pause may be cut short by chance, so that many jobs do not ask in step. */
+const JITTER = 0.2
+/** How long a submission is tried in all, the pauses that APIMart asks for included. */
+const PATIENCE_MILLISECONDS = 300_000
+
+/** All that a submission depends on. */
+export interface Tries {
+  /** Sends the paid request once. */
+  readonly post: (signal: AbortSignal) => Promise<Ending>
+  readonly clock: Clock
+  /** From 0 to 1, evenly. */
+  readonly random: () => number
+  /** What no message may repeat of the API's words. */
+  readonly secrets: readonly string[]
+  /** Called before each pause, whose length is in milliseconds. */
+  readonly onPause: (outcome: Unaccepted, pause: number) => void
+  readonly signal: AbortSignal
 }
 
-/** How long an answer is still awaited after the run was stopped: it carries the id of a paid task. */
-const CANCEL_GRACE_MILLISECONDS = 4000
+/** An outcome that brought no task. */
+export type Unaccepted = Exclude<Outcome, { accepted: 'yes' }>
 
-/** Whether the request may have left. */
-interface Wire {
-  isWritten: boolean
+/** Milliseconds until the next try, after so many. */
+function pauseAfter(tries: number, random: () => number): number {
+  const { min, max } = PAUSES_MILLISECONDS
+  return Math.min(max, min * 2 ** (tries - 1)) * (1 - JITTER * random())
 }
 
 /**
- * Submits the task.
+ * Submits the task; starts no try after five minutes.
  *
- * @param dispatcher must neither retry nor follow redirects
- * @param signal stops: at once when nothing was sent yet, otherwise after a grace period for the answer
- * @throws the signal's reason when it stops a request that was not sent
+ * @returns the outcome that ended it
+ * @throws the signal's reason when it aborts while nothing can have been accepted
  */
-export async function submit(
-  submission: Submission,
-  dispatcher: Dispatcher,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  signal.throwIfAborted()
-  const wire: Wire = { isWritten: false }
-  const end = new AbortController()
-  const cancel = () => {
-    if (wire.isWritten) setTimeout(() => end.abort(signal.reason), CANCEL_GRACE_MILLISECONDS).unref()
-    else end.abort(signal.reason)
+export async function submit({ post, clock, random, secrets, onPause, signal }: Tries): Promise<Outcome> {
+  const start = clock.now()
+  /** The word that a request with this key is at work: it may be accepted, whatever this one is answered. */
+  let atWork: Unaccepted | null = null
+  const ended = (outcome: Unaccepted, why: string): Outcome => {
+    const message = [outcome.message, why].filter((sentence) => sentence !== '').join(' ')
+    if (atWork === null || outcome.accepted === 'unknown') return { ...outcome, message }
+    return { ...atWork, message: `${message} ${AT_WORK}` }
   }
-  signal.addEventListener('abort', cancel, { once: true })
   try {
-    return await post(submission, dispatcher.compose(watch(wire)), end.signal)
+    for (let tries = 1; ; tries++) {
+      const outcome = judge(await post(signal), clock.now(), secrets)
+      if (outcome.accepted === 'yes' || outcome.next === 'stop') {
+        return outcome.accepted === 'yes' ? outcome : ended(outcome, '')
+      }
+      if (outcome.next === 'wait') atWork = outcome
+      else if (atWork === null && tries === TRIES_MAX) return ended(outcome, `It was tried ${tries} times.`)
+      const pause = Math.max(pauseAfter(tries, random), outcome.pause)
+      if (clock.now() + pause - start > PATIENCE_MILLISECONDS) return ended(outcome, outOfPatience(outcome))
+      onPause(outcome, pause)
+      await clock.sleep(pause, signal)
+    }
   } catch (error) {
-    if (!wire.isWritten) signal.throwIfAborted()
-    const cause = end.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
-    return judge({ kind: wire.isWritten ? 'lost' : 'never_sent', cause })
-  } finally {
-    signal.removeEventListener('abort', cancel)
+    if (atWork === null || !signal.aborted) throw error
+    return ended(atWork, 'The run was stopped before it told more.')
   }
 }
 
-async function post(
-  { url, apiKey, idempotencyKey, request }: Submission,
-  dispatcher: Dispatcher,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
-  const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
-  const answer = await exchange(url, apiKey, options, dispatcher, signal)
-  const replayed = String(answer.headers['idempotency-replayed']).toLowerCase() === 'true'
-  const secrets = secretsOf(apiKey, [request.image_url, request.video_url])
-  return judge({ kind: 'answered', status: answer.status, body: answer.body, replayed }, secrets)
-}
+const AT_WORK =
+  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
 
-/** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
-function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
-  return (dispatch) => (options, handler) =>
-    dispatch(options, {
-      onRequestStart(controller, context) {
-        handler.onRequestStart?.(controller, context)
-        wire.isWritten ||= !controller.aborted
-      },
-      onResponseStart: (...args) => handler.onResponseStart?.(...args),
-      onResponseData: (...args) => handler.onResponseData?.(...args),
-      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
-      onResponseError: (...args) => handler.onResponseError?.(...args),
-    })
+function outOfPatience({ pause }: Unaccepted): string {
+  const limit = formatDuration(PATIENCE_MILLISECONDS)
+  return pause > 0
+    ? `It asks to wait ${formatDuration(pause)}; this step tries for ${limit} at most.`
+    : `This step tries for ${limit} at most.`
 }

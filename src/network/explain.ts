@@ -1,6 +1,7 @@
 /**
  * What went wrong on the network, in words.
  */
+import { messageOf } from '../failure.ts'
 import { AddressRefused } from './network.ts'
 
 const CAUSES: Record<string, string> = {
@@ -49,14 +50,25 @@ const BREAKS = new Set([
 /** What undici and Node call an address that cannot be asked. */
 const INVALID = new Set(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
 
+/** undici's word for a proxy that hands plain http on to nobody without a password. */
+const PROXY_PASSWORD = 'Proxy Authentication Required (407)'
+
 /** Whether it is worth asking again after this error. */
 export function isBreak(error: unknown): boolean {
-  return BREAKS.has(codeOf(error))
+  if (codeOf(error) === 'UND_ERR_PRX_CONN' && error instanceof Error) return isBreak(error.cause)
+  const status = tunnelStatus(error)
+  return status === null ? BREAKS.has(codeOf(error)) : status === 429 || status >= 500
+}
+
+/** With which status a proxy refused a tunnel, null when it is not that. */
+function tunnelStatus(error: unknown): number | null {
+  const refusal = error instanceof Error ? /^Proxy response \((\d{3})\)/.exec(error.message) : null
+  return refusal && Number(refusal[1])
 }
 
 /** Whether a redirect led to itself, or to something that is no address: the URL asked for was sound. */
 export function isLostRedirect(error: unknown): boolean {
-  return INVALID.has(codeOf(error))
+  return INVALID.has(codeOf(error)) && messageOf(error) !== PROXY_PASSWORD
 }
 
 /** The code of an error, such as `ECONNRESET`; empty without one. */
@@ -69,12 +81,13 @@ export function explainNetworkError(error: unknown): string {
   if (error instanceof AddressRefused) return error.message
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
+  if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
   if (isLostRedirect(error)) return 'its redirects lead nowhere'
   const code = codeOf(error)
   const first = error instanceof AggregateError ? error.errors[0] : error.cause
   if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
-  const tunnel = /^Proxy response \((\d+)\)/.exec(error.message)
-  if (tunnel) return `the proxy refuses the connection (${tunnel[1]})`
+  const status = tunnelStatus(error)
+  if (status !== null) return `the proxy refuses the connection (${status})`
   const known = CAUSES[code]
   if (known) return `${known} (${code})`
   return code ? `${error.message} (${code})` : error.message

@@ -6,15 +6,21 @@ import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { Failure } from '../failure.ts'
 import { isLinkLocal, isPublicAddress, literalAddress } from './address.ts'
-import { type Dispatcher, EnvHttpProxyAgent, redirect, retry } from './undici.ts'
+import { type Dispatcher, EnvHttpProxyAgent, Pool, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */
 export interface Timeouts {
   readonly connect: number
-  /** From the request to the first line of the answer. */
+  /** From a request for a file to the headers of its answer. */
   readonly headers: number
+  /** From a request to the API to the headers of its answer: the service looks at the clip first. */
+  readonly answer: number
   /** Between two pieces of a body. */
   readonly idle: number
+  /** One question to the API, from start to end. */
+  readonly question: number
+  /** One try of the submission, from start to end. */
+  readonly submission: number
   /** One range request of a reference, from start to end. */
   readonly read: number
   /** The whole download of a reference, from start to end. */
@@ -23,10 +29,13 @@ export interface Timeouts {
   readonly result: number
 }
 
-const TIMEOUTS: Timeouts = {
+export const TIMEOUTS: Timeouts = {
   connect: 10_000,
   headers: 15_000,
+  answer: 120_000,
   idle: 15_000,
+  question: 30_000,
+  submission: 180_000,
   read: 30_000,
   download: 300_000,
   result: 1_200_000,
@@ -38,10 +47,13 @@ export interface Network extends AsyncDisposable {
   readonly media: Dispatcher
   /** For storing a video: the same, but nothing is retried, as its download resumes by itself. */
   readonly results: Dispatcher
-  /** For the API: no redirects, no retries, long waits for an answer (the service probes the clip first). */
+  /** For the API: no redirects, no retries. */
   readonly api: Dispatcher
   readonly timeouts: Timeouts
 }
+
+/** The part of the network that leads to the API. */
+export type ApiNetwork = Pick<Network, 'api' | 'timeouts'>
 
 /** An address that must not be used; the message is a clause for the user. */
 export class AddressRefused extends Error {
@@ -51,7 +63,6 @@ export class AddressRefused extends Error {
 
 /** Redirects that are followed to a reference or a video. */
 export const MAX_REDIRECTS = 5
-const API_HEADERS_MILLISECONDS = 120_000
 
 /**
  * Opens the network for one run.
@@ -62,7 +73,7 @@ const API_HEADERS_MILLISECONDS = 120_000
  * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
  * @throws Failure `invalid_input` when a proxy variable of the runner is no address of a proxy
  */
-export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Network {
+export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
   requireProxies()
   let apiIsPrivate: Promise<boolean> | null = null
   const checkMedia: AddressCheck = async (address, host) => {
@@ -73,16 +84,21 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts = TIMEOUTS): Net
     if (await apiIsPrivate) return
     throw notPublic(address, host)
   }
-  const agent = (headersTimeout: number, lookup: { lookup?: LookupFunction }) =>
-    new EnvHttpProxyAgent({
+  const agent = (headersTimeout: number, lookup: { lookup?: LookupFunction }) => {
+    const limits = { headersTimeout, bodyTimeout: timeouts.idle }
+    return new EnvHttpProxyAgent({
       // Over HTTP/2 undici sends a request again that the server refused or left, a paid one as well.
       allowH2: false,
-      headersTimeout,
-      bodyTimeout: timeouts.idle,
-      connect: { timeout: timeouts.connect, ...lookup },
+      ...limits,
+      connectTimeout: timeouts.connect,
+      connect: lookup,
+      // undici's way through a proxy leaves its limits out, towards the hosts as for the tunnel itself.
+      factory: (origin, options) => new Pool(origin, { ...options, ...limits }),
+      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: timeouts.connect }),
     })
+  }
   const media = agent(timeouts.headers, { lookup: guardedLookup(checkMedia) })
-  const api = agent(API_HEADERS_MILLISECONDS, {})
+  const api = agent(timeouts.answer, {})
   const guarded = media.compose(guardLiterals(checkMedia))
   const following = redirect({ maxRedirections: MAX_REDIRECTS })
   return {

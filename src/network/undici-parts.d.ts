@@ -15,6 +15,10 @@ declare module 'undici/lib/dispatcher/env-http-proxy-agent.js' {
   export { EnvHttpProxyAgent as default } from 'undici'
 }
 
+declare module 'undici/lib/dispatcher/pool.js' {
+  export { Pool as default } from 'undici'
+}
+
 declare module 'undici/lib/interceptor/redirect.js' {
   import type { interceptors } from 'undici'
 

@@ -11,6 +11,7 @@ Object.assign(Dispatcher.prototype, api)
 
 export type { Dispatcher } from 'undici'
 export { default as EnvHttpProxyAgent } from 'undici/lib/dispatcher/env-http-proxy-agent.js'
+export { default as Pool } from 'undici/lib/dispatcher/pool.js'
 export { default as redirect } from 'undici/lib/interceptor/redirect.js'
 export { default as retry } from 'undici/lib/interceptor/retry.js'
 

@@ -1,8 +1,9 @@
 /**
  * Facts as the lines of the log; the summary says the same in tables.
  */
+import type { Balance } from '../apimart/balance.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
-import { formatBytes, formatPixels, formatSeconds, withoutQuery } from '../format.ts'
+import { formatBytes, formatPixels, formatSeconds, formatUsd, withoutQuery } from '../format.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { checks, type Preflight } from '../preflight/preflight.ts'
 
@@ -51,4 +52,22 @@ function presentable(request: MotionControlRequest): MotionControlRequest {
     image_url: withoutQuery(request.image_url),
     video_url: withoutQuery(request.video_url),
   }
+}
+
+/** What it means that a task is that of an earlier request; a sentence without its full stop. */
+export const REPLAYED =
+  'APIMart knew it already from an earlier, identical request: nothing new is expected to be billed'
+
+/**
+ * What is on the account, beside what the video needs, in whole sentences.
+ *
+ * @param estimate USD, null when there is none
+ */
+export function describeBalance(balance: Balance, estimate: number | null): string {
+  if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
+  const { usd } = balance
+  const has = usd === Infinity ? 'the account has no limit' : `the account has ${formatUsd(usd)}`
+  const needs = estimate === null ? 'At APIMart' : `The video needs about ${formatUsd(estimate)}`
+  const isLittle = estimate !== null && usd < estimate
+  return `${needs}, ${has}${isLittle ? ', which may not be enough' : ''}.`
 }

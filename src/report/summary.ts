@@ -7,7 +7,7 @@ import type { Inputs } from '../inputs.ts'
 import { isPublicAddress, literalAddress } from '../network/address.ts'
 import { checks } from '../preflight/preflight.ts'
 import { advise } from './advice.ts'
-import { describeClip, describeImage, describeRequest } from './describe.ts'
+import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { escapeHtml } from './escape.ts'
 import { code, list, TEXT_LIMIT, table } from './html.ts'
 import { type KnownTask, type Report, standingOf } from './report.ts'
@@ -54,9 +54,7 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
 }
 
 function replay({ origin }: KnownTask, state: string): string {
-  return origin === 'replayed'
-    ? ` APIMart knew it already from an earlier, identical request: nothing new is expected to be billed${state}.`
-    : ''
+  return origin === 'replayed' ? ` ${REPLAYED}${state}.` : ''
 }
 
 /** The headline of a failed run. */

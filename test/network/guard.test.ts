@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { isPublicAddress, literalAddress } from '../../src/network/address.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
-import { AddressRefused, type Network, openNetwork } from '../../src/network/network.ts'
+import { AddressRefused, type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { request } from '../../src/network/undici.ts'
 import { type Listening, listening as listen } from './listening.ts'
 
@@ -110,7 +110,7 @@ function network(apiBaseUrl: string, proxy?: string): Network {
     vi.stubEnv(name, undefined)
   }
   vi.stubEnv('http_proxy', proxy)
-  const opened = openNetwork(new URL(apiBaseUrl))
+  const opened = openNetwork(new URL(apiBaseUrl), TIMEOUTS)
   closers.push(() => opened[Symbol.asyncDispose]())
   return opened
 }

@@ -11,17 +11,18 @@ import { readTaskId } from '../../src/apimart/answer.ts'
 import { poll } from '../../src/apimart/poll.ts'
 import { taskUrl } from '../../src/apimart/request.ts'
 import { Failure } from '../../src/failure.ts'
-import { type Network, openNetwork } from '../../src/network/network.ts'
+import { type ApiNetwork, type Network, openNetwork } from '../../src/network/network.ts'
 import type { Dispatcher } from '../../src/network/undici.ts'
 import { advise } from '../../src/report/advice.ts'
 import { problemsOf } from '../harness/inputs.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
 import { manualClock } from '../sandbox/clock.ts'
 import { errorBody, liveErrorBody } from '../sandbox/errors.ts'
 import type { Fault } from '../sandbox/faults.ts'
 import { startSandbox } from '../sandbox/server.ts'
 import { listening } from './listening.ts'
 
-const TIMEOUTS = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
+const TIMEOUTS = shortTimeouts()
 const STOPPED = new Error('the run was stopped')
 const NOW = Date.UTC(2026, 0, 1, 12)
 const KEY = 'sk-0123456789abcdef'
@@ -49,10 +50,10 @@ function networkOf(baseUrl: string): Network {
 }
 
 /** Looks at a task of this API. */
-function look(baseUrl: string, options: Options = {}, network: Pick<Network, 'api'> = networkOf(baseUrl)) {
+function look(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
-  return poll(lookout, network.api, () => NOW, signal)
+  return poll(lookout, network, () => NOW, signal)
 }
 
 /** A server that notes what it is asked and answers as it is told. */
@@ -505,7 +506,7 @@ describe('a cancelled run', () => {
       response.writeHead(200, { 'content-length': 100 }).write('{')
     })
     const api = noticing(networkOf(url).api, { onResponseData: () => abort.abort(STOPPED) })
-    await expect(look(url, { signal: abort.signal }, { api })).rejects.toBe(STOPPED)
+    await expect(look(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
     await expect.poll(() => open.size).toBe(0)
   })
 
@@ -525,7 +526,7 @@ describe('a cancelled run', () => {
     const abort = new AbortController()
     const { url } = await rawHost((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'))
     const api = noticing(networkOf(url).api, { onResponseError: () => abort.abort(STOPPED) })
-    await expect(look(url, { signal: abort.signal }, { api })).rejects.toBe(STOPPED)
+    await expect(look(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
   })
 
   it('has nothing left on its signal from the looks before', async () => {

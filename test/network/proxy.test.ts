@@ -7,10 +7,12 @@ import { createServer as createTlsServer } from 'node:https'
 import { connect, type Server, type Socket } from 'node:net'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { submit } from '../../src/apimart/submit.ts'
+import { judge } from '../../src/apimart/outcome.ts'
+import { post } from '../../src/apimart/post.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
-import { openNetwork } from '../../src/network/network.ts'
+import { type ApiNetwork, openNetwork } from '../../src/network/network.ts'
 import { type Dispatcher, request } from '../../src/network/undici.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
 import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
 
@@ -104,14 +106,10 @@ async function proxy(refusal?: number | 'drop') {
 /** A network in this environment; all other proxy variables are unset. */
 function networkWith(environment: Record<string, string>) {
   for (const name of PROXY_VARIABLES) vi.stubEnv(name, environment[name])
-  const network = openNetwork(new URL('http://127.0.0.1'), {
-    connect: 1000,
-    headers: 2000,
-    idle: 2000,
-    read: 5000,
-    download: 5000,
-    result: 5000,
-  })
+  const network = openNetwork(
+    new URL('http://127.0.0.1'),
+    shortTimeouts({ connect: 1000, headers: 2000, answer: 2000, idle: 2000, read: 5000 }),
+  )
   closers.push(() => network[Symbol.asyncDispose]())
   return network
 }
@@ -125,32 +123,40 @@ const get = async (dispatcher: Dispatcher, url: string) => {
   return { statusCode, text: await body.text() }
 }
 
-const submitTo = (url: string, dispatcher: Dispatcher) =>
-  submit(
-    {
-      url: `${url}/v1/videos/generations`,
-      apiKey: 'sk-test',
-      idempotencyKey: 'kling-1',
-      request: {
-        model: 'kling-v2-6-motion-control',
-        image_url: 'https://example.com/ref-image.png',
-        video_url: 'https://example.com/ref-video-8s.mp4',
-        character_orientation: 'image',
-        mode: 'std',
-        keep_original_sound: 'yes',
-        watermark_info: { enabled: false },
+const submitTo = async (url: string, network: ApiNetwork) =>
+  judge(
+    await post(
+      {
+        url: `${url}/v1/videos/generations`,
+        apiKey: 'sk-test',
+        idempotencyKey: 'kling-1',
+        request: {
+          model: 'kling-v2-6-motion-control',
+          image_url: 'https://example.com/ref-image.png',
+          video_url: 'https://example.com/ref-video-8s.mp4',
+          character_orientation: 'image',
+          mode: 'std',
+          keep_original_sound: 'yes',
+          watermark_info: { enabled: false },
+        },
       },
-    },
-    dispatcher,
-    AbortSignal.timeout(10_000),
+      network,
+      AbortSignal.timeout(10_000),
+    ),
+    Date.now(),
+    [],
   )
 
 describe('a proxy of the environment', () => {
   it.each(['http_proxy', 'HTTP_PROXY'])('%s carries http, for references and the API', async (name) => {
     const [target, through] = await Promise.all([host('http'), proxy()])
-    const { media, api } = networkWith({ [name]: through.url })
-    expect(await get(media, `${target.url}/clip.mp4`)).toEqual({ statusCode: 200, text: ANSWER })
-    expect(await submitTo(target.url, api)).toEqual({ accepted: 'yes', taskId: 'task_1', replayed: false })
+    const network = networkWith({ [name]: through.url })
+    expect(await get(network.media, `${target.url}/clip.mp4`)).toEqual({ statusCode: 200, text: ANSWER })
+    expect(await submitTo(target.url, network)).toEqual({
+      accepted: 'yes',
+      taskId: 'task_1',
+      isReplay: false,
+    })
     expect(through.lines()).toEqual([
       `GET ${target.url}/clip.mp4`,
       `POST ${target.url}/v1/videos/generations`,
@@ -160,9 +166,9 @@ describe('a proxy of the environment', () => {
 
   it.each(['https_proxy', 'HTTPS_PROXY'])('%s tunnels https, for references and the API', async (name) => {
     const [target, through] = await Promise.all([host('https'), proxy()])
-    const { media, api } = networkWith({ [name]: through.url })
-    expect(await get(media, `${target.url}/clip.mp4`)).toEqual({ statusCode: 200, text: ANSWER })
-    expect(await submitTo(target.url, api)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
+    const network = networkWith({ [name]: through.url })
+    expect(await get(network.media, `${target.url}/clip.mp4`)).toEqual({ statusCode: 200, text: ANSWER })
+    expect(await submitTo(target.url, network)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
     expect(through.lines()).toEqual([`CONNECT ${target.authority}`, `CONNECT ${target.authority}`])
     expect(target.requests.map(({ method, headers }) => [method, headers.authorization])).toEqual([
       ['GET', undefined],
@@ -175,20 +181,20 @@ describe('a proxy of the environment', () => {
     const environment = { HTTPS_PROXY: through.url, HTTP_PROXY: through.url }
     const passing = networkWith({ ...environment, NO_PROXY: 'example.com, 127.0.0.1' })
     await get(passing.media, target.url)
-    expect(await submitTo(target.url, passing.api)).toMatchObject({ accepted: 'yes' })
+    expect(await submitTo(target.url, passing)).toMatchObject({ accepted: 'yes' })
     expect(through.asked).toEqual([])
     const other = networkWith({ ...environment, NO_PROXY: 'example.com,127.0.0.2' })
-    expect(await submitTo(target.url, other.api)).toMatchObject({ accepted: 'yes' })
+    expect(await submitTo(target.url, other)).toMatchObject({ accepted: 'yes' })
     expect(through.lines()).toEqual([`CONNECT ${target.authority}`])
   })
 
   it('is told its password, and nobody else is', async () => {
     const [target, plain, through] = await Promise.all([host('https'), host('http'), proxy()])
     const url = `http://runner:p%40ss@127.0.0.1:${through.port}`
-    const { media, api } = networkWith({ HTTPS_PROXY: url, HTTP_PROXY: url })
-    await get(media, target.url)
-    await get(media, plain.url)
-    await submitTo(target.url, api)
+    const network = networkWith({ HTTPS_PROXY: url, HTTP_PROXY: url })
+    await get(network.media, target.url)
+    await get(network.media, plain.url)
+    await submitTo(target.url, network)
     const expected = `Basic ${Buffer.from('runner:p@ss').toString('base64')}`
     expect(through.asked.map(({ authorization }) => authorization)).toEqual([expected, expected, expected])
     expect(target.requests.map(({ headers }) => headers['proxy-authorization'])).toEqual([
@@ -200,13 +206,14 @@ describe('a proxy of the environment', () => {
   it.each(['http', 'https'] as const)('is not passed by for %s when nobody answers there', async (scheme) => {
     const target = await host(scheme)
     const nobody = 'http://127.0.0.1:1'
-    const { media, api } = networkWith({ HTTPS_PROXY: nobody, HTTP_PROXY: nobody })
-    const error: unknown = await get(media, target.url).catch((thrown: unknown) => thrown)
+    const network = networkWith({ HTTPS_PROXY: nobody, HTTP_PROXY: nobody })
+    const error: unknown = await get(network.media, target.url).catch((thrown: unknown) => thrown)
     expect(explainNetworkError(error)).toBe(
       'the host, or the proxy on the way, refuses connections (ECONNREFUSED)',
     )
-    expect(await submitTo(target.url, api)).toEqual({
+    expect(await submitTo(target.url, network)).toMatchObject({
       accepted: 'no',
+      next: 'retry',
       reason: 'request_rejected',
       message:
         'APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
@@ -216,11 +223,18 @@ describe('a proxy of the environment', () => {
 })
 
 describe('a submission through a proxy', () => {
-  it.each([407, 403, 502])('was never sent when the proxy answers %i to CONNECT', async (status) => {
+  it.each([
+    [407, 'stop'],
+    [403, 'stop'],
+    [429, 'retry'],
+    [502, 'retry'],
+    [503, 'retry'],
+  ])('was never sent when the proxy answers %i to CONNECT, so %s', async (status, next) => {
     const [target, through] = await Promise.all([host('https'), proxy(status)])
-    const { api } = networkWith({ HTTPS_PROXY: through.url })
-    expect(await submitTo(target.url, api)).toEqual({
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    expect(await submitTo(target.url, network)).toMatchObject({
       accepted: 'no',
+      next,
       reason: 'request_rejected',
       message: `APIMart could not be reached, so the request was never sent: the proxy refuses the connection (${status}). Check api_base_url and the proxy settings.`,
     })
@@ -230,8 +244,8 @@ describe('a submission through a proxy', () => {
 
   it('was never sent when the proxy breaks off before the tunnel stands', async () => {
     const [target, through] = await Promise.all([host('https'), proxy('drop')])
-    const { api } = networkWith({ HTTPS_PROXY: through.url })
-    expect(await submitTo(target.url, api)).toMatchObject({ accepted: 'no' })
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    expect(await submitTo(target.url, network)).toMatchObject({ accepted: 'no' })
     expect(through.asked).toHaveLength(1)
     expect(target.requests).toEqual([])
   })
@@ -239,8 +253,8 @@ describe('a submission through a proxy', () => {
   it('is unknown when the tunnel breaks after the body', async () => {
     const through = await proxy()
     const target = await host('https', () => through.drop())
-    const { api } = networkWith({ HTTPS_PROXY: through.url })
-    const outcome = await submitTo(target.url, api)
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    const outcome = await submitTo(target.url, network)
     expect(outcome.accepted).toBe('unknown')
     expect(target.requests).toHaveLength(1)
     expect(target.requests[0]?.body).toContain('"model":"kling-v2-6-motion-control"')

@@ -8,7 +8,7 @@ import { Failure } from '../../src/failure.ts'
 import type { Kind } from '../../src/media/kind.ts'
 import type { Reference } from '../../src/media/reference.ts'
 import { RemoteFile } from '../../src/media/remote-file.ts'
-import { type Network, openNetwork } from '../../src/network/network.ts'
+import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { refusePage, requireKind } from '../../src/preflight/content.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
@@ -21,7 +21,7 @@ let network: Network
 
 beforeAll(async () => {
   sandbox = await startSandbox()
-  network = openNetwork(new URL(sandbox.apiUrl))
+  network = openNetwork(new URL(sandbox.apiUrl), TIMEOUTS)
 })
 afterAll(async () => {
   await network[Symbol.asyncDispose]()

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { type Network, openNetwork } from '../../src/network/network.ts'
+import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { readImage } from '../../src/preflight/image.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
@@ -22,7 +22,7 @@ let folder: string
 
 beforeAll(async () => {
   sandbox = await startSandbox()
-  network = openNetwork(new URL(sandbox.apiUrl))
+  network = openNetwork(new URL(sandbox.apiUrl), TIMEOUTS)
   folder = await mkdtemp(join(tmpdir(), 'image-'))
 })
 afterAll(async () => {

@@ -9,10 +9,11 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { OPENING_BYTES } from '../../src/media/remote-file.ts'
 import type { Timeouts } from '../../src/network/network.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
 import { listening } from '../network/listening.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
 
-const SHORT: Timeouts = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
+const SHORT = shortTimeouts()
 /** Long enough for the two pauses before a request is repeated. */
 const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
 const ASKED_AGAIN = 'Try later or use another host'

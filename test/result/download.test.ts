@@ -8,11 +8,11 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { type Clock, realClock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
-import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 import { download } from '../../src/result/download.ts'
 import { DownloadFailed, type Means } from '../../src/result/link.ts'
 import { openFiles } from '../preflight/media-host.ts'
-import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status, TIMEOUTS } from './studio.ts'
+import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
 const HALF = Math.floor(film.length / 2)
 const WHOLE = { bytes: film.length, sha256: sha256(film) }

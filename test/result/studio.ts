@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 import type { Means } from '../../src/result/link.ts'
 import { listening } from '../network/listening.ts'
 import { startSandbox } from '../sandbox/server.ts'
@@ -21,7 +21,8 @@ export const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).
 export const NOW = Date.UTC(2050, 10, 22, 10, 11, 12)
 export const LATER = Date.UTC(2100, 0, 1)
 
-export const TIMEOUTS: Timeouts = {
+const LIMITS: Timeouts = {
+  ...TIMEOUTS,
   connect: 5000,
   headers: 5000,
   idle: 5000,
@@ -33,7 +34,7 @@ export const TIMEOUTS: Timeouts = {
 /** A media host, an empty folder, and the means to fetch from one to the other. */
 export async function openStudio(timeouts: Partial<Timeouts> = {}) {
   const sandbox = await startSandbox()
-  const network = openNetwork(new URL(sandbox.apiUrl), { ...TIMEOUTS, ...timeouts })
+  const network = openNetwork(new URL(sandbox.apiUrl), { ...LIMITS, ...timeouts })
   const folder = await mkdtemp(join(tmpdir(), 'studio-'))
   return {
     sandbox,

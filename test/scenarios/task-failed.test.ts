@@ -113,7 +113,7 @@ describe('a task that failed', { concurrent: true }, () => {
   })
 
   it.for(['failed', 'cancelled'] as const)(
-    'as %s is what a re-run of the job is told again, and not a new run, as advised',
+    'as %s is made anew by a re-run of the job, and by a new run, as advised',
     async (outcome, { expect }) => {
       await using scenario = await startScenario(SOON)
       const inputs = { wait: 'true', preflight: 'off' }
@@ -121,10 +121,11 @@ describe('a task that failed', { concurrent: true }, () => {
       const first = await scenario.run(inputs)
       scenario.sandbox.script.outcome = 'completed'
       const again = await scenario.run(inputs, { env: { GITHUB_RUN_ATTEMPT: '2' } })
-      expect(again.outputs).toEqual(first.outputs)
+      expectCompleted(again)
+      expect(again.outputs.task_id).not.toBe(first.outputs.task_id)
       const another = await scenario.run(inputs, { env: { GITHUB_RUN_ID: '4712' } })
       expectCompleted(another)
-      expect(scenario.sandbox.tasks).toHaveLength(2)
+      expect(scenario.sandbox.tasks).toHaveLength(3)
     },
   )
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
+import type { Ending } from '../../src/apimart/post.ts'
 import { conceal, secretsOf } from '../../src/secrets.ts'
 
 const KEY = 'sk-ab"cd<ef>&h12345'
@@ -10,6 +11,11 @@ const secrets = secretsOf(KEY, [
   'https://example.com/a.mp4?v=1',
   'https://a.b/c',
 ])
+
+const answered = (status: number, body: string): Ending => ({
+  kind: 'answered',
+  answer: { status, headers: {}, body },
+})
 
 describe('secrets', () => {
   it('are the key and every query that can hold a signature', () => {
@@ -34,7 +40,7 @@ describe('secrets', () => {
   ])('are not shown when the API repeats them %s', (_, form) => {
     for (const secret of secrets) {
       const body = `{"detail":"bad ${form(secret)} here"}`
-      const outcome = judge({ kind: 'answered', status: 500, body, replayed: false }, secrets)
+      const outcome = judge(answered(500, body), 0, secrets)
       expect(JSON.stringify(outcome)).toContain('bad ')
       for (const part of [secret, form(secret), 'SIGNATURE', '12345'])
         expect(JSON.stringify(outcome)).not.toContain(part)
@@ -45,9 +51,7 @@ describe('secrets', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
         const body = JSON.stringify({ error: { message: 'x'.repeat(length) + KEY } })
-        expect(
-          JSON.stringify(judge({ kind: 'answered', status: 401, body, replayed: false }, secrets)),
-        ).not.toContain('sk-')
+        expect(JSON.stringify(judge(answered(401, body), 0, secrets))).not.toContain('sk-')
       }),
     )
   })
@@ -60,8 +64,8 @@ describe('secrets', () => {
 
 it('a megabyte of half a URL is judged at once', () => {
   const start = performance.now()
-  judge({ kind: 'answered', status: 500, body: 'http:'.repeat(200_000), replayed: false }, secrets)
-  judge({ kind: 'answered', status: 500, body: 'http://'.repeat(150_000), replayed: false }, secrets)
+  judge(answered(500, 'http:'.repeat(200_000)), 0, secrets)
+  judge(answered(500, 'http://'.repeat(150_000)), 0, secrets)
   // Minutes where the pattern walks it all; bounded loosely, as machines are slow at times.
   expect(performance.now() - start).toBeLessThan(5000)
 })

@@ -6,14 +6,16 @@ import { constants, createSecureServer } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { judge, type Outcome } from '../../src/apimart/outcome.ts'
+import { post } from '../../src/apimart/post.ts'
 import { submissionUrl } from '../../src/apimart/request.ts'
-import { submit } from '../../src/apimart/submit.ts'
 import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
 import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
 
 const TRUSTED = selfSigned()
-const TIMEOUTS = { connect: 500, headers: 300, idle: 300, read: 800, download: 1500, result: 1500 }
+const TIMEOUTS = shortTimeouts({ answer: 10_000 })
 const STOPPED = new Error('the run was stopped')
 const MEBIBYTE = 1024 * 1024
 const REQUEST = {
@@ -78,25 +80,30 @@ async function host({ onConnection, onRequest, tls }: Behaviour) {
 const answer = (body: string, status = '200 OK', length = Buffer.byteLength(body)) =>
   `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`
 
-function submitTo(
+async function submitTo(
   baseUrl: string,
   signal = AbortSignal.timeout(10_000),
   timeouts: Timeouts = TIMEOUTS,
   apiKey = 'sk-test',
-) {
+): Promise<Outcome> {
   const network = openNetwork(new URL(baseUrl), timeouts)
   closers.push(() => network[Symbol.asyncDispose]())
   const url = submissionUrl(new URL(baseUrl))
-  return submit({ url, apiKey, idempotencyKey: 'kling-0123', request: REQUEST }, network.api, signal)
+  const submission = { url, apiKey, idempotencyKey: 'kling-0123', request: REQUEST }
+  return judge(await post(submission, network, signal), Date.now(), [])
 }
 
-const never = (cause: string) => ({
+const never = (next: 'stop' | 'retry', cause: string) => ({
   accepted: 'no',
+  next,
   reason: 'request_rejected',
+  pause: 0,
   message: `APIMart could not be reached, so the request was never sent: ${cause}. Check api_base_url and the proxy settings.`,
 })
 const lost = (cause: string) => ({
   accepted: 'unknown',
+  next: 'stop',
+  pause: 0,
   message: `The answer to the submission was lost: ${cause}. Whether a task was accepted is not known.`,
 })
 
@@ -148,7 +155,7 @@ it('reads an answer with a byte order mark', async () => {
 
 it('is one request, as documented', async () => {
   const { url, seen, requests } = await host({ onRequest: (socket) => socket.end(answer(ACCEPTED)) })
-  expect(await submitTo(`${url}/gateway/`)).toEqual({ accepted: 'yes', taskId: 'task_1', replayed: false })
+  expect(await submitTo(`${url}/gateway/`)).toEqual({ accepted: 'yes', taskId: 'task_1', isReplay: false })
   const [head = '', body] = seen.text.split('\r\n\r\n')
   const [line, ...headers] = head.split('\r\n')
   expect(line).toBe('POST /gateway/v1/videos/generations HTTP/1.1')
@@ -172,7 +179,7 @@ it('is one request, as documented', async () => {
 describe('nothing was sent', () => {
   it('when the port is closed', async () => {
     expect(await submitTo('http://127.0.0.1:1')).toEqual(
-      never('the host, or the proxy on the way, refuses connections (ECONNREFUSED)'),
+      never('retry', 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'),
     )
   })
 
@@ -188,7 +195,7 @@ describe('nothing was sent', () => {
   it('when the certificate is signed by nobody', async () => {
     const { secureUrl, seen } = await host({ tls: selfSigned() })
     expect(await submitTo(secureUrl)).toEqual(
-      never('its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)'),
+      never('stop', 'its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)'),
     )
     expect(seen).toEqual({ connections: 1, text: '' })
   })

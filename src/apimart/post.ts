@@ -1,0 +1,80 @@
+/**
+ * One try of the paid request: it never follows a redirect, and once it may have left, every way in which it can
+ * end is told, not thrown.
+ */
+import { explainNetworkError, isBreak } from '../network/explain.ts'
+import type { ApiNetwork } from '../network/network.ts'
+import type { Dispatcher } from '../network/undici.ts'
+import { type Answer, exchange } from './exchange.ts'
+import type { MotionControlRequest } from './request.ts'
+
+/** What a submission needs. */
+export interface Submission {
+  readonly url: string
+  readonly apiKey: string
+  readonly idempotencyKey: string
+  readonly request: MotionControlRequest
+}
+
+/** How a try ended on the wire; `cause` is a clause without a full stop. */
+export type Ending =
+  /** `isPassing`: it may be otherwise a moment later. */
+  | { readonly kind: 'never_sent'; readonly cause: string; readonly isPassing: boolean }
+  | { readonly kind: 'lost'; readonly cause: string }
+  | { readonly kind: 'answered'; readonly answer: Answer }
+
+/** How long an answer is still awaited after the run was stopped: it carries the id of a paid task. */
+const CANCEL_GRACE_MILLISECONDS = 4000
+
+/** Whether the request may have left. */
+interface Wire {
+  isWritten: boolean
+}
+
+/**
+ * Sends the paid request once; takes at most `timeouts.submission`.
+ *
+ * @param signal stops: at once when nothing was sent yet, otherwise after a grace period for the answer
+ * @throws the signal's reason when it stops a request that was not sent
+ */
+export async function post(
+  { url, apiKey, idempotencyKey, request }: Submission,
+  { api, timeouts }: ApiNetwork,
+  signal: AbortSignal,
+): Promise<Ending> {
+  signal.throwIfAborted()
+  const wire: Wire = { isWritten: false }
+  const stop = new AbortController()
+  const cancel = () => {
+    if (wire.isWritten) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
+    else stop.abort()
+  }
+  signal.addEventListener('abort', cancel, { once: true })
+  const end = AbortSignal.any([stop.signal, AbortSignal.timeout(timeouts.submission)])
+  const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
+  const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
+  try {
+    return { kind: 'answered', answer: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
+  } catch (error) {
+    if (!wire.isWritten) signal.throwIfAborted()
+    const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
+    return wire.isWritten ? { kind: 'lost', cause } : { kind: 'never_sent', cause, isPassing: isBreak(error) }
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}
+
+/** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
+function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        handler.onRequestStart?.(controller, context)
+        wire.isWritten ||= !controller.aborted
+      },
+      onResponseStart: (...args) => handler.onResponseStart?.(...args),
+      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+      onResponseError: (...args) => handler.onResponseError?.(...args),
+    })
+}

@@ -1,0 +1,18 @@
+/**
+ * Time limits that a test can wait for.
+ */
+import { TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
+
+/** The action's own limits, cut to less than a second, except those that are given. */
+export function shortTimeouts(changes: Partial<Timeouts> = {}): Timeouts {
+  const short = {
+    connect: 500,
+    headers: 300,
+    answer: 300,
+    idle: 300,
+    read: 800,
+    download: 1500,
+    result: 1500,
+  }
+  return { ...TIMEOUTS, ...short, ...changes }
+}
