@@ -15,10 +15,13 @@ const KEPT = 24 * 3_600_000
 /** Remembers accepted submissions by their idempotency key. */
 export class Idempotency {
   #clock: Clock
+  #remembers: boolean
   #entries = new Map<string, Entry>()
 
-  constructor(clock: Clock) {
+  /** Without a memory, every submission is a new one. */
+  constructor(clock: Clock, remembers: boolean) {
     this.#clock = clock
+    this.#remembers = remembers
   }
 
   /**
@@ -26,7 +29,7 @@ export class Idempotency {
    * remembered. Throws a `Refusal` for a malformed key, another body under the same key, or a first one still running.
    */
   async once(key: string | undefined, body: string, run: () => Promise<Answer>): Promise<Answer> {
-    if (key === undefined) return run()
+    if (key === undefined || !this.#remembers) return run()
     if (!/^[\x21-\x7e]{1,191}$/.test(key)) {
       throw new Refusal(400, 'Idempotency-Key must be 1 to 191 visible ASCII characters')
     }

@@ -24,6 +24,8 @@ export interface SandboxOptions {
   readonly knownClips?: Readonly<Record<string, number>>
   /** Folders whose files are served under `/files/`; default the committed test media. */
   readonly mediaRoots?: readonly string[]
+  /** Whether submissions are remembered by their Idempotency-Key; default true. */
+  readonly remembersKeys?: boolean
   /** Milliseconds of real time after which the service gives up fetching a clip; default 10 s. */
   readonly fetchTimeout?: number
 }
@@ -69,7 +71,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const store = new TaskStore(clock, timing, options.balance ?? 100, media)
   const { knownClips = DOCUMENTED_CLIPS, fetchTimeout = 10_000 } = options
   const clips = { knownClips, fetchTimeout, agent, closing: closing.signal }
-  const [faults, script, idempotency] = [new Faults(), {}, new Idempotency(clock)]
+  const [faults, script, idempotency] = [
+    new Faults(),
+    {},
+    new Idempotency(clock, options.remembersKeys ?? true),
+  ]
   const api: Api = { apiKey, clock, media, store, faults, idempotency, clips, script }
 
   attend(apiServer, 'api', (exchange) => answerApi(api, exchange))

@@ -1,0 +1,216 @@
+/**
+ * Plays a schedule: the step and its re-runs in this process, against a sandbox behind a door that speaks TLS, and
+ * holds every run against what must never happen. Time passes only where the step waits.
+ */
+import { createHash } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
+import type { Row } from '../../src/apimart/outcome.ts'
+import { Failure } from '../../src/failure.ts'
+import { run } from '../../src/run.ts'
+import type { Runner } from '../../src/runner.ts'
+import { readAction } from '../harness/action.ts'
+import { NEEDED } from '../harness/inputs.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
+import { listening } from '../network/listening.ts'
+import { selfSigned } from '../network/self-signed.ts'
+import { manualClock } from '../sandbox/clock.ts'
+import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+import { MAY_BE_TRIED_AGAIN, PROVE_NOTHING, type Refusal, ROW_OF_REFUSAL, type Schedule } from './schedule.ts'
+
+const RUNS_MAX = 5
+const RESULT = 'demo/result.mp4'
+const FILM = 'film.mp4'
+const FOUR_SECONDS = { queue: 2000, perClipSecond: 4000 }
+const TIMEOUTS = shortTimeouts({ answer: 500, question: 500, idle: 500, read: 500 })
+
+const action = await readAction()
+const filmHash = sha256(await readFile(new URL(`../media/${RESULT}`, import.meta.url)))
+const [trusted, stranger] = [selfSigned(), selfSigned()]
+setDefaultCACertificates([...getCACertificates('default'), trusted.cert])
+
+/** What happened in one run. */
+interface Played {
+  readonly log: string[]
+  readonly outputs: Map<string, string>
+  /** The rows into which its submissions came, in order. */
+  readonly rows: Row[]
+  /** Tasks that were accepted before it, and meanwhile. */
+  readonly tasksBefore: number
+  tasksAccepted: number
+}
+
+export interface Performance {
+  readonly runs: readonly Played[]
+  /** Sentences about what must never happen, and did. */
+  readonly violations: readonly string[]
+}
+
+/** Plays a schedule to its end. */
+export async function play(schedule: Schedule): Promise<Performance> {
+  const clock = manualClock()
+  const { remembersKeys } = schedule
+  await using sandbox = await startSandbox({ clock, timing: FOUR_SECONDS, remembersKeys })
+  const folder = await mkdtemp(join(tmpdir(), 'schedule-'))
+  const refusals = [...schedule.refusals]
+  const runs: Played[] = []
+  const violations: string[] = []
+  let stop = () => {}
+  let current: Played | null = null
+  const rowsReached = (row: Row) => current?.rows.push(row)
+  await using door = await openDoor(sandbox, () => {
+    const refusal = refusals.shift()
+    if (refusal) rowsReached(ROW_OF_REFUSAL[refusal])
+    return refusal
+  })
+  const left = [...schedule.submissions]
+  sandbox.faults.next('task', ...schedule.polls)
+  sandbox.faults.next('balance', ...schedule.balances)
+  let arrived = 0
+  const take = sandbox.faults.take.bind(sandbox.faults)
+  sandbox.faults.take = (endpoint) => {
+    arrived += 1
+    if (arrived === schedule.stopAt) stop()
+    if (endpoint !== 'submit') return take(endpoint)
+    const next = left.shift()
+    rowsReached(next?.row ?? 'success with a task id')
+    return next?.fault
+  }
+  sandbox.script.resultUrl = schedule.links.map((habit) => sandbox.media.url(RESULT, habit))
+  try {
+    for (let attempt = 1; attempt <= RUNS_MAX; attempt += 1) {
+      sandbox.script.outcome = schedule.outcomes[attempt - 1] ?? 'completed'
+      const played: Played = {
+        log: [],
+        outputs: new Map(),
+        rows: [],
+        tasksBefore: sandbox.tasks.length,
+        tasksAccepted: 0,
+      }
+      current = played
+      runs.push(played)
+      const abort = new AbortController()
+      stop = () => abort.abort(new Failure('cancelled', ['The job was cancelled.']))
+      const given: Record<string, string> = {
+        ...NEEDED,
+        api_key: sandbox.apiKey,
+        // TLS takes its time, and matters to connections only.
+        api_base_url: schedule.refusals.length > 0 ? door.url : sandbox.apiUrl,
+        preflight: 'off',
+        wait: String(schedule.wait),
+        output_path: schedule.wait ? FILM : '',
+      }
+      const runner: Runner = {
+        step: { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' },
+        workspace: folder,
+        clock: {
+          now: clock.now,
+          async sleep(milliseconds, signal) {
+            signal.throwIfAborted()
+            clock.advance(milliseconds)
+            await turn()
+            signal.throwIfAborted()
+          },
+        },
+        random: () => schedule.chance,
+        timeouts: TIMEOUTS,
+        signal: abort.signal,
+        readInput: (name) => given[name] ?? action.inputs[name]?.default ?? '',
+        setOutput: (name, value) => played.outputs.set(name, value),
+        info: (line) => played.log.push(line),
+        warning: (text) => played.log.push(`warning: ${text}`),
+        group: (_title, phase) => phase(),
+      }
+      const report = await run(runner)
+      if (report.end.kind === 'failed') played.log.push(`error: ${report.end.failure.message}`)
+      played.tasksAccepted = sandbox.tasks.length - played.tasksBefore
+      violations.push(...judgeRun(played, sandbox).map((text) => `run ${attempt}: ${text}`))
+      if (schedule.wait) violations.push(...(await judgeFiles(folder, played)))
+      if (report.end.kind !== 'failed') break
+    }
+    violations.push(...judgeAll(runs, schedule, sandbox))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { runs, violations }
+}
+
+/** What a run did that it must not; its rows are what the server, not the action, made of every try. */
+function judgeRun({ rows, log, outputs, tasksAccepted }: Played, { tasks }: Sandbox): string[] {
+  const wrong: string[] = []
+  const reason = outputs.get('failure_reason')
+  const taskId = outputs.get('task_id') ?? ''
+  const last = rows.at(-1)
+  const isSuccess = (row: Row | undefined) => row === 'success with a task id'
+  const anew = log.filter((line) => line.startsWith('warning: Task ')).length
+  for (const row of rows.slice(0, -1)) {
+    if (!isSuccess(row) && !MAY_BE_TRIED_AGAIN.has(row))
+      wrong.push(`the request was sent again after “${row}”`)
+  }
+  if (rows.filter(isSuccess).length > anew + 1) wrong.push('a request that was accepted was sent again')
+  if (tasksAccepted > 1) wrong.push(`${tasksAccepted} tasks were accepted`)
+  const hasId = rows.filter(isSuccess).length > anew
+  if (hasId && taskId !== tasks.at(-1)?.id) wrong.push(`the id of an accepted task is lost: “${taskId}”`)
+  const isOpen = last !== undefined && PROVE_NOTHING.has(last)
+  const isElsewhere = rows.includes('409 idempotency_in_progress') && !rows.some(isSuccess)
+  if ((isOpen || isElsewhere) && reason !== 'submission_uncertain') wrong.push(`“${last}” ended as ${reason}`)
+  if (taskId === '' && reason !== 'submission_uncertain' && tasksAccepted > 0) {
+    wrong.push(`a task was accepted, and the run ended as ${reason} without its id`)
+  }
+  if (reason === 'internal_error') wrong.push(`internal_error: ${log.at(-1)}`)
+  return wrong
+}
+
+/** What all runs together must not do. */
+function judgeAll(runs: readonly Played[], { remembersKeys }: Schedule, sandbox: Sandbox): string[] {
+  const wrong: string[] = []
+  const posts = sandbox.requests.filter(({ method, body }) => method === 'POST' && body !== '')
+  const keys = new Set(posts.map(({ headers }) => headers['idempotency-key']))
+  if (new Set(posts.map(({ body }) => body)).size > 1) wrong.push('the body of the request changed')
+  const anew = runs.flatMap(({ log }) => log.filter((line) => line.startsWith('warning: Task ')))
+  if (keys.size > 1 && anew.length === 0) wrong.push('the key changed without a word')
+  if (!remembersKeys) return wrong
+  if (sandbox.tasks.length > keys.size) wrong.push('more than one task was accepted for a key')
+  const paid = sandbox.tasks.filter(({ script }) => script.outcome === 'completed')
+  if (paid.length > 1) wrong.push(`${paid.length} videos were paid for`)
+  return wrong
+}
+
+async function judgeFiles(folder: string, { outputs }: Played): Promise<string[]> {
+  const files = await readdir(folder)
+  const wrong = files.filter((name) => name !== FILM).map((name) => `${name} was left behind`)
+  if (outputs.has('result_path') && sha256(await readFile(join(folder, FILM))) !== filmHash) {
+    wrong.push('the video is not whole')
+  }
+  return wrong
+}
+
+/** A host that refuses connections as told, or leads to the API of the sandbox over TLS. */
+async function openDoor(sandbox: Sandbox, nextRefusal: () => Refusal | undefined) {
+  const leadOn = (inside: Socket) => {
+    const onward = connect(Number(new URL(sandbox.apiUrl).port), '127.0.0.1')
+    for (const socket of [inside, onward]) socket.on('error', () => {})
+    inside.on('close', () => onward.destroy())
+    // A reset must arrive as one.
+    onward.on('close', (hadError) => (hadError ? inside.destroy() : inside.destroySoon()))
+    inside.pipe(onward).pipe(inside)
+  }
+  const [open, strange] = [createTlsServer(trusted, leadOn), createTlsServer(stranger)]
+  for (const server of [open, strange]) server.on('tlsClientError', () => {})
+  const door = createServer((socket) => {
+    socket.on('error', () => {})
+    const refusal = nextRefusal()
+    if (refusal === 'reset') socket.once('data', () => socket.resetAndDestroy())
+    else (refusal === 'untrusted' ? strange : open).emit('connection', socket)
+  })
+  const { port, [Symbol.asyncDispose]: close } = await listening(door)
+  return { url: `https://127.0.0.1:${port}`, [Symbol.asyncDispose]: close }
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
