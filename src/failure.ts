@@ -13,7 +13,7 @@ export const REMEDIES = {
   rate_limited: 'Wait a few minutes, then re-run the job.',
   request_rejected: 'Correct what is said above, then run again.',
   submission_uncertain:
-    'Look for the task in the APIMart console before you submit again: it may be running, and billed. "Re-run failed jobs" within 24 hours sends the same Idempotency-Key, so that APIMart can answer with the same task instead of a second one.',
+    'A task may be running, and billed: look for it in the APIMart console before you submit again. Two ways on are safe. Run this step with its id as task_id, which submits nothing. Or take "Re-run failed jobs" within 24 hours: that sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
   task_failed:
     'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
   task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',

@@ -28,7 +28,7 @@ import type { Runner } from './runner.ts'
 import { secretsOf } from './secrets.ts'
 
 /** How many attempts at a request, each a task that failed, are passed over at most. */
-const ATTEMPTS_MAX = 10
+const ATTEMPTS_MAX = 5
 
 /** All that a submission needs; `known` learns of the task as soon as there is one. */
 interface Way {
@@ -147,7 +147,7 @@ function startAnew(
   { secrets, runner, known }: Way,
 ): void {
   const [why] = taskFailure(failed, secrets).problems
-  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew, with a key of its own.`
+  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew, under a further Idempotency-Key.`
   warn(text, runner, known)
   known.task = null
   runner.setOutput('task_id', '')

@@ -49,17 +49,16 @@ export async function submit({ post, clock, random, secrets, onPause, signal }: 
   const start = clock.now()
   /** The word that a request with this key is at work: it may be accepted, whatever this one is answered. */
   let atWork: Unaccepted | null = null
-  const ended = (outcome: Unaccepted, why: string): Outcome => {
-    const message = [outcome.message, why].filter((sentence) => sentence !== '').join(' ')
+  const ended = (outcome: Unaccepted, ...why: string[]): Outcome => {
+    const message = [outcome.message, ...why].join(' ')
     if (atWork === null || outcome.accepted === 'unknown') return { ...outcome, message }
     return { ...atWork, message: `${message} ${AT_WORK}` }
   }
   try {
     for (let tries = 1; ; tries++) {
       const outcome = judge(await post(signal), clock.now(), secrets)
-      if (outcome.accepted === 'yes' || outcome.next === 'stop') {
-        return outcome.accepted === 'yes' ? outcome : ended(outcome, '')
-      }
+      if (outcome.accepted === 'yes') return outcome
+      if (outcome.next === 'stop') return ended(outcome)
       if (outcome.next === 'wait') atWork = outcome
       else if (atWork === null && tries === TRIES_MAX) return ended(outcome, `It was tried ${tries} times.`)
       const pause = Math.max(pauseAfter(tries, random), outcome.pause)

@@ -68,6 +68,5 @@ export function describeBalance(balance: Balance, estimate: number | null): stri
   const { usd } = balance
   const has = usd === Infinity ? 'the account has no limit' : `the account has ${formatUsd(usd)}`
   const needs = estimate === null ? 'At APIMart' : `The video needs about ${formatUsd(estimate)}`
-  const isLittle = estimate !== null && usd < estimate
-  return `${needs}, ${has}${isLittle ? ', which may not be enough' : ''}.`
+  return `${needs}, ${has}.`
 }
