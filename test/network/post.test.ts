@@ -3,13 +3,15 @@
  * nothing can have been accepted.
  */
 import { constants, createSecureServer } from 'node:http2'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import fc from 'fast-check'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { readBalance } from '../../src/apimart/balance.ts'
 import { judge, type Outcome } from '../../src/apimart/outcome.ts'
-import { post } from '../../src/apimart/post.ts'
-import { submissionUrl } from '../../src/apimart/request.ts'
-import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { type Ending, post } from '../../src/apimart/post.ts'
+import { balanceUrl, submissionUrl } from '../../src/apimart/request.ts'
+import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
 import { listening } from './listening.ts'
 import { selfSigned } from './self-signed.ts'
@@ -33,6 +35,7 @@ const ACCEPTED = '{"code":200,"data":[{"status":"submitted","task_id":"task_1"}]
 const closers: (() => PromiseLike<unknown>)[] = []
 beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), TRUSTED.cert]))
 afterEach(async () => {
+  vi.unstubAllEnvs()
   for (const close of closers.splice(0).reverse()) await close()
 })
 
@@ -86,11 +89,24 @@ async function submitTo(
   timeouts: Timeouts = TIMEOUTS,
   apiKey = 'sk-test',
 ): Promise<Outcome> {
+  const network = networkOf(baseUrl, timeouts)
+  return judge(await postTo(baseUrl, network, signal, apiKey), Date.now(), [])
+}
+
+function networkOf(baseUrl: string, timeouts: Timeouts) {
   const network = openNetwork(new URL(baseUrl), timeouts)
   closers.push(() => network[Symbol.asyncDispose]())
+  return network
+}
+
+function postTo(
+  baseUrl: string,
+  network: ApiNetwork,
+  signal: AbortSignal,
+  apiKey = 'sk-test',
+): Promise<Ending> {
   const url = submissionUrl(new URL(baseUrl))
-  const submission = { url, apiKey, idempotencyKey: 'kling-0123', request: REQUEST }
-  return judge(await post(submission, network, signal), Date.now(), [])
+  return post({ url, apiKey, idempotencyKey: 'kling-0123', request: REQUEST }, network, signal)
 }
 
 const never = (next: 'stop' | 'retry', cause: string) => ({
@@ -345,4 +361,356 @@ describe('an answer', () => {
     expect((await submitTo(url)).accepted).toBe(accepted)
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
+})
+
+describe('a server that never ends', () => {
+  it.each([
+    ['plain', undefined],
+    ['over TLS', TRUSTED],
+  ])('stays silent after the body, %s', async (_, tls) => {
+    const { url, secureUrl, seen, requests } = await host({ ...(tls && { tls }) })
+    const outcome = await submitTo(tls ? secureUrl : url, undefined, { ...TIMEOUTS, answer: 300 })
+    expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
+    expect([seen.connections, requests()]).toEqual([1, 1])
+  })
+
+  /** Sends a little at a time, so that no time limit between two pieces ends it. */
+  const drip = (start: string, piece: string) => (socket: Socket) => {
+    socket.write(start)
+    const timer = setInterval(() => socket.write(piece), 20)
+    socket.on('close', () => clearInterval(timer))
+  }
+
+  it.each([
+    ['headers', drip('HTTP/1.1 200 OK\r\n', 'x: y\r\n')],
+    ['a body', drip('HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n', ' ')],
+    ['a body of unknown length', drip('HTTP/1.1 200 OK\r\n\r\n', ' ')],
+    ['a body in chunks', drip('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\n \r\n')],
+    ['words before its answer', drip('', 'HTTP/1.1 102 Wait\r\n\r\n')],
+  ])('brings %s now and then, and is left after the time of a submission', async (_, onRequest) => {
+    const { url, seen, requests } = await host({ onRequest })
+    const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 10_000, submission: 300 })
+    expect(outcome).toEqual(lost('the server sent too slowly'))
+    expect([seen.connections, requests()]).toEqual([1, 1])
+  })
+
+  it('is left after the time for an answer, when its headers never end', async () => {
+    const { url } = await host({ onRequest: drip('HTTP/1.1 200 OK\r\n', 'x: y\r\n') })
+    const outcome = await submitTo(url, undefined, { ...TIMEOUTS, answer: 300, submission: 5000 })
+    expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
+  })
+
+  it('loses an answer that has an id but no end', async () => {
+    const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
+    const { url, requests } = await host({ onRequest: (socket) => socket.write(whole) })
+    const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 200 })
+    expect(outcome).toEqual(lost('the server stopped sending (UND_ERR_BODY_TIMEOUT)'))
+    expect(requests()).toBe(1)
+  })
+})
+
+describe('what was not sent', () => {
+  const endingOf = (baseUrl: string, timeouts: Timeouts = TIMEOUTS) =>
+    postTo(baseUrl, networkOf(baseUrl, timeouts), AbortSignal.timeout(10_000))
+  const atFirstByte = (act: (socket: Socket) => void) => (socket: Socket) =>
+    void socket.once('data', () => act(socket))
+
+  it.each<[string, boolean, Behaviour]>([
+    ['is reset', true, { onConnection: atFirstByte((socket) => socket.resetAndDestroy()) }],
+    ['is closed', true, { onConnection: atFirstByte((socket) => socket.end()) }],
+    ['never goes on', true, { onConnection: () => {} }],
+    ['is no TLS', false, { onConnection: atFirstByte((socket) => socket.end('HTTP/1.1 400 No\r\n\r\n')) }],
+    ['shows a certificate that nobody signed', false, { tls: selfSigned() }],
+  ])('because the handshake %s may pass: %s', async (_, isPassing, behaviour) => {
+    const { secureUrl, seen, requests } = await host(behaviour)
+    const ending = await endingOf(secureUrl, { ...TIMEOUTS, connect: 300 })
+    expect(ending).toMatchObject({ kind: 'never_sent', isPassing })
+    expect([seen.connections, requests()]).toEqual([1, 0])
+  })
+
+  it('because the certificate is for another host does not pass', async () => {
+    const server = createTlsServer(TRUSTED)
+    const { port, connections, [Symbol.asyncDispose]: close } = await listening(server, '127.0.0.2')
+    closers.push(close)
+    expect(await endingOf(`https://127.0.0.2:${port}`)).toEqual({
+      kind: 'never_sent',
+      cause: 'its certificate is for another host (ERR_TLS_CERT_ALTNAME_INVALID)',
+      isPassing: false,
+    })
+    expect(connections).toBeLessThanOrEqual(1)
+  })
+
+  it('because the port is closed may pass', async () => {
+    expect(await endingOf('http://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isPassing: true })
+    expect(await endingOf('https://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isPassing: true })
+  })
+
+  it('because the address is public and the way plain does not pass', async () => {
+    const proxy = await host({})
+    vi.stubEnv('http_proxy', proxy.url)
+    expect(await endingOf('http://9.9.9.9')).toMatchObject({
+      kind: 'never_sent',
+      cause: expect.stringContaining('9.9.9.9 is not known to be a private address'),
+      isPassing: false,
+    })
+    expect(proxy.seen.connections).toBe(0)
+  })
+
+  it('within the time of a submission was not sent late either', async () => {
+    const { secureUrl, seen, requests } = await host({})
+    const timeouts = { ...TIMEOUTS, connect: 400, submission: 100 }
+    expect(await endingOf(secureUrl, timeouts)).toMatchObject({ kind: 'never_sent' })
+    await expect.poll(() => seen.connections).toBe(1)
+    expect(requests()).toBe(0)
+  })
+})
+
+/** The last words of the request. */
+const BODY_END = '"enabled":false}}'
+
+/** Waits until the servers of this machine have learned of every end. */
+async function quiet(...opens: readonly ReadonlySet<unknown>[]): Promise<void> {
+  while (opens.some(({ size }) => size > 0)) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** What a server does with its connections; `raw` is the one below TLS. */
+interface Manners {
+  readonly atDoor?: (raw: Socket) => void
+  readonly onStanding?: (socket: Socket, raw: Socket) => void
+  /** Called with all that has arrived, and with what had arrived before. */
+  readonly onText?: (text: string, socket: Socket, raw: Socket, before: string) => void
+}
+
+/** A server of any manners, one after the other, that counts what it understands. */
+async function manyHosts(tls: boolean) {
+  const seen = { connections: 0, bytes: 0, posts: 0 }
+  let manners: Manners = {}
+  let last: Socket | null = null
+  const onSocket = (socket: Socket) => {
+    const { onStanding, onText } = manners
+    const raw = last ?? socket
+    let text = ''
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      const before = text
+      text += chunk.toString('latin1')
+      seen.posts += text.split('POST /').length - before.split('POST /').length
+      seen.bytes += chunk.length
+      onText?.(text, socket, raw, before)
+    })
+    onStanding?.(socket, raw)
+  }
+  const server = tls ? createTlsServer(TRUSTED, onSocket) : createServer(onSocket)
+  server.on('tlsClientError', () => {})
+  server.prependListener('connection', (raw: Socket) => {
+    raw.on('error', () => {})
+    seen.connections++
+    last = raw
+    manners.atDoor?.(raw)
+  })
+  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
+  closers.push(close)
+  return {
+    url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
+    port,
+    open,
+    seen,
+    become(next: Manners) {
+      Object.assign(seen, { connections: 0, bytes: 0, posts: 0 })
+      manners = next
+    },
+  }
+}
+
+/** A wire that carries so many bytes to a port and is then cut. */
+async function wireTo(port: number, scheme: string) {
+  let left = 0
+  let cut: (socket: Socket) => void = () => {}
+  const server = createServer((client) => {
+    const onward = connect(port, '127.0.0.1')
+    let rest = left
+    client.on('error', () => onward.destroy()).on('close', () => onward.end())
+    onward.on('error', () => client.destroy()).on('data', (chunk) => client.write(chunk))
+    onward.on('close', () => client.destroy())
+    client.on('data', (chunk: Buffer) => {
+      onward.write(chunk.subarray(0, rest))
+      rest -= chunk.length
+      if (rest <= 0) cut(client)
+    })
+    if (rest === 0) cut(client)
+  })
+  const { port: own, open, [Symbol.asyncDispose]: close } = await listening(server)
+  closers.push(close)
+  return {
+    url: `${scheme}://127.0.0.1:${own}`,
+    open,
+    after(bytes: number, how: typeof cut) {
+      left = bytes
+      cut = how
+    },
+  }
+}
+
+const ENDS: Record<string, (socket: Socket) => void> = {
+  reset: (socket) => socket.resetAndDestroy(),
+  closed: (socket) => void socket.destroy(),
+  ended: (socket) => void socket.end(),
+}
+
+/** Waits for so many turns of the loop. */
+async function turnsOf(count: number, signal?: AbortSignal): Promise<void> {
+  for (let turn = 0; turn < count && !signal?.aborted; turn++) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Ends a connection some turns of the loop later: before, with or after what the client does. */
+function endLater(how: string, turns: number, socket: Socket, raw: Socket): void {
+  // TLS has no reset of its own.
+  void turnsOf(turns).then(() => ENDS[how]?.(how === 'reset' ? raw : socket))
+}
+
+describe('never sent is never a lie', () => {
+  it.each([
+    ['http', 900],
+    ['https', 3400],
+  ])('wherever a wire that carries %s is cut', async (scheme, bytes) => {
+    const server = await manyHosts(scheme === 'https')
+    const wire = await wireTo(server.port, scheme)
+    const cuts = { never_sent: [0], lost: [0], answered: [] as number[] }
+    // In steps that meet every part of what is sent, sooner or later.
+    const first = Math.floor(Math.random() * 31)
+    for (let cut = first; cut < bytes; cut += 31) {
+      for (const [how, end] of Object.entries(ENDS)) {
+        server.become({
+          onText: (text, socket) => text.endsWith(BODY_END) && socket.end(answer(ACCEPTED)),
+        })
+        wire.after(cut, end)
+        const network = openNetwork(new URL(wire.url), shortTimeouts())
+        const ending = await postTo(wire.url, network, AbortSignal.timeout(10_000))
+        await network[Symbol.asyncDispose]()
+        await quiet(wire.open, server.open)
+        const { posts, bytes: arrived } = server.seen
+        expect(posts, `${how} after ${cut}`).toBeLessThanOrEqual(1)
+        if (arrived > 0) expect(ending.kind, `${how} after ${cut}`).not.toBe('never_sent')
+        cuts[ending.kind].push(cut)
+      }
+    }
+    const { never_sent, lost, answered } = cuts
+    expect(lost.length).toBeGreaterThan(10)
+    expect(answered.length).toBeGreaterThan(10)
+    // A handshake has some hundred bytes; a plain request leaves with the connection.
+    if (scheme === 'https') expect(never_sent.length).toBeGreaterThan(10)
+    expect(Math.max(...never_sent)).toBeLessThan(Math.max(...lost))
+  })
+
+  const half = answer(ACCEPTED.slice(0, 30), '200 OK', ACCEPTED.length)
+  const moment = fc.constantFrom(
+    ...(['at the door', 'as soon as it stands', 'before it reads', 'at the first byte'] as const),
+    ...(['after the headers', 'after the body', 'after half an answer', 'after an answer'] as const),
+  )
+
+  it.each(['http', 'https'])(
+    'whatever a server of %s does, and whenever the run is cancelled',
+    async (scheme) => {
+      const server = await manyHosts(scheme === 'https')
+      const ends = new Set<string>()
+      const run = async (when: string, how: string, later: number, abortAfter: number | null) => {
+        server.become({
+          atDoor: (raw) => when === 'at the door' && endLater(how, later, raw, raw),
+          onStanding(socket, raw) {
+            if (when === 'as soon as it stands') endLater(how, later, socket, raw)
+            if (when !== 'before it reads') return
+            socket.pause()
+            setTimeout(() => {
+              endLater(how, 0, socket, raw)
+              socket.resume()
+            }, later)
+          },
+          onText(text, socket, raw, before) {
+            const passes = (mark: string) => text.includes(mark) && !before.includes(mark)
+            if (when === 'at the first byte' && before === '') endLater(how, later, socket, raw)
+            if (when === 'after the headers' && passes('\r\n\r\n')) endLater(how, later, socket, raw)
+            if (!passes(BODY_END)) return
+            if (when === 'after half an answer') socket.write(half)
+            if (when === 'after an answer') socket.write(answer(ACCEPTED))
+            endLater(how, later, socket, raw)
+          },
+        })
+        const network = openNetwork(new URL(server.url), shortTimeouts())
+        const abort = new AbortController()
+        const isOver = new AbortController()
+        if (abortAfter !== null) void turnsOf(abortAfter, isOver.signal).then(() => abort.abort(STOPPED))
+        const kind = await postTo(server.url, network, abort.signal).then(
+          (ending) => ending.kind,
+          (error: unknown) => (error === STOPPED ? 'stopped' : Promise.reject(error)),
+        )
+        isOver.abort()
+        await network[Symbol.asyncDispose]()
+        await quiet(server.open)
+        ends.add(kind)
+        const { posts, bytes, connections } = server.seen
+        expect(posts).toBeLessThanOrEqual(1)
+        expect(connections).toBeLessThanOrEqual(1)
+        expect(kind).toBeOneOf(bytes > 0 ? ['lost', 'answered'] : ['lost', 'never_sent', 'stopped'])
+        if (kind === 'answered') expect(when).toBe('after an answer')
+      }
+      await fc.assert(
+        fc.asyncProperty(
+          moment,
+          fc.constantFrom('reset', 'closed', 'ended'),
+          fc.nat({ max: 3 }),
+          fc.option(fc.nat({ max: 12 }), { freq: 2 }),
+          run,
+        ),
+        { numRuns: 300 },
+      )
+      expect([...ends]).toEqual(expect.arrayContaining(['answered', 'lost', 'stopped']))
+      if (scheme === 'https') expect([...ends]).toContain('never_sent')
+    },
+  )
+})
+
+describe('a connection that was used before', () => {
+  const BALANCE = answer('{"success":true,"remain_balance":10.5}')
+
+  it.each(['http', 'https'])(
+    'and is closed after the balance makes no second request, over %s',
+    async (scheme) => {
+      const server = await manyHosts(scheme === 'https')
+      const kinds = new Set<string>()
+      const reused = new Set<boolean>()
+      const run = async (how: string, later: number, pause: number) => {
+        server.become({
+          onText(text, socket, raw, before) {
+            const [first = '', ...more] = text.split('\r\n\r\n')
+            const isSecond = first.startsWith('GET ') && before.endsWith('\r\n\r\n')
+            if (text.endsWith(BODY_END)) socket.end(answer(ACCEPTED))
+            else if (isSecond && how === 'at the next byte') socket.destroy()
+            else if (first.startsWith('GET ') && more.join() === '') {
+              socket.write(BALANCE)
+              if (how !== 'at the next byte') endLater(how, later, socket, raw)
+            }
+          },
+        })
+        const network = openNetwork(new URL(server.url), shortTimeouts())
+        const target = { url: balanceUrl(new URL(server.url)), apiKey: 'sk-test', secrets: [] }
+        await readBalance(target, network, AbortSignal.timeout(10_000))
+        await turnsOf(pause)
+        const ending = await postTo(server.url, network, AbortSignal.timeout(10_000))
+        await network[Symbol.asyncDispose]()
+        await quiet(server.open)
+        const { posts, connections } = server.seen
+        kinds.add(ending.kind)
+        reused.add(connections === 1)
+        expect(posts).toBeLessThanOrEqual(1)
+        expect(connections).toBeLessThanOrEqual(2)
+        expect(ending.kind).toBeOneOf(posts > 0 ? ['lost', 'answered'] : ['lost', 'never_sent'])
+      }
+      const how = fc.constantFrom('reset', 'closed', 'ended', 'at the next byte')
+      await fc.assert(fc.asyncProperty(how, fc.nat({ max: 6 }), fc.nat({ max: 6 }), run), { numRuns: 200 })
+      expect(kinds).toContain('answered')
+      expect([...reused].sort()).toEqual([false, true])
+    },
+  )
 })

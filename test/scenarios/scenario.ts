@@ -40,6 +40,9 @@ export interface Scenario extends AsyncDisposable {
 
 export const DEMO = { image: 'demo/hero.png', clip: 'demo/walk.mp4' } as const
 
+/** Nothing but the paid request matters: nobody looks at the references, and the sandbox knows the clip's length. */
+export const DIRECTLY = { preflight: 'off', video_url: 'https://example.com/ref-video-8s.mp4' } as const
+
 /** Nothing is there: neither ffprobe nor npm. */
 const NOWHERE = { PATH: '/nowhere', HOME: '/nowhere' }
 
@@ -104,6 +107,11 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
       await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })))
     },
   }
+}
+
+/** The paid requests, in order of arrival. */
+export function submissions(scenario: Scenario): RecordedRequest[] {
+  return scenario.apiRequests().filter(({ method }) => method === 'POST')
 }
 
 /** Writes a program in JavaScript that notes how it is called, then does what `body` says; gives its path. */

@@ -1,137 +1,510 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { describe, it } from 'vitest'
-import type { FailureReason } from '../../src/failure.ts'
+import { afterAll, describe, type ExpectStatic, it, vi } from 'vitest'
+import { OUTCOMES, type Row } from '../../src/apimart/outcome.ts'
+import { type FailureReason, REMEDIES } from '../../src/failure.ts'
+import { escapeHtml } from '../../src/report/escape.ts'
+import type { Clock } from '../sandbox/clock.ts'
 import type { Fault } from '../sandbox/faults.ts'
-import { expectFailure, expectSubmitted, type Scenario, startScenario } from './scenario.ts'
+import { startSandbox } from '../sandbox/server.ts'
+import {
+  DIRECTLY,
+  expectFailure,
+  expectSubmitted,
+  type Run,
+  type Scenario,
+  startScenario,
+  submissions,
+} from './scenario.ts'
 
-/** The clip is not looked at here: only the paid request matters. */
-const DIRECTLY = { preflight: 'off' }
+type StatusFault = Extract<Fault, { kind: 'status' }>
 
-const status = (code: number): Fault => ({ kind: 'status', status: code })
-const idempotency = (code: number, word: string): Fault => ({
+const status = (code: number, headers: Record<string, string> = {}): StatusFault => ({
   kind: 'status',
   status: code,
-  body: { error: { code: word, message: `about ${word}`, type: 'idempotency_error' } },
+  headers,
 })
+/** An error in the documented shape, in these words. */
+const words = (code: number, message: string, word: string | number = code, type = 'apimart_error') => ({
+  ...status(code),
+  body: { error: { code: word, message, type } },
+})
+const idempotency = (code: number, word: string) => words(code, `about ${word}`, word, 'idempotency_error')
 const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
+const times = (count: number, fault: Fault) => Array<Fault>(count).fill(fault)
+
+/** Where redirects lead: to a host that would take the request, and the key. */
+const elsewhere = await startSandbox()
+afterAll(() => elsewhere.close())
+const location = `${elsewhere.apiUrl}/v1/videos/generations`
+const redirect = (code: number): StatusFault => ({ ...status(code, { location }), body: '' })
 
 const UNKNOWN = 'Whether a task was accepted is not known.'
-const ELSEWHERE = 'The address may be wrong: check api_base_url.'
+const ADDRESS = 'The address may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
-  /\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \S+Z with the Idempotency-Key <idempotency key>\.$/
+  /^The request went to http:\/\/api\.test\/v1\/videos\/generations at (\S+Z) with the Idempotency-Key <idempotency key>\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
-const lost = 'The answer to the submission was lost: the server broke the connection off'
+const told = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
+const BALANCE = 'At APIMart, the account has 100 USD.'
+const noId = (said: string) =>
+  `APIMart answered 200 without a task id that can be used. It says${said}. ${UNKNOWN}`
+const LOST = `The answer to the submission was lost: the server broke the connection off (…). ${UNKNOWN}`
 
-/** What goes wrong, how the run ends, what it says. */
-const FAULTS: [name: string, fault: Fault, reason: FailureReason, says: string][] = [
-  ['400', status(400), 'request_rejected', scripted(400)],
-  ['401', status(401), 'authentication', scripted(401)],
-  ['402', status(402), 'insufficient_balance', scripted(402)],
-  ['403', status(403), 'authentication', scripted(403)],
-  ['413', status(413), 'request_rejected', scripted(413)],
-  ['422', status(422), 'request_rejected', scripted(422)],
-  ['404', status(404), 'submission_uncertain', `${scripted(404)} ${ELSEWHERE} ${UNKNOWN}`],
-  ['408', status(408), 'submission_uncertain', `${scripted(408)} ${UNKNOWN}`],
-  ['500', status(500), 'submission_uncertain', `${scripted(500)} ${UNKNOWN}`],
-  ['502', status(502), 'submission_uncertain', `${scripted(502)} ${UNKNOWN}`],
-  ['503', status(503), 'submission_uncertain', `${scripted(503)} ${UNKNOWN}`],
-  ['504', status(504), 'submission_uncertain', `${scripted(504)} ${UNKNOWN}`],
-  [
+interface End {
+  readonly row: Row
+  readonly name: string
+  readonly fault: Fault
+  readonly reason: FailureReason
+  readonly says: string
+}
+
+const end = (row: Row, name: string, fault: Fault, reason: FailureReason, says: string): End => ({
+  row,
+  name,
+  fault,
+  reason,
+  says,
+})
+const uncertain = (row: Row, name: string, fault: Fault, says: string) =>
+  end(row, name, fault, 'submission_uncertain', says)
+
+const REFUSED: readonly End[] = [
+  end('400', '400', status(400), 'request_rejected', scripted(400)),
+  end('401', '401', status(401), 'authentication', scripted(401)),
+  end('402', '402', status(402), 'insufficient_balance', `${scripted(402)}\n${BALANCE}`),
+  end('403', '403', status(403), 'authentication', scripted(403)),
+  end(
+    '409 idempotency_key_reused',
     '409, the key is used with another body',
     idempotency(409, 'idempotency_key_reused'),
     'request_rejected',
-    'APIMart answered 409. It says: "about idempotency_key_reused".',
-  ],
-  [
-    '409, the first one is lost',
-    idempotency(409, 'idempotency_result_indeterminate'),
-    'submission_uncertain',
-    `APIMart answered 409. It says: "about idempotency_result_indeterminate". ${UNKNOWN}`,
-  ],
-  ['a reset before the body', { kind: 'reset-before-body' }, 'submission_uncertain', lost],
-  ['a reset after the body', { kind: 'reset-after-body' }, 'submission_uncertain', lost],
-  ['half an answer', { kind: 'half-answer' }, 'submission_uncertain', lost],
-  [
-    'broken JSON',
-    { kind: 'not-json' },
-    'submission_uncertain',
-    `APIMart answered 200 without a task id that can be used. It says: "{"code":200,"data":[{"status"". ${UNKNOWN}`,
-  ],
-  [
-    'a page',
-    { kind: 'html' },
-    'submission_uncertain',
-    `APIMart answered 200 without a task id that can be used. It says: "<!doctype html><title>Gateway</title>". ${UNKNOWN}`,
-  ],
-  [
-    'an empty 200',
-    { kind: 'empty-200' },
-    'submission_uncertain',
-    `APIMart answered 200 without a task id that can be used. It says nothing else. ${UNKNOWN}`,
-  ],
-  [
-    'a 200 without an id',
-    { kind: '200-without-id' },
-    'submission_uncertain',
-    `APIMart answered 200 without a task id that can be used. It says: "{"code":200,"data":[{"status":"submitted"}]}". ${UNKNOWN}`,
-  ],
-  [
-    'a 200 with an error',
-    { kind: '200-with-error' },
-    'submission_uncertain',
-    `APIMart answered 200 without a task id that can be used. It says: "scripted fault". ${UNKNOWN}`,
-  ],
+    told(409, 'about idempotency_key_reused'),
+  ),
+  end('413', '413', status(413), 'request_rejected', scripted(413)),
+  end('422', '422', status(422), 'request_rejected', scripted(422)),
+  ...(
+    [
+      ['Insufficient balance', 429, 'rate_limit_error'],
+      ['You exceeded your current quota', 'insufficient_quota', 'rate_limit_error'],
+      ['Not enough credits', '', 'apimart_error'],
+      ['Account in arrears (postpaid scenario)', 1101, ''],
+      ['Resource pack depleted or expired (prepaid scenario)', 1102, ''],
+      ['Refused.', 429, 'payment_required'],
+      ['账户余额不足', '', ''],
+      ['账户已欠费，请充值后再试', '', ''],
+    ] as const
+  ).map(([message, word, type], index) =>
+    end(
+      '429 for lack of credit',
+      `429, ${message} (${word}, ${type})`,
+      askingToWait(words(429, message, word, type), index),
+      'insufficient_balance',
+      `${told(429, message)}\n${BALANCE}`,
+    ),
+  ),
 ]
 
-describe.concurrent('the paid request is sent once and not again after', () => {
-  it.for(FAULTS)('%s', async ([, fault, reason, says], { expect }) => {
-    await using scenario = await startScenario()
+const UNCERTAIN: readonly End[] = [
+  uncertain('408', '408', status(408), `${scripted(408)} ${UNKNOWN}`),
+  uncertain('409', '409', status(409), `${scripted(409)} ${UNKNOWN}`),
+  uncertain(
+    '409 idempotency_result_indeterminate',
+    '409, the first one is lost',
+    idempotency(409, 'idempotency_result_indeterminate'),
+    `${told(409, 'about idempotency_result_indeterminate')} ${UNKNOWN}`,
+  ),
+  uncertain('500', '500', status(500), `${scripted(500)} ${UNKNOWN}`),
+  uncertain(
+    '500',
+    '500, by its words for a parameter',
+    words(500, 'build_request_failed: mode'),
+    `${told(500, 'build_request_failed: mode')} By these words a parameter of the request is wrong. ${UNKNOWN}`,
+  ),
+  uncertain('502', '502', status(502), `${scripted(502)} ${UNKNOWN}`),
+  uncertain('503', '503', status(503), `${scripted(503)} ${UNKNOWN}`),
+  uncertain('504', '504', status(504), `${scripted(504)} ${UNKNOWN}`),
+  uncertain('any other status', '404', status(404), `${scripted(404)} ${ADDRESS} ${UNKNOWN}`),
+  uncertain('any other status', '418', status(418), `${scripted(418)} ${UNKNOWN}`),
+  ...[301, 302, 303, 307, 308].map((code) =>
+    uncertain(
+      'redirect',
+      `a ${code} to another host`,
+      redirect(code),
+      `APIMart answered ${code}. It says nothing else. ${ADDRESS} ${UNKNOWN}`,
+    ),
+  ),
+  uncertain('sent, and the answer lost', 'a reset before the body', { kind: 'reset-before-body' }, LOST),
+  uncertain('sent, and the answer lost', 'a reset after the body', { kind: 'reset-after-body' }, LOST),
+  uncertain('sent, and the answer lost', 'half an answer', { kind: 'half-answer' }, LOST),
+  uncertain(
+    'success without a task id',
+    'broken JSON',
+    { kind: 'not-json' },
+    noId(': "{"code":200,"data":[{"status""'),
+  ),
+  uncertain(
+    'success without a task id',
+    'a page',
+    { kind: 'html' },
+    noId(': "<!doctype html><title>Gateway</title>"'),
+  ),
+  uncertain('success without a task id', 'an empty 200', { kind: 'empty-200' }, noId(' nothing else')),
+  uncertain(
+    'success without a task id',
+    'a 200 without an id',
+    { kind: '200-without-id' },
+    noId(': "{"code":200,"data":[{"status":"submitted"}]}"'),
+  ),
+  uncertain(
+    'success without a task id',
+    'a 200 with an error',
+    { kind: '200-with-error' },
+    noId(': "scripted fault"'),
+  ),
+]
+
+/** In turn the two forms in which an answer asks to wait; both are well within the patience of a step. */
+function askingToWait(fault: Fault, index: number): Fault {
+  if (fault.kind !== 'status') return fault
+  const value = index % 2 === 0 ? '60' : new Date(Date.now() + 60_000).toUTCString()
+  return { ...fault, headers: { ...fault.headers, 'retry-after': value } }
+}
+
+/** Runs the step into the fault and holds its end against what is expected, so many tasks accepted. */
+async function expectEnd({ fault, reason, says }: End, tasks: number, expect: ExpectStatic): Promise<void> {
+  await using scenario = await startScenario()
+  scenario.sandbox.faults.next('submit', fault)
+  const run = await scenario.run(DIRECTLY)
+  const { problem, sentAt } = parts(expectFailure(run, reason))
+  expect(problem).toBe(says)
+  expect(sentAt !== null).toBe(reason === 'submission_uncertain')
+  expect(submissions(scenario)).toHaveLength(1)
+  expect(run.log).not.toContain('trying again')
+  expect(run.outputs).toEqual({ failure_reason: reason })
+  expect(scenario.sandbox.tasks).toHaveLength(tasks)
+  expect(elsewhere.requests).toEqual([])
+}
+
+/** The problems of a failure without the system's word for a broken connection, and when the request was sent. */
+function parts(text: string): { problem: string; sentAt: number | null } {
+  const lines = text.replace(/ \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)/, ' (…)').split('\n')
+  const [, time] = TRACE.exec(lines.at(-1) ?? '') ?? []
+  return time === undefined
+    ? { problem: lines.join('\n'), sentAt: null }
+    : { problem: lines.slice(0, -1).join('\n'), sentAt: Date.parse(time) }
+}
+
+describe('the paid request is sent once and not again after', { concurrent: true }, () => {
+  it.for([...REFUSED, ...UNCERTAIN])('$name', (end, { expect }) => expectEnd(end, 0, expect))
+
+  it.for(
+    REFUSED.filter(({ row }) => row !== '429 for lack of credit').map((end, index) => ({
+      ...end,
+      fault: askingToWait(end.fault, index),
+    })),
+  )('$name that asks to wait', (end, { expect }) => expectEnd(end, 0, expect))
+
+  it.for(
+    UNCERTAIN.filter(({ fault }) => fault.kind !== 'reset-before-body').map((end, index) => ({
+      ...end,
+      fault: accepted(askingToWait(end.fault, index)),
+    })),
+  )('$name, while a task was accepted', (end, { expect }) => expectEnd(end, 1, expect))
+})
+
+const RETRIES: { row: Row; fault: StatusFault; reason: FailureReason; says: string }[] = [
+  { row: '429', fault: status(429), reason: 'rate_limited', says: scripted(429) },
+  {
+    row: '503 idempotency_unavailable',
+    fault: idempotency(503, 'idempotency_unavailable'),
+    reason: 'request_rejected',
+    says: told(503, 'about idempotency_unavailable'),
+  },
+]
+const IN_PROGRESS = idempotency(409, 'idempotency_in_progress')
+const RUNNING = told(409, 'about idempotency_in_progress')
+const AT_WORK =
+  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
+const NO_PATIENCE = 'This step tries for 5 min at most.'
+
+const FORMS = {
+  seconds: (milliseconds: number, _now: number) => String(milliseconds / 1000),
+  'an HTTP date': (milliseconds: number, now: number) => new Date(now + milliseconds).toUTCString(),
+}
+type Form = keyof typeof FORMS
+const EACH_FORM: Form[] = ['seconds', 'an HTTP date']
+
+/** The fault with a pause asked for at the moment of the answer, which is noted. */
+function pausing(fault: StatusFault, form: Form, milliseconds: number, clock: Clock) {
+  const at: number[] = []
+  const asking: StatusFault = {
+    ...fault,
+    get headers() {
+      const now = clock.now()
+      at.push(now)
+      return { 'retry-after': FORMS[form](milliseconds, now) }
+    },
+  }
+  return { fault: asking, at }
+}
+
+/** The pauses that a run names, in seconds. */
+function pausesOf({ log }: Run): number[] {
+  const told = log.matchAll(/: trying again with the same key in (?:(\d+) min)? ?(?:(\d+) s)?\.$/gm)
+  return Array.from(told, ([, minutes = '0', seconds = '0']) => Number(minutes) * 60 + Number(seconds))
+}
+
+/** All tries are the same request with the same key. */
+function expectAlike(scenario: Scenario, count: number, expect: ExpectStatic): void {
+  const tries = submissions(scenario).map(({ headers, body }) => ({ key: headers['idempotency-key'], body }))
+  expect(tries).toHaveLength(count)
+  const [first] = tries
+  expect(tries).toEqual(
+    tries.map(() => ({ key: expect.stringMatching(/^kling-[0-9a-f]{64}$/), body: first?.body })),
+  )
+  expect(new Set(tries.map(({ key }) => key)).size).toBe(1)
+}
+
+describe('a refusal that may pass', { concurrent: true }, () => {
+  it.for(RETRIES)('$row is asked again, and the task is told', async ({ fault, says }, { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', fault)
     const run = await scenario.run(DIRECTLY)
-    const problem = expectFailure(run, reason)
-    expect(problem.startsWith(says), problem).toBe(true)
-    expect(problem.includes(UNKNOWN)).toBe(reason === 'submission_uncertain')
-    expect(TRACE.test(problem)).toBe(reason === 'submission_uncertain')
-    expect(submissions(scenario)).toHaveLength(1)
-    expect(run.outputs).toEqual({ failure_reason: reason })
+    expectSubmitted(run)
+    expectAlike(scenario, 2, expect)
+    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
+    expect(run.log).toContain(`\n${says} Nothing was accepted: trying again with the same key in `)
+    expect(run.log).not.toContain('Idempotency-Replayed')
+    expect(run.warnings).toEqual([])
   })
 
-  it.for([
-    ['a 500', status(500)],
-    ['a reset', { kind: 'reset-after-body' }],
-    ['half an answer', { kind: 'half-answer' }],
-    ['no word of it', { kind: '200-without-id' }],
-  ] as [string, Fault][])('a task was accepted and answered with %s', async ([, fault], { expect }) => {
-    await using scenario = await startScenario()
-    scenario.sandbox.faults.next('submit', accepted(fault))
-    const run = await scenario.run(DIRECTLY)
-    expectFailure(run, 'submission_uncertain')
-    expect(scenario.sandbox.tasks).toHaveLength(1)
-    expect(scenario.apiRequests()).toHaveLength(1)
-    expect(run.outputs).not.toHaveProperty('task_id')
-  })
+  it.for(RETRIES)(
+    '$row is asked 4 times, more slowly each time',
+    async ({ fault, reason, says }, { expect }) => {
+      await using scenario = await startScenario({ speed: 300 })
+      scenario.sandbox.faults.next('submit', ...times(5, fault))
+      const run = await scenario.run(DIRECTLY)
+      expect(expectFailure(run, reason)).toBe(`${says} It was tried 4 times.`)
+      expect(run.outputs).toEqual({ failure_reason: reason })
+      expectAlike(scenario, 4, expect)
+      const pauses = pausesOf(run)
+      expect(pauses).toHaveLength(3)
+      for (const [index, longest] of [5, 10, 20].entries()) {
+        expect(pauses[index]).toBeGreaterThanOrEqual(longest * 0.8)
+        expect(pauses[index]).toBeLessThanOrEqual(longest)
+      }
+    },
+  )
 
-  it.for([301, 302, 307, 308])('a %i to another origin, which hears nothing', async (code, { expect }) => {
-    await using elsewhere = await startScenario()
-    await using scenario = await startScenario()
-    const location = `${elsewhere.sandbox.apiUrl}/v1/videos/generations`
-    scenario.sandbox.faults.next('submit', { kind: 'redirect', status: code, location })
-    const problem = expectFailure(await scenario.run(DIRECTLY), 'submission_uncertain')
-    expect(problem.replace(TRACE, '')).toBe(
-      `APIMart answered ${code}. It says nothing else. ${ELSEWHERE} ${UNKNOWN}`,
+  describe.for(EACH_FORM)('that names a pause in %s', (form) => {
+    it.for([...RETRIES, { row: '409 idempotency_in_progress', fault: IN_PROGRESS }])(
+      'is asked again after that: $row',
+      async ({ fault }, { expect }) => {
+        await using scenario = await startScenario({ speed: 300 })
+        const { clock, faults, tasks } = scenario.sandbox
+        const { fault: asking, at } = pausing(fault, form, 120_000, clock)
+        faults.next('submit', asking)
+        const run = await scenario.run(DIRECTLY)
+        expectSubmitted(run)
+        expectAlike(scenario, 2, expect)
+        // A date has whole seconds, and a timer may be early by a millisecond.
+        expect(pausesOf(run)).toEqual([expect.toSatisfy((pause) => pause >= 110 && pause <= 120)])
+        expect((tasks[0]?.createdAt ?? 0) - (at[0] ?? Infinity)).toBeGreaterThan(118_000)
+      },
     )
-    expect(scenario.apiRequests()).toHaveLength(1)
-    expect(elsewhere.sandbox.requests).toEqual([])
+
+    it.for(RETRIES)('of 10 min is not asked again: $row', async ({ fault, reason, says }, { expect }) => {
+      await using scenario = await startScenario({ speed: 300 })
+      const { clock, faults } = scenario.sandbox
+      faults.next('submit', pausing(fault, form, 600_000, clock).fault)
+      const run = await scenario.run(DIRECTLY)
+      const problem = expectFailure(run, reason)
+      expect(problem.replace(/wait .*?;/, 'wait …;')).toBe(
+        `${says} It asks to wait …; this step tries for 5 min at most.`,
+      )
+      expect(problem).toMatch(/wait (10 min|9 min \d+ s);/)
+      expect(submissions(scenario)).toHaveLength(1)
+    })
+  })
+
+  it('is given up when the pauses are too long together', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', ...times(4, status(429, { 'retry-after': '160' })))
+    expect(expectFailure(await scenario.run(DIRECTLY), 'rate_limited')).toBe(
+      `${scripted(429)} It asks to wait 2 min 40 s; this step tries for 5 min at most.`,
+    )
+    expectAlike(scenario, 2, expect)
+  })
+
+  it('that names a pause in other words is asked again at the usual pace', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    const forms = ['soon', '-60', '2100-01-01']
+    scenario.sandbox.faults.next('submit', ...forms.map((value) => status(429, { 'retry-after': value })))
+    const run = await scenario.run(DIRECTLY)
+    expectSubmitted(run)
+    expectAlike(scenario, 4, expect)
+    for (const pause of pausesOf(run)) expect(pause).toBeLessThanOrEqual(20)
+  })
+
+  it.for<{ next: string; fault: Fault; reason: FailureReason; says: string }>([
+    { next: 'a 401', fault: status(401), reason: 'authentication', says: scripted(401) },
+    {
+      next: 'lack of credit',
+      fault: words(429, 'Insufficient balance'),
+      reason: 'insufficient_balance',
+      says: `${told(429, 'Insufficient balance')}\n${BALANCE}`,
+    },
+    {
+      next: 'a 500',
+      fault: accepted(status(500)),
+      reason: 'submission_uncertain',
+      says: `${scripted(500)} ${UNKNOWN}`,
+    },
+    {
+      next: 'a reset',
+      fault: accepted({ kind: 'reset-after-body' }),
+      reason: 'submission_uncertain',
+      says: LOST,
+    },
+  ])('is followed by $next, and that is the end', async ({ fault, reason, says }, { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', status(429), fault)
+    const run = await scenario.run(DIRECTLY)
+    expect(parts(expectFailure(run, reason)).problem).toBe(says)
+    expect(run.outputs).toEqual({ failure_reason: reason })
+    expectAlike(scenario, 2, expect)
+  })
+
+  it('has accepted nothing when the job is cancelled meanwhile', async ({ expect }) => {
+    await using scenario = await startScenario()
+    scenario.sandbox.faults.next('submit', status(429, { 'retry-after': '200' }))
+    const run = await cancelledAfterAnswer(scenario)
+    expect(expectFailure(run, 'cancelled')).toBe('The job was cancelled.')
+    expect(submissions(scenario)).toHaveLength(1)
   })
 })
 
-describe.concurrent('a submission', () => {
+describe('a request of which the first one is at work', { concurrent: true }, () => {
+  it('is asked again until its task answers', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), IN_PROGRESS)
+    const run = await scenario.run(DIRECTLY)
+    expectSubmitted(run)
+    expectAlike(scenario, 3, expect)
+    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
+    expect(run.log).toContain(
+      `\n${RUNNING} ${UNKNOWN} The first one is awaited: trying again with the same key in `,
+    )
+    expect(run.log).toContain('\nIdempotency-Replayed: true. ')
+  })
+
+  it.for([
+    ['the same word', IN_PROGRESS, `${RUNNING} ${UNKNOWN} ${NO_PATIENCE}`],
+    ['nothing but refusals', status(429), `${scripted(429)} ${NO_PATIENCE} ${AT_WORK}`],
+  ] as const)('is given up after five minutes of %s', async ([, fault, says], { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), ...times(30, fault))
+    const run = await scenario.run(DIRECTLY)
+    expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(says)
+    expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+    const pauses = pausesOf(run)
+    const sum = pauses.reduce((a, b) => a + b)
+    expect(sum).toBeLessThanOrEqual(301)
+    expect(pauses.length).toBeGreaterThan(4)
+    for (const pause of pauses) expect(pause).toBeLessThanOrEqual(30)
+    expectAlike(scenario, pauses.length + 1, expect)
+    expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
+
+  it.for<[name: string, fault: Fault, says: string]>([
+    ['400', status(400), `${scripted(400)} ${AT_WORK}`],
+    ['401', status(401), `${scripted(401)} ${AT_WORK}`],
+    ['402', status(402), `${scripted(402)} ${AT_WORK}`],
+    ['429 for lack of credit', words(429, '余额不足'), `${told(429, '余额不足')} ${AT_WORK}`],
+    [
+      '429 that asks to wait for long',
+      status(429, { 'retry-after': '600' }),
+      `${scripted(429)} It asks to wait 10 min; this step tries for 5 min at most. ${AT_WORK}`,
+    ],
+    [
+      '409 for another body',
+      idempotency(409, 'idempotency_key_reused'),
+      `${told(409, 'about idempotency_key_reused')} ${AT_WORK}`,
+    ],
+    ['500', status(500), `${scripted(500)} ${UNKNOWN}`],
+    ['reset', { kind: 'reset-after-body' }, LOST],
+  ])('stays unclear when a later try is answered with %s', async ([, fault, says], { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), fault)
+    const run = await scenario.run(DIRECTLY)
+    const { problem, sentAt } = parts(expectFailure(run, 'submission_uncertain'))
+    expect(problem).toBe(says)
+    expect(sentAt).not.toBeNull()
+    expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+    expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted)/i)
+    expectAlike(scenario, 2, expect)
+  })
+
+  it('stays unclear when the job is cancelled meanwhile', async ({ expect }) => {
+    await using scenario = await startScenario()
+    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS))
+    const run = await cancelledAfterAnswer(scenario)
+    expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(
+      `${RUNNING} ${UNKNOWN} The run was stopped before it told more.`,
+    )
+    expect(submissions(scenario)).toHaveLength(1)
+  })
+})
+
+it('every row of the table has a scenario', ({ expect }) => {
+  const here: Row[] = [
+    ...[...REFUSED, ...UNCERTAIN, ...RETRIES].map(({ row }) => row),
+    '409 idempotency_in_progress',
+    'success with a task id',
+  ]
+  /** In unreachable.test.ts. */
+  const unreachable: Row[] = ['not sent, for a cause that may pass', 'not sent, for a cause that stays']
+  expect([...new Set([...here, ...unreachable])].sort()).toEqual(Object.keys(OUTCOMES).sort())
+})
+
+describe('a submission of which nobody knows', { concurrent: true }, () => {
+  it('tells what is known, where to look and the safe ways on', async ({ expect }) => {
+    await using scenario = await startScenario()
+    scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
+    const before = Date.now()
+    const run = await scenario.run({ price_per_second: '0.057' })
+    const { problem, sentAt } = parts(expectFailure(run, 'submission_uncertain'))
+    expect(problem).toBe(LOST)
+    expect(sentAt).toBeGreaterThanOrEqual(before - 1)
+    expect(sentAt).toBeLessThanOrEqual(Date.now() + 1)
+    expect(run.outputs).toEqual({
+      failure_reason: 'submission_uncertain',
+      duration_seconds: '8.4',
+      estimated_cost: '0.4788',
+    })
+    const key = submissions(scenario)[0]?.headers['idempotency-key']
+    expect(run.raw.log).toContain(`with the Idempotency-Key ${key}.`)
+    expect(run.raw.summary).toContain(`with the Idempotency-Key ${key}.</li>`)
+    expect(run.errors[0]).toContain(`\n${REMEDIES.submission_uncertain}`)
+    expect(run.summary).toContain('## Kling motion control: a task may be running\n')
+    expect(run.summary).toContain('<li>The answer to the submission was lost: ')
+    expect(run.summary).toContain(
+      `<b>What to do:</b> ${escapeHtml(REMEDIES.submission_uncertain, 10_000)}</p>`,
+    )
+    expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)
+  })
+
+  it('names what every user needs', ({ expect }) => {
+    for (const word of [/billed/, /console/, /re-run/i, /Idempotency-Key/, /24 h/]) {
+      expect(REMEDIES.submission_uncertain).toMatch(word)
+    }
+  })
+})
+
+describe('a submission', { concurrent: true }, () => {
   it.for(['202-shape', 'data-object'] as const)('is read in the shape %s', async (kind, { expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind })
-    const run = await scenario.run()
+    const run = await scenario.run(DIRECTLY)
     expectSubmitted(run)
     expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[0]?.id)
   })
@@ -139,29 +512,8 @@ describe.concurrent('a submission', () => {
   it('that is late is waited for', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'delay', ms: 1000 })
-    expectSubmitted(await scenario.run())
+    expectSubmitted(await scenario.run(DIRECTLY))
     expect(scenario.apiRequests()).toHaveLength(1)
-  })
-
-  it('whose answer is lost says where to look, in the annotation and in the summary', async ({ expect }) => {
-    await using scenario = await startScenario()
-    scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
-    const run = await scenario.run()
-    const remedy = 'Look for the task in the APIMart console before you submit again'
-    expect(run.errors[0]).toContain(`\n${remedy}`)
-    expect(run.summary).toContain(`<b>What to do:</b> ${remedy}`)
-    expect(run.summary).toContain('## Kling motion control: a task may be running')
-    expect(run.summary).toContain(lost)
-    expect(run.summary).not.toContain('Nothing is billed')
-  })
-
-  it('that cannot leave is known not to have been sent', async ({ expect }) => {
-    await using scenario = await startScenario({ speed: 300 })
-    const run = await scenario.run({ ...DIRECTLY, api_base_url: await closedPort() })
-    expect(expectFailure(run, 'request_rejected')).toBe(
-      'APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings. It was tried 4 times.',
-    )
-    expect(run.outputs).toEqual({ failure_reason: 'request_rejected' })
   })
 
   it('with a wrong key shows the words and the request id of the API', async ({ expect }) => {
@@ -179,22 +531,7 @@ describe.concurrent('a submission', () => {
   })
 })
 
-describe.concurrent('the Idempotency-Key', () => {
-  it('is the same when a job is re-run, so that the same task answers', async ({ expect }) => {
-    await using scenario = await startScenario()
-    const first = await scenario.run(DIRECTLY)
-    const second = await scenario.run(DIRECTLY, { env: { GITHUB_RUN_ATTEMPT: '2' } })
-    expectSubmitted(first)
-    expectSubmitted(second)
-    expect(scenario.sandbox.tasks).toHaveLength(1)
-    expect(second.outputs.task_id).toBe(first.outputs.task_id)
-    expect(first.log).not.toContain('Idempotency-Replayed')
-    expect(second.log).toContain(
-      '\nIdempotency-Replayed: true. APIMart knew it already from an earlier, identical request',
-    )
-    expect(second.summary).toContain('APIMart knew it already from an earlier, identical request')
-  })
-
+describe('the Idempotency-Key', { concurrent: true }, () => {
   it('is another for another request, step, job, run or repository', async ({ expect }) => {
     await using scenario = await startScenario()
     const others: [Record<string, string>, Record<string, string>][] = [
@@ -210,18 +547,12 @@ describe.concurrent('the Idempotency-Key', () => {
     expect(new Set(keys).size).toBe(others.length)
   })
 
-  it('that is given is sent as it is, and asks for the same task from another run', async ({ expect }) => {
+  it('that is given is sent as it is', async ({ expect }) => {
     await using scenario = await startScenario()
-    const inputs = { ...DIRECTLY, idempotency_key: 'hero-walk/v2' }
-    const first = await scenario.run(inputs)
-    const second = await scenario.run(inputs, { env: { GITHUB_RUN_ID: '4712' } })
-    expect(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).toEqual([
-      'hero-walk/v2',
-      'hero-walk/v2',
-    ])
-    expect(first.log).toContain('\nIdempotency-Key: hero-walk/v2\n')
-    expect(second.outputs.task_id).toBe(first.outputs.task_id)
-    expect(scenario.sandbox.tasks).toHaveLength(1)
+    const run = await scenario.run({ ...DIRECTLY, idempotency_key: 'hero-walk/v2' })
+    expectSubmitted(run)
+    expect(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).toEqual(['hero-walk/v2'])
+    expect(run.log).toContain('\nIdempotency-Key: hero-walk/v2\n')
   })
 
   it('that is given for another request is refused, and says so', async ({ expect }) => {
@@ -234,17 +565,13 @@ describe.concurrent('the Idempotency-Key', () => {
   })
 })
 
-/** The paid requests, in order of arrival. */
-const submissions = (scenario: Scenario) => scenario.apiRequests().filter(({ method }) => method === 'POST')
-
-/** An origin of this machine at which nobody listens. */
-async function closedPort(): Promise<string> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('the server was not listening')
-  return `http://127.0.0.1:${address.port}`
+/** Runs the step and stops it once the paid request has been answered. */
+function cancelledAfterAnswer(scenario: Scenario): Promise<Run> {
+  return scenario.run(DIRECTLY, {
+    async onStart(kill) {
+      const isAnswered = () => submissions(scenario).some(({ bytesSent }) => bytesSent > 0)
+      await vi.waitUntil(isAnswered, { timeout: 20_000, interval: 1 })
+      kill('SIGINT')
+    },
+  })
 }

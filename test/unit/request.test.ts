@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { buildRequest, idempotencyKey, type StepIdentity } from '../../src/apimart/request.ts'
+import {
+  balanceUrl,
+  buildRequest,
+  idempotencyKey,
+  keyOfAttempt,
+  type StepIdentity,
+  submissionUrl,
+  taskUrl,
+} from '../../src/apimart/request.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
@@ -106,5 +114,60 @@ describe('the idempotency key', () => {
         expect(made).toMatch(/^[\x21-\x7e]{1,191}$/)
       }),
     )
+  })
+})
+
+describe('the key of a further attempt', () => {
+  const first = idempotencyKey(step, request)
+
+  it('is the first key itself for the first attempt, whoever gave it', () => {
+    expect(keyOfAttempt(first, 1)).toBe(first)
+    expect(keyOfAttempt('my-own-key', 1)).toBe('my-own-key')
+  })
+
+  it('does not change from one version of the action to the next', () => {
+    // As the first key: whoever repeats the attempt must find its task.
+    expect([2, 3, 10].map((attempt) => keyOfAttempt('my-own-key', attempt))).toMatchInlineSnapshot(`
+      [
+        "kling-410b039808c264e0cb431a4dd26b210ca34d156756851cf7d0ece5785c21d842",
+        "kling-5657a6bef57ef86c2c5ada7eff2d01a2e071e020f06f6ab8d380f1e1c3006a4f",
+        "kling-5fe7efad467b395916d08925d4a4190bc2158b06437c2d639b74997e14bcea97",
+      ]
+    `)
+  })
+
+  it('is another one for each attempt and each first key', () => {
+    const attempts = Array.from({ length: 10 }, (_, i) => i + 1)
+    const keys = [first, 'my-own-key', 'my-own-key2', keyOfAttempt(first, 2)].flatMap((key) =>
+      attempts.map((attempt) => keyOfAttempt(key, attempt)),
+    )
+    // The last first key is that of an attempt itself.
+    expect(new Set(keys).size).toBe(keys.length - 1)
+  })
+
+  it('is one that the API takes, whatever the first one is', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary', maxLength: 300 }),
+        fc.integer({ min: 2, max: 1000 }),
+        (key, attempt) => {
+          expect(keyOfAttempt(key, attempt)).toMatch(/^[\x21-\x7e]{1,191}$/)
+        },
+      ),
+    )
+  })
+})
+
+describe('the addresses', () => {
+  it.each([
+    ['https://api.apimart.ai', 'https://api.apimart.ai'],
+    ['https://api.apimart.ai/', 'https://api.apimart.ai'],
+    ['https://gateway.example:8443/apimart///', 'https://gateway.example:8443/apimart'],
+    ['http://127.0.0.1:8080/a/b', 'http://127.0.0.1:8080/a/b'],
+  ])('lie under %s', (base, start) => {
+    const url = new URL(base)
+    expect(submissionUrl(url)).toBe(`${start}/v1/videos/generations`)
+    expect(balanceUrl(url)).toBe(`${start}/v1/balance`)
+    expect(taskUrl(url, 'task_1')).toBe(`${start}/v1/tasks/task_1`)
   })
 })
