@@ -30,6 +30,10 @@ import { secretsOf } from './secrets.ts'
 /** How many attempts at a request, each a task that failed, are passed over at most. */
 const ATTEMPTS_MAX = 5
 
+/** How often the state of a task that was given again is asked for, and the pause between. */
+const LOOKS_MAX = 3
+const LOOK_PAUSE_MILLISECONDS = 5000
+
 /** All that a submission needs; `known` learns of the task as soon as there is one. */
 interface Way {
   readonly inputs: NewTaskInputs
@@ -75,11 +79,11 @@ async function submitAttempt(url: string, key: string, way: Way): Promise<KnownT
   const { inputs, request, secrets, network, runner, known } = way
   const { clock, random, signal } = runner
   const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
-  let sentAt = clock.now()
+  const sentAt: number[] = []
   runner.info(`Idempotency-Key: ${key}`)
   const outcome = await submit({
     post(cancelled) {
-      sentAt = clock.now()
+      sentAt.push(clock.now())
       return post(submission, network, cancelled)
     },
     clock,
@@ -93,12 +97,20 @@ async function submitAttempt(url: string, key: string, way: Way): Promise<KnownT
   })
   if (outcome.accepted === 'yes') return tellTask(outcome, way)
   if (outcome.accepted === 'unknown') {
-    const trace = `The request went to ${url} at ${new Date(sentAt).toISOString()} with the Idempotency-Key ${key}.`
-    throw new Failure('submission_uncertain', [outcome.message, trace])
+    throw new Failure('submission_uncertain', [outcome.message, trace(url, key, sentAt)])
   }
   const isBroke = outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [describeBalance(await askBalance(way), known.estimatedCost)] : []
   throw new Failure(outcome.reason, [outcome.message, ...balance])
+}
+
+/** What finds the request in the console; `sentAt` in milliseconds since the epoch, one for each try. */
+function trace(url: string, key: string, sentAt: readonly number[]): string {
+  const times = [...new Set([sentAt.at(0), sentAt.at(-1)])].flatMap((at) =>
+    at === undefined ? [] : [new Date(at).toISOString()],
+  )
+  const when = times.length > 1 ? `${sentAt.length} times between ${times.join(' and ')}` : `at ${times[0]}`
+  return `The request went to ${url} ${when} with the Idempotency-Key ${key}.`
 }
 
 function tellTask(
@@ -126,18 +138,24 @@ async function failureOf(
   task: KnownTask,
   { inputs, secrets, network, runner }: Way,
 ): Promise<FailedTask | CancelledTask | null> {
-  const now = () => runner.clock.now()
-  const look = await poll({ url: task.url, apiKey: inputs.api_key, secrets }, network, now, runner.signal)
-  if (look.kind !== 'seen') {
-    const cause = look.kind === 'unseen' ? look.cause : look.failure.message
-    runner.info(`Its state could not be read, so it is taken to go on. ${cause}`)
-    return null
+  const { clock, signal } = runner
+  const target = { url: task.url, apiKey: inputs.api_key, secrets }
+  for (let looks = 1; ; looks++) {
+    const look = await poll(target, network, () => clock.now(), signal)
+    if (look.kind === 'seen') {
+      runner.info(`Its state: ${look.task.word}`)
+      if (look.task.state === 'running' || look.task.state === 'completed') return null
+      task.seen = { task: look.task, at: clock.now() }
+      runner.setOutput('status', look.task.state)
+      return look.task
+    }
+    if (look.kind === 'refused' || looks === LOOKS_MAX) {
+      const cause = look.kind === 'refused' ? look.failure.message : look.cause
+      runner.info(`Its state could not be read, so it is taken to go on. ${cause}`)
+      return null
+    }
+    await clock.sleep(LOOK_PAUSE_MILLISECONDS, signal)
   }
-  runner.info(`Its state: ${look.task.word}`)
-  if (look.task.state === 'running' || look.task.state === 'completed') return null
-  task.seen = { task: look.task, at: now() }
-  runner.setOutput('status', look.task.state)
-  return look.task
 }
 
 /** The failed task is told, but it is not what this run is about any more. */
@@ -147,7 +165,7 @@ function startAnew(
   { secrets, runner, known }: Way,
 ): void {
   const [why] = taskFailure(failed, secrets).problems
-  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew, under a further Idempotency-Key.`
+  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew under a further Idempotency-Key, which a re-run finds as long as APIMart knows the first one.`
   warn(text, runner, known)
   known.task = null
   runner.setOutput('task_id', '')

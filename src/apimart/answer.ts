@@ -49,31 +49,26 @@ export function readTaskId(body: string): string | null {
   return readJson(body, submitted)
 }
 
-/** An error in a shape that says nothing but a message. */
-const onlyMessage = (message: string) => ({ error: { message, code: '', type: '' } })
-
 /** A text, or a number that stands for one. */
 export const textOrNumber = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
+/** What names an error beside its message. */
+const names = {
+  code: v.fallback(v.nullish(textOrNumber, ''), ''),
+  type: v.fallback(v.nullish(textOrNumber, ''), ''),
+}
 /** An object that tells an error, in whichever of the shapes that were seen. */
 export const errorAnswer = v.union([
-  v.object({
-    error: v.object({
-      message: v.nullish(textOrNumber, ''),
-      code: v.fallback(v.nullish(textOrNumber, ''), ''),
-      type: v.fallback(v.nullish(textOrNumber, ''), ''),
-    }),
-  }),
+  v.object({ error: v.object({ message: v.nullish(textOrNumber, ''), ...names }) }),
   v.pipe(
     v.object({ error: textOrNumber }),
-    v.transform(({ error }) => onlyMessage(error)),
+    v.transform(({ error }) => ({ error: { message: error, code: '', type: '' } })),
   ),
   v.pipe(
-    v.object({ success: v.literal(false), message: v.nullish(textOrNumber, '') }),
-    v.transform(({ message }) => onlyMessage(message)),
-  ),
-  v.pipe(
-    v.object({ message: textOrNumber }),
-    v.transform(({ message }) => onlyMessage(message)),
+    v.union([
+      v.object({ success: v.literal(false), message: v.nullish(textOrNumber, ''), ...names }),
+      v.object({ message: textOrNumber, ...names }),
+    ]),
+    v.transform(({ message, code, type }) => ({ error: { message, code, type } })),
   ),
 ])
 

@@ -32,6 +32,8 @@ export async function exchange(
     ...options,
     dispatcher,
     signal,
+    // One connection for each: a request on one that the server is about to close is lost, and nobody knows how far it came.
+    reset: true,
     headers: {
       ...options.headers,
       authorization: `Bearer ${apiKey}`,

@@ -32,6 +32,7 @@ export const OUTCOMES = {
   '401': refused('authentication'),
   '402': refused('insufficient_balance'),
   '403': refused('authentication'),
+  '403 for lack of credit': refused('insufficient_balance'),
   '408': UNKNOWN,
   '409': UNKNOWN,
   '409 idempotency_in_progress': { accepted: 'unknown', next: 'wait' },
@@ -92,7 +93,7 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
     return { ...OUTCOMES['success with a task id'], taskId, isReplay }
   }
   const error = readError(body)
-  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error)]
+  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error, body)]
   const lack = isSuccess ? ' without a task id that can be used' : ''
   const sentences = [`APIMart answered ${status}${lack}. ${quote(error, body, secrets)}`, hint(status, error)]
   if (verdict.accepted === 'unknown') sentences.push(NOBODY_KNOWS)
@@ -103,9 +104,9 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
 type FailedRow = Exclude<Row, 'success with a task id'>
 
 /** The row of an answer that is no success: by its status first, as the words differ between lines and gateways. */
-function rowOf(status: number, error: ApiError | null): FailedRow {
-  const names = [`${status} ${error?.code}`, `${status} ${error?.type}`]
-  if (error && isLackOfCredit(error)) names.push(`${status} for lack of credit`)
+function rowOf(status: number, error: ApiError | null, body: string): FailedRow {
+  const names = [error?.code, error?.type].map((name) => `${status} ${name?.toLowerCase()}`)
+  if (isLackOfCredit(error, body)) names.push(`${status} for lack of credit`)
   names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
   return names.find(isFailedRow) ?? 'any other status'
 }
@@ -114,12 +115,20 @@ function isFailedRow(name: string): name is FailedRow {
   return Object.hasOwn(OUTCOMES, name) && name !== 'success with a task id'
 }
 
-/** Services behind APIMart report an empty account as 429 too; asking again would not fill it. */
-function isLackOfCredit({ message, code, type }: ApiError): boolean {
-  const words = `${message} ${code} ${type}`.slice(0, 4000).replace(/[_-]+/g, ' ')
-  return /\b(insufficient|balance|credits?|billing|payment|arrears|recharge|top up)\b|\bresource pack (is )?(depleted|exhausted|expired)\b|余额|欠费|充值/i.test(
-    words,
-  )
+const EMPTY_ACCOUNT = [
+  /\b(insufficient|not enough|lack of|out of|no)\W+(\w+\W+){0,2}(balance|credits?|quota|funds)\b/i,
+  /\b(balance|credits?|quota|funds|resource pack)\W+(\w+\W+){0,2}(insufficient|not enough|too low|depleted|exhausted|expired|used up|failed)\b/i,
+  /\b(arrears|overdue|recharge|top up|payment required|billing (details|error))\b|余额|额度|欠费|充值|资源包/i,
+]
+const TOO_MANY = /\b(rate limit|too many|concurren|parallel|per (second|minute|hour))|频率|并发/i
+
+/** Services and gateways report an empty account as 429 or 403 too; asking again would not fill it. */
+function isLackOfCredit(error: ApiError | null, body: string): boolean {
+  const plain = (text: string) => text.slice(0, 4000).replace(/[_-]+/g, ' ')
+  const message = plain(error?.message || body)
+  const words = `${message} ${plain(`${error?.code} ${error?.type}`)}`
+  // The type of every 429 speaks of a rate limit, so only the message counts against it.
+  return EMPTY_ACCOUNT.some((pattern) => pattern.test(words)) && !TOO_MANY.test(message)
 }
 
 /** What an answer suggests beyond its words. */

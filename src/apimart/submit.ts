@@ -40,7 +40,7 @@ function pauseAfter(tries: number, random: () => number): number {
 }
 
 /**
- * Submits the task; starts no try after five minutes.
+ * Submits the task; plans no try for later than after five minutes.
  *
  * @returns the outcome that ended it
  * @throws the signal's reason when it aborts while nothing can have been accepted
@@ -61,23 +61,20 @@ export async function submit({ post, clock, random, secrets, onPause, signal }: 
       if (outcome.next === 'stop') return ended(outcome)
       if (outcome.next === 'wait') atWork = outcome
       else if (atWork === null && tries === TRIES_MAX) return ended(outcome, `It was tried ${tries} times.`)
-      const pause = Math.max(pauseAfter(tries, random), outcome.pause)
-      if (clock.now() + pause - start > PATIENCE_MILLISECONDS) return ended(outcome, outOfPatience(outcome))
+      const ownPause = pauseAfter(tries, random)
+      const pause = Math.max(ownPause, outcome.pause)
+      if (clock.now() + pause - start > PATIENCE_MILLISECONDS) {
+        const asked = pause > ownPause ? `It asks to wait ${formatDuration(pause)}. ` : ''
+        return ended(outcome, `${asked}This step tries for ${formatDuration(PATIENCE_MILLISECONDS)} at most.`)
+      }
       onPause(outcome, pause)
       await clock.sleep(pause, signal)
     }
   } catch (error) {
-    if (atWork === null || !signal.aborted) throw error
+    if (atWork === null || error !== signal.reason) throw error
     return ended(atWork, 'The run was stopped before it told more.')
   }
 }
 
 const AT_WORK =
   'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
-
-function outOfPatience({ pause }: Unaccepted): string {
-  const limit = formatDuration(PATIENCE_MILLISECONDS)
-  return pause > 0
-    ? `It asks to wait ${formatDuration(pause)}; this step tries for ${limit} at most.`
-    : `This step tries for ${limit} at most.`
-}

@@ -126,7 +126,7 @@ describe('the request', () => {
       accept: 'application/json',
       'accept-encoding': 'identity',
       authorization: `Bearer ${KEY}`,
-      connection: 'keep-alive',
+      connection: 'close',
       'user-agent': 'kling-motion-control-action',
     })
     expect(request.url).not.toContain(KEY)

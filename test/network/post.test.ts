@@ -180,7 +180,7 @@ it('is one request, as documented', async () => {
       "accept-encoding: identity",
       "accept: application/json",
       "authorization: Bearer sk-test",
-      "connection: keep-alive",
+      "connection: close",
       "content-length: 317",
       "content-type: application/json",
       "host: …",
@@ -403,8 +403,8 @@ describe('a server that never ends', () => {
   it('loses an answer that has an id but no end', async () => {
     const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
     const { url, requests } = await host({ onRequest: (socket) => socket.write(whole) })
-    const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 200 })
-    expect(outcome).toEqual(lost('the server stopped sending (UND_ERR_BODY_TIMEOUT)'))
+    const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 10_000, submission: 200 })
+    expect(outcome).toEqual(lost('the server sent too slowly'))
     expect(requests()).toBe(1)
   })
 })
@@ -483,6 +483,7 @@ interface Manners {
 
 /** A server of any manners, one after the other, that counts what it understands. */
 async function manyHosts(tls: boolean) {
+  // A connection without a word may still come when its client is long gone.
   const seen = { connections: 0, bytes: 0, posts: 0 }
   let manners: Manners = {}
   let last: Socket | null = null
@@ -495,6 +496,7 @@ async function manyHosts(tls: boolean) {
       const before = text
       text += chunk.toString('latin1')
       seen.posts += text.split('POST /').length - before.split('POST /').length
+      seen.connections += before === '' ? 1 : 0
       seen.bytes += chunk.length
       onText?.(text, socket, raw, before)
     })
@@ -504,7 +506,6 @@ async function manyHosts(tls: boolean) {
   server.on('tlsClientError', () => {})
   server.prependListener('connection', (raw: Socket) => {
     raw.on('error', () => {})
-    seen.connections++
     last = raw
     manners.atDoor?.(raw)
   })
@@ -566,8 +567,8 @@ async function turnsOf(count: number, signal?: AbortSignal): Promise<void> {
 
 /** Ends a connection some turns of the loop later: before, with or after what the client does. */
 function endLater(how: string, turns: number, socket: Socket, raw: Socket): void {
-  // TLS has no reset of its own.
-  void turnsOf(turns).then(() => ENDS[how]?.(how === 'reset' ? raw : socket))
+  const cut = () => (socket === raw ? raw.resetAndDestroy() : raw.destroy())
+  void turnsOf(turns).then(() => (how === 'reset' ? cut() : ENDS[how]?.(socket)))
 }
 
 describe('never sent is never a lie', () => {
@@ -671,46 +672,35 @@ describe('never sent is never a lie', () => {
   )
 })
 
-describe('a connection that was used before', () => {
+describe('a connection that was used before, and may be about to end', () => {
   const BALANCE = answer('{"success":true,"remain_balance":10.5}')
 
-  it.each(['http', 'https'])(
-    'and is closed after the balance makes no second request, over %s',
-    async (scheme) => {
-      const server = await manyHosts(scheme === 'https')
-      const kinds = new Set<string>()
-      const reused = new Set<boolean>()
-      const run = async (how: string, later: number, pause: number) => {
-        server.become({
-          onText(text, socket, raw, before) {
-            const [first = '', ...more] = text.split('\r\n\r\n')
-            const isSecond = first.startsWith('GET ') && before.endsWith('\r\n\r\n')
-            if (text.endsWith(BODY_END)) socket.end(answer(ACCEPTED))
-            else if (isSecond && how === 'at the next byte') socket.destroy()
-            else if (first.startsWith('GET ') && more.join() === '') {
-              socket.write(BALANCE)
-              if (how !== 'at the next byte') endLater(how, later, socket, raw)
-            }
-          },
-        })
-        const network = openNetwork(new URL(server.url), shortTimeouts())
-        const target = { url: balanceUrl(new URL(server.url)), apiKey: 'sk-test', secrets: [] }
-        await readBalance(target, network, AbortSignal.timeout(10_000))
-        await turnsOf(pause)
-        const ending = await postTo(server.url, network, AbortSignal.timeout(10_000))
-        await network[Symbol.asyncDispose]()
-        await quiet(server.open)
-        const { posts, connections } = server.seen
-        kinds.add(ending.kind)
-        reused.add(connections === 1)
-        expect(posts).toBeLessThanOrEqual(1)
-        expect(connections).toBeLessThanOrEqual(2)
-        expect(ending.kind).toBeOneOf(posts > 0 ? ['lost', 'answered'] : ['lost', 'never_sent'])
-      }
-      const how = fc.constantFrom('reset', 'closed', 'ended', 'at the next byte')
-      await fc.assert(fc.asyncProperty(how, fc.nat({ max: 6 }), fc.nat({ max: 6 }), run), { numRuns: 200 })
-      expect(kinds).toContain('answered')
-      expect([...reused].sort()).toEqual([false, true])
-    },
-  )
+  it.each(['http', 'https'])('is left alone by the request that is paid, over %s', async (scheme) => {
+    const server = await manyHosts(scheme === 'https')
+    const run = async (how: string, later: number, pause: number) => {
+      server.become({
+        onText(text, socket, raw, before) {
+          const [first = '', ...more] = text.split('\r\n\r\n')
+          const isSecond = first.startsWith('GET ') && before.endsWith('\r\n\r\n')
+          if (text.endsWith(BODY_END)) socket.end(answer(ACCEPTED))
+          else if (isSecond && how === 'at the next byte') socket.destroy()
+          else if (first.startsWith('GET ') && more.join() === '') {
+            socket.write(BALANCE)
+            if (how !== 'at the next byte') endLater(how, later, socket, raw)
+          }
+        },
+      })
+      const network = openNetwork(new URL(server.url), shortTimeouts())
+      const target = { url: balanceUrl(new URL(server.url)), apiKey: 'sk-test', secrets: [] }
+      await readBalance(target, network, AbortSignal.timeout(10_000))
+      await turnsOf(pause)
+      const ending = await postTo(server.url, network, AbortSignal.timeout(10_000))
+      await network[Symbol.asyncDispose]()
+      await quiet(server.open)
+      const { posts, connections } = server.seen
+      expect([ending.kind, posts, connections]).toEqual(['answered', 1, 2])
+    }
+    const how = fc.constantFrom('reset', 'closed', 'ended', 'at the next byte')
+    await fc.assert(fc.asyncProperty(how, fc.nat({ max: 6 }), fc.nat({ max: 6 }), run), { numRuns: 200 })
+  })
 })

@@ -3,14 +3,15 @@
  * nor what it imports may load all of undici: that would add methods to its classes that a run does not have.
  */
 import { createServer, type IncomingMessage, request as requestThrough } from 'node:http'
+import { constants, createSecureServer } from 'node:http2'
 import { createServer as createTlsServer } from 'node:https'
-import { connect, type Server, type Socket } from 'node:net'
-import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { connect, createServer as createRawServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsSockets, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
-import { post } from '../../src/apimart/post.ts'
+import { type Ending, post } from '../../src/apimart/post.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
-import { type ApiNetwork, openNetwork } from '../../src/network/network.ts'
+import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { type Dispatcher, request } from '../../src/network/undici.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
 import { listening } from './listening.ts'
@@ -104,11 +105,11 @@ async function proxy(refusal?: number | 'drop') {
 }
 
 /** A network in this environment; all other proxy variables are unset. */
-function networkWith(environment: Record<string, string>) {
+function networkWith(environment: Record<string, string>, changes: Partial<Timeouts> = {}) {
   for (const name of PROXY_VARIABLES) vi.stubEnv(name, environment[name])
   const network = openNetwork(
     new URL('http://127.0.0.1'),
-    shortTimeouts({ connect: 1000, headers: 2000, answer: 2000, idle: 2000, read: 5000 }),
+    shortTimeouts({ connect: 1000, headers: 2000, answer: 2000, idle: 2000, read: 5000, ...changes }),
   )
   closers.push(() => network[Symbol.asyncDispose]())
   return network
@@ -123,29 +124,27 @@ const get = async (dispatcher: Dispatcher, url: string) => {
   return { statusCode, text: await body.text() }
 }
 
-const submitTo = async (url: string, network: ApiNetwork) =>
-  judge(
-    await post(
-      {
-        url: `${url}/v1/videos/generations`,
-        apiKey: 'sk-test',
-        idempotencyKey: 'kling-1',
-        request: {
-          model: 'kling-v2-6-motion-control',
-          image_url: 'https://example.com/ref-image.png',
-          video_url: 'https://example.com/ref-video-8s.mp4',
-          character_orientation: 'image',
-          mode: 'std',
-          keep_original_sound: 'yes',
-          watermark_info: { enabled: false },
-        },
+const postTo = (url: string, network: ApiNetwork): Promise<Ending> =>
+  post(
+    {
+      url: `${url}/v1/videos/generations`,
+      apiKey: 'sk-test',
+      idempotencyKey: 'kling-1',
+      request: {
+        model: 'kling-v2-6-motion-control',
+        image_url: 'https://example.com/ref-image.png',
+        video_url: 'https://example.com/ref-video-8s.mp4',
+        character_orientation: 'image',
+        mode: 'std',
+        keep_original_sound: 'yes',
+        watermark_info: { enabled: false },
       },
-      network,
-      AbortSignal.timeout(10_000),
-    ),
-    Date.now(),
-    [],
+    },
+    network,
+    AbortSignal.timeout(10_000),
   )
+
+const submitTo = async (url: string, network: ApiNetwork) => judge(await postTo(url, network), Date.now(), [])
 
 describe('a proxy of the environment', () => {
   it.each(['http_proxy', 'HTTP_PROXY'])('%s carries http, for references and the API', async (name) => {
@@ -259,5 +258,256 @@ describe('a submission through a proxy', () => {
     expect(target.requests).toHaveLength(1)
     expect(target.requests[0]?.body).toContain('"model":"kling-v2-6-motion-control"')
     expect(through.lines()).toEqual([`CONNECT ${target.authority}`])
+  })
+})
+
+/** A proxy that speaks no HTTP of its own: it notes the first line it is asked, and does what it is told. */
+async function rawProxy(onAsked: (client: Socket) => void) {
+  const lines: string[] = []
+  const server = createRawServer((client) => {
+    let text = ''
+    client.on('error', () => {})
+    client.on('data', (chunk: Buffer) => {
+      const isAsked = text.includes('\r\n\r\n')
+      text += chunk.toString('latin1')
+      if (isAsked || !text.includes('\r\n\r\n')) return
+      lines.push(text.split(' HTTP/1.1')[0] ?? '')
+      onAsked(client)
+    })
+  })
+  return { url: `http://127.0.0.1:${await started(server)}`, lines }
+}
+
+const TUNNEL = 'HTTP/1.1 200 OK\r\n\r\n'
+
+describe('a tunnel that does not stand', () => {
+  it.each<[string, boolean, string, (client: Socket) => void]>([
+    ['is never answered', true, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)', () => {}],
+    ['is reset', true, 'the server broke the connection off', (client) => client.resetAndDestroy()],
+    ['is closed', true, 'the server broke the connection off', (client) => client.end()],
+    ['is half answered', true, 'the server broke the connection off', (client) => client.end('HTTP/1.1 20')],
+    ['is answered with no HTTP', false, '', (client) => client.end('220 smtp.example ready\r\n')],
+    [
+      'stands, and is reset before the handshake',
+      true,
+      'the server broke the connection off',
+      (client) => client.write(TUNNEL, () => client.resetAndDestroy()),
+    ],
+    [
+      'stands, and is closed before the handshake',
+      true,
+      'the server broke the connection off',
+      (client) => client.end(TUNNEL),
+    ],
+    [
+      'stands, and is closed in the handshake',
+      true,
+      'the server broke the connection off',
+      (client) => client.write(TUNNEL, () => client.once('data', () => client.end())),
+    ],
+    [
+      'stands, and is reset in the handshake',
+      true,
+      'the server broke the connection off',
+      (client) => client.write(TUNNEL, () => client.once('data', () => client.resetAndDestroy())),
+    ],
+    [
+      'stands, and brings no handshake',
+      true,
+      'the host did not accept a connection in time (UND_ERR_CONNECT_TIMEOUT)',
+      (client) => client.write(TUNNEL),
+    ],
+    [
+      'stands, and leads to no TLS',
+      false,
+      '',
+      (client) => client.write(TUNNEL, () => client.once('data', () => client.end('220 smtp ready\r\n'))),
+    ],
+  ])('because CONNECT %s means never sent, which may pass: %s', async (_, isPassing, cause, onAsked) => {
+    const through = await rawProxy(onAsked)
+    const network = networkWith({ HTTPS_PROXY: through.url }, { connect: 200, answer: 5000 })
+    const ending = await postTo('https://127.0.0.1:1', network)
+    expect(ending).toMatchObject({ kind: 'never_sent', isPassing })
+    if (ending.kind === 'never_sent') expect(ending.cause).toContain(cause)
+    expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
+  })
+
+  it('because the proxy refuses with a page is told by its status, and asked for once', async () => {
+    const through = await rawProxy((client) =>
+      client.end(
+        'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nNo',
+      ),
+    )
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    expect(await postTo('https://127.0.0.1:1', network)).toEqual({
+      kind: 'never_sent',
+      cause: 'the proxy refuses the connection (407)',
+      isPassing: false,
+    })
+    expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
+  })
+
+  it('because the host behind shows a certificate that nobody signed does not pass', async () => {
+    const through = await proxy()
+    const requests: IncomingMessage[] = []
+    const port = await started(createTlsServer(selfSigned(), (incoming) => requests.push(incoming)))
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    expect(await postTo(`https://127.0.0.1:${port}`, network)).toEqual({
+      kind: 'never_sent',
+      cause: 'its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)',
+      isPassing: false,
+    })
+    expect([requests.length, through.lines().length]).toEqual([0, 1])
+  })
+})
+
+describe('a tunnel that stands', () => {
+  it('and falls silent after the body is left after the time for an answer', async () => {
+    const through = await proxy()
+    const target = await host('https', () => {})
+    const network = networkWith({ HTTPS_PROXY: through.url }, { answer: 300 })
+    expect(await postTo(target.url, network)).toEqual({
+      kind: 'lost',
+      cause: 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)',
+    })
+    expect([target.requests.length, through.lines().length]).toEqual([1, 1])
+  })
+
+  it('and is cut anywhere: never sent is never a lie', async () => {
+    const seen = { bytes: 0, posts: 0 }
+    const target = createTlsSockets(identity, (socket) => {
+      let text = ''
+      socket.on('error', () => {})
+      socket.on('data', (chunk: Buffer) => {
+        seen.bytes += chunk.length
+        seen.posts += text === '' ? 1 : 0
+        text += chunk.toString('latin1')
+        if (!text.endsWith('"enabled":false}}')) return
+        socket.end(`HTTP/1.1 200 OK\r\nContent-Length: ${ANSWER.length}\r\n\r\n${ANSWER}`)
+      })
+    }).on('tlsClientError', () => {})
+    const port = await started(target)
+    const open = new Set<Socket>()
+    const plan = { bytes: 0, cut: (client: Socket) => client.destroy() }
+    const through = createRawServer((client) => {
+      const { bytes, cut } = plan
+      client
+        .on('error', () => {})
+        .once('data', () => {
+          const onward = connect(port, '127.0.0.1', () => client.write(TUNNEL))
+          for (const socket of [client, onward]) {
+            open.add(socket)
+            socket.on('close', () => open.delete(socket))
+          }
+          onward.on('error', () => {}).on('data', (chunk) => client.write(chunk))
+          onward.on('close', () => client.destroy())
+          client.on('close', () => onward.end())
+          let rest = bytes
+          client.on('data', (chunk: Buffer) => {
+            onward.write(chunk.subarray(0, rest))
+            rest -= chunk.length
+            if (rest <= 0) cut(client)
+          })
+        })
+    })
+    const proxyUrl = `http://127.0.0.1:${await started(through)}`
+    const cuts = { never_sent: [0], lost: [0], answered: [0] }
+    // In steps that meet every part of what is sent, sooner or later.
+    for (let bytes = Math.floor(Math.random() * 61); bytes < 3500; bytes += 61) {
+      for (const cut of [
+        (client: Socket) => client.destroy(),
+        (client: Socket) => client.resetAndDestroy(),
+      ]) {
+        Object.assign(plan, { bytes, cut })
+        Object.assign(seen, { bytes: 0, posts: 0 })
+        const network = networkWith({ HTTPS_PROXY: proxyUrl })
+        const ending = await postTo(`https://127.0.0.1:${port}`, network)
+        await network[Symbol.asyncDispose]()
+        while (open.size > 0) await new Promise((resolve) => setImmediate(resolve))
+        cuts[ending.kind].push(bytes)
+        expect(seen.posts, `cut after ${bytes}`).toBeLessThanOrEqual(1)
+        if (seen.bytes > 0) expect(ending.kind, `cut after ${bytes}`).not.toBe('never_sent')
+      }
+    }
+    for (const kind of ['never_sent', 'lost', 'answered'] as const)
+      expect(cuts[kind].length).toBeGreaterThan(5)
+    expect(Math.max(...cuts.never_sent)).toBeLessThan(Math.max(...cuts.lost))
+  })
+
+  it('to a host that speaks HTTP/2 and refuses streams carries one request of HTTP/1.1', async () => {
+    const server = createSecureServer({ ...identity, allowHTTP1: true })
+    const seen = { streams: 0, requests: 0 }
+    server.on('stream', (stream) => {
+      seen.streams++
+      stream.on('end', () => stream.close(constants.NGHTTP2_REFUSED_STREAM)).resume()
+    })
+    server.on('request', (incoming, response) => {
+      if (incoming.httpVersion === '2.0') return
+      seen.requests++
+      incoming.on('end', () => response.end(ANSWER)).resume()
+    })
+    const port = await started(server)
+    const through = await proxy()
+    const network = networkWith({ HTTPS_PROXY: through.url })
+    expect(await submitTo(`https://127.0.0.1:${port}`, network)).toMatchObject({ taskId: 'task_1' })
+    expect(seen).toEqual({ streams: 0, requests: 1 })
+    expect(through.lines()).toEqual([`CONNECT 127.0.0.1:${port}`])
+  })
+})
+
+describe('plain http through a proxy', () => {
+  const reply = (status: string, body = '') =>
+    `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+
+  it.each<[string, string, (client: Socket) => void]>([
+    [
+      'asks for a password',
+      'The answer to the submission was lost: the proxy asks for a user name and a password (407).',
+      (client) => client.write(reply('407 Proxy Authentication Required', 'Who are you?')),
+    ],
+    [
+      'asks for a password, without a word',
+      'The answer to the submission was lost: the proxy asks for a user name and a password (407).',
+      (client) => client.end(reply('407 Proxy Authentication Required')),
+    ],
+    [
+      'reaches nobody',
+      'APIMart answered 502. It says: "Bad Gateway".',
+      (client) => client.write(reply('502 Bad Gateway', 'Bad Gateway')),
+    ],
+    [
+      'is too slow',
+      'APIMart answered 504. It says nothing else.',
+      (client) => client.write(reply('504 Gateway Timeout')),
+    ],
+    [
+      'stays silent',
+      'The answer to the submission was lost: the server did not answer in time (UND_ERR_HEADERS_TIMEOUT).',
+      () => {},
+    ],
+    [
+      'stops in the middle',
+      'The answer to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT).',
+      (client) => client.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'),
+    ],
+    [
+      'resets the connection',
+      'The answer to the submission was lost: the server broke the connection off (ECONNRESET).',
+      (client) => client.resetAndDestroy(),
+    ],
+    [
+      'closes the connection',
+      'The answer to the submission was lost: the server broke the connection off (UND_ERR_SOCKET).',
+      (client) => client.end(),
+    ],
+  ])('that %s leaves it unknown', async (_, words, onAsked) => {
+    const through = await rawProxy(onAsked)
+    const network = networkWith({ HTTP_PROXY: through.url }, { answer: 300, idle: 300 })
+    expect(await submitTo('http://127.0.0.1:1', network)).toMatchObject({
+      accepted: 'unknown',
+      next: 'stop',
+      message: `${words} Whether a task was accepted is not known.`,
+    })
+    expect(through.lines).toEqual(['POST http://127.0.0.1:1/v1/videos/generations'])
   })
 })

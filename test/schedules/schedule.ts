@@ -59,6 +59,7 @@ const FAULTS: Record<Row, readonly Fault[]> = {
   '401': [status(401)],
   '402': [status(402)],
   '403': [status(403)],
+  '403 for lack of credit': [status(403, 'insufficient_user_quota')],
   '408': [status(408)],
   '409': [status(409)],
   '409 idempotency_in_progress': [status(409, 'idempotency_in_progress')],

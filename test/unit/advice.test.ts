@@ -108,7 +108,7 @@ describe.each(REASONS)('after %s', (reason) => {
 
   it('says without a task that nothing is billed, unless that is not known', () => {
     const text = advise(reason, null)
-    if (reason === 'submission_uncertain') expect(text).toContain('it may be running, and billed')
+    if (reason === 'submission_uncertain') expect(text).toContain('A task may be running, and billed')
     else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
   })
 

@@ -55,7 +55,7 @@ describe('readError', () => {
     ['a text', '{"error":"no"}', { code: '', message: 'no', type: '' }],
     ['success: false', '{"success":false,"message":"no"}', { code: '', message: 'no', type: '' }],
     ['success: false without words', '{"success":false}', { code: '', message: '', type: '' }],
-    ['a bare message', '{"code":500,"message":"no"}', { code: '', message: 'no', type: '' }],
+    ['a bare message', '{"code":500,"message":"no"}', { code: '500', message: 'no', type: '' }],
   ])('reads %s', (_, body, read) => expect(readError(body)).toEqual(read))
 
   it.each(['', 'null', '[]', '"no"', '{}', '{"data":[]}', '{"error":null}', '<html>', '{"error":{"mess'])(

@@ -53,6 +53,7 @@ describe('the table', () => {
       401: { accepted: 'no', next: 'stop', reason: 'authentication' },
       402: { accepted: 'no', next: 'stop', reason: 'insufficient_balance' },
       403: { accepted: 'no', next: 'stop', reason: 'authentication' },
+      '403 for lack of credit': { accepted: 'no', next: 'stop', reason: 'insufficient_balance' },
       408: { accepted: 'unknown', next: 'stop' },
       409: { accepted: 'unknown', next: 'stop' },
       '409 idempotency_in_progress': { accepted: 'unknown', next: 'wait' },
@@ -239,23 +240,27 @@ describe('judge, a word that makes a row of its own', () => {
     expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
   })
 
-  it.each([
-    '__proto__',
-    'constructor',
-    'toString',
-    'hasOwnProperty',
-    'Idempotency_in_progress',
-    'idempotency_in_progress ',
-  ])('is none that the table does not have: %j', (word) => {
-    for (const status of [409, 503]) {
-      // As text: in an object literal `__proto__` would be no key.
-      for (const body of [
-        `{"error":{"code":"${word}","message":"no","type":"${word}"}}`,
-        `{"error":{"code":"","message":"no","type":""},"${word}":{"code":"idempotency_unavailable"}}`,
-      ]) {
-        expect(withoutWords(judge(answered(status, body)))).toEqual({ accepted: 'unknown', next: 'stop' })
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'idempotency_in_progress '])(
+    'is none that the table does not have: %j',
+    (word) => {
+      for (const status of [409, 503]) {
+        // As text: in an object literal `__proto__` would be no key.
+        for (const body of [
+          `{"error":{"code":"${word}","message":"no","type":"${word}"}}`,
+          `{"error":{"code":"","message":"no","type":""},"${word}":{"code":"idempotency_unavailable"}}`,
+        ]) {
+          expect(withoutWords(judge(answered(status, body)))).toEqual({ accepted: 'unknown', next: 'stop' })
+        }
       }
-    }
+    },
+  )
+
+  it.each([
+    '{"error":{"code":"IDEMPOTENCY_IN_PROGRESS","message":"at work"}}',
+    '{"code":"idempotency_in_progress","message":"at work"}',
+    '{"success":false,"code":"idempotency_in_progress","message":"at work"}',
+  ])('is known in whatever letters and shape: %s', (body) => {
+    expect(withoutWords(judge(answered(409, body)))).toEqual({ accepted: 'unknown', next: 'wait' })
   })
 
   it('is not made of a code and the status beside it', () => {
@@ -324,6 +329,8 @@ describe('judge, a 429', () => {
     'The API request is too fast and exceeds the platform rate limit',
     'Concurrency or QPS exceeds the prepaid resource pack limit',
     'The service is rebalanced',
+    'rebalance in progress',
+    'accreditation pending',
     'accredited users only, for now',
     'stop upstream',
     '请求过于频繁,请稍后再试',
@@ -346,7 +353,14 @@ describe('judge, a 429', () => {
     }
   })
 
-  it.each(['', '<html>Insufficient balance</html>', '{"error":', '{"code":429}', '[]'])(
+  it.each(['Insufficient balance', '<html>Insufficient balance</html>', '{"code":429,"msg":"余额不足"}'])(
+    'for lack of credit is known where no error can be read: %j',
+    (body) => {
+      expect(verdictOf(judge(answered(429, body)))).toBe('insufficient_balance')
+    },
+  )
+
+  it.each(['', '<html>Slow down</html>', '{"error":', '{"code":429}', '[]'])(
     'without an error that can be read is one of too many requests: %j',
     (body) => {
       expect(verdictOf(judge(answered(429, body)))).toBe('rate_limited')
@@ -362,12 +376,11 @@ describe('judge, a 429', () => {
   })
 
   it('for lack of credit is known by the start of its words, however many there are', () => {
-    const novel = 'top '.repeat(200_000)
-    expect(verdictOf(judge(answered(429, error(`${novel}balance`))))).toBe('rate_limited')
-    expect(verdictOf(judge(answered(429, error(`balance ${novel}`))))).toBe('insufficient_balance')
+    const novel = 'no '.repeat(200_000)
+    expect(verdictOf(judge(answered(429, error(`${novel}x balance is too low`))))).toBe('rate_limited')
+    expect(verdictOf(judge(answered(429, error(`balance is too low ${novel}`))))).toBe('insufficient_balance')
   })
 
-  // DEFECT: words of one-api and new-api, on which such gateways are built, are not known yet.
   it.each(['用户额度不足', '额度不足', 'user quota is not enough'])(
     'for lack of credit is known by the words of gateways: %s',
     (message) => {
@@ -375,8 +388,8 @@ describe('judge, a 429', () => {
     },
   )
 
-  it.each([400, 401, 403, 408, 409, 500, 502, 503, 504])(
-    'is the only status of which credit is asked: not %i',
+  it.each([400, 401, 408, 409, 500, 502, 503, 504])(
+    'or a 403, is the only status of which credit is asked: not %i',
     (status) => {
       const plain = withoutWords(judge(answered(status, error('no'))))
       expect(withoutWords(judge(answered(status, error('Insufficient balance'))))).toEqual(plain)

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest'
+import { describeBalance } from '../../src/report/describe.ts'
+
+describe('the balance', () => {
+  it.each<[number, number | null, string]>([
+    [10.5, 0.456, 'The video needs about 0.456 USD, the account has 10.5 USD.'],
+    [0.456, 0.456, 'The video needs about 0.456 USD, the account has 0.456 USD.'],
+    [0.4, 0.456, 'The video needs about 0.456 USD, the account has 0.4 USD.'],
+    [0, 0.456, 'The video needs about 0.456 USD, the account has 0 USD.'],
+    [-3.25, 0.456, 'The video needs about 0.456 USD, the account has -3.25 USD.'],
+    [0.1 + 0.2, 8.4 * 0.057, 'The video needs about 0.4788 USD, the account has 0.3 USD.'],
+    [Infinity, 0.456, 'The video needs about 0.456 USD, the account has no limit.'],
+    [10.5, null, 'At APIMart, the account has 10.5 USD.'],
+    [0, null, 'At APIMart, the account has 0 USD.'],
+    [-3.25, null, 'At APIMart, the account has -3.25 USD.'],
+    [Infinity, null, 'At APIMart, the account has no limit.'],
+  ])('of %d USD, beside an estimate of %s', (usd, estimate, text) => {
+    expect(describeBalance({ kind: 'known', usd }, estimate)).toBe(text)
+  })
+
+  it.each([null, 0.456])('that nobody knows, beside an estimate of %s', (estimate) => {
+    const cause = 'APIMart answered 401. It says: "no".'
+    expect(describeBalance({ kind: 'unknown', cause }, estimate)).toBe(
+      'The balance of the account could not be read. APIMart answered 401. It says: "no".',
+    )
+  })
+})
