@@ -10,6 +10,14 @@ export interface Clock {
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>
 }
 
+/** How much a pause may be cut short by chance. */
+const JITTER = 0.2
+
+/** A pause, cut short by up to a fifth by chance (from 0 to 1), so that many jobs do not ask in step. */
+export function jittered(milliseconds: number, random: () => number): number {
+  return milliseconds * (1 - JITTER * random())
+}
+
 /** The time of this machine, which does not jump when somebody sets it. */
 export const realClock: Clock = {
   now: () => performance.timeOrigin + performance.now(),

@@ -2,27 +2,20 @@
  * The way from a task id to the finished video: wait, fetch, compare. Whatever goes wrong here submits nothing.
  */
 import { poll } from './apimart/poll.ts'
-import { type EndedTask, hasStarted, type Task } from './apimart/task.ts'
+import type { EndedTask } from './apimart/task.ts'
 import { taskFailure } from './apimart/task-failure.ts'
 import { FIRST_PAUSE_MILLISECONDS, waitForEnd } from './apimart/wait.ts'
-import {
-  formatBytes,
-  formatDuration,
-  formatInstant,
-  formatSeconds,
-  formatUrl,
-  formatUsd,
-  oneLine,
-} from './format.ts'
+import { formatBytes, formatDuration, formatInstant, formatSeconds, formatUrl, formatUsd } from './format.ts'
 import type { Inputs } from './inputs.ts'
 import type { Network } from './network/network.ts'
 import { followProgress } from './report/progress.ts'
-import { type End, type Known, type KnownTask, warn } from './report/report.ts'
+import type { End, Known, KnownTask } from './report/report.ts'
 import type { Link } from './result/link.ts'
 import type { OutputFile } from './result/output-file.ts'
 import { fetchVideo, linksOf, lookAtVideo, type StoredFile, type Video } from './result/video.ts'
 import type { Runner } from './runner.ts'
 import { secretsOf } from './secrets.ts'
+import { tellState, warn } from './tell.ts'
 
 const MINUTE_MILLISECONDS = 60_000
 /** How much shorter than the reference a result may be without a word: a few frames. */
@@ -78,7 +71,7 @@ async function wait(
     `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Stopping the job stops neither the task nor its bill.`,
   )
   return waitForEnd({
-    poll: (cancelled) => poll(target, network, now, cancelled),
+    poll: (cancelled) => poll(target, network, clock, cancelled),
     clock,
     random: runner.random,
     firstPause: task.origin === 'submitted' ? FIRST_PAUSE_MILLISECONDS : 0,
@@ -86,23 +79,11 @@ async function wait(
     signal,
     onPoll(result) {
       const at = now()
-      if (result.kind === 'seen') remember(task, result.task, at, runner)
+      if (result.kind === 'seen') tellState(task, result.task, runner)
       const line = progress(result, at)
       if (line) runner.info(line)
     },
   })
-}
-
-function remember(known: KnownTask, task: Task, at: number, runner: Runner): void {
-  const status = statusOf(task)
-  if (known.seen === null || statusOf(known.seen.task) !== status) runner.setOutput('status', status)
-  known.seen = { task, at }
-  if (hasStarted(task)) known.startedAt ??= at
-}
-
-/** The output `status`: one word for each end, and until then the API's own. */
-function statusOf(task: Task): string {
-  return task.state === 'running' ? oneLine(task.word, 100) : task.state
 }
 
 function tellCost({ cost }: EndedTask, runner: Runner): void {

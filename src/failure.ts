@@ -11,9 +11,10 @@ export const REMEDIES = {
   authentication: 'Check that api_key is a valid APIMart key with access to this model.',
   insufficient_balance: 'Top up the APIMart account, then run again.',
   rate_limited: 'Wait a few minutes, then re-run the job.',
-  request_rejected: 'Correct what is said above, then run again.',
+  request_rejected:
+    'Correct what is said above, then run again. Where nothing of it is wrong, re-run the job later.',
   submission_uncertain:
-    'A task may be running, and billed: look for it in the APIMart console before you submit again. Two ways on are safe. Run this step with its id as task_id, which submits nothing. Or take "Re-run failed jobs" within 24 hours: that sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
+    'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours and with the same inputs sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
   task_failed:
     'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
   task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',
@@ -21,7 +22,8 @@ export const REMEDIES = {
   download_failed:
     'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',
   cancelled: 'Run the workflow again when you want the video.',
-  internal_error: 'This is a defect of the action. Please report it with the log of this step.',
+  internal_error:
+    'This is a defect of the action. Please report it with the log of this step, which shows how far it came.',
 } as const
 
 /** A value of the output `failure_reason`. */

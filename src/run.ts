@@ -11,10 +11,11 @@ import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs } 
 import { type Network, openNetwork } from './network/network.ts'
 import { measureClip, preflight, refusal, warnings } from './preflight/preflight.ts'
 import { describePreflight, describeRequest } from './report/describe.ts'
-import { type End, type Known, type KnownTask, nothingKnown, type Report, warn } from './report/report.ts'
+import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
 import { type OutputFile, prepareOutput } from './result/output-file.ts'
 import type { Runner } from './runner.ts'
 import { submitTask } from './submit-task.ts'
+import { warn } from './tell.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {
@@ -40,7 +41,7 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   await checkReferences(inputs, network, runner, known)
   checkBudget(inputs, runner, known)
   if (inputs.dry_run) return await showRequest(inputs, runner)
-  const task = await submitTask(inputs, network, runner, known)
+  const task = await submitTask({ inputs, network, runner, known })
   if (!inputs.wait) return { kind: 'submitted', task }
   return await completeTask(task, { inputs, output, network, runner, known })
 }

@@ -19,7 +19,7 @@ export type OutputName =
   | 'result_sha256'
   | 'failure_reason'
 
-/** Where a run gets its inputs, time and end from, and where it tells what happens. */
+/** Where a run gets its inputs, time, chance, limits and end from, and where it tells what happens. */
 export interface Runner {
   readonly step: StepIdentity
   /** Folder in which the job works. */

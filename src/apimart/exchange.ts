@@ -4,6 +4,7 @@
 import { explainNetworkError } from '../network/explain.ts'
 import { AddressRefused, type ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { quote, readError } from './answer.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
 const ANSWER_MAX_BYTES = 1024 * 1024
@@ -46,20 +47,27 @@ export async function exchange(
   return { status: answer.statusCode, headers: answer.headers, body }
 }
 
-/** What came of a question: an answer, or why there is none, as a clause without a full stop. */
+/** A question that costs nothing. */
+export interface Question {
+  readonly url: string
+  readonly apiKey: string
+  /** What no message may repeat of the API's words. */
+  readonly secrets: readonly string[]
+}
+
+/** What came of a question: an answer, or a sentence that says why there is none. */
 export type Reply =
   | { readonly kind: 'answered'; readonly answer: Answer }
   /** `isRefused`: this action must not ask there, and never will. */
   | { readonly kind: 'unanswered'; readonly cause: string; readonly isRefused: boolean }
 
 /**
- * Asks the API something that costs nothing, once; takes at most `timeouts.question`.
+ * Asks the API a question once; takes at most `timeouts.question`.
  *
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function ask(
-  url: string,
-  apiKey: string,
+  { url, apiKey }: Question,
   { api, timeouts }: ApiNetwork,
   signal: AbortSignal,
 ): Promise<Reply> {
@@ -69,11 +77,17 @@ export async function ask(
     return { kind: 'answered', answer }
   } catch (error) {
     signal.throwIfAborted()
-    const cause = limit.aborted
+    const why = limit.aborted
       ? `it did not answer within ${timeouts.question / 1000} s`
       : explainNetworkError(error)
+    const cause = `APIMart could not be asked: ${why}.`
     return { kind: 'unanswered', cause, isRefused: error instanceof AddressRefused }
   }
+}
+
+/** An answer that brings nothing, in whole sentences, with the API's own words. */
+export function describeAnswer({ status, body }: Answer, secrets: readonly string[]): string {
+  return `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
 }
 
 /**

@@ -17,31 +17,31 @@ type Verdict =
 
 const YES = { accepted: 'yes' } as const
 const UNKNOWN = { accepted: 'unknown', next: 'stop' } as const
-const refused = (reason: FailureReason) => ({ accepted: 'no', next: 'stop', reason }) as const
+const stop = (reason: FailureReason) => ({ accepted: 'no', next: 'stop', reason }) as const
 const retry = (reason: FailureReason) => ({ accepted: 'no', next: 'retry', reason }) as const
 
 /** Every way in which the paid request can end. A status with a word after it holds for errors of that code or type. */
 export const OUTCOMES = {
   'not sent, for a cause that may pass': retry('request_rejected'),
-  'not sent, for a cause that stays': refused('request_rejected'),
+  'not sent, for a cause that stays': stop('request_rejected'),
   'sent, and the answer lost': UNKNOWN,
   'success with a task id': YES,
   'success without a task id': UNKNOWN,
   redirect: UNKNOWN,
-  '400': refused('request_rejected'),
-  '401': refused('authentication'),
-  '402': refused('insufficient_balance'),
-  '403': refused('authentication'),
-  '403 for lack of credit': refused('insufficient_balance'),
+  '400': stop('request_rejected'),
+  '401': stop('authentication'),
+  '402': stop('insufficient_balance'),
+  '403': stop('authentication'),
+  '403 for lack of credit': stop('insufficient_balance'),
   '408': UNKNOWN,
   '409': UNKNOWN,
   '409 idempotency_in_progress': { accepted: 'unknown', next: 'wait' },
-  '409 idempotency_key_reused': refused('request_rejected'),
+  '409 idempotency_key_reused': stop('request_rejected'),
   '409 idempotency_result_indeterminate': UNKNOWN,
-  '413': refused('request_rejected'),
-  '422': refused('request_rejected'),
+  '413': stop('request_rejected'),
+  '422': stop('request_rejected'),
   '429': retry('rate_limited'),
-  '429 for lack of credit': refused('insufficient_balance'),
+  '429 for lack of credit': stop('insufficient_balance'),
   '500': UNKNOWN,
   '502': UNKNOWN,
   '503': UNKNOWN,
@@ -56,7 +56,13 @@ export type Row = keyof typeof OUTCOMES
 /** What an ending means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
 export type Outcome =
   | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
-  | (Exclude<Verdict, { accepted: 'yes' }> & { readonly message: string; readonly pause: number })
+  | Unaccepted
+
+/** An outcome that brought no task. */
+export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
+  readonly message: string
+  readonly pause: number
+}
 
 /**
  * Decides what an ending means.
@@ -67,9 +73,11 @@ export type Outcome =
 export function judge(ending: Ending, now: number, secrets: readonly string[]): Outcome {
   switch (ending.kind) {
     case 'never_sent': {
-      const verdict = OUTCOMES[`not sent, for a cause that ${ending.isPassing ? 'may pass' : 'stays'}`]
+      const row = ending.isPassing
+        ? 'not sent, for a cause that may pass'
+        : 'not sent, for a cause that stays'
       const message = `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`
-      return { ...verdict, message, pause: 0 }
+      return { ...OUTCOMES[row], message, pause: 0 }
     }
     case 'lost':
       return {
@@ -82,6 +90,17 @@ export function judge(ending: Ending, now: number, secrets: readonly string[]): 
   }
 }
 
+/**
+ * An outcome in the light of an earlier one, that a request with the same key is at work: that one may be accepted,
+ * whatever this one is answered.
+ */
+export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepted {
+  if (outcome.accepted === 'unknown') return outcome
+  return { ...atWork, message: `${outcome.message} ${AT_WORK}` }
+}
+
+const AT_WORK =
+  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
 const NOBODY_KNOWS = 'Whether a task was accepted is not known.'
 
 function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): Outcome {

@@ -1,10 +1,10 @@
 /**
  * One poll of a task. A poll that fails says nothing about the task, unless the API refuses for good.
  */
+import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { ApiNetwork } from '../network/network.ts'
-import { quote, readError } from './answer.ts'
-import { type Answer, ask, retryAfter } from './exchange.ts'
+import { type Answer, ask, describeAnswer, type Question, retryAfter } from './exchange.ts'
 import { readTask, type Task } from './task.ts'
 
 /** What came of a poll. */
@@ -15,42 +15,32 @@ export type Poll =
   /** Another try would be answered alike. */
   | { readonly kind: 'refused'; readonly failure: Failure }
 
-/** Where and with what a task is polled. */
-export interface PollTarget {
-  /** `taskUrl` of the task. */
-  readonly url: string
-  readonly apiKey: string
-  /** What no message may repeat of the API's words. */
-  readonly secrets: readonly string[]
-}
-
 /**
  * Asks for the state of a task once.
  *
- * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
+ * @param question its URL is the `taskUrl` of the task
+ * @param clock against which a date in `Retry-After` counts
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
-  { url, apiKey, secrets }: PollTarget,
+  question: Question,
   network: ApiNetwork,
-  now: () => number,
+  clock: Pick<Clock, 'now'>,
   signal: AbortSignal,
 ): Promise<Poll> {
-  const reply = await ask(`${url}?language=en`, apiKey, network, signal)
-  if (reply.kind === 'answered') return read(reply.answer, secrets, now())
-  const cause = `APIMart could not be asked: ${reply.cause}.`
-  if (!reply.isRefused) return { kind: 'unseen', cause, pause: 0 }
-  return {
-    kind: 'refused',
-    failure: new Failure('request_rejected', [cause], { remedy: 'Correct api_base_url.' }),
-  }
+  const reply = await ask({ ...question, url: `${question.url}?language=en` }, network, signal)
+  if (reply.kind === 'answered') return read(reply.answer, question.secrets, clock.now())
+  const { cause, isRefused } = reply
+  if (!isRefused) return { kind: 'unseen', cause, pause: 0 }
+  const remedy = 'Correct api_base_url.'
+  return { kind: 'refused', failure: new Failure('request_rejected', [cause], { remedy }) }
 }
 
 function read(answer: Answer, secrets: readonly string[], now: number): Poll {
   const { status, body } = answer
   const task = status === 200 ? readTask(body, secrets) : null
   if (task) return { kind: 'seen', task }
-  const words = `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
+  const words = describeAnswer(answer, secrets)
   if (status === 401 || status === 403) {
     return { kind: 'refused', failure: new Failure('authentication', [words]) }
   }

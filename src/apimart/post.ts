@@ -23,13 +23,11 @@ export type Ending =
   | { readonly kind: 'lost'; readonly cause: string }
   | { readonly kind: 'answered'; readonly answer: Answer }
 
-/** How long an answer is still awaited after the run was stopped: it carries the id of a paid task. */
+/**
+ * How long an answer is still awaited after the run was stopped: it carries the id of a paid task. GitHub's runner
+ * ends a cancelled step 10 s after its first signal.
+ */
 const CANCEL_GRACE_MILLISECONDS = 4000
-
-/** Whether the request may have left. */
-interface Wire {
-  isWritten: boolean
-}
 
 /**
  * Sends the paid request once; takes at most `timeouts.submission`.
@@ -43,10 +41,16 @@ export async function post(
   signal: AbortSignal,
 ): Promise<Ending> {
   signal.throwIfAborted()
-  const wire: Wire = { isWritten: false }
+  /** Whether any of it may have left. */
+  let isSent = false
+  const watched = api.compose(
+    onStart(() => {
+      isSent = true
+    }),
+  )
   const stop = new AbortController()
   const cancel = () => {
-    if (wire.isWritten) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
+    if (isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
     else stop.abort()
   }
   signal.addEventListener('abort', cancel, { once: true })
@@ -54,23 +58,23 @@ export async function post(
   const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
   const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
   try {
-    return { kind: 'answered', answer: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
+    return { kind: 'answered', answer: await exchange(url, apiKey, options, watched, end) }
   } catch (error) {
-    if (!wire.isWritten) signal.throwIfAborted()
+    if (!isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
-    return wire.isWritten ? { kind: 'lost', cause } : { kind: 'never_sent', cause, isPassing: isBreak(error) }
+    return isSent ? { kind: 'lost', cause } : { kind: 'never_sent', cause, isPassing: isBreak(error) }
   } finally {
     signal.removeEventListener('abort', cancel)
   }
 }
 
-/** Notes the moment in which undici hands the request to a connected socket: before it, nothing can have left. */
-function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
+/** Tells the moment in which undici hands a request to a connected socket: before it, nothing can have left. */
+function onStart(tell: () => void): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) =>
     dispatch(options, {
       onRequestStart(controller, context) {
         handler.onRequestStart?.(controller, context)
-        wire.isWritten ||= !controller.aborted
+        if (!controller.aborted) tell()
       },
       onResponseStart: (...args) => handler.onResponseStart?.(...args),
       onResponseData: (...args) => handler.onResponseData?.(...args),

@@ -49,13 +49,13 @@ export function idempotencyKey(step: StepIdentity, request: MotionControlRequest
 }
 
 /**
- * The key of a further attempt at a request whose earlier attempts have all failed: it depends on the first key and
- * the number alone, so that whoever repeats the attempt asks for the same task.
+ * The key for a request whose tasks under the keys before have all failed. It depends on the first key and the number
+ * alone, so that whoever comes so far again asks for the same task.
  *
- * @param attempt from 1, whose key is the first one
+ * @param number from 1, which is the first key itself
  */
-export function keyOfAttempt(firstKey: string, attempt: number): string {
-  return attempt === 1 ? firstKey : hashed([firstKey, attempt])
+export function furtherKey(firstKey: string, number: number): string {
+  return number === 1 ? firstKey : hashed([firstKey, number])
 }
 
 /** A key of visible ASCII characters for any identity. */

@@ -2,17 +2,15 @@
  * The submission: when the paid request may be sent again, and when that is given up. It is sent again only after an
  * answer that allows it, always with the same key and the same body.
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, jittered } from '../clock.ts'
 import { formatDuration } from '../format.ts'
-import { judge, type Outcome } from './outcome.ts'
+import { besideAtWork, judge, type Outcome, type Unaccepted } from './outcome.ts'
 import type { Ending } from './post.ts'
 
 /** How often a refused request is sent in all: an empty account can look like too many requests. */
 const TRIES_MAX = 4
 /** From one try to the next, at first and at most; it doubles in between. */
 const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
-/** How much a pause may be cut short by chance, so that many jobs do not ask in step. */
-const JITTER = 0.2
 /** How long a submission is tried in all, the pauses that APIMart asks for included. */
 const PATIENCE_MILLISECONDS = 300_000
 
@@ -30,13 +28,10 @@ export interface Tries {
   readonly signal: AbortSignal
 }
 
-/** An outcome that brought no task. */
-export type Unaccepted = Exclude<Outcome, { accepted: 'yes' }>
-
 /** Milliseconds until the next try, after so many. */
 function pauseAfter(tries: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
-  return Math.min(max, min * 2 ** (tries - 1)) * (1 - JITTER * random())
+  return jittered(Math.min(max, min * 2 ** (tries - 1)), random)
 }
 
 /**
@@ -47,12 +42,11 @@ function pauseAfter(tries: number, random: () => number): number {
  */
 export async function submit({ post, clock, random, secrets, onPause, signal }: Tries): Promise<Outcome> {
   const start = clock.now()
-  /** The word that a request with this key is at work: it may be accepted, whatever this one is answered. */
+  /** The word that a request with this key is at work. */
   let atWork: Unaccepted | null = null
   const ended = (outcome: Unaccepted, ...why: string[]): Outcome => {
-    const message = [outcome.message, ...why].join(' ')
-    if (atWork === null || outcome.accepted === 'unknown') return { ...outcome, message }
-    return { ...atWork, message: `${message} ${AT_WORK}` }
+    const told = { ...outcome, message: [outcome.message, ...why].join(' ') }
+    return atWork === null ? told : besideAtWork(told, atWork)
   }
   try {
     for (let tries = 1; ; tries++) {
@@ -75,6 +69,3 @@ export async function submit({ post, clock, random, secrets, onPause, signal }: 
     return ended(atWork, 'The run was stopped before it told more.')
   }
 }
-
-const AT_WORK =
-  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'

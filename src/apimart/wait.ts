@@ -1,7 +1,7 @@
 /**
  * Waiting for the end of a task: when to poll, and when to give up. Giving up never ends the task.
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, jittered } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { formatDuration } from '../format.ts'
 import type { Poll } from './poll.ts'
@@ -11,8 +11,6 @@ import type { EndedTask } from './task.ts'
 export const FIRST_PAUSE_MILLISECONDS = 10_000
 /** From one poll to the next, at first and at most. */
 const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
-/** How much a pause may be cut short by chance, so that many jobs do not ask in step. */
-const JITTER = 0.2
 /** Pauses grow with this share of the time waited, which bounds how late an end is seen. */
 const LATENESS = 0.05
 /** How long nothing but failed polls is put up with. */
@@ -36,7 +34,7 @@ export interface Wait {
 /** Milliseconds between two polls, when a task has been waited for so long. */
 export function pauseAfter(waited: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
-  return Math.min(max, Math.max(min, waited * LATENESS)) * (1 - JITTER * random())
+  return jittered(Math.min(max, Math.max(min, waited * LATENESS)), random)
 }
 
 /**

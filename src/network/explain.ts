@@ -1,5 +1,5 @@
 /**
- * What went wrong on the network, in words.
+ * What went wrong on the network: in words, and whether it may be gone a moment later.
  */
 import { messageOf } from '../failure.ts'
 import { AddressRefused } from './network.ts'

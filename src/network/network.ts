@@ -84,14 +84,14 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
     if (await apiIsPrivate) return
     throw notPublic(address, host)
   }
-  const agent = (headersTimeout: number, lookup: { lookup?: LookupFunction }) => {
+  const agent = (headersTimeout: number, connect: { lookup?: LookupFunction }) => {
     const limits = { headersTimeout, bodyTimeout: timeouts.idle }
     return new EnvHttpProxyAgent({
       // Over HTTP/2 undici sends a request again that the server refused or left, a paid one as well.
       allowH2: false,
       ...limits,
       connectTimeout: timeouts.connect,
-      connect: lookup,
+      connect,
       // undici's way through a proxy leaves its limits out, towards the hosts as for the tunnel itself.
       factory: (origin, options) => new Pool(origin, { ...options, ...limits }),
       clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: timeouts.connect }),

@@ -12,7 +12,8 @@ export function advise(
 ): string {
   const own = remedy ?? REMEDIES[reason]
   if (task === null) {
-    if (reason === 'submission_uncertain' || remedy !== null) return own
+    // A defect may lie anywhere, also behind the submission.
+    if (reason === 'submission_uncertain' || reason === 'internal_error' || remedy !== null) return own
     return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
   const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`

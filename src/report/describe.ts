@@ -65,8 +65,7 @@ export const REPLAYED =
  */
 export function describeBalance(balance: Balance, estimate: number | null): string {
   if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
-  const { usd } = balance
-  const has = usd === Infinity ? 'the account has no limit' : `the account has ${formatUsd(usd)}`
-  const needs = estimate === null ? 'At APIMart' : `The video needs about ${formatUsd(estimate)}`
-  return `${needs}, ${has}.`
+  const has = balance.kind === 'unlimited' ? 'has no limit' : `has ${formatUsd(balance.usd)}`
+  if (estimate === null) return `The account ${has}.`
+  return `The video needs about ${formatUsd(estimate)}, the account ${has}.`
 }

@@ -7,7 +7,6 @@ import type { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
 import type { Preflight } from '../preflight/preflight.ts'
 import type { Video } from '../result/video.ts'
-import type { Runner } from '../runner.ts'
 
 /** What was found out on the way; null where the run did not come so far or did not look. */
 export interface Known {
@@ -33,12 +32,6 @@ export function nothingKnown(): Known {
     estimatedCost: null,
     task: null,
   }
-}
-
-/** Tells at once, and in the summary, what may go wrong although the run goes on; a whole sentence. */
-export function warn(text: string, runner: Runner, known: Known): void {
-  runner.warning(text)
-  known.warnings = [...known.warnings, text]
 }
 
 /** A task as far as this run has followed it; times are in milliseconds since the epoch. */

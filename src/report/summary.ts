@@ -34,27 +34,34 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
         `<p>This is the request that would be sent. Nothing was submitted and nothing is billed.${cost}</p>`,
         code('json', describeRequest(end.url, end.request)),
       ].join('\n\n')
-    case 'submitted':
+    case 'submitted': {
+      const { id, url, seen } = end.task
+      const state = seen ? escapeHtml(seen.task.word, TEXT_LIMIT) : 'submitted'
+      const news =
+        standingOf(end.task) === 'completed'
+          ? 'The video is done.'
+          : 'APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job.'
       return [
         '## Kling motion control: submitted',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>submitted</b>.${replay(end.task, ', and it may be done')}${cost}</p>`,
-        '<p>APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job. A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>',
-        code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${end.task.url}"`]),
+        `<p>Task <code>${escapeHtml(id, TEXT_LIMIT)}</code> is <b>${state}</b>.${replay(end.task)}${cost}</p>`,
+        `<p>${news} A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>`,
+        code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${url}"`]),
       ].join('\n\n')
+    }
     case 'completed': {
       const { file, seconds } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
       const lasts = seconds === null ? '' : ` The video lasts ${formatSeconds(seconds)}.`
       return [
         '## Kling motion control: completed',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task, '')}</p>`,
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task)}</p>`,
       ].join('\n\n')
     }
   }
 }
 
-function replay({ origin }: KnownTask, state: string): string {
-  return origin === 'replayed' ? ` ${REPLAYED}${state}.` : ''
+function replay({ origin }: KnownTask): string {
+  return origin === 'replayed' ? ` ${REPLAYED}.` : ''
 }
 
 /** The headline of a failed run. */

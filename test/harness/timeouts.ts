@@ -3,7 +3,7 @@
  */
 import { TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 
-/** The action's own limits, cut to less than a second, except those that are given. */
+/** The action's own limits, those that a test can run into cut to some hundred milliseconds, except those that are given. */
 export function shortTimeouts(changes: Partial<Timeouts> = {}): Timeouts {
   const short = {
     connect: 500,

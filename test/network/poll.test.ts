@@ -53,7 +53,7 @@ function networkOf(baseUrl: string): Network {
 function look(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
-  return poll(lookout, network, () => NOW, signal)
+  return poll(lookout, network, { now: () => NOW }, signal)
 }
 
 /** A server that notes what it is asked and answers as it is told. */

@@ -319,7 +319,7 @@ setInterval(() => {}, 1000)`
       const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
       expect(milliseconds).toBeLessThan(6000)
       expect(expectFailure(run, 'submission_uncertain')).toMatch(
-        /^The answer to the submission was lost: the run was stopped before it came\. Whether a task was accepted is not known\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\.$/,
+        /^The answer to the submission was lost: the run was stopped before it came\. Whether a task was accepted is not known\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\. Given as idempotency_key, that asks for the same task from any run\.$/,
       )
       expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
       expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)

@@ -123,10 +123,10 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
     expect(scenario.sandbox.tasks).toEqual([])
     clip.release()
     const run = await second
-    expectSubmitted(run)
+    expectSubmitted(run, 'processing')
     expectSameTask(scenario, run, submissions(scenario).length, expect)
     expect(run.log).toContain(
-      '\nAPIMart answered 409. It says: "the first request is still running". Whether a task was accepted is not known. The first one is awaited: trying again with the same key in ',
+      '\nAPIMart answered 409. It says: "the first request is still running". Whether a task was accepted is not known. Trying again with the same Idempotency-Key in ',
     )
   })
 })
@@ -201,7 +201,7 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expectFailure(await scenario.run(DIRECTLY), 'submission_uncertain')
     clock.advance(24 * HOUR - 1)
     const second = await rerun(scenario)
-    expectSubmitted(second)
+    expectSubmitted(second, 'completed')
     expectSameTask(scenario, second, 2, expect)
     clock.advance(1)
     const third = await rerun(scenario, DIRECTLY, { GITHUB_RUN_ATTEMPT: '3' })
@@ -218,7 +218,7 @@ const FAILED =
   'APIMart ended the task as failed (task_failed, task_error). It says: "no complete upper body detected".'
 const CANCELLED = 'The task was cancelled at APIMart, not by this job.'
 const anew = (id: string | undefined, why: string) =>
-  `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew, under a further Idempotency-Key.`
+  `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew under a further Idempotency-Key, which a re-run finds as long as APIMart knows the first one.`
 /** How many tasks for one request are passed over at most. */
 const ATTEMPTS = 5
 
@@ -349,7 +349,7 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     clock.advance(TASK_MILLISECONDS)
     const unreadable = [status(401), status(404), status(500), { kind: 'half-answer' }] satisfies Fault[]
     for (const fault of unreadable) {
-      faults.next('task', fault)
+      faults.next('task', fault, fault, fault)
       const run = await rerun(scenario)
       expectSubmitted(run)
       expect(run.log).toContain('\nIts state could not be read, so it is taken to go on. ')
@@ -365,7 +365,7 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     const { faults, script } = scenario.sandbox
     script.outcome = 'failed'
     const first = await scenario.run(WAITING)
-    faults.next('task', status(500))
+    faults.next('task', status(500), status(500), status(500))
     const second = await rerun(scenario, WAITING)
     expect(second.outputs).toEqual({ ...first.outputs, failure_reason: 'task_failed' })
     expect(submissions(scenario)).toHaveLength(2)

@@ -44,10 +44,10 @@ const UNKNOWN = 'Whether a task was accepted is not known.'
 const ADDRESS = 'The address may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
-  /^The request went to http:\/\/api\.test\/v1\/videos\/generations at (\S+Z) with the Idempotency-Key <idempotency key>\.$/
+  /^The request went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)? with the Idempotency-Key <idempotency key>\. Given as idempotency_key, that asks for the same task from any run\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
 const told = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
-const BALANCE = 'At APIMart, the account has 100 USD.'
+const BALANCE = 'The account has 100 USD.'
 const noId = (said: string) =>
   `APIMart answered 200 without a task id that can be used. It says${said}. ${UNKNOWN}`
 const LOST = `The answer to the submission was lost: the server broke the connection off (…). ${UNKNOWN}`
@@ -75,6 +75,13 @@ const REFUSED: readonly End[] = [
   end('401', '401', status(401), 'authentication', scripted(401)),
   end('402', '402', status(402), 'insufficient_balance', `${scripted(402)}\n${BALANCE}`),
   end('403', '403', status(403), 'authentication', scripted(403)),
+  end(
+    '403 for lack of credit',
+    '403 for lack of credit',
+    words(403, 'user quota is not enough'),
+    'insufficient_balance',
+    `${told(403, 'user quota is not enough')}\n${BALANCE}`,
+  ),
   end(
     '409 idempotency_key_reused',
     '409, the key is used with another body',
@@ -137,7 +144,12 @@ const UNCERTAIN: readonly End[] = [
   ),
   uncertain('sent, and the answer lost', 'a reset before the body', { kind: 'reset-before-body' }, LOST),
   uncertain('sent, and the answer lost', 'a reset after the body', { kind: 'reset-after-body' }, LOST),
-  uncertain('sent, and the answer lost', 'half an answer', { kind: 'half-answer' }, LOST),
+  uncertain(
+    'sent, and the answer lost',
+    'half an answer',
+    { kind: 'half-answer' },
+    `The answer to the submission was lost: the server sent another length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). ${UNKNOWN}`,
+  ),
   uncertain(
     'success without a task id',
     'broken JSON',
@@ -181,7 +193,7 @@ async function expectEnd({ fault, reason, says }: End, tasks: number, expect: Ex
   expect(problem).toBe(says)
   expect(sentAt !== null).toBe(reason === 'submission_uncertain')
   expect(submissions(scenario)).toHaveLength(1)
-  expect(run.log).not.toContain('trying again')
+  expect(run.log).not.toContain('Trying again')
   expect(run.outputs).toEqual({ failure_reason: reason })
   expect(scenario.sandbox.tasks).toHaveLength(tasks)
   expect(elsewhere.requests).toEqual([])
@@ -252,7 +264,9 @@ function pausing(fault: StatusFault, form: Form, milliseconds: number, clock: Cl
 
 /** The pauses that a run names, in seconds. */
 function pausesOf({ log }: Run): number[] {
-  const told = log.matchAll(/: trying again with the same key in (?:(\d+) min)? ?(?:(\d+) s)?\.$/gm)
+  const told = log.matchAll(
+    / Trying again with the same Idempotency-Key in (?:(\d+) min)? ?(?:(\d+) s)?\.$/gm,
+  )
   return Array.from(told, ([, minutes = '0', seconds = '0']) => Number(minutes) * 60 + Number(seconds))
 }
 
@@ -275,7 +289,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     expectSubmitted(run)
     expectAlike(scenario, 2, expect)
     expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
-    expect(run.log).toContain(`\n${says} Nothing was accepted: trying again with the same key in `)
+    expect(run.log).toContain(`\n${says} Trying again with the same Idempotency-Key in `)
     expect(run.log).not.toContain('Idempotency-Replayed')
     expect(run.warnings).toEqual([])
   })
@@ -321,10 +335,10 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       faults.next('submit', pausing(fault, form, 3_600_000, clock).fault)
       const run = await scenario.run(DIRECTLY)
       const problem = expectFailure(run, reason)
-      expect(problem.replace(/wait .*?;/, 'wait …;')).toBe(
-        `${says} It asks to wait …; this step tries for 5 min at most.`,
+      expect(problem.replace(/wait .*?\./, 'wait ….')).toBe(
+        `${says} It asks to wait …. This step tries for 5 min at most.`,
       )
-      expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?);/)
+      expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?)\./)
       expect(submissions(scenario)).toHaveLength(1)
     })
   })
@@ -333,7 +347,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', ...times(4, status(429, { 'retry-after': '151' })))
     expect(expectFailure(await scenario.run(DIRECTLY), 'rate_limited')).toBe(
-      `${scripted(429)} It asks to wait 2 min 31 s; this step tries for 5 min at most.`,
+      `${scripted(429)} It asks to wait 2 min 31 s. This step tries for 5 min at most.`,
     )
     expectAlike(scenario, 2, expect)
   })
@@ -391,12 +405,10 @@ describe('a request of which the first one is at work', { concurrent: true }, ()
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), IN_PROGRESS)
     const run = await scenario.run(DIRECTLY)
-    expectSubmitted(run)
+    expectSubmitted(run, 'processing')
     expectAlike(scenario, 3, expect)
     expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
-    expect(run.log).toContain(
-      `\n${RUNNING} ${UNKNOWN} The first one is awaited: trying again with the same key in `,
-    )
+    expect(run.log).toContain(`\n${RUNNING} ${UNKNOWN} Trying again with the same Idempotency-Key in `)
     expect(run.log).toContain('\nIdempotency-Replayed: true. ')
   })
 
@@ -426,7 +438,7 @@ describe('a request of which the first one is at work', { concurrent: true }, ()
     [
       '429 that asks to wait for long',
       status(429, { 'retry-after': '600' }),
-      `${scripted(429)} It asks to wait 10 min; this step tries for 5 min at most. ${AT_WORK}`,
+      `${scripted(429)} It asks to wait 10 min. This step tries for 5 min at most. ${AT_WORK}`,
     ],
     [
       '409 for another body',
@@ -486,7 +498,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     })
     const key = submissions(scenario)[0]?.headers['idempotency-key']
     expect(run.raw.log).toContain(`with the Idempotency-Key ${key}.`)
-    expect(run.raw.summary).toContain(`with the Idempotency-Key ${key}.</li>`)
+    expect(run.raw.summary).toContain(`with the Idempotency-Key ${key}.`)
     expect(run.errors[0]).toContain(`\n${REMEDIES.submission_uncertain}`)
     expect(run.summary).toContain('## Kling motion control: a task may be running\n')
     expect(run.summary).toContain('<li>The answer to the submission was lost: ')

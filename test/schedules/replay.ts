@@ -1,11 +1,11 @@
 /**
- * Plays the schedule of a seed and shows it: `node test/schedules/replay.ts <seed>`.
+ * Plays the schedule of a seed and shows it: `npm run replay -- <seed>`.
  */
 import { play } from './play.ts'
 import { scheduleOf } from './schedule.ts'
 
 const seed = Number(process.argv[2])
-if (!Number.isSafeInteger(seed)) throw new Error('usage: node test/schedules/replay.ts <seed>')
+if (!Number.isSafeInteger(seed)) throw new Error('usage: npm run replay -- <seed>')
 const schedule = scheduleOf(seed)
 console.log(JSON.stringify(schedule, null, 2))
 const { runs, violations } = await play(schedule)

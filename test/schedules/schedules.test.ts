@@ -1,6 +1,6 @@
 /**
  * Many schedules of faults over submission, polls and download, in one process. SCHEDULES=10000 plays more of them,
- * SCHEDULE_SEED the same ones again; `node test/schedules/replay.ts <seed>` shows one.
+ * SCHEDULE_SEED the same ones again; `npm run replay -- <seed>` shows one.
  */
 import { expect, it } from 'vitest'
 import type { Row } from '../../src/apimart/outcome.ts'

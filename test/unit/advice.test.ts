@@ -109,6 +109,7 @@ describe.each(REASONS)('after %s', (reason) => {
   it('says without a task that nothing is billed, unless that is not known', () => {
     const text = advise(reason, null)
     if (reason === 'submission_uncertain') expect(text).toContain('A task may be running, and billed')
+    else if (reason === 'internal_error') expect(text).toMatch(/which shows how far it came\.$/)
     else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
   })
 

@@ -9,13 +9,18 @@ describe('the balance', () => {
     [0, 0.456, 'The video needs about 0.456 USD, the account has 0 USD.'],
     [-3.25, 0.456, 'The video needs about 0.456 USD, the account has -3.25 USD.'],
     [0.1 + 0.2, 8.4 * 0.057, 'The video needs about 0.4788 USD, the account has 0.3 USD.'],
-    [Infinity, 0.456, 'The video needs about 0.456 USD, the account has no limit.'],
-    [10.5, null, 'At APIMart, the account has 10.5 USD.'],
-    [0, null, 'At APIMart, the account has 0 USD.'],
-    [-3.25, null, 'At APIMart, the account has -3.25 USD.'],
-    [Infinity, null, 'At APIMart, the account has no limit.'],
+    [10.5, null, 'The account has 10.5 USD.'],
+    [0, null, 'The account has 0 USD.'],
+    [-3.25, null, 'The account has -3.25 USD.'],
   ])('of %d USD, beside an estimate of %s', (usd, estimate, text) => {
     expect(describeBalance({ kind: 'known', usd }, estimate)).toBe(text)
+  })
+
+  it('without a limit', () => {
+    expect(describeBalance({ kind: 'unlimited' }, 0.456)).toBe(
+      'The video needs about 0.456 USD, the account has no limit.',
+    )
+    expect(describeBalance({ kind: 'unlimited' }, null)).toBe('The account has no limit.')
   })
 
   it.each([null, 0.456])('that nobody knows, beside an estimate of %s', (estimate) => {

@@ -6,9 +6,9 @@
 import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { OUTCOMES, type Outcome, type Row } from '../../src/apimart/outcome.ts'
+import { OUTCOMES, type Outcome, type Row, type Unaccepted } from '../../src/apimart/outcome.ts'
 import type { Ending } from '../../src/apimart/post.ts'
-import { submit, type Unaccepted } from '../../src/apimart/submit.ts'
+import { submit } from '../../src/apimart/submit.ts'
 import type { Clock } from '../../src/clock.ts'
 
 const START = Date.UTC(2026, 0, 1, 12)
