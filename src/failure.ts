@@ -14,7 +14,7 @@ export const REMEDIES = {
   request_rejected:
     'Correct what is said above, then run again. Where nothing of it is wrong, re-run the job later.',
   submission_uncertain:
-    'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours and with the same inputs sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
+    'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
   task_failed:
     'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
   task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',

@@ -43,6 +43,7 @@ const report = await run({
     job: process.env.GITHUB_JOB ?? '',
     step: process.env.GITHUB_ACTION ?? '',
   },
+  attempt: Number(process.env.GITHUB_RUN_ATTEMPT) || 1,
   workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
   clock: realClock,
   random: Math.random,
@@ -57,7 +58,9 @@ if (report.end.kind === 'failed') {
   const lines = new Set([...failure.problems, advise(failure, report.task), ...troubles])
   core.setFailed(annotation([...lines].join('\n')))
 } else if (troubles.length > 0) {
-  core.setFailed(annotation([...troubles, 'The log above shows how far the run came.'].join('\n')))
+  const remedy = 'The log above shows how far the run came.'
+  const advice = advise({ reason: 'internal_error', remedy }, report.task)
+  core.setFailed(annotation([...troubles, advice].join('\n')))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.
 process.stdout.write('', () => {

@@ -22,6 +22,8 @@ export type OutputName =
 /** Where a run gets its inputs, time, chance, limits and end from, and where it tells what happens. */
 export interface Runner {
   readonly step: StepIdentity
+  /** How often the job was run, this time included; from 1. */
+  readonly attempt: number
   /** Folder in which the job works. */
   readonly workspace: string
   readonly clock: Clock

@@ -28,8 +28,6 @@ import type { Runner } from './runner.ts'
 import { secretsOf } from './secrets.ts'
 import { tellState, warn } from './tell.ts'
 
-/** How many keys are tried at most, each of the first ones with a task that failed; a broken server could go on for ever. */
-const KEYS_MAX = 5
 /** How often the state of a task that was given again is asked for, and the pause between. */
 const LOOKS_MAX = 3
 const LOOK_PAUSE_MILLISECONDS = 5000
@@ -49,8 +47,9 @@ interface Submitting extends Way {
 }
 
 /**
- * Submits the request. At most one task is accepted: a further key is used only when APIMart gives a task of an
- * earlier run again, and that has failed or was cancelled.
+ * Submits the request. A further key is used only by a re-run, and only when APIMart gives a task again that an earlier
+ * attempt of the job has made, and that has failed or was cancelled: one key for each attempt, so that each makes at
+ * most one task, and a task that goes on is found.
  *
  * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the runner's signal
  */
@@ -66,6 +65,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
   await runner.group('Submission', async () => {
     for (const line of describeRequest(url, request)) runner.info(line)
   })
+  const startedAt = runner.clock.now()
   const firstKey = inputs.idempotency_key ?? idempotencyKey(runner.step, request)
   for (let number = 1; ; number++) {
     const task = await submitUnder(furtherKey(firstKey, number), submitting)
@@ -73,7 +73,9 @@ export async function submitTask(way: Way): Promise<KnownTask> {
     await look(task, submitting)
     const seen = task.seen?.task
     if (seen?.state !== 'failed' && seen?.state !== 'cancelled') return task
-    if (number === KEYS_MAX) throw taskFailure(seen, secrets)
+    // Its time is told in whole seconds.
+    const isEarlier = seen.createdAt === null || seen.createdAt + 1000 <= startedAt
+    if (number >= runner.attempt || !isEarlier) throw givenAgain(taskFailure(seen, secrets))
     leave(task, seen, submitting)
   }
 }
@@ -156,6 +158,13 @@ async function look(task: KnownTask, { inputs, secrets, network, runner }: Submi
   }
 }
 
+/** The failure of a task that this run has not made, and that another run would be given again. */
+function givenAgain({ reason, problems }: Failure): Failure {
+  const remedy =
+    'The task is that of an earlier, identical request. "Re-run failed jobs" submits the request anew; so does a new run without idempotency_key, or with another one.'
+  return new Failure(reason, problems, { remedy })
+}
+
 /** Tells of a failed task, which is not what this run is about any more. */
 function leave(
   { id }: KnownTask,
@@ -163,7 +172,7 @@ function leave(
   { secrets, runner, known }: Submitting,
 ): void {
   const [why] = taskFailure(failed, secrets).problems
-  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The request is submitted anew under a further Idempotency-Key, which a re-run finds as long as APIMart knows the first one.`
+  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The video is asked for anew, under a further Idempotency-Key.`
   warn(text, runner, known)
   known.task = null
   runner.setOutput('task_id', '')

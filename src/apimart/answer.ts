@@ -11,11 +11,12 @@ const taskId = v.pipe(
   v.trim(),
   v.regex(TASK_ID),
 )
+const named = v.pipe(
+  v.object({ task_id: taskId }),
+  v.transform((data) => data.task_id),
+)
 const task = v.union([
-  v.pipe(
-    v.object({ task_id: taskId }),
-    v.transform((data) => data.task_id),
-  ),
+  named,
   v.pipe(
     v.object({ id: taskId }),
     v.transform((data) => data.id),
@@ -42,11 +43,17 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
   return result.success ? result.output : null
 }
 
-const submitted = inData(task)
+const submitted = v.union([inData(task), named])
+const mentioned = v.union([inData(named), named])
 
 /** The task id in the answer to a submission, null when there is none. */
 export function readTaskId(body: string): string | null {
   return readJson(body, submitted)
+}
+
+/** The id that an answer which is no success calls one of a task; what it calls just an id may be that of a request. */
+export function readMentionedTaskId(body: string): string | null {
+  return readJson(body, mentioned)
 }
 
 /** A text, or a number that stands for one. */

@@ -99,7 +99,7 @@ export function describeAnswer({ status, body }: Answer, secrets: readonly strin
 export function retryAfter({ headers }: Answer, now: number): number {
   const value = headers['retry-after']
   if (typeof value !== 'string') return 0
-  if (/^\s*\d{1,9}\s*$/.test(value)) return Number(value) * 1000
+  if (/^\s*\d{1,10}\s*$/.test(value)) return Number(value) * 1000
   const date = /^[a-z]{3,9}, .* gmt$/i.test(value.trim()) ? Date.parse(value) : Number.NaN
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
 }

@@ -4,7 +4,7 @@
  * else is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
-import { type ApiError, quote, readError, readTaskId } from './answer.ts'
+import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './answer.ts'
 import { type Answer, retryAfter } from './exchange.ts'
 import type { Ending } from './post.ts'
 
@@ -48,6 +48,7 @@ export const OUTCOMES = {
   '503 idempotency_unavailable': retry('request_rejected'),
   '504': UNKNOWN,
   'any other status': UNKNOWN,
+  'no success, but a task id': UNKNOWN,
 } as const satisfies Record<string, Verdict>
 
 /** A row of the table. */
@@ -79,12 +80,14 @@ export function judge(ending: Ending, now: number, secrets: readonly string[]): 
       const message = `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`
       return { ...OUTCOMES[row], message, pause: 0 }
     }
-    case 'lost':
-      return {
-        ...OUTCOMES['sent, and the answer lost'],
-        message: `The answer to the submission was lost: ${ending.cause}. ${NOBODY_KNOWS}`,
-        pause: 0,
-      }
+    case 'lost': {
+      // As much as came may be the whole of it.
+      const begun = ending.begun && judgeAnswer(ending.begun, now, secrets)
+      if (begun?.accepted === 'yes') return begun
+      const words = ending.begun?.body.trim() ? ` ${quote(null, ending.begun.body, secrets)}` : ''
+      const message = `The answer to the submission was lost: ${ending.cause}.${words} ${NOBODY_KNOWS}`
+      return { ...OUTCOMES['sent, and the answer lost'], message, pause: 0 }
+    }
     case 'answered':
       return judgeAnswer(ending.answer, now, secrets)
   }
@@ -112,10 +115,16 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
     return { ...OUTCOMES['success with a task id'], taskId, isReplay }
   }
   const error = readError(body)
-  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error, body)]
+  const mentioned = readMentionedTaskId(body)
+  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error, body, mentioned)]
   const lack = isSuccess ? ' without a task id that can be used' : ''
-  const sentences = [`APIMart answered ${status}${lack}. ${quote(error, body, secrets)}`, hint(status, error)]
-  if (verdict.accepted === 'unknown') sentences.push(NOBODY_KNOWS)
+  // An answer with the id of a task in some other place is shown whole.
+  const words = quote(/task_?id/i.test(body) ? null : error, body, secrets)
+  const sentences = [
+    `APIMart answered ${status}${lack}. ${words}`,
+    hint(status, error),
+    verdict.accepted === 'unknown' ? NOBODY_KNOWS : '',
+  ]
   const message = sentences.filter((sentence) => sentence !== '').join(' ')
   return { ...verdict, message, pause: retryAfter(answer, now) }
 }
@@ -123,8 +132,10 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
 type FailedRow = Exclude<Row, 'success with a task id'>
 
 /** The row of an answer that is no success: by its status first, as the words differ between lines and gateways. */
-function rowOf(status: number, error: ApiError | null, body: string): FailedRow {
+function rowOf(status: number, error: ApiError | null, body: string, mentioned: string | null): FailedRow {
   const names = [error?.code, error?.type].map((name) => `${status} ${name?.toLowerCase()}`)
+  if (names.includes('409 idempotency_in_progress')) return '409 idempotency_in_progress'
+  if (mentioned !== null) return 'no success, but a task id'
   if (isLackOfCredit(error, body)) names.push(`${status} for lack of credit`)
   names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
   return names.find(isFailedRow) ?? 'any other status'
@@ -154,6 +165,9 @@ function isLackOfCredit(error: ApiError | null, body: string): boolean {
 function hint(status: number, error: ApiError | null): string {
   if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
     return 'The address may be wrong: check api_base_url.'
+  }
+  if (status === 409 && /idempotency_key_reused/i.test(`${error?.code} ${error?.type}`)) {
+    return 'Another request was sent with this key before, and may have a task: look for it before you send one with another key.'
   }
   // So APIMart's pages for other models say; it is no proof.
   const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')

@@ -20,7 +20,8 @@ export interface Submission {
 export type Ending =
   /** `isPassing`: it may be otherwise a moment later. */
   | { readonly kind: 'never_sent'; readonly cause: string; readonly isPassing: boolean }
-  | { readonly kind: 'lost'; readonly cause: string }
+  /** `begun` is as much of an answer as had come, null without its headers. */
+  | { readonly kind: 'lost'; readonly cause: string; readonly begun: Answer | null }
   | { readonly kind: 'answered'; readonly answer: Answer }
 
 /**
@@ -28,6 +29,14 @@ export type Ending =
  * ends a cancelled step 10 s after its first signal.
  */
 const CANCEL_GRACE_MILLISECONDS = 4000
+
+/** What has passed over the wire. */
+interface Wire {
+  /** Whether any of the request may have left. */
+  isSent: boolean
+  begun: Pick<Answer, 'status' | 'headers'> | null
+  readonly chunks: Buffer[]
+}
 
 /**
  * Sends the paid request once; takes at most `timeouts.submission`.
@@ -41,16 +50,10 @@ export async function post(
   signal: AbortSignal,
 ): Promise<Ending> {
   signal.throwIfAborted()
-  /** Whether any of it may have left. */
-  let isSent = false
-  const watched = api.compose(
-    onStart(() => {
-      isSent = true
-    }),
-  )
+  const wire: Wire = { isSent: false, begun: null, chunks: [] }
   const stop = new AbortController()
   const cancel = () => {
-    if (isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
+    if (wire.isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
     else stop.abort()
   }
   signal.addEventListener('abort', cancel, { once: true })
@@ -58,26 +61,37 @@ export async function post(
   const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
   const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
   try {
-    return { kind: 'answered', answer: await exchange(url, apiKey, options, watched, end) }
+    return { kind: 'answered', answer: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
   } catch (error) {
-    if (!isSent) signal.throwIfAborted()
+    if (!wire.isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
-    return isSent ? { kind: 'lost', cause } : { kind: 'never_sent', cause, isPassing: isBreak(error) }
+    if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
+    const begun = wire.begun && { ...wire.begun, body: new TextDecoder().decode(Buffer.concat(wire.chunks)) }
+    return { kind: 'lost', cause, begun }
   } finally {
     signal.removeEventListener('abort', cancel)
   }
 }
 
-/** Tells the moment in which undici hands a request to a connected socket: before it, nothing can have left. */
-function onStart(tell: () => void): Dispatcher.DispatcherComposeInterceptor {
+/**
+ * Notes the moment in which undici hands the request to a connected socket, before which nothing can have left, and
+ * what comes of an answer: of a body that breaks off undici gives nothing.
+ */
+function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) =>
     dispatch(options, {
       onRequestStart(controller, context) {
         handler.onRequestStart?.(controller, context)
-        if (!controller.aborted) tell()
+        wire.isSent ||= !controller.aborted
       },
-      onResponseStart: (...args) => handler.onResponseStart?.(...args),
-      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseStart(controller, status, headers, ...args) {
+        if (status >= 200) wire.begun = { status, headers }
+        handler.onResponseStart?.(controller, status, headers, ...args)
+      },
+      onResponseData(controller, chunk) {
+        wire.chunks.push(chunk)
+        handler.onResponseData?.(controller, chunk)
+      },
       onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
       onResponseError: (...args) => handler.onResponseError?.(...args),
     })

@@ -29,6 +29,13 @@ const CAUSES: Record<string, string> = {
     'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
 }
 
+/** Codes that begin alike, whose own messages help nobody. */
+const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
+  ['ERR_SSL_', 'the host and this machine agree on no TLS'],
+  ['HPE_', 'the answer is not HTTP'],
+  ['ERR_ASSERTION', 'the answer is not HTTP'],
+]
+
 /** Errors that may be gone a moment later. */
 const BREAKS = new Set([
   'ECONNRESET',
@@ -88,7 +95,7 @@ export function explainNetworkError(error: unknown): string {
   if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
   const status = tunnelStatus(error)
   if (status !== null) return `the proxy refuses the connection (${status})`
-  const known = CAUSES[code]
+  const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]
   if (known) return `${known} (${code})`
   return code ? `${error.message} (${code})` : error.message
 }

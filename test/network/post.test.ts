@@ -400,12 +400,29 @@ describe('a server that never ends', () => {
     expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
   })
 
-  it('loses an answer that has an id but no end', async () => {
-    const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
-    const { url, requests } = await host({ onRequest: (socket) => socket.write(whole) })
+  const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
+  const chunked = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${ACCEPTED.length.toString(16)}\r\n${ACCEPTED}\r\n`
+  it.each<[string, (socket: Socket) => void]>([
+    ['and stays open', (socket) => socket.write(whole)],
+    ['and is closed', (socket) => socket.end(whole)],
+    ['and is reset', (socket) => socket.write(whole, () => socket.resetAndDestroy())],
+    ['in chunks and stays open', (socket) => socket.write(chunked)],
+    ['in chunks and is closed', (socket) => socket.end(chunked)],
+    ['in broken chunks', (socket) => socket.write(`${chunked}zz\r\n`)],
+  ])('does not take the id away that came before, %s', async (_, onRequest) => {
+    const { url, requests } = await host({ onRequest })
     const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 10_000, submission: 200 })
-    expect(outcome).toEqual(lost('the server sent too slowly'))
+    expect(outcome).toEqual({ accepted: 'yes', taskId: 'task_1', isReplay: false })
     expect(requests()).toBe(1)
+  })
+
+  it('shows what came before, when that is no whole answer', async () => {
+    const half = answer('{"data":[{"task_id":"task_1"', '200 OK', 100)
+    const { url } = await host({ onRequest: (socket) => socket.end(half) })
+    expect(await submitTo(url)).toMatchObject({
+      accepted: 'unknown',
+      message: expect.stringContaining('It says: "{"data":[{"task_id":"task_1"". Whether a task'),
+    })
   })
 })
 

@@ -369,6 +369,7 @@ describe('a tunnel that stands', () => {
     expect(await postTo(target.url, network)).toEqual({
       kind: 'lost',
       cause: 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)',
+      begun: null,
     })
     expect([target.requests.length, through.lines().length]).toEqual([1, 1])
   })
@@ -487,7 +488,7 @@ describe('plain http through a proxy', () => {
     ],
     [
       'stops in the middle',
-      'The answer to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT).',
+      'The answer to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT). It says: "{".',
       (client) => client.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'),
     ],
     [

@@ -41,6 +41,8 @@ const redirect = (code: number): StatusFault => ({ ...status(code, { location })
 const FAST = { speed: 100 }
 
 const UNKNOWN = 'Whether a task was accepted is not known.'
+const REUSED =
+  'Another request was sent with this key before, and may have a task: look for it before you send one with another key.'
 const ADDRESS = 'The address may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
@@ -87,7 +89,7 @@ const REFUSED: readonly End[] = [
     '409, the key is used with another body',
     idempotency(409, 'idempotency_key_reused'),
     'request_rejected',
-    told(409, 'about idempotency_key_reused'),
+    `${told(409, 'about idempotency_key_reused')} ${REUSED}`,
   ),
   end('413', '413', status(413), 'request_rejected', scripted(413)),
   end('422', '422', status(422), 'request_rejected', scripted(422)),
@@ -142,13 +144,21 @@ const UNCERTAIN: readonly End[] = [
       `APIMart answered ${code}. It says nothing else. ${ADDRESS} ${UNKNOWN}`,
     ),
   ),
+  ...[400, 409, 429, 500].map((code) =>
+    uncertain(
+      'no success, but a task id',
+      `a ${code} with the id of a task`,
+      { ...status(code), body: { error: { message: 'no' }, data: [{ task_id: 'task_1' }] } },
+      `APIMart answered ${code}. It says: "{"error":{"message":"no"},"data":[{"task_id":"task_1"}]}". ${UNKNOWN}`,
+    ),
+  ),
   uncertain('sent, and the answer lost', 'a reset before the body', { kind: 'reset-before-body' }, LOST),
   uncertain('sent, and the answer lost', 'a reset after the body', { kind: 'reset-after-body' }, LOST),
   uncertain(
     'sent, and the answer lost',
     'half an answer',
     { kind: 'half-answer' },
-    `The answer to the submission was lost: the server sent another length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). ${UNKNOWN}`,
+    `The answer to the submission was lost: the server sent another length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). It says: "…". ${UNKNOWN}`,
   ),
   uncertain(
     'success without a task id',
@@ -199,9 +209,12 @@ async function expectEnd({ fault, reason, says }: End, tasks: number, expect: Ex
   expect(elsewhere.requests).toEqual([])
 }
 
-/** The problems of a failure without the system's word for a broken connection, and when the request was sent. */
+/** The problems of a failure without the system's word for a broken connection and half a text, and when the request was sent. */
 function parts(text: string): { problem: string; sentAt: number | null } {
-  const lines = text.replace(/ \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)/, ' (…)').split('\n')
+  const lines = text
+    .replace(/ \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)/, ' (…)')
+    .replace(/(was lost: .*\)\. It says: ).*("\. Whether)/, '$1"…$2')
+    .split('\n')
   const [, time] = TRACE.exec(lines.at(-1) ?? '') ?? []
   return time === undefined
     ? { problem: lines.join('\n'), sentAt: null }
@@ -443,7 +456,7 @@ describe('a request of which the first one is at work', { concurrent: true }, ()
     [
       '409 for another body',
       idempotency(409, 'idempotency_key_reused'),
-      `${told(409, 'about idempotency_key_reused')} ${AT_WORK}`,
+      `${told(409, 'about idempotency_key_reused')} ${REUSED} ${AT_WORK}`,
     ],
     ['500', status(500), `${scripted(500)} ${UNKNOWN}`],
     ['reset', { kind: 'reset-after-body' }, LOST],

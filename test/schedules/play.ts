@@ -106,6 +106,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
       }
       const runner: Runner = {
         step: { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' },
+        attempt,
         workspace: folder,
         clock: {
           now: clock.now,

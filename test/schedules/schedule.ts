@@ -74,6 +74,11 @@ const FAULTS: Record<Row, readonly Fault[]> = {
   '503': [status(503)],
   '503 idempotency_unavailable': [status(503, 'idempotency_unavailable')],
   '504': [status(504)],
+  'no success, but a task id': [400, 409, 429, 500, 503].map((code) => ({
+    kind: 'status',
+    status: code,
+    body: { error: { message: 'scripted fault' }, data: [{ task_id: 'task_1' }] },
+  })),
   'any other status': [404, 405, 418, 501, 530].map((code) => status(code)),
 }
 
@@ -90,6 +95,7 @@ export const PROVE_NOTHING: ReadonlySet<Row> = new Set([
   '503',
   '504',
   'any other status',
+  'no success, but a task id',
 ])
 
 /** The rows after which the same request may be sent again, by the same page. */

@@ -18,6 +18,7 @@ describe('readTaskId', () => {
     ],
     ['white space around the id', { data: [{ task_id: ` ${ID}\n` }] }],
     ['no code', { data: { id: ID } }],
+    ['no data around it', { code: 200, task_id: ID }],
   ])('reads %s', (_, body) => expect(readTaskId(JSON.stringify(body))).toBe(ID))
 
   it.each([

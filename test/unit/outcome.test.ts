@@ -69,6 +69,7 @@ describe('the table', () => {
       '503 idempotency_unavailable': { accepted: 'no', next: 'retry', reason: 'request_rejected' },
       504: { accepted: 'unknown', next: 'stop' },
       'any other status': { accepted: 'unknown', next: 'stop' },
+      'no success, but a task id': { accepted: 'unknown', next: 'stop' },
     })
   })
 })
@@ -90,7 +91,7 @@ describe('judge, what was never answered', () => {
   })
 
   it('takes a lost answer for unknown', () => {
-    expect(judge({ kind: 'lost', cause: 'the server did not answer in time' })).toEqual({
+    expect(judge({ kind: 'lost', cause: 'the server did not answer in time', begun: null })).toEqual({
       accepted: 'unknown',
       next: 'stop',
       message:
@@ -196,6 +197,67 @@ describe('judge, the table of answers', () => {
   it('does not run its own sentence into the API’s words', () => {
     const outcome = judge(answered(500, { error: { message: 'internal error' } }))
     expect(outcome).toMatchObject({ message: expect.not.stringContaining('internal error Whether') })
+  })
+})
+
+describe('judge, a task id where none should be', () => {
+  const data = [{ status: 'submitted', task_id: ID }]
+
+  it.each([301, 400, 401, 402, 403, 404, 413, 422, 429, 500, 503])('in a %i proves nothing', (status) => {
+    for (const body of [
+      { ...error('no'), data },
+      { data: { task_id: ID } },
+      { task_id: ID, message: 'no' },
+    ]) {
+      const outcome = judge(answered(status, body))
+      expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
+      expect(outcome).toMatchObject({ message: expect.stringContaining(ID) })
+    }
+  })
+
+  it('in a 409 for a request that is at work is shown, and that one is awaited', () => {
+    const outcome = judge(answered(409, { ...error('at work', 'idempotency_in_progress'), data }))
+    expect(outcome).toMatchObject({ next: 'wait', message: expect.stringContaining(ID) })
+  })
+
+  it('may be that of a request, where it is just called an id', () => {
+    expect(verdictOf(judge(answered(401, { ...error('no'), data: { id: 'req_1' } })))).toBe('authentication')
+  })
+
+  it('in a success is shown, whatever it is called', () => {
+    for (const body of [
+      { code: 200, message: 'ok', data: { task_ids: [ID] } },
+      { success: true, message: 'success', taskId: ID },
+    ]) {
+      const outcome = judge(answered(200, body))
+      expect(outcome).toMatchObject({ accepted: 'unknown', message: expect.stringContaining(ID) })
+    }
+  })
+})
+
+describe('judge, an answer that broke off', () => {
+  const begun = (status: number, body: string): Ending => ({
+    kind: 'lost',
+    cause: 'the server stopped sending',
+    begun: { status, headers: {}, body },
+  })
+
+  it('after the whole of it is a success all the same', () => {
+    const body = JSON.stringify({ code: 200, data: [{ task_id: ID }] })
+    expect(judge(begun(200, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
+    for (let length = 0; length < body.length; length++) {
+      expect(judge(begun(200, body.slice(0, length)))).toMatchObject({ accepted: 'unknown', next: 'stop' })
+    }
+  })
+
+  it.each([400, 401, 402, 429, 500])('is unknown, also as a %i', (status) => {
+    expect(judge(begun(status, JSON.stringify(error('no'))))).toMatchObject({
+      accepted: 'unknown',
+      next: 'stop',
+      message: expect.stringMatching(
+        /^The answer to the submission was lost: the server stopped sending\. It says: /,
+      ),
+    })
   })
 })
 

@@ -67,7 +67,7 @@ const failed = (status: number, message: string, code = '') => ({
 const WAYS: Record<Row, Ending | { readonly status: number; readonly body: string }> = {
   'not sent, for a cause that may pass': { kind: 'never_sent', cause: 'refused', isPassing: true },
   'not sent, for a cause that stays': { kind: 'never_sent', cause: 'self-signed', isPassing: false },
-  'sent, and the answer lost': { kind: 'lost', cause: 'broken off' },
+  'sent, and the answer lost': { kind: 'lost', cause: 'broken off', begun: null },
   'success with a task id': { status: 200, body: TASK },
   'success without a task id': { status: 200, body: '{}' },
   redirect: failed(307, 'over there'),
@@ -91,6 +91,7 @@ const WAYS: Record<Row, Ending | { readonly status: number; readonly body: strin
   '503 idempotency_unavailable': failed(503, 'not executed', 'idempotency_unavailable'),
   '504': failed(504, 'late'),
   'any other status': failed(418, 'teapot'),
+  'no success, but a task id': { status: 500, body: TASK },
 }
 const ROWS = Object.keys(OUTCOMES).filter((name): name is Row => Object.hasOwn(OUTCOMES, name))
 
@@ -249,7 +250,10 @@ describe('the end', () => {
 
   it.each<[Row, string]>([
     ['401', 'APIMart answered 401. It says: "no".'],
-    ['409 idempotency_key_reused', 'APIMart answered 409. It says: "another body".'],
+    [
+      '409 idempotency_key_reused',
+      'APIMart answered 409. It says: "another body". Another request was sent with this key before, and may have a task: look for it before you send one with another key.',
+    ],
     ['429 for lack of credit', 'APIMart answered 429. It says: "insufficient balance".'],
     [
       'not sent, for a cause that stays',
