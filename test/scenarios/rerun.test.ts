@@ -241,11 +241,13 @@ function expectWarned(
 describe('the re-run of a job whose task brought no video', { concurrent: true }, () => {
   it('makes one new task, says so and waits for it', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
-    const { script, tasks } = scenario.sandbox
+    const { faults, script, tasks } = scenario.sandbox
     script.outcome = 'failed'
     const first = await scenario.run(WAITING)
     expect(first.outputs).toMatchObject({ failure_reason: 'task_failed' })
     delete script.outcome
+    // The state is asked for until it can be read.
+    faults.next('task', status(500), status(502))
     const second = await rerun(scenario, WAITING)
     expectCompleted(second)
     expect(tasks.map(({ id }) => id)).toEqual([first.outputs.task_id, second.outputs.task_id])
