@@ -18,6 +18,8 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.summary).toContain(`<code>${id}</code> is <b>submitted</b>`)
     expect(run.errors).toHaveLength(1)
     expect(run.errors[0]).toContain('The output task_id could not be written: ')
+    expect(run.errors[0]).toContain(`Task ${id} was accepted: it goes on at APIMart and is billed`)
+    expect(run.errors[0]).toContain(`task_id: ${id}, which waits for it and submits nothing.`)
   })
 
   it('gets the failure as well as the output that cannot be written', async ({ expect }) => {
