@@ -3,27 +3,24 @@
  * not thrown, except the reason of an abort.
  */
 import { getEventListeners, once } from 'node:events'
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { readBalance } from '../../src/apimart/balance.ts'
 import { balanceUrl } from '../../src/apimart/request.ts'
-import { type ApiNetwork, type Network, openNetwork, type Timeouts } from '../../src/network/network.ts'
-import { shortTimeouts } from '../harness/timeouts.ts'
+import type { ApiNetwork } from '../../src/network/network.ts'
 import { liveErrorBody } from '../sandbox/errors.ts'
 import { startSandbox } from '../sandbox/server.ts'
-import { listening } from './listening.ts'
+import { httpHost, networkOf, rawHost, sends, served } from './hosts.ts'
 
 const STOPPED = new Error('the run was stopped')
 const KEY = 'sk-0123456789abcdef'
 const MEBIBYTE = 1024 * 1024
 const DOCUMENTED = '{"success":true,"remain_balance":10.5,"used_balance":2.3,"unlimited_quota":false}'
 
-const closers: (() => PromiseLike<unknown>)[] = []
-afterEach(async () => {
+afterEach(() => {
   vi.unstubAllEnvs()
-  for (const close of closers.splice(0).reverse()) await close()
 })
 
 interface Options {
@@ -32,44 +29,11 @@ interface Options {
   readonly signal?: AbortSignal
 }
 
-function networkOf(baseUrl: string, changes: Partial<Timeouts> = {}): Network {
-  const network = openNetwork(new URL(baseUrl), shortTimeouts(changes))
-  closers.push(() => network[Symbol.asyncDispose]())
-  return network
-}
-
 /** Asks this API for the balance. */
 function ask(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   return readBalance({ url: balanceUrl(new URL(baseUrl)), apiKey, secrets }, network, signal)
 }
-
-/** A server that notes what it is asked and answers as it is told. */
-async function host(answer: (response: ServerResponse, request: IncomingMessage) => void) {
-  const requests: IncomingMessage[] = []
-  const server = createHttpServer((request, response) => {
-    requests.push(request)
-    response.on('error', () => {})
-    answer(response, request)
-  })
-  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
-  closers.push(close)
-  return { url: `http://127.0.0.1:${port}`, requests, open }
-}
-
-/** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */
-async function rawHost(onData: (socket: Socket) => void) {
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    socket.once('data', () => onData(socket))
-  })
-  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
-  closers.push(close)
-  return { url: `http://127.0.0.1:${port}`, open }
-}
-
-const sends = (status: number, body: string, headers: Record<string, string> = {}) =>
-  host((response) => response.writeHead(status, headers).end(body))
 
 /** The answer that tells so much. */
 const known = (usd: number) => (usd === Infinity ? { kind: 'unlimited' } : { kind: 'known', usd })
@@ -233,7 +197,7 @@ describe('the balance is not known', () => {
       },
     ],
   ])('when the question %s, after the time that a question has', async (_, answer) => {
-    const { url, open } = await host(answer)
+    const { url, open } = await httpHost(answer)
     const network = networkOf(url, { question: 200, answer: 10_000, idle: 10_000 })
     expect(await ask(url, {}, network)).toEqual(
       unknown('APIMart could not be asked: it did not answer within 0.2 s.'),
@@ -244,7 +208,7 @@ describe('the balance is not known', () => {
   it('from an answer without end, of which a mebibyte is read', async () => {
     const chunk = Buffer.alloc(64 * 1024, 'x')
     let sent = 0
-    const { url, open } = await host((response) => {
+    const { url, open } = await httpHost((response) => {
       const pour = () => {
         do sent += chunk.length
         while (!response.destroyed && response.write(chunk))
@@ -273,7 +237,7 @@ describe('a cancelled run', () => {
     ['the rest of an answer', (response) => response.writeHead(200, { 'content-length': 1000 }).write('{')],
   ])('does not wait for %s', async (_, answer) => {
     const abort = new AbortController()
-    const { url, open } = await host((response) => {
+    const { url, open } = await httpHost((response) => {
       answer(response)
       setImmediate(() => abort.abort(STOPPED))
     })
@@ -285,8 +249,7 @@ describe('a cancelled run', () => {
   it('does not wait for a connection', async () => {
     const abort = new AbortController()
     const server = createServer({ pauseOnConnect: true })
-    const { port, [Symbol.asyncDispose]: close } = await listening(server)
-    closers.push(close)
+    const { port } = await served(server)
     const url = `https://127.0.0.1:${port}`
     const balance = ask(url, { signal: abort.signal }, networkOf(url, { connect: 10_000 }))
     const rejected = expect(balance).rejects.toBe(STOPPED)
@@ -306,7 +269,7 @@ describe('a cancelled run', () => {
 
 it('whatever is answered is a number, or unknown in sentences on one line', async () => {
   let next = { status: 200, body: '' }
-  const { url } = await host((response) => {
+  const { url } = await httpHost((response) => {
     response.writeHead(next.status)
     response.end(next.body)
   })

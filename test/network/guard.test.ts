@@ -8,7 +8,7 @@ import { isPublicAddress, literalAddress } from '../../src/network/address.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
 import { AddressRefused, type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { request } from '../../src/network/undici.ts'
-import { type Listening, listening as listen } from './listening.ts'
+import { endWithTest, served } from './hosts.ts'
 
 describe('isPublicAddress', () => {
   it.each([
@@ -91,18 +91,9 @@ describe('literalAddress', () => {
   ])('%s: %s', (url, address) => expect(literalAddress(new URL(url))).toBe(address))
 })
 
-const closers: (() => PromiseLike<unknown>)[] = []
-afterEach(async () => {
+afterEach(() => {
   vi.unstubAllEnvs()
-  for (const close of closers.splice(0).reverse()) await close()
 })
-
-/** Listens until the end of the test. */
-async function listening(...options: Parameters<typeof listen>): Promise<Listening> {
-  const server = await listen(...options)
-  closers.push(() => server[Symbol.asyncDispose]())
-  return server
-}
 
 /** A network whose only proxy is the one that is given. */
 function network(apiBaseUrl: string, proxy?: string): Network {
@@ -111,7 +102,7 @@ function network(apiBaseUrl: string, proxy?: string): Network {
   }
   vi.stubEnv('http_proxy', proxy)
   const opened = openNetwork(new URL(apiBaseUrl), TIMEOUTS)
-  closers.push(() => opened[Symbol.asyncDispose]())
+  endWithTest(opened)
   return opened
 }
 
@@ -144,7 +135,7 @@ describe('references beside a public API', () => {
     ['::1', '[0:0:0:0:0:0:0:1]', '::1'],
     ['127.0.0.1', '[::ffff:127.0.0.1]', '::ffff:7f00:1'],
   ])('on %s are refused as http://%s', async (listener, host, address) => {
-    const server = await listening(createServer(), listener)
+    const server = await served(createServer(), listener)
     for (const scheme of ['http', 'https']) {
       const url = `${scheme}://${host}:${server.port}/clip.mp4`
       const error: unknown = await ask(network(PUBLIC_API).media, url).catch((thrown: unknown) => thrown)
@@ -159,7 +150,7 @@ describe('references beside a public API', () => {
   })
 
   it('are refused too when the name of the API does not resolve', async () => {
-    const server = await listening(createServer())
+    const server = await served(createServer())
     const { media } = network('https://gateway.invalid')
     expect(await refusal(ask(media, `http://127.0.0.1:${server.port}/`))).toMatch(/is not a public address/)
     expect(server.connections).toBe(0)
@@ -169,7 +160,7 @@ describe('references beside a public API', () => {
 describe('references beside a private API', () => {
   it.each(['127.0.0.1', 'localhost', '2130706433'])('are reached on http://%s', async (host) => {
     const server = createHttpServer((_, response) => response.end('here'))
-    const { port } = await listening(server)
+    const { port } = await served(server)
     for (const base of ['http://127.0.0.1:9', 'http://localhost:9', 'https://10.0.0.1']) {
       expect(await ask(network(base).media, `http://${host}:${port}/`)).toEqual({
         statusCode: 200,
@@ -195,7 +186,7 @@ describe('redirects of a reference', () => {
       asked.push(incoming.url ?? '')
       response.writeHead(302, { location }).end()
     })
-    const { port } = await listening(server)
+    const { port } = await served(server)
     return { media: network(PUBLIC_API, `http://127.0.0.1:${port}`).media, asked }
   }
 
@@ -227,7 +218,7 @@ describe('redirects of a reference', () => {
 describe('the API', () => {
   it('may be private over plain http', async () => {
     const server = createHttpServer((_, response) => response.end('here'))
-    const { port } = await listening(server)
+    const { port } = await served(server)
     for (const host of ['127.0.0.1', 'localhost']) {
       const base = `http://${host}:${port}`
       expect(await ask(network(base).api, `${base}/v1`)).toEqual({ statusCode: 200, text: 'here' })
@@ -236,7 +227,7 @@ describe('the API', () => {
 
   it('is never redirected', async () => {
     const server = createHttpServer((_, response) => response.writeHead(307, { location: '/other' }).end())
-    const host = await listening(server)
+    const host = await served(server)
     const base = `http://127.0.0.1:${host.port}`
     expect((await ask(network(base).api, `${base}/v1`)).statusCode).toBe(307)
     expect(host.connections).toBe(1)

@@ -3,7 +3,7 @@
  * it is refused for good; nothing else is thrown but the reason of an abort.
  */
 import { getEventListeners, once } from 'node:events'
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -11,7 +11,7 @@ import { readTaskId } from '../../src/apimart/answer.ts'
 import { poll } from '../../src/apimart/poll.ts'
 import { taskUrl } from '../../src/apimart/request.ts'
 import { Failure } from '../../src/failure.ts'
-import { type ApiNetwork, type Network, openNetwork } from '../../src/network/network.ts'
+import type { ApiNetwork } from '../../src/network/network.ts'
 import type { Dispatcher } from '../../src/network/undici.ts'
 import { advise } from '../../src/report/advice.ts'
 import { problemsOf } from '../harness/inputs.ts'
@@ -20,7 +20,7 @@ import { manualClock } from '../sandbox/clock.ts'
 import { errorBody, liveErrorBody } from '../sandbox/errors.ts'
 import type { Fault } from '../sandbox/faults.ts'
 import { startSandbox } from '../sandbox/server.ts'
-import { listening } from './listening.ts'
+import { httpHost, networkOf, rawHost, sends, served } from './hosts.ts'
 
 const TIMEOUTS = shortTimeouts()
 const STOPPED = new Error('the run was stopped')
@@ -29,11 +29,9 @@ const KEY = 'sk-0123456789abcdef'
 const MEBIBYTE = 1024 * 1024
 const PROCESSING = '{"code":200,"data":{"id":"task_1","status":"processing","progress":42}}'
 
-const closers: (() => PromiseLike<unknown>)[] = []
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks()
   vi.unstubAllEnvs()
-  for (const close of closers.splice(0).reverse()) await close()
 })
 
 interface Options {
@@ -43,41 +41,11 @@ interface Options {
   readonly signal?: AbortSignal
 }
 
-function networkOf(baseUrl: string): Network {
-  const network = openNetwork(new URL(baseUrl), TIMEOUTS)
-  closers.push(() => network[Symbol.asyncDispose]())
-  return network
-}
-
 /** Looks at a task of this API. */
 function look(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
   return poll(lookout, network, { now: () => NOW }, signal)
-}
-
-/** A server that notes what it is asked and answers as it is told. */
-async function host(answer: (response: ServerResponse, request: IncomingMessage) => void) {
-  const requests: IncomingMessage[] = []
-  const server = createHttpServer((request, response) => {
-    requests.push(request)
-    response.on('error', () => {})
-    answer(response, request)
-  })
-  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
-  closers.push(close)
-  return { url: `http://127.0.0.1:${port}`, requests, open }
-}
-
-/** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */
-async function rawHost(onData: (socket: Socket) => void) {
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    socket.once('data', () => onData(socket))
-  })
-  const { port, open, [Symbol.asyncDispose]: close } = await listening(server)
-  closers.push(close)
-  return { url: `http://127.0.0.1:${port}`, open }
 }
 
 /** The same way to the API, except that somebody learns of what comes back, after the look. */
@@ -102,9 +70,6 @@ function noticing(
       }),
   )
 }
-
-const sends = (status: number, body: string, headers: Record<string, string | string[]> = {}) =>
-  host((response) => response.writeHead(status, headers).end(body))
 
 /** An answer of white space, a piece at a time, so that no time limit between two pieces ends it. */
 function drip(response: ServerResponse): void {
@@ -209,7 +174,7 @@ describe('a task', () => {
   })
 
   it('is seen from pieces', async () => {
-    const { url } = await host(async (response) => {
+    const { url } = await httpHost(async (response) => {
       for (const piece of PROCESSING.match(/.{1,20}/g) ?? []) {
         response.write(piece)
         await new Promise(setImmediate)
@@ -350,7 +315,7 @@ describe('a failed look', () => {
   it('is an answer without end, of which a mebibyte is read', async () => {
     const chunk = Buffer.alloc(64 * 1024, 'x')
     let sent = 0
-    const { url, open } = await host((response) => {
+    const { url, open } = await httpHost((response) => {
       const pour = () => {
         do sent += chunk.length
         while (!response.destroyed && response.write(chunk))
@@ -413,7 +378,7 @@ describe('a failed exchange', () => {
     // A hundred times as fast.
     const timeout = AbortSignal.timeout.bind(AbortSignal)
     const limit = vi.spyOn(AbortSignal, 'timeout').mockImplementation((delay) => timeout(delay / 100))
-    const { url, open } = await host(answer)
+    const { url, open } = await httpHost(answer)
     const { signal } = new AbortController()
     expect(await look(url, { signal })).toEqual(
       unseen('APIMart could not be asked: it did not answer within 30 s.'),
@@ -495,14 +460,14 @@ describe('a cancelled run', () => {
 
   it('does not wait for an answer that does not come', async () => {
     const abort = new AbortController()
-    const { url, open } = await host(() => abort.abort(STOPPED))
+    const { url, open } = await httpHost(() => abort.abort(STOPPED))
     await expect(look(url, { signal: abort.signal })).rejects.toBe(STOPPED)
     await expect.poll(() => open.size).toBe(0)
   })
 
   it('does not wait for the rest of an answer', async () => {
     const abort = new AbortController()
-    const { url, open } = await host((response) => {
+    const { url, open } = await httpHost((response) => {
       response.writeHead(200, { 'content-length': 100 }).write('{')
     })
     const api = noticing(networkOf(url).api, { onResponseData: () => abort.abort(STOPPED) })
@@ -513,8 +478,7 @@ describe('a cancelled run', () => {
   it('does not wait for a connection', async () => {
     const abort = new AbortController()
     const server = createServer({ pauseOnConnect: true })
-    const { port, [Symbol.asyncDispose]: close } = await listening(server)
-    closers.push(close)
+    const { port } = await served(server)
     const result = look(`https://127.0.0.1:${port}`, { signal: abort.signal })
     const rejected = expect(result).rejects.toBe(STOPPED)
     await once(server, 'connection')
@@ -540,7 +504,7 @@ describe('a cancelled run', () => {
 
 it('whatever is answered is one of the three, in sentences on one line', async () => {
   let next = { status: 200, body: '', retryAfter: '' }
-  const { url } = await host((response) => {
+  const { url } = await httpHost((response) => {
     response.writeHead(next.status, { 'retry-after': next.retryAfter })
     response.end(next.body)
   })

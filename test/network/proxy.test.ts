@@ -14,24 +14,21 @@ import { explainNetworkError } from '../../src/network/explain.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { type Dispatcher, request } from '../../src/network/undici.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { listening } from './listening.ts'
+import { endWithTest, served } from './hosts.ts'
 import { selfSigned } from './self-signed.ts'
 
 const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']
 const identity = selfSigned()
 const ANSWER = '{"code":200,"data":[{"status":"submitted","task_id":"task_1"}]}'
 
-const closers: (() => PromiseLike<unknown>)[] = []
 beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), identity.cert]))
-afterEach(async () => {
+afterEach(() => {
   vi.unstubAllEnvs()
-  for (const close of closers.splice(0).reverse()) await close()
 })
 
 /** Starts a server that ends with the test. */
 async function started(server: Server): Promise<number> {
-  const { port, [Symbol.asyncDispose]: close } = await listening(server)
-  closers.push(close)
+  const { port } = await served(server)
   return port
 }
 
@@ -111,7 +108,7 @@ function networkWith(environment: Record<string, string>, changes: Partial<Timeo
     new URL('http://127.0.0.1'),
     shortTimeouts({ connect: 1000, headers: 2000, answer: 2000, idle: 2000, read: 5000, ...changes }),
   )
-  closers.push(() => network[Symbol.asyncDispose]())
+  endWithTest(network)
   return network
 }
 

@@ -1,0 +1,66 @@
+/**
+ * Servers on real sockets, and the network to them, for tests that run one after the other: all of it ends with the test.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
+import { afterEach } from 'vitest'
+import { type Network, openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { shortTimeouts } from '../harness/timeouts.ts'
+import { listening } from './listening.ts'
+
+const resources: AsyncDisposable[] = []
+afterEach(async () => {
+  for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
+})
+
+/** Lets this end with the test, the last one first. */
+export function endWithTest<Resource extends AsyncDisposable>(resource: Resource): Resource {
+  resources.push(resource)
+  return resource
+}
+
+/** The network of a run with this `api_base_url`. */
+export function networkOf(baseUrl: string, changes: Partial<Timeouts> = {}): Network {
+  return endWithTest(openNetwork(new URL(baseUrl), shortTimeouts(changes)))
+}
+
+/** A server that notes what it is asked and answers as it is told. */
+export async function httpHost(answer: (response: ServerResponse, request: IncomingMessage) => void) {
+  const requests: IncomingMessage[] = []
+  const { url, open } = await served(
+    createHttpServer((request, response) => {
+      requests.push(request)
+      response.on('error', () => {})
+      answer(response, request)
+    }),
+  )
+  return { url, requests, open }
+}
+
+/** A server that answers all alike. */
+export function sends(status: number, body: string, headers: Record<string, string | string[]> = {}) {
+  return httpHost((response) => response.writeHead(status, headers).end(body))
+}
+
+/** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */
+export function rawHost(onData: (socket: Socket) => void) {
+  return served(
+    createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => onData(socket))
+    }),
+  )
+}
+
+/** Lets a server listen on a free port of an address of this machine. */
+export async function served(server: Server, address = '127.0.0.1') {
+  const host = endWithTest(await listening(server, address))
+  return {
+    url: `http://${address}:${host.port}`,
+    port: host.port,
+    open: host.open,
+    get connections() {
+      return host.connections
+    },
+  }
+}
