@@ -22,7 +22,7 @@ import { manualClock } from '../sandbox/clock.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 import { MAY_BE_TRIED_AGAIN, PROVE_NOTHING, type Refusal, ROW_OF_REFUSAL, type Schedule } from './schedule.ts'
 
-const RUNS_MAX = 5
+const RUNS_MAX = 4
 const RESULT = 'demo/result.mp4'
 const FILM = 'film.mp4'
 const FOUR_SECONDS = { queue: 2000, perClipSecond: 4000 }

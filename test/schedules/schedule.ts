@@ -160,7 +160,7 @@ const drawn = fc.record({
     { weight: 4, arbitrary: fc.constant([]) },
     { weight: 1, arbitrary: fc.array(fc.constantFrom<Refusal>('reset', 'untrusted'), { maxLength: 5 }) },
   ),
-  submissions: fc.array(fc.constantFrom(...SUBMISSION_ROWS).chain(faultOf), { maxLength: 5 }),
+  submissions: fc.array(fc.constantFrom(...SUBMISSION_ROWS).chain(faultOf), { maxLength: 2 }),
   polls: fc.array(pollFault, { maxLength: 4 }),
   balances: fc.array(pollFault, { maxLength: 1 }),
   links: fc.array(link, { minLength: 1, maxLength: 2 }),

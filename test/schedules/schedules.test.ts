@@ -13,17 +13,31 @@ const AT_ONCE = 16
 
 it(`nothing is paid twice or lost in ${SCHEDULES} schedules from seed ${FIRST_SEED}`, async () => {
   const reached = new Map<Row, number>()
+  const ends = new Map<string, number>()
   const violations: string[] = []
   const seeds = Array.from({ length: SCHEDULES }, (_, index) => FIRST_SEED + index).values()
   const playAll = async () => {
     for (const seed of seeds) {
       const { runs, violations: found } = await play(scheduleOf(seed))
-      for (const row of runs.flatMap(({ rows }) => rows)) reached.set(row, (reached.get(row) ?? 0) + 1)
+      for (const { rows, outputs } of runs) {
+        for (const row of rows) count(reached, row)
+        count(ends, outputs.get('failure_reason') ?? outputs.get('status') ?? 'nothing')
+      }
       violations.push(...found.map((text) => `seed ${seed}, ${text}`))
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, playAll))
-  console.log(ROWS.map((row) => `${reached.get(row) ?? 0} × ${row}`).join('\n'))
+  console.log(`Rows of the table: ${listed(reached)}\nEnds of runs: ${listed(ends)}`)
   expect(violations).toEqual([])
   expect(ROWS.filter((row) => !reached.has(row))).toEqual([])
 }, 300_000)
+
+function count<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function listed(counts: ReadonlyMap<string, number>): string {
+  return Array.from(counts, ([key, number]) => `${number} × ${key}`)
+    .sort()
+    .join(', ')
+}
