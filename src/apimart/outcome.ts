@@ -146,7 +146,7 @@ function isFailedRow(name: string): name is FailedRow {
 }
 
 const EMPTY_ACCOUNT = [
-  /\b(insufficient|not enough|lack of|out of|no)\W+(\w+\W+){0,2}(balance|credits?|quota|funds)\b/i,
+  /\b((insufficient|not enough|lack of|out of)\W+(\w+\W+){0,2}|no\W+)(balance|credits?|quota|funds)\b/i,
   /\b(balance|credits?|quota|funds|resource pack)\W+(\w+\W+){0,2}(insufficient|not enough|too low|depleted|exhausted|expired|used up|failed)\b/i,
   /\b(arrears|overdue|recharge|top up|payment required|billing (details|error))\b|余额|额度|欠费|充值|资源包/i,
 ]

@@ -355,6 +355,11 @@ describe('judge, a 429', () => {
     '账户余额不足',
     '账号已欠费',
     '请充值后再试',
+    '该令牌额度已用尽',
+    '资源包已用尽',
+    'You have no credits',
+    'pre-consume quota failed',
+    'Account overdue',
   ])('for lack of credit is known by its message: %s', (message) => {
     expect(judge(answered(429, error(message, 429, 'rate_limit_error')))).toMatchObject({
       accepted: 'no',
@@ -395,6 +400,12 @@ describe('judge, a 429', () => {
     'accreditation pending',
     'accredited users only, for now',
     'stop upstream',
+    'insufficient capacity, please try again later',
+    'Insufficient GPU resources',
+    'load balance: no upstream free',
+    'no access to the balance page',
+    'rate limit for your credit tier reached',
+    'Rate limit reached. To increase it, add a payment method',
     '请求过于频繁,请稍后再试',
     '当前分组上游负载已饱和,请稍后再试',
     '',
@@ -449,6 +460,14 @@ describe('judge, a 429', () => {
       expect(verdictOf(judge(answered(429, error(message))))).toBe('insufficient_balance')
     },
   )
+
+  it.each([
+    ['user quota is not enough', 'insufficient_balance'],
+    ['insufficient permissions', 'authentication'],
+    ['no access to this model', 'authentication'],
+  ])('for lack of credit may be a 403: %s', (message, reason) => {
+    expect(verdictOf(judge(answered(403, error(message))))).toBe(reason)
+  })
 
   it.each([400, 401, 408, 409, 500, 502, 503, 504])(
     'or a 403, is the only status of which credit is asked: not %i',
