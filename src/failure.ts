@@ -16,8 +16,9 @@ export const REMEDIES = {
   submission_uncertain:
     'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
   task_failed:
-    'Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew.',
-  task_cancelled: 'Start a new run without task_id when you want the video: that submits, and pays, anew.',
+    'Change the reference image, the clip or the prompt, then start a new run without task_id, and with another idempotency_key if you give one: that submits, and pays, anew.',
+  task_cancelled:
+    'Start a new run without task_id, and with another idempotency_key if you give one, when you want the video: that submits, and pays, anew.',
   wait_timeout: 'Give the task more time with wait_timeout_minutes, or pick it up later.',
   download_failed:
     'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',

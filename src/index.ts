@@ -43,7 +43,7 @@ const report = await run({
     job: process.env.GITHUB_JOB ?? '',
     step: process.env.GITHUB_ACTION ?? '',
   },
-  attempt: Number(process.env.GITHUB_RUN_ATTEMPT) || 1,
+  attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
   workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
   clock: realClock,
   random: Math.random,
@@ -60,7 +60,7 @@ if (report.end.kind === 'failed') {
 } else if (troubles.length > 0) {
   const remedy = 'The log above shows how far the run came.'
   const advice = advise({ reason: 'internal_error', remedy }, report.task)
-  core.setFailed(annotation([...troubles, advice].join('\n')))
+  core.setFailed(annotation([...new Set(troubles), advice].join('\n')))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.
 process.stdout.write('', () => {

@@ -108,7 +108,8 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   }
   const isBroke = outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [describeBalance(await askBalance(submitting), known.estimatedCost)] : []
-  throw new Failure(outcome.reason, [outcome.message, ...balance])
+  const { reason, message, remedy } = outcome
+  throw new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */

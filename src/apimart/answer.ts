@@ -15,13 +15,10 @@ const named = v.pipe(
   v.object({ task_id: taskId }),
   v.transform((data) => data.task_id),
 )
-const task = v.union([
-  named,
-  v.pipe(
-    v.object({ id: taskId }),
-    v.transform((data) => data.id),
-  ),
-])
+const unnamed = v.pipe(
+  v.object({ id: taskId }),
+  v.transform((data) => data.id),
+)
 
 /** What an answer carries under `data`: in an array, as a submission is documented, or by itself. */
 export function inData<Output>(schema: v.GenericSchema<unknown, Output>) {
@@ -43,17 +40,25 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
   return result.success ? result.output : null
 }
 
-const submitted = v.union([inData(task), named])
-const mentioned = v.union([inData(named), named])
+const submitted = v.union([inData(named), named, inData(unnamed)])
 
 /** The task id in the answer to a submission, null when there is none. */
 export function readTaskId(body: string): string | null {
   return readJson(body, submitted)
 }
 
-/** The id that an answer which is no success calls one of a task; what it calls just an id may be that of a request. */
+/** Where a body names a task, in whatever place, and however little of it arrived. */
+const MENTION = /"task_?id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])/gi
+/** What stands for no task. */
+const PLACEHOLDER = /^(0|null|none|undefined)$/i
+
+/** The id of a task in an answer that is none to a submission; null when there is none, or just an `id` of something. */
 export function readMentionedTaskId(body: string): string | null {
-  return readJson(body, mentioned)
+  for (const [, text, number] of body.matchAll(MENTION)) {
+    const result = v.safeParse(taskId, text ?? number)
+    if (result.success && !PLACEHOLDER.test(result.output)) return result.output
+  }
+  return null
 }
 
 /** A text, or a number that stands for one. */

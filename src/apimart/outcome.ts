@@ -4,6 +4,7 @@
  * else is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
+import { conceal } from '../secrets.ts'
 import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './answer.ts'
 import { type Answer, retryAfter } from './exchange.ts'
 import type { Ending } from './post.ts'
@@ -59,9 +60,10 @@ export type Outcome =
   | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
   | Unaccepted
 
-/** An outcome that brought no task. */
+/** An outcome that brought no task. `remedy` is what to do where that is not what its reason suggests. */
 export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
   readonly message: string
+  readonly remedy: string | null
   readonly pause: number
 }
 
@@ -78,15 +80,17 @@ export function judge(ending: Ending, now: number, secrets: readonly string[]): 
         ? 'not sent, for a cause that may pass'
         : 'not sent, for a cause that stays'
       const message = `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`
-      return { ...OUTCOMES[row], message, pause: 0 }
+      return { ...OUTCOMES[row], message, remedy: null, pause: 0 }
     }
     case 'lost': {
       // As much as came may be the whole of it.
       const begun = ending.begun && judgeAnswer(ending.begun, now, secrets)
       if (begun?.accepted === 'yes') return begun
-      const words = ending.begun?.body.trim() ? ` ${quote(null, ending.begun.body, secrets)}` : ''
-      const message = `The answer to the submission was lost: ${ending.cause}.${words} ${NOBODY_KNOWS}`
-      return { ...OUTCOMES['sent, and the answer lost'], message, pause: 0 }
+      const body = ending.begun?.body.trim() ?? ''
+      const words = body === '' ? '' : quote(null, body, secrets)
+      const lost = `The answer to the submission was lost: ${ending.cause}.`
+      const message = sentences(lost, words, mention(body, secrets), NOBODY_KNOWS)
+      return { ...OUTCOMES['sent, and the answer lost'], message, remedy: null, pause: 0 }
     }
     case 'answered':
       return judgeAnswer(ending.answer, now, secrets)
@@ -115,27 +119,40 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
     return { ...OUTCOMES['success with a task id'], taskId, isReplay }
   }
   const error = readError(body)
-  const mentioned = readMentionedTaskId(body)
-  const verdict = OUTCOMES[isSuccess ? 'success without a task id' : rowOf(status, error, body, mentioned)]
+  const row = isSuccess ? 'success without a task id' : rowOf(status, error, body)
+  const verdict = OUTCOMES[row]
   const lack = isSuccess ? ' without a task id that can be used' : ''
-  // An answer with the id of a task in some other place is shown whole.
-  const words = quote(/task_?id/i.test(body) ? null : error, body, secrets)
-  const sentences = [
-    `APIMart answered ${status}${lack}. ${words}`,
+  const message = sentences(
+    // An answer with the id of a task in some other place is shown whole.
+    `APIMart answered ${status}${lack}. ${quote(/task_?id/i.test(body) ? null : error, body, secrets)}`,
+    mention(body, secrets),
     hint(status, error),
     verdict.accepted === 'unknown' ? NOBODY_KNOWS : '',
-  ]
-  const message = sentences.filter((sentence) => sentence !== '').join(' ')
-  return { ...verdict, message, pause: retryAfter(answer, now) }
+  )
+  const remedy = row === '409 idempotency_key_reused' ? KEY_REUSED : null
+  return { ...verdict, message, remedy, pause: retryAfter(answer, now) }
+}
+
+const KEY_REUSED =
+  'Another request was sent with this Idempotency-Key before, and may have a task: look for it in the APIMart console. For a video of this request give another idempotency_key.'
+
+function sentences(...texts: string[]): string {
+  return texts.filter((text) => text !== '').join(' ')
+}
+
+/** The id of a task that an answer names all the same: the quoted words may be cut before it. */
+function mention(body: string, secrets: readonly string[]): string {
+  const id = readMentionedTaskId(body)
+  return id === null ? '' : `It names the task ${conceal(id, secrets)}.`
 }
 
 type FailedRow = Exclude<Row, 'success with a task id'>
 
 /** The row of an answer that is no success: by its status first, as the words differ between lines and gateways. */
-function rowOf(status: number, error: ApiError | null, body: string, mentioned: string | null): FailedRow {
+function rowOf(status: number, error: ApiError | null, body: string): FailedRow {
   const names = [error?.code, error?.type].map((name) => `${status} ${name?.toLowerCase()}`)
   if (names.includes('409 idempotency_in_progress')) return '409 idempotency_in_progress'
-  if (mentioned !== null) return 'no success, but a task id'
+  if (readMentionedTaskId(body) !== null) return 'no success, but a task id'
   if (isLackOfCredit(error, body)) names.push(`${status} for lack of credit`)
   names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
   return names.find(isFailedRow) ?? 'any other status'
@@ -165,9 +182,6 @@ function isLackOfCredit(error: ApiError | null, body: string): boolean {
 function hint(status: number, error: ApiError | null): string {
   if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
     return 'The address may be wrong: check api_base_url.'
-  }
-  if (status === 409 && /idempotency_key_reused/i.test(`${error?.code} ${error?.type}`)) {
-    return 'Another request was sent with this key before, and may have a task: look for it before you send one with another key.'
   }
   // So APIMart's pages for other models say; it is no proof.
   const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')

@@ -91,11 +91,11 @@ export function explainNetworkError(error: unknown): string {
   if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
   if (isLostRedirect(error)) return 'its redirects lead nowhere'
   const code = codeOf(error)
-  const first = error instanceof AggregateError ? error.errors[0] : error.cause
-  if (!(code in CAUSES) && first instanceof Error) return explainNetworkError(first)
-  const status = tunnelStatus(error)
-  if (status !== null) return `the proxy refuses the connection (${status})`
   const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]
   if (known) return `${known} (${code})`
+  const first = error instanceof AggregateError ? error.errors[0] : error.cause
+  if (first instanceof Error) return explainNetworkError(first)
+  const status = tunnelStatus(error)
+  if (status !== null) return `the proxy refuses the connection (${status})`
   return code ? `${error.message} (${code})` : error.message
 }

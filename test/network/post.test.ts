@@ -110,12 +110,14 @@ const never = (next: 'stop' | 'retry', cause: string) => ({
   accepted: 'no',
   next,
   reason: 'request_rejected',
+  remedy: null,
   pause: 0,
   message: `APIMart could not be reached, so the request was never sent: ${cause}. Check api_base_url and the proxy settings.`,
 })
 const lost = (cause: string) => ({
   accepted: 'unknown',
   next: 'stop',
+  remedy: null,
   pause: 0,
   message: `The answer to the submission was lost: ${cause}. Whether a task was accepted is not known.`,
 })
@@ -417,7 +419,9 @@ describe('a server that never ends', () => {
     const { url } = await host({ onRequest: (socket) => socket.end(half) })
     expect(await submitTo(url)).toMatchObject({
       accepted: 'unknown',
-      message: expect.stringContaining('It says: "{"data":[{"task_id":"task_1"". Whether a task'),
+      message: expect.stringContaining(
+        'It says: "{"data":[{"task_id":"task_1"". It names the task task_1. Whether a task',
+      ),
     })
   })
 })

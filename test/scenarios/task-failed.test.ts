@@ -1,5 +1,6 @@
 import { EOL } from 'node:os'
 import { describe, expect, it } from 'vitest'
+import { REMEDIES } from '../../src/failure.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 import type { Fault } from '../sandbox/faults.ts'
 import type { TaskScript } from '../sandbox/tasks.ts'
@@ -33,7 +34,7 @@ function ended(id: string | undefined): string {
 }
 
 function failedAdvice(id: string | undefined): string {
-  return `Change the reference image, the clip or the prompt, then start a new run without task_id: that submits, and pays, anew. ${ended(id)}`
+  return `${REMEDIES.task_failed} ${ended(id)}`
 }
 
 describe('a task that failed', { concurrent: true }, () => {
@@ -104,7 +105,7 @@ describe('a task that failed', { concurrent: true }, () => {
     scenario.sandbox.script.outcome = 'cancelled'
     const run = await scenario.run({ wait: 'true', preflight: 'off' })
     const { task_id } = run.outputs
-    const advice = `Start a new run without task_id when you want the video: that submits, and pays, anew. ${ended(task_id)}`
+    const advice = `${REMEDIES.task_cancelled} ${ended(task_id)}`
     expect(expectFailure(run, 'task_cancelled', advice)).toBe(
       'The task was cancelled at APIMart, not by this job.',
     )

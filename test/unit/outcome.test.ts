@@ -32,7 +32,7 @@ function nextOf(outcome: Outcome): string {
 /** An outcome without what it says, and without the pause that goes with it. */
 function withoutWords(outcome: Outcome) {
   if (outcome.accepted === 'yes') return outcome
-  const { message: _, pause: __, ...verdict } = outcome
+  const { message: _, remedy: __, pause: ___, ...verdict } = outcome
   return verdict
 }
 
@@ -86,6 +86,7 @@ describe('judge, what was never answered', () => {
       reason: 'request_rejected',
       message:
         'APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
+      remedy: null,
       pause: 0,
     })
   })
@@ -96,6 +97,7 @@ describe('judge, what was never answered', () => {
       next: 'stop',
       message:
         'The answer to the submission was lost: the server did not answer in time. Whether a task was accepted is not known.',
+      remedy: null,
       pause: 0,
     })
   })
@@ -232,6 +234,32 @@ describe('judge, a task id where none should be', () => {
       const outcome = judge(answered(200, body))
       expect(outcome).toMatchObject({ accepted: 'unknown', message: expect.stringContaining(ID) })
     }
+  })
+
+  it.each([
+    ['after a novel', `{"error":{"message":"${'m'.repeat(2000)}"},"task_id":"${ID}"}`],
+    ['in the error', `{"error":{"message":"no","task_id":"${ID}"}}`],
+    ['in a place of its own', `{"message":"no","meta":{"taskId": "${ID}"}}`],
+    ['behind a placeholder', `{"task_id":"null","message":"no","data":{"task_id":"${ID}"}}`],
+    ['in half an answer', `{"message":"no","data":{"task_id":"${ID}","st`],
+  ])('%s is told, and proves nothing', (_, body) => {
+    for (const status of [400, 500]) {
+      const outcome = judge(answered(status, body))
+      expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
+      expect(outcome).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
+    }
+    const lost = judge({ kind: 'lost', cause: 'gone', begun: { status: 500, headers: {}, body } })
+    expect(lost).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
+  })
+
+  it.each(['null', '0', '', 'none', 'undefined'])('is no id, where it is %j', (id) => {
+    const body = { ...error('no'), task_id: id, data: { task_id: null } }
+    expect(verdictOf(judge(answered(400, body)))).toBe('request_rejected')
+  })
+
+  it('called one of a task comes before what is just an id', () => {
+    const body = { code: 200, data: { id: 'req_1' }, task_id: ID }
+    expect(judge(answered(200, body))).toMatchObject({ accepted: 'yes', taskId: ID })
   })
 })
 

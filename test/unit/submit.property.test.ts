@@ -215,7 +215,7 @@ describe('the end', () => {
     ],
   ])('of four tries, the last %s, is told as such', async (row, message) => {
     const { outcome, made, pauses } = await follow({ tries: [once('429'), once('429'), once(row)] })
-    expect(outcome).toEqual({ ...OUTCOMES[row], message, pause: 0 })
+    expect(outcome).toEqual({ ...OUTCOMES[row], message, remedy: null, pause: 0 })
     expect([made.length, pauses.length]).toEqual([4, 3])
   })
 
@@ -225,6 +225,7 @@ describe('the end', () => {
       ...OUTCOMES['429'],
       message:
         'APIMart answered 429. It says: "slow down". It asks to wait 6 min 40 s. This step tries for 5 min at most.',
+      remedy: null,
       pause: 400 * SECOND,
     })
     expect([made.length, pauses.length]).toEqual([1, 0])
@@ -235,6 +236,7 @@ describe('the end', () => {
     expect(outcome).toEqual({
       ...OUTCOMES['409 idempotency_in_progress'],
       message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} This step tries for 5 min at most.`,
+      remedy: null,
       pause: 0,
     })
     expect(after).toBe(275 * SECOND)
@@ -250,10 +252,7 @@ describe('the end', () => {
 
   it.each<[Row, string]>([
     ['401', 'APIMart answered 401. It says: "no".'],
-    [
-      '409 idempotency_key_reused',
-      'APIMart answered 409. It says: "another body". Another request was sent with this key before, and may have a task: look for it before you send one with another key.',
-    ],
+    ['409 idempotency_key_reused', 'APIMart answered 409. It says: "another body".'],
     ['429 for lack of credit', 'APIMart answered 429. It says: "insufficient balance".'],
     [
       'not sent, for a cause that stays',
@@ -272,6 +271,7 @@ describe('the end', () => {
     expect(outcome).toEqual({
       ...OUTCOMES['sent, and the answer lost'],
       message: `The answer to the submission was lost: broken off. ${NOBODY_KNOWS}`,
+      remedy: null,
       pause: 0,
     })
   })
