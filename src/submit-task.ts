@@ -140,7 +140,7 @@ function tellTask(
 }
 
 /** Looks how a task does that was given again; where that cannot be read, it is taken to go on. */
-async function look(task: KnownTask, { inputs, secrets, network, runner }: Submitting): Promise<void> {
+async function look(task: KnownTask, { inputs, secrets, network, runner, known }: Submitting): Promise<void> {
   const { clock, signal } = runner
   const question = { url: task.url, apiKey: inputs.api_key, secrets }
   for (let looks = 1; ; looks++) {
@@ -152,7 +152,8 @@ async function look(task: KnownTask, { inputs, secrets, network, runner }: Submi
     }
     if (result.kind === 'refused' || looks === LOOKS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
-      runner.info(`Its state could not be read, so it is taken to go on. ${cause}`)
+      const text = `The state of task ${task.id}, which APIMart gives again for this request, could not be read, so it is taken to go on. ${cause}`
+      warn(text, runner, known)
       return
     }
     await clock.sleep(LOOK_PAUSE_MILLISECONDS, signal)
