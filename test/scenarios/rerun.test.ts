@@ -123,7 +123,8 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
     expect(scenario.sandbox.tasks).toEqual([])
     clip.release()
     const run = await second
-    expectSubmitted(run, 'processing')
+    expectSubmitted(run)
+    expect(run.outputs.status).toBe('processing')
     expectSameTask(scenario, run, submissions(scenario).length, expect)
     expect(run.log).toContain(
       '\nAPIMart answered 409. It says: "the first request is still running". Whether a task was accepted is not known. Trying again with the same Idempotency-Key in ',
@@ -201,7 +202,8 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expectFailure(await scenario.run(DIRECTLY), 'submission_uncertain')
     clock.advance(24 * HOUR - 1)
     const second = await rerun(scenario)
-    expectSubmitted(second, 'completed')
+    expectSubmitted(second)
+    expect(second.outputs.status).toBe('completed')
     expectSameTask(scenario, second, 2, expect)
     clock.advance(1)
     const third = await rerun(scenario, DIRECTLY, { GITHUB_RUN_ATTEMPT: '3' })
