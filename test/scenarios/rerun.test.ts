@@ -240,6 +240,16 @@ function expectWarned(
   for (const text of texts) expect(run.summary).toContain(`<li>⚠️ ${escapeHtml(text, 1000)}</li>`)
 }
 
+/** A job has run once; its task, and any further one, has failed meanwhile. */
+async function afterFailure(inputs: Record<string, string> = {}): Promise<Scenario> {
+  const clock = manualClock()
+  const scenario = await startScenario({ clock })
+  scenario.sandbox.script.outcome = 'failed'
+  expectSubmitted(await scenario.run({ ...DIRECTLY, ...inputs }))
+  clock.advance(TASK_MILLISECONDS)
+  return scenario
+}
+
 describe('the re-run of a job whose task brought no video', { concurrent: true }, () => {
   it('makes one new task, says so and waits for it', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
@@ -300,12 +310,8 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
   })
 
   it('finds the new task when nobody knew of it at first', async ({ expect }) => {
-    const clock = manualClock()
-    await using scenario = await startScenario({ clock })
-    const { faults, script, tasks } = scenario.sandbox
-    script.outcome = 'failed'
-    expectSubmitted(await scenario.run(DIRECTLY))
-    clock.advance(TASK_MILLISECONDS)
+    await using scenario = await afterFailure()
+    const { faults, tasks } = scenario.sandbox
 
     faults.next('submit', SOUND, accepted({ kind: 'reset-after-body' }))
     const second = await rerun(scenario)
@@ -324,12 +330,8 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
   })
 
   it('is refused as any other when the account cannot pay the new task', async ({ expect }) => {
-    const clock = manualClock()
-    await using scenario = await startScenario({ clock })
-    const { faults, script, tasks } = scenario.sandbox
-    script.outcome = 'failed'
-    expectSubmitted(await scenario.run(DIRECTLY))
-    clock.advance(TASK_MILLISECONDS)
+    await using scenario = await afterFailure()
+    const { faults, tasks } = scenario.sandbox
     faults.next('submit', SOUND, status(402))
     const second = await rerun(scenario)
     expect(expectFailure(second, 'insufficient_balance')).toMatch(/^APIMart answered 402\. /)
@@ -338,12 +340,8 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
   })
 
   it('submits nothing new while the state of the task cannot be read', async ({ expect }) => {
-    const clock = manualClock()
-    await using scenario = await startScenario({ clock })
-    const { faults, script } = scenario.sandbox
-    script.outcome = 'failed'
-    expectSubmitted(await scenario.run(DIRECTLY))
-    clock.advance(TASK_MILLISECONDS)
+    await using scenario = await afterFailure()
+    const { faults } = scenario.sandbox
     const unreadable = [status(401), status(404), status(500), { kind: 'half-answer' }] satisfies Fault[]
     for (const fault of unreadable) {
       faults.next('task', fault, fault, fault)
@@ -376,12 +374,8 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     ['the same step once more', {}, {}],
     ['another run with the same key', { idempotency_key: 'hero-walk' }, { GITHUB_RUN_ID: '4712' }],
   ] as const)('is no matter of %s, which makes no task', async ([, inputs, env], { expect }) => {
-    const clock = manualClock()
-    await using scenario = await startScenario({ clock })
-    const { script, tasks } = scenario.sandbox
-    script.outcome = 'failed'
-    expectSubmitted(await scenario.run({ ...DIRECTLY, ...inputs }))
-    clock.advance(TASK_MILLISECONDS)
+    await using scenario = await afterFailure(inputs)
+    const { tasks } = scenario.sandbox
     const run = await scenario.run({ ...DIRECTLY, ...inputs }, { env })
     const advice = run.errors[0]?.split('\n').at(-1) ?? ''
     expect(expectFailure(run, 'task_failed', advice)).toContain(FAILED)
