@@ -2,6 +2,7 @@
  * Servers on real sockets, and the network to them, for tests that run one after the other: all of it ends with the test.
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { constants, createSecureServer } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
 import { type Network, openNetwork, type Timeouts } from '../../src/network/network.ts'
@@ -40,6 +41,29 @@ export async function httpHost(answer: (response: ServerResponse, request: Incom
 /** A server that answers all alike. */
 export function sends(status: number, body: string, headers: Record<string, string | string[]> = {}) {
   return httpHost((response) => response.writeHead(status, headers).end(body))
+}
+
+/**
+ * A host that refuses every stream of HTTP/2 and answers over HTTP/1.1: refused streams are requests that undici would
+ * send again.
+ */
+export async function streamRefuser(
+  identity: { readonly key: string; readonly cert: string },
+  answer: string,
+) {
+  const server = createSecureServer({ ...identity, allowHTTP1: true })
+  const seen = { streams: 0, requests: 0 }
+  server.on('stream', (stream) => {
+    seen.streams++
+    stream.on('end', () => stream.close(constants.NGHTTP2_REFUSED_STREAM)).resume()
+  })
+  server.on('request', (request, response) => {
+    if (request.httpVersion === '2.0') return
+    seen.requests++
+    request.on('end', () => response.end(answer)).resume()
+  })
+  const { port } = await served(server)
+  return { port, seen }
 }
 
 /** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */

@@ -2,7 +2,6 @@
  * The paid request on real sockets: however the exchange ends, it is sent at most once, and "no" is said only when
  * nothing can have been accepted.
  */
-import { constants, createSecureServer } from 'node:http2'
 import { connect, createServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import fc from 'fast-check'
@@ -13,7 +12,7 @@ import { type Ending, post } from '../../src/apimart/post.ts'
 import { balanceUrl, submissionUrl } from '../../src/apimart/request.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { endWithTest, served } from './hosts.ts'
+import { endWithTest, served, streamRefuser } from './hosts.ts'
 import { selfSigned } from './self-signed.ts'
 
 const TRUSTED = selfSigned()
@@ -141,18 +140,7 @@ it('is one request over TLS too', async () => {
 })
 
 it('is one request to a host that speaks HTTP/2 and refuses streams, which undici would send again', async () => {
-  const server = createSecureServer({ ...TRUSTED, allowHTTP1: true })
-  const seen = { streams: 0, requests: 0 }
-  server.on('stream', (stream) => {
-    seen.streams++
-    stream.on('end', () => stream.close(constants.NGHTTP2_REFUSED_STREAM)).resume()
-  })
-  server.on('request', (request, response) => {
-    if (request.httpVersion === '2.0') return
-    seen.requests++
-    request.on('end', () => response.end(ACCEPTED)).resume()
-  })
-  const { port } = await served(server)
+  const { port, seen } = await streamRefuser(TRUSTED, ACCEPTED)
   expect(await submitTo(`https://127.0.0.1:${port}`)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
   expect(seen).toEqual({ streams: 0, requests: 1 })
 })

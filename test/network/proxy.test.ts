@@ -3,7 +3,6 @@
  * nor what it imports may load all of undici: that would add methods to its classes that a run does not have.
  */
 import { createServer, type IncomingMessage, request as requestThrough } from 'node:http'
-import { constants, createSecureServer } from 'node:http2'
 import { createServer as createTlsServer } from 'node:https'
 import { connect, createServer as createRawServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsSockets, getCACertificates, setDefaultCACertificates } from 'node:tls'
@@ -14,7 +13,7 @@ import { explainNetworkError } from '../../src/network/explain.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { type Dispatcher, request } from '../../src/network/undici.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { endWithTest, served } from './hosts.ts'
+import { endWithTest, served, streamRefuser } from './hosts.ts'
 import { selfSigned } from './self-signed.ts'
 
 const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']
@@ -433,18 +432,7 @@ describe('a tunnel that stands', () => {
   })
 
   it('to a host that speaks HTTP/2 and refuses streams carries one request of HTTP/1.1', async () => {
-    const server = createSecureServer({ ...identity, allowHTTP1: true })
-    const seen = { streams: 0, requests: 0 }
-    server.on('stream', (stream) => {
-      seen.streams++
-      stream.on('end', () => stream.close(constants.NGHTTP2_REFUSED_STREAM)).resume()
-    })
-    server.on('request', (incoming, response) => {
-      if (incoming.httpVersion === '2.0') return
-      seen.requests++
-      incoming.on('end', () => response.end(ANSWER)).resume()
-    })
-    const port = await started(server)
+    const { port, seen } = await streamRefuser(identity, ANSWER)
     const through = await proxy()
     const network = networkWith({ HTTPS_PROXY: through.url })
     expect(await submitTo(`https://127.0.0.1:${port}`, network)).toMatchObject({ taskId: 'task_1' })
