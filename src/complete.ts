@@ -5,17 +5,17 @@ import { poll } from './apimart/poll.ts'
 import type { EndedTask } from './apimart/task.ts'
 import { taskFailure } from './apimart/task-failure.ts'
 import { FIRST_PAUSE_MILLISECONDS, waitForEnd } from './apimart/wait.ts'
-import { formatBytes, formatDuration, formatInstant, formatSeconds, formatUrl, formatUsd } from './format.ts'
+import { formatDuration, formatInstant, formatSeconds, formatUrl, formatUsd } from './format.ts'
 import type { Inputs } from './inputs.ts'
 import type { Network } from './network/network.ts'
 import { followProgress } from './report/progress.ts'
-import type { End, Known, KnownTask } from './report/report.ts'
+import type { Known, KnownTask } from './report/report.ts'
 import type { Link } from './result/link.ts'
 import type { OutputFile } from './result/output-file.ts'
-import { fetchVideo, linksOf, lookAtVideo, type StoredFile, type Video } from './result/video.ts'
+import { fetchVideo, linksOf, lookAtVideo, type Video } from './result/video.ts'
 import type { Runner } from './runner.ts'
 import { secretsOf } from './secrets.ts'
-import { tellState, warn } from './tell.ts'
+import { tellFile, tellState, warn } from './tell.ts'
 
 const MINUTE_MILLISECONDS = 60_000
 /** How much shorter than the reference a result may be without a word: a few frames. */
@@ -24,6 +24,8 @@ const LENGTH_TOLERANCE_SECONDS = 0.25
 /** What the way to the video needs; `known` learns everything on the way. */
 interface Way {
   readonly inputs: Inputs
+  /** Those of the references, as far as this run knows them: no message may repeat their signed queries. */
+  readonly addresses: readonly string[]
   /** Null when the video is not wanted as a file. */
   readonly output: OutputFile | null
   readonly network: Network
@@ -36,12 +38,9 @@ interface Way {
  *
  * @throws Failure when the wait, the task or the download fails, or the reason of the runner's signal
  */
-export async function completeTask(task: KnownTask, way: Way): Promise<End> {
+export async function completeTask(task: KnownTask, way: Way): Promise<Video> {
   const { inputs, output, network, runner, known } = way
-  const references = [inputs.task_id === null ? inputs.image_url : null, inputs.video_url].filter(
-    (url) => url !== null,
-  )
-  const secrets = secretsOf(inputs.api_key, references)
+  const secrets = secretsOf(inputs.api_key, way.addresses)
   const ended = await wait(task, way, secrets)
   tellCost(ended, runner)
   if (ended.state !== 'completed') throw taskFailure(ended, secrets)
@@ -52,9 +51,10 @@ export async function completeTask(task: KnownTask, way: Way): Promise<End> {
   const means = { network, clock: runner.clock, signal: runner.signal }
   const video = output === null ? await lookAtVideo(links, means) : await fetchVideo(links, output, means)
   if (video.link !== first) tellLink(video.link, runner)
-  if (video.file) tellFile(video.file, runner)
+  if (video.file) tellFile('Downloaded to', video.file, runner)
+  known.video = video
   judgeVideo(video, runner, known)
-  return { kind: 'completed', task, video }
+  return video
 }
 
 async function wait(
@@ -96,12 +96,6 @@ function tellLink({ url, expiresAt }: Link, runner: Runner): void {
   runner.setOutput('result_url', url)
   runner.setOutput('result_expires_at', new Date(expiresAt).toISOString())
   runner.info(`Video: ${formatUrl(url)} (until ${formatInstant(expiresAt)})`)
-}
-
-function tellFile({ path, bytes, sha256 }: StoredFile, runner: Runner): void {
-  runner.setOutput('result_path', path)
-  runner.setOutput('result_sha256', sha256)
-  runner.info(`Downloaded to ${path}: ${formatBytes(bytes)}, sha256 ${sha256}`)
 }
 
 /** Kling may stop early where it cannot follow the movement, and bills the whole reference all the same. */

@@ -1,6 +1,7 @@
 /**
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
+import { readFile } from 'node:fs/promises'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
@@ -17,7 +18,10 @@ import { conceal } from './secrets.ts'
 const ANNOTATION_LIMIT = 4096
 
 const apiKey = core.getInput('api_key')
+const githubToken = core.getInput('github_token')
 if (apiKey !== '') core.setSecret(apiKey)
+// The token of the job, which is the default, is masked by the runner.
+if (githubToken !== '' && core.getInput('attach_to_release') !== '') core.setSecret(githubToken)
 
 const cancelled = new AbortController()
 const cancel = () => cancelled.abort(new Failure('cancelled', ['The job was cancelled.']))
@@ -45,6 +49,13 @@ const report = await run({
   },
   attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
   workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
+  commit: {
+    serverUrl: process.env.GITHUB_SERVER_URL || 'https://github.com',
+    repository: process.env.GITHUB_REPOSITORY ?? '',
+    sha: process.env.GITHUB_SHA ?? '',
+  },
+  githubApiUrl: process.env.GITHUB_API_URL || 'https://api.github.com',
+  readEvent,
   clock: realClock,
   random: Math.random,
   timeouts: TIMEOUTS,
@@ -85,9 +96,19 @@ function takeInput(name: string): string {
   return value
 }
 
+/** The event that started the run; its payload is whatever its file holds, null when that cannot be read. */
+async function readEvent(): Promise<{ name: string; payload: unknown }> {
+  const name = process.env.GITHUB_EVENT_NAME ?? ''
+  try {
+    return { name, payload: JSON.parse(await readFile(process.env.GITHUB_EVENT_PATH ?? '', 'utf8')) }
+  } catch {
+    return { name, payload: null }
+  }
+}
+
 async function writeSummary(report: Report): Promise<void> {
   // The runner masks secrets in the log but not in the summary.
-  const secrets = [apiKey, escapeHtml(apiKey, apiKey.length)]
+  const secrets = [apiKey, githubToken].flatMap((secret) => [secret, escapeHtml(secret, secret.length)])
   try {
     await core.summary.addRaw(conceal(renderSummary(report), secrets)).write()
   } catch (error) {

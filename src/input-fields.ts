@@ -4,6 +4,7 @@
 import * as v from 'valibot'
 import { oneLine } from './format.ts'
 import { isPublicAddress, literalAddress } from './network/address.ts'
+import { namesFile } from './references/workspace-file.ts'
 
 /** Kling's published limit of a prompt, in characters. */
 export const PROMPT_MAX_CHARACTERS = 2500
@@ -83,28 +84,38 @@ export function optional<const Schema extends v.GenericSchema<string, unknown>>(
   return v.lazy((given) => (given === '' ? nothing : schema))
 }
 
-/** The URL of a reference, kept as written: the API must get exactly what the user gave. */
-export function referenceUrl(what: string) {
+/** A reference, kept as written: the API must get exactly the address that the user gave. */
+export function reference(what: string) {
   return v.pipe(
     text,
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return
-      const problem = problemOfUrl(dataset.value, addressOf(what))
+      const given = dataset.value
+      const problem = namesFile(given) ? problemOfPath(given) : problemOfUrl(given, addressOf(what))
       if (problem) addIssue({ message: problem })
     }),
   )
 }
 
-/** How a missing or wrong URL of a reference is put right. */
+/** How a missing or wrong reference is put right. */
 export function addressOf(what: string): string {
-  return `Give the direct https address of the ${what}, readable without a login.`
+  return `Give the direct https address of the ${what}, readable without a login, or the path of a file in the workspace.`
+}
+
+/** A path on one line. */
+const PATH = /^\P{Cc}+$/u
+const NO_PATH = 'It contains a line break or another control character. Give a plain path.'
+
+/** The path of a file. */
+export const path = v.pipe(text, v.regex(PATH, NO_PATH))
+
+function problemOfPath(given: string): string | null {
+  return PATH.test(given) ? null : NO_PATH
 }
 
 function problemOfUrl(given: string, remedy: string): string | null {
   const url = URL.parse(given)
-  if (!url) {
-    return `It is not a URL. ${remedy} A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH`
-  }
+  if (!url) return `It is not a URL. ${remedy}`
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return `Only https and http addresses can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
   }

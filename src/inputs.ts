@@ -13,7 +13,8 @@ import {
   minutes,
   optional,
   PROMPT_MAX_CHARACTERS,
-  referenceUrl,
+  path,
+  reference,
   TASK_ID,
   text,
   usd,
@@ -43,8 +44,8 @@ const schema = v.object({
           : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
     ),
   ),
-  image_url: optional(referenceUrl('reference image')),
-  video_url: optional(referenceUrl('reference clip')),
+  image_url: optional(reference('reference image')),
+  video_url: optional(reference('reference clip')),
   character_orientation: optional(choice(ORIENTATIONS)),
   mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
   keep_original_sound: yesOrNo,
@@ -88,12 +89,13 @@ const schema = v.object({
       ),
     ),
   ),
-  output_path: optional(
-    v.pipe(
-      text,
-      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give a plain path.'),
-    ),
-  ),
+  output_path: optional(path),
+  regenerate: choice({
+    changed: 'submit only when request or references differ from the receipt beside the file',
+    always: '',
+  }),
+  attach_to_release: optional(path),
+  github_token: text,
   api_base_url: apiBaseUrl,
 })
 
@@ -109,12 +111,9 @@ function crossProblems(raw: Raw): Problem[] {
   for (const [name, remedy] of Object.entries(NEEDED_TO_SUBMIT)) {
     if (raw[name] === '' && raw.task_id === '') problems.push({ name, message: `It is required. ${remedy}` })
   }
-  if (raw.api_key === '' && !isDryRun) {
-    problems.push({
-      name: 'api_key',
-      message:
-        'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
-    })
+  const mayHaveNothingToDo = raw.output_path !== '' && raw.task_id === '' && raw.regenerate !== 'always'
+  if (raw.api_key === '' && !isDryRun && !mayHaveNothingToDo) {
+    problems.push({ name: 'api_key', message: NO_KEY })
   }
   const isCapped = raw.max_cost !== '' && raw.task_id === ''
   if (isCapped && raw.price_per_second === '') {
@@ -143,8 +142,33 @@ function crossProblems(raw: Raw): Problem[] {
       message: 'It needs the finished video. Add wait: true, or give the task_id of an existing task.',
     })
   }
+  if (raw.attach_to_release !== '') problems.push(...problemsOfRelease(raw))
   return problems
 }
+
+const NO_KEY =
+  'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.'
+
+function problemsOfRelease(raw: Raw): Problem[] {
+  const problems: Problem[] = []
+  if (raw.output_path === '') {
+    const message = 'It needs output_path: the file there is attached, under its name.'
+    problems.push({ name: 'attach_to_release', message })
+  } else if (!ASSET_NAME.test(raw.output_path?.split(/[/\\]/).at(-1) ?? '')) {
+    const message =
+      'GitHub renames assets whose names hold anything but ASCII letters, digits, dots, dashes and underscores. Give the file such a name, or leave out attach_to_release.'
+    problems.push({ name: 'output_path', message })
+  }
+  if (raw.github_token === '') {
+    const message =
+      'It is empty, and attach_to_release needs it. Leave it out for the token of the job, or pass one that may write the contents of the repository.'
+    problems.push({ name: 'github_token', message })
+  }
+  return problems
+}
+
+/** Names that GitHub takes for assets as they are. */
+const ASSET_NAME = /^(?!.*\.\.)\w([\w.-]*\w)?$/
 
 /** What says how a new video is to be made, and means nothing to a task that exists. */
 const ONLY_FOR_NEW = [
@@ -157,6 +181,7 @@ const ONLY_FOR_NEW = [
   'watermark',
   'max_cost',
   'idempotency_key',
+  'regenerate',
 ] as const
 
 const existingSchema = v.object({
@@ -224,6 +249,15 @@ function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
   return issues.map((issue) => ({ name: v.getDotPath(issue) ?? '', message: issue.message }))
 }
 
+/**
+ * Makes sure that there is a key, where nothing but the receipt could tell whether one is needed.
+ *
+ * @throws Failure `invalid_input`
+ */
+export function requireKey({ api_key }: Pick<Inputs, 'api_key'>): void {
+  if (api_key === '') throw new Failure('invalid_input', [`api_key: ${NO_KEY}`])
+}
+
 /** Problems as sentences, in the order of the inputs. */
 function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
   const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
@@ -236,6 +270,6 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
 
 /** The value as it may be shown: never the key, no signed query, no flood. */
 function quote(name: string, value: string): string {
-  if (name === 'api_key' || value === '') return ''
+  if (name === 'api_key' || name === 'github_token' || value === '') return ''
   return ` "${oneLine(name.endsWith('_url') ? withoutQuery(value) : value, 80)}"`
 }

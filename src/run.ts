@@ -1,21 +1,25 @@
 /**
- * The way of a run: inputs, preflight, budget, submission, and on request the way to the finished video. Every
- * end is a report.
+ * The way of a run: inputs, references, preflight, receipt, budget, submission, and on request the way to the finished
+ * video and into a release. Every end is a report.
  */
 import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
-import { estimateCost, overBudget } from './budget.ts'
+import { attach, findTarget, findTargetLate, type Target } from './attach-to-release.ts'
+import { checkBudget, tellEstimate } from './check-budget.ts'
+import { lookAtReferences, measureReference } from './check-references.ts'
 import { completeTask } from './complete.ts'
 import { toFailure } from './failure.ts'
-import { formatSeconds, formatUsd } from './format.ts'
-import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs } from './inputs.ts'
+import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
+import { type Kept, keep, receiptFor } from './keep-receipt.ts'
 import { type Network, openNetwork } from './network/network.ts'
-import { measureClip, preflight, refusal, warnings } from './preflight/preflight.ts'
-import { describePreflight, describeRequest } from './report/describe.ts'
+import { prepareRequest } from './prepare-request.ts'
+import { type Places, shownAddresses } from './references/places.ts'
+import { decide, findReceipt, receiptOfTask, tellStanding } from './regenerate.ts'
+import { describeRequest } from './report/describe.ts'
 import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
 import { type OutputFile, prepareOutput } from './result/output-file.ts'
+import { reuseVideo } from './reuse-video.ts'
 import type { Runner } from './runner.ts'
 import { submitTask } from './submit-task.ts'
-import { warn } from './tell.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {
@@ -37,22 +41,69 @@ export async function run(runner: Runner): Promise<Report> {
 
 async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): Promise<End> {
   const output = await placeFor(inputs, runner)
+  const found = output && (await findReceipt(output, inputs))
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
-  await checkReferences(inputs, network, runner, known)
-  checkBudget(inputs, runner, known)
-  if (inputs.dry_run) return await showRequest(inputs, runner)
-  const task = await submitTask({ inputs, network, runner, known })
+  const target = await findTarget(inputs, network, runner)
+  const { places, identities } = await lookAtReferences(inputs, network, runner, known)
+  const standing = output && found && (await decide(found, identities, { output, inputs, step: runner.step }))
+  if (standing) tellStanding(standing, runner, known)
+
+  if (standing === null || standing.kind === 'make') checkBudget(inputs, runner, known)
+  else tellEstimate(inputs, runner, known)
+
+  if (inputs.dry_run) return await showRequest(inputs, places, runner)
+  if (output && standing?.kind === 'unchanged') {
+    return await reuseVideo(standing, { output, target, runner, known })
+  }
+  requireKey(inputs)
+  if (output && standing?.kind === 'fetch') {
+    const task = pickUp(standing.receipt.task.id, 'receipt', inputs, runner, known)
+    const kept = { output, of: standing.receipt }
+    const addresses = Object.values(shownAddresses(places))
+    return await finish(task, { inputs, addresses, output, kept, network, runner, known }, async () => target)
+  }
+  const prepared = await prepareRequest(places, inputs, network, runner)
+  const task = await submitTask({ ...prepared, inputs, network, runner, known })
   if (!inputs.wait) return { kind: 'submitted', task }
-  return await completeTask(task, { inputs, output, network, runner, known })
+  const { image_url, video_url } = prepared.request
+  const addresses = [image_url, video_url]
+  const kept = output && { output, of: receiptFor(inputs, identities, runner, known) }
+  return await finish(task, { inputs, addresses, output, kept, network, runner, known }, async () => target)
 }
 
 async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Known): Promise<End> {
-  const task = givenTask(inputs, runner)
-  known.task = task
+  const task = pickUp(inputs.task_id, 'given', inputs, runner, known)
   const output = await placeFor(inputs, runner)
+  const receipt = output && (await receiptOfTask(output, inputs, runner, known))
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   await measureReference(inputs, network, runner, known)
-  return await completeTask(task, { inputs, output, network, runner, known })
+  tellEstimate(inputs, runner, known)
+  const kept = output && receipt && { output, of: receipt }
+  const addresses = inputs.video_url === null ? [] : [inputs.video_url]
+  const way = { inputs, addresses, output, kept, network, runner, known }
+  return await finish(task, way, () => findTargetLate(inputs, network, runner))
+}
+
+/** What the way from a task to its end needs. */
+interface Way {
+  readonly inputs: Inputs
+  readonly addresses: readonly string[]
+  readonly output: OutputFile | null
+  /** Null where no receipt is kept. */
+  readonly kept: Kept | null
+  readonly network: Network
+  readonly runner: Runner
+  readonly known: Known
+}
+
+/** Fetches the video of a task, keeps the receipt up to date however that ends, and attaches the video. */
+async function finish(task: KnownTask, way: Way, findTarget: () => Promise<Target | null>): Promise<End> {
+  const { output, kept, runner, known } = way
+  if (kept) await keep(kept, runner, known)
+  const video = await completeTask(task, way).finally(() => kept && keep(kept, runner, known))
+  const target = await findTarget()
+  if (output && video.file && target) await attach(video.file, output, target, runner, known)
+  return { kind: 'completed', task, video }
 }
 
 /** Made sure of before anything is paid. */
@@ -60,81 +111,37 @@ async function placeFor({ output_path }: Inputs, { workspace }: Runner): Promise
   return output_path === null ? null : await prepareOutput(output_path, workspace)
 }
 
-async function checkReferences(
-  inputs: NewTaskInputs,
-  network: Network,
+/** A task that another run has submitted. */
+function pickUp(
+  id: string,
+  origin: 'given' | 'receipt',
+  { api_base_url }: Inputs,
   runner: Runner,
   known: Known,
-): Promise<void> {
-  if (inputs.preflight === 'off') return
-  const findings = await runner.group('Preflight: reference image and clip', async () => {
-    const found = await preflight(inputs, network, runner.signal)
-    for (const line of describePreflight(found)) runner.info(line)
-    return found
-  })
-  known.preflight = findings
-  if (findings.clip.kind === 'read') tellLength(findings.clip.facts.duration_seconds, runner, known)
-  const refused = refusal(findings)
-  if (refused && inputs.preflight === 'enforce') throw refused
-  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) warn(text, runner, known)
-}
-
-/** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */
-async function measureReference(
-  inputs: ExistingTaskInputs,
-  network: Network,
-  runner: Runner,
-  known: Known,
-): Promise<void> {
-  const { video_url } = inputs
-  if (video_url !== null && inputs.preflight !== 'off') {
-    const found = await measureClip({ ...inputs, video_url }, network, runner.signal)
-    if (typeof found === 'number') {
-      tellLength(found, runner, known)
-      runner.info(`Length of the reference clip: ${formatSeconds(found)}`)
-    } else runner.info(`The video cannot be compared with the reference clip: ${found.message}`)
+): KnownTask {
+  runner.setOutput('task_id', id)
+  const task: KnownTask = {
+    id,
+    url: taskUrl(api_base_url, id),
+    origin,
+    submittedAt: null,
+    startedAt: null,
+    seen: null,
   }
-  tellEstimate(inputs, runner, known)
+  known.task = task
+  return task
 }
 
-function tellLength(seconds: number, runner: Runner, known: Known): void {
-  known.clipSeconds = seconds
-  runner.setOutput('duration_seconds', String(seconds))
-}
-
-function checkBudget(inputs: NewTaskInputs, runner: Runner, known: Known): void {
-  tellEstimate(inputs, runner, known)
-  const failure = overBudget(known.estimatedCost, known.clipSeconds, inputs)
-  if (failure) throw failure
-}
-
-function tellEstimate(inputs: Inputs, runner: Runner, known: Known): void {
-  const { price_per_second } = inputs
-  const seconds = known.clipSeconds
-  const estimate = estimateCost(seconds, price_per_second)
-  if (estimate !== null && seconds !== null && price_per_second !== null) {
-    known.estimatedCost = estimate
-    runner.setOutput('estimated_cost', String(estimate))
-    const terms = `${formatSeconds(seconds)} × ${formatUsd(price_per_second)} per second`
-    runner.info(`Estimated cost: ${formatUsd(estimate)} (${terms})`)
-  } else if (price_per_second !== null) {
-    runner.info('No estimate of the cost, because the length of the clip is not known.')
-  }
-}
-
-async function showRequest(inputs: NewTaskInputs, runner: Runner): Promise<End> {
-  const request = buildRequest(inputs)
+async function showRequest(inputs: NewTaskInputs, places: Places, runner: Runner): Promise<End> {
+  const request = buildRequest(inputs, shownAddresses(places))
   const url = submissionUrl(inputs.api_base_url)
   await runner.group('Dry run: the request that would be sent', async () => {
     for (const line of describeRequest(url, request)) runner.info(line)
   })
+  if (places.image.kind === 'file') {
+    runner.info('The image is uploaded before, and its address there is sent.')
+  }
   runner.setOutput('status', 'dry_run')
   runner.info('Dry run: nothing was submitted and nothing is billed.')
   return { kind: 'dry_run', request, url }
-}
-
-function givenTask({ task_id, api_base_url }: ExistingTaskInputs, runner: Runner): KnownTask {
-  runner.setOutput('task_id', task_id)
-  const url = taskUrl(api_base_url, task_id)
-  return { id: task_id, url, origin: 'given', submittedAt: null, startedAt: null, seen: null }
 }

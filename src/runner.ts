@@ -5,6 +5,7 @@ import type { StepIdentity } from './apimart/request.ts'
 import type { Clock } from './clock.ts'
 import type { InputName } from './inputs.ts'
 import type { Timeouts } from './network/network.ts'
+import type { Commit } from './references/commit.ts'
 
 /** The outputs of the action, in the order of action.yml. */
 export type OutputName =
@@ -17,6 +18,7 @@ export type OutputName =
   | 'result_expires_at'
   | 'result_path'
   | 'result_sha256'
+  | 'release_asset_url'
   | 'failure_reason'
 
 /** Where a run gets its inputs, time, chance, limits and end from, and where it tells what happens. */
@@ -26,6 +28,12 @@ export interface Runner {
   readonly attempt: number
   /** Folder in which the job works. */
   readonly workspace: string
+  /** The commit that the run is about. */
+  readonly commit: Commit
+  /** Address of GitHub's API. */
+  readonly githubApiUrl: string
+  /** What started the run; its payload as it came, null without one. */
+  readonly readEvent: () => Promise<{ name: string; payload: unknown }>
   readonly clock: Clock
   /** Chance, from 0 to 1, evenly. */
   readonly random: () => number

@@ -3,18 +3,10 @@
  * is told before anything else is attempted.
  */
 import { type Balance, readBalance } from './apimart/balance.ts'
-import type { Outcome } from './apimart/outcome.ts'
+import { judge, KEY_REUSED, type Outcome } from './apimart/outcome.ts'
 import { poll } from './apimart/poll.ts'
 import { post } from './apimart/post.ts'
-import {
-  balanceUrl,
-  buildRequest,
-  furtherKey,
-  idempotencyKey,
-  type MotionControlRequest,
-  submissionUrl,
-  taskUrl,
-} from './apimart/request.ts'
+import { balanceUrl, furtherKey, idempotencyKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { submit } from './apimart/submit.ts'
 import type { CancelledTask, FailedTask } from './apimart/task.ts'
 import { taskFailure } from './apimart/task-failure.ts'
@@ -22,6 +14,7 @@ import { Failure } from './failure.ts'
 import { formatDuration } from './format.ts'
 import type { NewTaskInputs } from './inputs.ts'
 import type { Network } from './network/network.ts'
+import type { Prepared } from './prepare-request.ts'
 import { describeBalance, describeRequest, REPLAYED } from './report/describe.ts'
 import type { Known, KnownTask } from './report/report.ts'
 import type { Runner } from './runner.ts'
@@ -33,7 +26,7 @@ const LOOKS_MAX = 3
 const LOOK_PAUSE_MILLISECONDS = 5000
 
 /** What the way to a task needs; `known` learns of the task as soon as there is one. */
-interface Way {
+interface Way extends Prepared {
   readonly inputs: NewTaskInputs
   readonly network: Network
   readonly runner: Runner
@@ -41,7 +34,6 @@ interface Way {
 }
 
 interface Submitting extends Way {
-  readonly request: MotionControlRequest
   readonly url: string
   readonly secrets: readonly string[]
 }
@@ -54,11 +46,10 @@ interface Submitting extends Way {
  * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the runner's signal
  */
 export async function submitTask(way: Way): Promise<KnownTask> {
-  const { inputs, runner, known } = way
-  const request = buildRequest(inputs)
+  const { inputs, request, identity, runner, known } = way
   const url = submissionUrl(inputs.api_base_url)
-  const secrets = secretsOf(inputs.api_key, [inputs.image_url, inputs.video_url])
-  const submitting: Submitting = { ...way, request, url, secrets }
+  const secrets = secretsOf(inputs.api_key, [request.image_url, request.video_url])
+  const submitting: Submitting = { ...way, url, secrets }
   if (inputs.price_per_second !== null) {
     runner.info(describeBalance(await askBalance(submitting), known.estimatedCost))
   }
@@ -66,7 +57,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
     for (const line of describeRequest(url, request)) runner.info(line)
   })
   const startedAt = runner.clock.now()
-  const firstKey = inputs.idempotency_key ?? idempotencyKey(runner.step, request)
+  const firstKey = inputs.idempotency_key ?? idempotencyKey(runner.step, identity)
   for (let number = 1; ; number++) {
     const task = await submitUnder(furtherKey(firstKey, number), submitting)
     if (task.origin === 'submitted') return task
@@ -82,7 +73,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
 
 /** Submits under one key, whatever pauses that takes; what is accepted is told at once. */
 async function submitUnder(key: string, submitting: Submitting): Promise<KnownTask> {
-  const { inputs, request, url, secrets, network, runner, known } = submitting
+  const { inputs, request, identity, url, secrets, network, runner, known } = submitting
   const { clock, random, signal } = runner
   const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
   const sentAt: number[] = []
@@ -94,6 +85,7 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
       if (ending.kind !== 'never_sent') sentAt.push(at)
       return ending
     },
+    judge,
     clock,
     random,
     secrets,
@@ -106,11 +98,18 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   if (outcome.accepted === 'unknown') {
     throw new Failure('submission_uncertain', [outcome.message, trace(url, key, sentAt)])
   }
+  if (outcome.remedy === KEY_REUSED && request !== identity && inputs.idempotency_key === null) {
+    throw new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
+  }
   const isBroke = outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [describeBalance(await askBalance(submitting), known.estimatedCost)] : []
   const { reason, message, remedy } = outcome
   throw new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
+
+/** An image that is uploaded has another address in each attempt, which is all that differs between their requests. */
+const SENT_BEFORE =
+  'An earlier attempt of this job has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. A new run makes, and pays, the video anew.'
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
 function trace(url: string, key: string, sentAt: readonly number[]): string {

@@ -2,8 +2,9 @@
  * What a run learns on its way: told to the runner at once, and kept for the summary.
  */
 import { hasStarted, type Task } from './apimart/task.ts'
-import { oneLine } from './format.ts'
+import { formatBytes, oneLine } from './format.ts'
 import type { Known, KnownTask } from './report/report.ts'
+import type { StoredFile } from './result/video.ts'
 import type { Runner } from './runner.ts'
 
 /** Tells what may go wrong although the run goes on; a whole sentence. */
@@ -18,6 +19,17 @@ export function tellState(known: KnownTask, task: Task, { clock, setOutput }: Ru
   if (known.seen === null || statusOf(known.seen.task) !== status) setOutput('status', status)
   known.seen = { task, at: clock.now() }
   if (hasStarted(task)) known.startedAt ??= known.seen.at
+}
+
+/** Tells the file of the video, behind words that say how it came there. */
+export function tellFile(
+  words: string,
+  { path, bytes, sha256 }: Pick<StoredFile, 'path' | 'bytes' | 'sha256'>,
+  { info, setOutput }: Runner,
+): void {
+  setOutput('result_path', path)
+  setOutput('result_sha256', sha256)
+  info(`${words} ${path}: ${formatBytes(bytes)}, sha256 ${sha256}`)
 }
 
 /** The output `status`: one word for each end, and until then the API's own. */

@@ -42,6 +42,22 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
 
 const submitted = v.union([inData(named), named, inData(unnamed)])
 
+const webAddress = v.pipe(
+  v.string(),
+  v.trim(),
+  v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
+)
+const stored = v.pipe(
+  v.object({ url: webAddress }),
+  v.transform((data) => data.url),
+)
+const upload = v.union([stored, inData(stored)])
+
+/** The address in the answer to an upload, null when there is none. */
+export function readUploadedUrl(body: string): string | null {
+  return readJson(body, upload)
+}
+
 /** The task id in the answer to a submission, null when there is none. */
 export function readTaskId(body: string): string | null {
   return readJson(body, submitted)

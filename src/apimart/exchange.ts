@@ -25,7 +25,7 @@ export interface Answer {
 export async function exchange(
   url: string,
   apiKey: string,
-  options: { method: 'GET' | 'POST'; body?: string; headers?: Record<string, string> },
+  options: { method: 'GET' | 'POST'; body?: string | Buffer; headers?: Record<string, string> },
   dispatcher: Dispatcher,
   signal: AbortSignal,
 ): Promise<Answer> {

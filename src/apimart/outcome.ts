@@ -133,7 +133,8 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
   return { ...verdict, message, remedy, pause: retryAfter(answer, now) }
 }
 
-const KEY_REUSED =
+/** What to do when a key stands for another request already. */
+export const KEY_REUSED =
   'Another request was sent with this Idempotency-Key before, and may have a task: look for it in the APIMart console. For a video of this request give another idempotency_key.'
 
 function sentences(...texts: string[]): string {

@@ -1,6 +1,6 @@
 /**
- * One try of the paid request: it never follows a redirect, and once it may have left, every way in which it can
- * end is told, not thrown.
+ * One try of a request that changes something, above all of the paid one: it never follows a redirect, and once it
+ * may have left, every way in which it can end is told, not thrown.
  */
 import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { ApiNetwork } from '../network/network.ts'
@@ -44,8 +44,23 @@ interface Wire {
  * @param signal stops: at once when nothing was sent yet, otherwise after a grace period for the answer
  * @throws the signal's reason when it stops a request that was not sent
  */
-export async function post(
+export function post(
   { url, apiKey, idempotencyKey, request }: Submission,
+  network: ApiNetwork,
+  signal: AbortSignal,
+): Promise<Ending> {
+  const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
+  return postBody({ url, apiKey, headers, body: JSON.stringify(request) }, network, signal)
+}
+
+/** Sends any body once, as `post` does the paid request. */
+export async function postBody(
+  {
+    url,
+    apiKey,
+    headers,
+    body,
+  }: { url: string; apiKey: string; headers: Record<string, string>; body: string | Buffer },
   { api, timeouts }: ApiNetwork,
   signal: AbortSignal,
 ): Promise<Ending> {
@@ -58,8 +73,7 @@ export async function post(
   }
   signal.addEventListener('abort', cancel, { once: true })
   const end = AbortSignal.any([stop.signal, AbortSignal.timeout(timeouts.submission)])
-  const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
-  const options = { method: 'POST', headers, body: JSON.stringify(request) } as const
+  const options = { method: 'POST', headers, body } as const
   try {
     return { kind: 'answered', answer: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
   } catch (error) {

@@ -16,13 +16,19 @@ export interface MotionControlRequest {
   readonly watermark_info: { readonly enabled: boolean }
 }
 
+/** Where APIMart fetches the references. */
+export type Addresses = Pick<MotionControlRequest, 'image_url' | 'video_url'>
+
 /** Builds the request; an empty prompt is left out, everything else is said explicitly. */
-export function buildRequest(inputs: NewTaskInputs): MotionControlRequest {
+export function buildRequest(
+  inputs: NewTaskInputs,
+  { image_url, video_url }: Addresses,
+): MotionControlRequest {
   return {
     model: inputs.model,
     ...(inputs.prompt !== '' && { prompt: inputs.prompt }),
-    image_url: inputs.image_url,
-    video_url: inputs.video_url,
+    image_url,
+    video_url,
     character_orientation: inputs.character_orientation,
     mode: inputs.mode,
     keep_original_sound: inputs.keep_original_sound,
@@ -42,6 +48,7 @@ export interface StepIdentity {
  * The Idempotency-Key of a request: the same step of the same run asking for the same video always sends the
  * same key, whatever the attempt, so that the server can answer with the task that it has.
  *
+ * @param request as every attempt makes it: an image that is uploaded gets another address each time
  * @returns 70 visible ASCII characters; the API takes up to 191
  */
 export function idempotencyKey(step: StepIdentity, request: MotionControlRequest): string {
@@ -66,6 +73,11 @@ function hashed(identity: readonly unknown[]): string {
 /** Where tasks are submitted. */
 export function submissionUrl(baseUrl: URL): string {
   return endpoint(baseUrl, 'videos/generations')
+}
+
+/** Where images are uploaded. */
+export function imageUploadUrl(baseUrl: URL): string {
+  return endpoint(baseUrl, 'uploads/images')
 }
 
 /** Where the balance of the account is asked for. */

@@ -1,10 +1,10 @@
 /**
- * The submission: when the paid request may be sent again, and when that is given up. It is sent again only after an
- * answer that allows it, always with the same key and the same body.
+ * The submission, of a task or of an image: when the request may be sent again, and when that is given up. It is sent
+ * again only after an answer that allows it, always with the same key and the same body.
  */
 import { type Clock, jittered } from '../clock.ts'
 import { formatDuration } from '../format.ts'
-import { besideAtWork, judge, type Outcome, type Unaccepted } from './outcome.ts'
+import { besideAtWork, type Unaccepted } from './outcome.ts'
 import type { Ending } from './post.ts'
 
 /** How often a refused request is sent in all: an empty account can look like too many requests. */
@@ -15,9 +15,11 @@ const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
 const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a submission depends on. */
-export interface Tries {
-  /** Sends the paid request once. */
+export interface Tries<Accepted> {
+  /** Sends the request once. */
   readonly post: (signal: AbortSignal) => Promise<Ending>
+  /** Decides what an ending means, at a moment in milliseconds since the epoch. */
+  readonly judge: (ending: Ending, now: number, secrets: readonly string[]) => Accepted | Unaccepted
   readonly clock: Clock
   /** From 0 to 1, evenly. */
   readonly random: () => number
@@ -35,27 +37,30 @@ function pauseAfter(tries: number, random: () => number): number {
 }
 
 /**
- * Submits the task; plans no try for later than after five minutes.
+ * Submits; plans no try for later than after five minutes.
  *
  * @returns the outcome that ended it
  * @throws the signal's reason when it aborts while nothing can have been accepted
  */
-export async function submit({ post, clock, random, secrets, onPause, signal }: Tries): Promise<Outcome> {
+export async function submit<Accepted extends { readonly accepted: 'yes' }>(
+  tries: Tries<Accepted>,
+): Promise<Accepted | Unaccepted> {
+  const { post, judge, clock, random, secrets, onPause, signal } = tries
   const start = clock.now()
   /** The word that a request with this key is at work. */
   let atWork: Unaccepted | null = null
-  const ended = (outcome: Unaccepted, ...why: string[]): Outcome => {
+  const ended = (outcome: Unaccepted, ...why: string[]): Unaccepted => {
     const told = { ...outcome, message: [outcome.message, ...why].join(' ') }
     return atWork === null ? told : besideAtWork(told, atWork)
   }
   try {
-    for (let tries = 1; ; tries++) {
+    for (let count = 1; ; count++) {
       const outcome = judge(await post(signal), clock.now(), secrets)
       if (outcome.accepted === 'yes') return outcome
       if (outcome.next === 'stop') return ended(outcome)
       if (outcome.next === 'wait') atWork = outcome
-      else if (atWork === null && tries === TRIES_MAX) return ended(outcome, `It was tried ${tries} times.`)
-      const ownPause = pauseAfter(tries, random)
+      else if (atWork === null && count === TRIES_MAX) return ended(outcome, `It was tried ${count} times.`)
+      const ownPause = pauseAfter(count, random)
       const pause = Math.max(ownPause, outcome.pause)
       if (clock.now() + pause - start > PATIENCE_MILLISECONDS) {
         const asked = pause > ownPause ? `It asks to wait ${formatDuration(pause)}. ` : ''

@@ -10,10 +10,16 @@ import { explainNetworkError, isLostRedirect } from '../network/explain.ts'
 import { describeStatus, drop, grantedRange, isCompressed } from '../network/file-answer.ts'
 import { MAX_REDIRECTS, type Network } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
-import { readerOf } from './read-at.ts'
-import { type Reference, rejected, unreachable } from './reference.ts'
+import { type ReadAt, readerOf } from './read-at.ts'
+import {
+  type Reference,
+  type ReferenceFile,
+  type RemoteReference,
+  rejected,
+  unreachable,
+} from './reference.ts'
 
-/** What a reference may use: the network, a folder for its file, the run's abort signal. */
+/** What reading references may use: the network, a folder for what has to be stored meanwhile, the run's abort signal. */
 export interface Reach {
   readonly network: Network
   readonly folder: string
@@ -24,8 +30,8 @@ export interface Reach {
 export const OPENING_BYTES = 64 * 1024
 
 /** A file whose first bytes are read; more is fetched only when asked for. */
-export class RemoteFile {
-  readonly reference: Reference
+export class RemoteFile implements ReferenceFile {
+  readonly reference: RemoteReference
   readonly opening: Buffer
   /** Whole length in bytes, null while the server has not told it. */
   size: number | null
@@ -35,7 +41,7 @@ export class RemoteFile {
   readonly #reach: Reach
   #local: Promise<string> | null = null
 
-  private constructor(reference: Reference, reach: Reach, answer: Answer, opening: Buffer) {
+  private constructor(reference: RemoteReference, reach: Reach, answer: Answer, opening: Buffer) {
     this.reference = reference
     this.opening = opening
     this.size = answer.size ?? (answer.partial || opening.length >= OPENING_BYTES ? null : opening.length)
@@ -49,7 +55,7 @@ export class RemoteFile {
    *
    * @throws Failure `reference_unreachable` with a sentence for every way in which that can fail
    */
-  static async open(reference: Reference, reach: Reach): Promise<RemoteFile> {
+  static async open(reference: RemoteReference, reach: Reach): Promise<RemoteFile> {
     return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
       const answer = await get(reference, reach, signal, { start: 0, length: OPENING_BYTES })
       return new RemoteFile(reference, reach, answer, await readUpTo(answer.body, OPENING_BYTES))
@@ -61,7 +67,7 @@ export class RemoteFile {
    *
    * @throws Failure as `open`, and `reference_rejected` when it needs a download that is too large
    */
-  async read(offset: number, length: number): Promise<Buffer> {
+  readonly read: ReadAt = async (offset, length) => {
     const end = Math.min(offset + length, this.size ?? Infinity)
     if (end <= this.opening.length) return this.opening.subarray(offset, Math.max(offset, end))
     if (offset >= end) return Buffer.alloc(0)
@@ -138,7 +144,7 @@ interface Answer {
 }
 
 async function get(
-  reference: Reference,
+  reference: RemoteReference,
   { network }: Reach,
   signal: AbortSignal,
   range: { start: number; length: number } | null,

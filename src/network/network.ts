@@ -27,6 +27,8 @@ export interface Timeouts {
   readonly download: number
   /** The whole download of a result from one link, breaks included. */
   readonly result: number
+  /** One try of attaching a file to a release, from start to end. */
+  readonly upload: number
 }
 
 export const TIMEOUTS: Timeouts = {
@@ -39,6 +41,7 @@ export const TIMEOUTS: Timeouts = {
   read: 30_000,
   download: 300_000,
   result: 1_200_000,
+  upload: 1_200_000,
 }
 
 /** Dispatchers for each kind of host; disposing ends their connections. */
@@ -49,6 +52,8 @@ export interface Network extends AsyncDisposable {
   readonly results: Dispatcher
   /** For the API: no redirects, no retries. */
   readonly api: Dispatcher
+  /** For GitHub's API, which the runner names: no redirects, no retries. */
+  readonly github: Dispatcher
   readonly timeouts: Timeouts
 }
 
@@ -108,6 +113,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
     ),
     results: guarded.compose(following),
     api: apiBaseUrl.protocol === 'https:' ? api : api.compose(requirePrivate(apiBaseUrl)),
+    github: api,
     timeouts,
     async [Symbol.asyncDispose]() {
       await Promise.all([media.destroy(), api.destroy()])

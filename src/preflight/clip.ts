@@ -9,10 +9,8 @@ import type { NewTaskInputs } from '../inputs.ts'
 import { endsEarly } from '../media/boxes.ts'
 import type { ClipFacts, MovieFacts } from '../media/facts.ts'
 import { ProbeFailed, probe } from '../media/ffprobe.ts'
-import type { ReadAt } from '../media/read-at.ts'
-import { type Reference, rejected } from '../media/reference.ts'
+import { type Reference, type RemoteReference, rejected } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
-import { CLIP_MAX_MEGABYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
 
 /**
@@ -21,21 +19,16 @@ import { refusePage, requireKind } from './content.ts'
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
 export async function readClip(
-  inputs: Pick<NewTaskInputs, 'video_url' | 'duration_probe' | 'ffprobe_path'>,
+  reference: RemoteReference,
+  inputs: Pick<NewTaskInputs, 'duration_probe' | 'ffprobe_path'>,
   reach: Reach,
 ): Promise<ClipFacts> {
-  const reference: Reference = {
-    input: 'video_url',
-    url: inputs.video_url,
-    maxBytes: CLIP_MAX_MEGABYTES * 2 ** 20,
-  }
   refusePage(reference)
   const file = await RemoteFile.open(reference, reach)
   const container = await requireKind(file, ['mp4', 'mov'])
-  const read: ReadAt = (offset, length) => file.read(offset, length)
   // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
-  const header = await readHeader(read, file.size)
+  const header = await readHeader(file.read, file.size)
   if (header.kind === 'truncated') throw truncated(reference, header.why)
 
   const settle = async (why: string): Promise<{ facts: MovieFacts; source: string }> => {
@@ -47,7 +40,7 @@ export async function readClip(
       )
     }
     try {
-      return await askFfprobe(inputs.ffprobe_path, file, read, reach, why)
+      return await askFfprobe(inputs.ffprobe_path, file, reach, why)
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
@@ -66,7 +59,7 @@ export async function readClip(
   return { ...facts, container, bytes, source: `${source}, ${traffic}` }
 }
 
-async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, reach: Reach, why: string) {
+async function askFfprobe(ffprobePath: string, file: RemoteFile, reach: Reach, why: string) {
   file.requireDownloadable()
   // Most clips never need it.
   const { findFfprobe } = await import(/* webpackMode: "eager" */ '../media/ffprobe-binary.ts')
@@ -74,7 +67,7 @@ async function askFfprobe(ffprobePath: string, file: RemoteFile, read: ReadAt, r
   await mkdir(folder)
   const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)
   const path = await file.download()
-  if (await endsEarly(read, await file.length()))
+  if (await endsEarly(file.read, await file.length()))
     throw truncated(file.reference, 'it ends in the middle of a box')
   const facts = await probe(ffprobe.path, path, reach.signal)
   return { facts, source: `ffprobe from ${ffprobe.origin} as ${why}` }

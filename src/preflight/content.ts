@@ -3,15 +3,16 @@
  */
 import { formatBytes, formatUrl } from '../format.ts'
 import { isHtml, type Kind, type Recognised, recognise } from '../media/kind.ts'
-import { type Reference, rejected } from '../media/reference.ts'
-import type { RemoteFile } from '../media/remote-file.ts'
+import { readLfsPointer } from '../media/lfs.ts'
+import { type Reference, type ReferenceFile, type RemoteReference, rejected } from '../media/reference.ts'
+import { mediaAddress } from '../references/commit.ts'
 
 /**
  * Makes sure that a file is of one of the kinds that are taken here.
  *
  * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
  */
-export async function requireKind<K extends Kind>(file: RemoteFile, taken: readonly K[]): Promise<K> {
+export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
   const found = await recognise(file.opening)
   const match = taken.find((one) => one === found.kind)
   if (match) return match
@@ -23,7 +24,7 @@ export async function requireKind<K extends Kind>(file: RemoteFile, taken: reado
  *
  * @throws Failure `reference_rejected` with the address to use instead
  */
-export function refusePage(reference: Reference): void {
+export function refusePage(reference: RemoteReference): void {
   const url = new URL(reference.url)
   const [, owner, repository, view, ...path] = url.pathname.split('/')
   if (url.hostname !== 'github.com' || view !== 'blob' || url.searchParams.has('raw') || path.length < 2)
@@ -33,7 +34,7 @@ export function refusePage(reference: Reference): void {
 }
 
 function explain(
-  { opening, reference, size }: RemoteFile,
+  { opening, reference, size }: ReferenceFile,
   { kind, ending }: Recognised,
   taken: string,
 ): string {
@@ -41,8 +42,8 @@ function explain(
   const remedy = `Convert the ${what} to ${taken}`
   if (opening.length === 0) return `is an empty file. Upload the ${what} again`
   const start = opening.subarray(0, 1024).toString('latin1').trimStart()
-  if (start.startsWith('version https://git-lfs.github.com/spec/')) {
-    return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. Use ${mediaAddress(reference.url)}`
+  if (readLfsPointer(opening)) {
+    return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. ${remedyForPointer(reference)}`
   }
   if (isHtml(opening)) {
     return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
@@ -69,9 +70,8 @@ function article(kind: string): string {
   return /^m/.test(kind) ? `an ${kind}` : `a ${kind}`
 }
 
-/** Where GitHub serves the file behind an LFS pointer. */
-function mediaAddress(pointer: string): string {
-  const url = new URL(pointer)
-  if (url.hostname !== 'raw.githubusercontent.com') return 'the address of the file itself'
-  return formatUrl(`https://media.githubusercontent.com/media${url.pathname}`)
+function remedyForPointer({ url }: Reference): string {
+  if (url === null) return 'Check the repository out with lfs: true'
+  const address = mediaAddress(url)
+  return `Use ${address === null ? 'the address of the file itself' : formatUrl(address)}`
 }

@@ -3,15 +3,13 @@
  */
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
-import type { NewTaskInputs } from '../inputs.ts'
 import type { ImageFacts, Size } from '../media/facts.ts'
-import { type Reference, rejected } from '../media/reference.ts'
+import { openLocalFile } from '../media/local-file.ts'
+import { type ReferenceFile, rejected } from '../media/reference.ts'
 import { OPENING_BYTES, type Reach, RemoteFile } from '../media/remote-file.ts'
-import { IMAGE_MAX_MEGABYTES } from './checks.ts'
+import type { ImagePlace } from '../references/places.ts'
+import { IMAGE_MAX_BYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
-
-/** The larger reading of the published 10 MB. */
-const IMAGE_MAX_BYTES = IMAGE_MAX_MEGABYTES * 2 ** 20
 
 /** How far into a JPEG its size is looked for: profiles and previews may come first. */
 const HEADER_PIECES = [OPENING_BYTES, 1024 * 1024, IMAGE_MAX_BYTES]
@@ -21,22 +19,26 @@ const HEADER_PIECES = [OPENING_BYTES, 1024 * 1024, IMAGE_MAX_BYTES]
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
-export async function readImage(inputs: Pick<NewTaskInputs, 'image_url'>, reach: Reach): Promise<ImageFacts> {
-  const reference: Reference = { input: 'image_url', url: inputs.image_url, maxBytes: IMAGE_MAX_BYTES }
-  refusePage(reference)
-  const file = await RemoteFile.open(reference, reach)
+export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageFacts> {
+  const file = await openImage(place, reach)
   const format = await requireKind(file, ['jpeg', 'png'])
   const size = await readSize(format === 'png' ? PNG : JPG, file)
   if (!size) {
     throw rejected(
-      reference,
+      file.reference,
       `cannot be used: it is a damaged ${format} file without a width and height. Save the image anew`,
     )
   }
   return { format, width: size.width, height: size.height, bytes: await file.length() }
 }
 
-async function readSize(format: typeof JPG, file: RemoteFile): Promise<Size | null> {
+async function openImage(place: ImagePlace, reach: Reach): Promise<ReferenceFile> {
+  if (place.kind === 'file') return openLocalFile(place.reference, place.file.path)
+  refusePage(place.reference)
+  return RemoteFile.open(place.reference, reach)
+}
+
+async function readSize(format: typeof JPG, file: ReferenceFile): Promise<Size | null> {
   for (const length of HEADER_PIECES) {
     const bytes = await file.read(0, length)
     const size = calculate(format, bytes)

@@ -1,13 +1,11 @@
 /**
  * Everything that can be known of both references before anything is paid, read at the same time.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Failure, toFailure } from '../failure.ts'
+import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
-import type { Network } from '../network/network.ts'
+import type { Reach } from '../media/remote-file.ts'
+import type { Places } from '../references/places.ts'
 import { type Check, checkClip, checkImage } from './checks.ts'
 import { readClip } from './clip.ts'
 import { readImage } from './image.ts'
@@ -32,57 +30,17 @@ export interface Preflight {
  *
  * @throws Failure of another kind, or the reason of the signal when the run is cancelled
  */
-export async function preflight(
-  inputs: NewTaskInputs,
-  network: Network,
-  signal: AbortSignal,
-): Promise<Preflight> {
-  return withFolder(async (folder) => {
-    const reach = { network, folder, signal }
-    const image = async (): Promise<Finding<ImageFacts>> => {
-      const facts = await readImage(inputs, reach)
-      return { kind: 'read', facts, checks: checkImage(facts) }
-    }
-    const clip = async (): Promise<Finding<ClipFacts>> => {
-      const facts = await readClip(inputs, reach)
-      return { kind: 'read', facts, checks: checkClip(facts, inputs) }
-    }
-    const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])
-    return { image: imageFinding, clip: clipFinding }
-  })
-}
-
-/**
- * The length of the reference clip in seconds, to hold the result of an existing task against; whatever is wrong
- * with it stops nothing.
- *
- * @throws the reason of the signal when the run is cancelled
- */
-export async function measureClip(
-  inputs: Parameters<typeof readClip>[0],
-  network: Network,
-  signal: AbortSignal,
-): Promise<number | Failure> {
-  return withFolder(async (folder) => {
-    try {
-      return (await readClip(inputs, { network, folder, signal })).duration_seconds
-    } catch (error) {
-      signal.throwIfAborted()
-      return toFailure(error)
-    }
-  })
-}
-
-/** Lends a folder for whatever has to be stored meanwhile. */
-async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const temp = process.env.RUNNER_TEMP || tmpdir()
-  await mkdir(temp, { recursive: true })
-  const folder = await mkdtemp(join(temp, 'kling-'))
-  try {
-    return await use(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+export async function preflight(places: Places, inputs: NewTaskInputs, reach: Reach): Promise<Preflight> {
+  const image = async (): Promise<Finding<ImageFacts>> => {
+    const facts = await readImage(places.image, reach)
+    return { kind: 'read', facts, checks: checkImage(facts) }
   }
+  const clip = async (): Promise<Finding<ClipFacts>> => {
+    const facts = await readClip(places.clip.reference, inputs, reach)
+    return { kind: 'read', facts, checks: checkClip(facts, inputs) }
+  }
+  const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])
+  return { image: imageFinding, clip: clipFinding }
 }
 
 function unread(error: unknown): { kind: 'unread'; failure: Failure } {

@@ -19,6 +19,8 @@ export function advise(
   const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
   const state = standingOf(task)
   if (state === 'unknown' && reason === 'request_rejected' && remedy === null) {
+    if (task.origin === 'receipt')
+      return `Check that api_key is that of the account of this task. ${ANEW} This run submitted nothing.`
     return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
   }
   if (state === 'unknown' || state === 'running') {
@@ -30,8 +32,13 @@ export function advise(
   const first = reason === 'cancelled' ? '' : own
   // What a failure advises by itself is all there is to do.
   const fetch = remedy === null ? ` ${again} fetches the video, submits nothing and pays nothing.` : ''
-  return `${first} ${describeTask(task)}${fetch}`.trimStart()
+  const anew = task.origin === 'receipt' && reason === 'download_failed' ? ` ${ANEW}` : ''
+  return `${first} ${describeTask(task)}${fetch}${anew}`.trimStart()
 }
+
+/** A receipt whose task brings nothing any more would be tried for ever. */
+const ANEW =
+  'As long as the receipt is beside output_path, each run comes back to this task: remove it, or give regenerate: always, to have the video made, and paid, anew.'
 
 /** The refusals that came from APIMart. */
 const ANSWERED: ReadonlySet<FailureReason> = new Set([
@@ -55,6 +62,7 @@ function describeTask({ id, origin, seen }: KnownTask): string {
   if (seen === null) {
     switch (origin) {
       case 'given':
+      case 'receipt':
         return `This run submitted nothing; what became of task ${name} is not known.`
       case 'replayed':
         return `Task ${name} is at APIMart and is billed, whatever becomes of this job.`

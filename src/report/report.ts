@@ -6,6 +6,8 @@ import type { Task } from '../apimart/task.ts'
 import type { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
 import type { Preflight } from '../preflight/preflight.ts'
+import type { Receipt } from '../receipt/receipt.ts'
+import type { Places } from '../references/places.ts'
 import type { Video } from '../result/video.ts'
 
 /** What was found out on the way; null where the run did not come so far or did not look. */
@@ -18,8 +20,15 @@ export interface Known {
   clipSeconds: number | null
   /** USD. */
   estimatedCost: number | null
+  /** Where the references are. */
+  places: Places | null
+  /** What the receipt beside the video says of there being anything to make; a whole sentence. */
+  standing: string | null
   /** The task that was accepted, or that is waited for. */
   task: KnownTask | null
+  video: Video | null
+  /** Where the video is among the files of the release. */
+  assetUrl: string | null
 }
 
 /** What a run knows when it begins. */
@@ -30,7 +39,11 @@ export function nothingKnown(): Known {
     warnings: [],
     clipSeconds: null,
     estimatedCost: null,
+    places: null,
+    standing: null,
     task: null,
+    video: null,
+    assetUrl: null,
   }
 }
 
@@ -39,8 +52,8 @@ export interface KnownTask {
   readonly id: string
   /** Where its state is asked for. */
   readonly url: string
-  /** How it came to this run: submitted by it, told again by APIMart, or given as `task_id`. */
-  readonly origin: 'submitted' | 'replayed' | 'given'
+  /** How it came to this run: submitted by it, told again by APIMart, given as `task_id`, or found in the receipt. */
+  readonly origin: 'submitted' | 'replayed' | 'given' | 'receipt'
   /** Null when it was not submitted by this run. */
   readonly submittedAt: number | null
   /** When it was first seen to be worked on. */
@@ -48,9 +61,9 @@ export interface KnownTask {
   seen: { readonly task: Task; readonly at: number } | null
 }
 
-/** Where a task stands as far as a run knows: `unknown` when it was given and never seen. */
+/** Where a task stands as far as a run knows: `unknown` when another run has submitted it, and it was never seen. */
 export function standingOf({ origin, seen }: KnownTask): 'unknown' | 'running' | 'completed' | 'ended' {
-  if (seen === null) return origin === 'given' ? 'unknown' : 'running'
+  if (seen === null) return origin === 'given' || origin === 'receipt' ? 'unknown' : 'running'
   const { state } = seen.task
   return state === 'running' || state === 'completed' ? state : 'ended'
 }
@@ -59,6 +72,13 @@ export function standingOf({ origin, seen }: KnownTask): 'unknown' | 'running' |
 export type End =
   | { readonly kind: 'submitted'; readonly task: KnownTask }
   | { readonly kind: 'completed'; readonly task: KnownTask; readonly video: Video }
+  /** `file` is the path of the video in the workspace. */
+  | {
+      readonly kind: 'unchanged'
+      readonly file: string
+      readonly receipt: Receipt
+      readonly result: NonNullable<Receipt['result']>
+    }
   | { readonly kind: 'dry_run'; readonly request: MotionControlRequest; readonly url: string }
   | { readonly kind: 'failed'; readonly failure: Failure }
 

@@ -11,19 +11,20 @@ import { describeClip, describeImage, describeRequest, REPLAYED } from './descri
 import { escapeHtml } from './escape.ts'
 import { code, list, TEXT_LIMIT, table } from './html.ts'
 import { type KnownTask, type Report, standingOf } from './report.ts'
-import { renderTimeline, renderVideo } from './task-summary.ts'
+import { renderReused, renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
   const { inputs, task, end } = report
-  const video = end.kind === 'completed' ? end.video : null
+  const video = end.kind === 'completed' ? end.video : report.video
   const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
+  if (end.kind === 'unchanged') parts.push(renderReused(end, report))
   if (task) parts.push(renderVideo(task, video, report), renderTimeline(task, video))
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
-function renderEnd({ end, estimatedCost, task }: Report): string {
+function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
   const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost)}</b>.`
   switch (end.kind) {
     case 'failed':
@@ -48,16 +49,25 @@ function renderEnd({ end, estimatedCost, task }: Report): string {
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${url}"`]),
       ].join('\n\n')
     }
+    case 'unchanged':
+      return [
+        '## Kling motion control: unchanged',
+        `<p>Nothing has changed since task <code>${escapeHtml(end.receipt.task.id, TEXT_LIMIT)}</code> made the video in <code>${escapeHtml(end.file, TEXT_LIMIT)}</code>: nothing was submitted and nothing is billed.${attached(assetUrl)}</p>`,
+      ].join('\n\n')
     case 'completed': {
       const { file, seconds } = end.video
       const where = file ? `, and the video is in <code>${escapeHtml(file.path, TEXT_LIMIT)}</code>` : ''
       const lasts = seconds === null ? '' : ` The video lasts ${formatSeconds(seconds)}.`
       return [
         '## Kling motion control: completed',
-        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${replay(end.task)}</p>`,
+        `<p>Task <code>${escapeHtml(end.task.id, TEXT_LIMIT)}</code> is <b>completed</b>${where}.${lasts}${attached(assetUrl)}${replay(end.task)}</p>`,
       ].join('\n\n')
     }
   }
+}
+
+function attached(assetUrl: string | null): string {
+  return assetUrl === null ? '' : ' It is attached to the release.'
 }
 
 function replay({ origin }: KnownTask): string {
@@ -78,6 +88,8 @@ function headline(reason: FailureReason, task: KnownTask | null): string {
       return 'the task was cancelled'
     case 'download_failed':
       return 'completed, but not downloaded'
+    case 'publish_failed':
+      return state === null ? 'not attached to the release' : 'completed, but not attached to the release'
     case 'cancelled':
       return state === 'running' ? 'cancelled, the task goes on' : 'cancelled'
     default:
@@ -105,7 +117,11 @@ function renderRequest(inputs: Inputs, report: Report): string {
   if (inputs.task_id === null) {
     rows.push(
       ['image_url', withoutQuery(inputs.image_url), image],
-      ['video_url', withoutQuery(inputs.video_url), clip],
+      [
+        'video_url',
+        report.places?.clip.file ? report.places.clip.reference.shown : withoutQuery(inputs.video_url),
+        clip,
+      ],
       ['character_orientation', inputs.character_orientation, ''],
       ['mode', inputs.mode, ''],
       ['keep_original_sound', inputs.keep_original_sound, ''],
@@ -132,6 +148,10 @@ function renderRequest(inputs: Inputs, report: Report): string {
     rows.push(['wait_timeout_minutes', String(inputs.wait_timeout_minutes), ''])
   }
   if (inputs.output_path !== null) rows.push(['output_path', inputs.output_path, ''])
+  if (inputs.task_id === null && inputs.output_path !== null) {
+    rows.push(['regenerate', inputs.regenerate, report.standing ?? ''])
+  }
+  if (inputs.attach_to_release !== null) rows.push(['attach_to_release', inputs.attach_to_release, ''])
   return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`
 }
 
@@ -154,9 +174,9 @@ function renderChecks({ preflight }: Report): string {
 }
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
-function renderPicture({ inputs, preflight }: Report): string {
-  if (!inputs || inputs.task_id !== null || preflight?.image.kind !== 'read') return ''
-  const url = new URL(inputs.image_url)
+function renderPicture({ places, preflight }: Report): string {
+  if (places?.image.kind !== 'web' || preflight?.image.kind !== 'read') return ''
+  const url = new URL(places.image.reference.url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''

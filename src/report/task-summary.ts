@@ -12,13 +12,13 @@ import {
 import { linksOf, type Video } from '../result/video.ts'
 import { escapeHtml } from './escape.ts'
 import { type Cell, TEXT_LIMIT, table } from './html.ts'
-import type { KnownTask, Report } from './report.ts'
+import type { End, KnownTask, Report } from './report.ts'
 
 /** Where the video is, and what it cost; nothing before a task has ended. */
 export function renderVideo(
   { seen }: KnownTask,
   video: Video | null,
-  { clipSeconds, estimatedCost }: Report,
+  { clipSeconds, estimatedCost, assetUrl }: Report,
 ): string {
   if (seen === null || seen.task.state === 'running') return ''
   const links = seen.task.state === 'completed' ? linksOf(seen.task, seen.at) : []
@@ -31,6 +31,7 @@ export function renderVideo(
     const { path, bytes, sha256 } = video.file
     rows.push(['File', path], ['Size', formatBytes(bytes)], ['sha256', sha256])
   }
+  if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
   if (video && video.seconds !== null) {
     const reference = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
     rows.push(['Length', `${formatSeconds(video.seconds)}${reference}`])
@@ -40,6 +41,27 @@ export function renderVideo(
   const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
   rows.push(['Cost', cost === null ? `not told by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
+}
+
+/** The video that was there already. */
+export function renderReused(
+  { file, receipt, result }: Extract<End, { kind: 'unchanged' }>,
+  { clipSeconds, assetUrl }: Report,
+): string {
+  const reference = clipSeconds ?? receipt.duration_seconds
+  const rows: Cell[][] = [
+    ['File', file],
+    ['Size', formatBytes(result.bytes)],
+    ['sha256', result.sha256],
+  ]
+  if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
+  if (result.duration_seconds !== null) {
+    const beside = reference === null ? '' : `, the reference clip ${formatSeconds(reference)}`
+    rows.push(['Length', `${formatSeconds(result.duration_seconds)}${beside}`])
+  }
+  const { cost } = receipt.task
+  rows.push(['Cost when it was made', cost === null ? 'not told by APIMart' : formatUsd(cost)])
+  return `### The video\n\n${table(['', ''], rows)}`
 }
 
 /** Longest address that is made a link, in characters. */

@@ -2,21 +2,26 @@
  * Where the finished video goes: a file of the workspace, filled beside its place and moved there when it is whole.
  */
 import { lstat, mkdir, open, realpath, rename, rm, rmdir } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
+import { pathWithin } from '../references/workspace-file.ts'
 
-/** A place for the video. */
+/** A file that was written to so lately is still being filled: a download that stops for longer is given up. */
+const BUSY_MILLISECONDS = 60_000
+
+/** A place for the video, or for its receipt. */
 export interface OutputFile {
   /** Relative to the workspace, with `/` on every platform. */
   readonly shown: string
   readonly path: string
-  /** Beside `path`; only one run at a time can fill the same place, so a file left there is nobody's. */
+  /** Beside `path`: what will be there when it is whole. */
   readonly partial: string
 }
 
 /**
- * Makes sure that the video can be stored, before anything is paid, by storing an empty file that is removed again.
+ * Makes sure that the video and its receipt can be stored, before anything is paid, by storing empty files that are
+ * removed again.
  *
  * @param given the input `output_path`, relative to the workspace or absolute inside it
  * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
@@ -24,26 +29,49 @@ export interface OutputFile {
 export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
   const output = await locate(given, workspace)
   try {
-    const created = await makeRoom(output)
-    const file = await open(output.partial, 'wx')
-    await file.close()
-    await discard(output)
-    if (created !== undefined) await removeFolders(created, dirname(output.path))
+    for (const place of [output, receiptOf(output)]) await tryOut(place)
   } catch (error) {
     throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
   }
   return output
 }
 
-/** Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind. */
+/** Where the receipt of a video lies. */
+export function receiptOf({ shown, path }: OutputFile): OutputFile {
+  return placeAt(`${shown}${RECEIPT_ENDING}`, `${path}${RECEIPT_ENDING}`)
+}
+
+const RECEIPT_ENDING = '.receipt.json'
+
+function placeAt(shown: string, path: string): OutputFile {
+  return { shown, path, partial: `${path}.kling-partial` }
+}
+
+async function tryOut(place: OutputFile): Promise<void> {
+  const created = await makeRoom(place)
+  const file = await open(place.partial, 'wx')
+  await file.close()
+  await discard(place)
+  if (created !== undefined) await removeFolders(created, dirname(place.path))
+}
+
+/**
+ * Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind.
+ *
+ * @throws Error when another step is filling the place at this moment
+ */
 export async function makeRoom(output: OutputFile): Promise<string | undefined> {
   await requireFolder(output)
   const created = await mkdir(dirname(output.path), { recursive: true })
+  const left = await lstat(output.partial).catch(() => null)
+  if (left?.isFile() && Date.now() - left.mtimeMs < BUSY_MILLISECONDS) {
+    throw new Error('another step is writing it at this moment')
+  }
   await discard(output)
   return created
 }
 
-/** Removes what a download has left behind. */
+/** Removes what was not finished. */
 export async function discard({ partial }: OutputFile): Promise<void> {
   await rm(partial, { force: true, maxRetries: 3 })
 }
@@ -75,11 +103,11 @@ async function locate(given: string, workspace: string): Promise<OutputFile> {
     throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
   }
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
-  const inside = relative(root, path)
-  if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
+  const shown = pathWithin(root, path)
+  if (shown === null) {
     throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
   }
-  return { shown: inside.replaceAll(sep, '/'), path, partial: `${path}.kling-partial` }
+  return placeAt(shown, path)
 }
 
 /** The folder without links; the part of it that does not exist yet has none. */

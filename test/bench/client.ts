@@ -10,16 +10,19 @@ import { stream } from 'undici'
 // Loaded beforehand, as in the bundle: reading a clip is to be timed, not the loading of modules.
 import 'file-type'
 import '../../src/media/header.ts'
+import { remoteReference } from '../../src/media/reference.ts'
 import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
+import { CLIP_MAX_BYTES } from '../../src/preflight/checks.ts'
 import { readClip } from '../../src/preflight/clip.ts'
 import { probe } from '../sandbox/ffprobe.ts'
 
 const WAYS: Record<string, (url: string, folder: string) => Promise<number | undefined>> = {
   async preflight(url, folder) {
     await using network = openNetwork(new URL('http://127.0.0.1'), TIMEOUTS)
-    const inputs = { video_url: url, duration_probe: 'header', ffprobe_path: '' } as const
+    const inputs = { duration_probe: 'header', ffprobe_path: '' } as const
+    const reference = remoteReference('video_url', url, CLIP_MAX_BYTES)
     const signal = new AbortController().signal
-    return (await readClip(inputs, { network, folder, signal })).duration_seconds
+    return (await readClip(reference, inputs, { network, folder, signal })).duration_seconds
   },
   async ffprobe(url) {
     return (await probe(url, undefined, 'http,tcp')).seconds

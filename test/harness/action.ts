@@ -12,6 +12,9 @@ import { parse } from 'yaml'
 export const ROOT = join(import.meta.dirname, '../..')
 const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
 
+/** The token of the job. */
+export const GITHUB_TOKEN = 'ghs_0123456789abcdefghijABCDEFGHIJ456789'
+
 interface ActionFile {
   readonly inputs: Record<string, { description: string; required: boolean; default?: string }>
   readonly outputs: Record<string, { description: string }>
@@ -72,7 +75,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   ])
   const inputs = Object.entries(action.inputs).map(([name, { default: value = '' }]) => [
     `INPUT_${name.toUpperCase()}`,
-    options.with[name] ?? value,
+    options.with[name] ?? value.replace('${{ github.token }}', GITHUB_TOKEN),
   ])
   const env = {
     ...pick('PATH', 'HOME', 'SystemRoot', 'TEMP', 'npm_config_cafile'),

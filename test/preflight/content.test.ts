@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Kind } from '../../src/media/kind.ts'
-import type { Reference } from '../../src/media/reference.ts'
+import { type Reference, remoteReference } from '../../src/media/reference.ts'
 import { RemoteFile } from '../../src/media/remote-file.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { refusePage, requireKind } from '../../src/preflight/content.ts'
@@ -38,7 +38,7 @@ function opened(bytes: Uint8Array, input: Reference['input'], url = 'https://med
     )
   })
   const reach = { network: { ...network, media }, folder: '', signal: new AbortController().signal }
-  return RemoteFile.open({ input, url, maxBytes: 1e6 }, reach)
+  return RemoteFile.open(remoteReference(input, url, 1e6), reach)
 }
 
 /** What is said of a file that should be a clip. */
@@ -236,7 +236,7 @@ describe('Git LFS pointers', () => {
 describe('pages of github.com', () => {
   const refused = (url: string, input: Reference['input'] = 'video_url') => {
     try {
-      refusePage({ input, url, maxBytes: 1 })
+      refusePage(remoteReference(input, url, 1))
       return null
     } catch (error) {
       return sentence(error)

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { remoteReference } from '../../src/media/reference.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { readImage } from '../../src/preflight/image.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
@@ -34,7 +35,10 @@ afterAll(async () => {
 /** The facts of the image at a URL, or the sentence that refuses it. */
 async function read(url: string) {
   try {
-    return await readImage({ image_url: url }, { network, folder, signal: new AbortController().signal })
+    return await readImage(
+      { kind: 'web', reference: remoteReference('image_url', url, 10 * 2 ** 20) },
+      { network, folder, signal: new AbortController().signal },
+    )
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     return `${error.reason}: ${error.message.replace(sandbox.mediaUrl, '…')}`

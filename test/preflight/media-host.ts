@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { remoteReference } from '../../src/media/reference.ts'
 import { RemoteFile } from '../../src/media/remote-file.ts'
 import { openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { startSandbox } from '../sandbox/server.ts'
@@ -19,7 +20,7 @@ export async function mediaHost(timeouts: Timeouts) {
   const folder = await mkdtemp(join(tmpdir(), 'remote-file-'))
   await sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', BIG, 'header-last')
   const openUrl = (url: string, signal = new AbortController().signal, maxBytes = MAX_BYTES) =>
-    RemoteFile.open({ input: 'video_url', url, maxBytes }, { network, folder, signal })
+    RemoteFile.open(remoteReference('video_url', url, maxBytes), { network, folder, signal })
   return {
     sandbox,
     folder,

@@ -12,6 +12,7 @@ import {
   rename,
   rm,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -265,8 +266,18 @@ describe('what lies at the place already', () => {
   it('is a left-over of a run that was killed, and is removed', async () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
+    await utimes(join(at.workspace, PARTIAL), 0, 0)
     await prepareOutput(NAME, at.workspace)
     expect(await readdir(at.workspace)).toEqual([])
+  })
+
+  it('is what another step is writing at this moment, and is left alone', async () => {
+    await using at = await makeWorkspace()
+    await writeFile(join(at.workspace, PARTIAL), 'half of another video')
+    expect(await at.problem(NAME)).toBe(
+      `output_path "${NAME}": It cannot be written: another step is writing it at this moment. Choose another place, or free this one.`,
+    )
+    expect(await readdir(at.workspace)).toEqual([PARTIAL])
   })
 
   it('is nothing, which is no trouble when it is removed', async () => {

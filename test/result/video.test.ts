@@ -2,7 +2,7 @@
  * The finished video: which link it is taken from, whether it is one, and that nothing half-done stays, over real
  * sockets and files.
  */
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { readTask } from '../../src/apimart/task.ts'
@@ -162,6 +162,7 @@ describe('a video', () => {
   it('takes the place of a half one that another run has left', async () => {
     await using at = await studio()
     await writeFile(at.output.partial, 'half of another film')
+    await utimes(at.output.partial, 0, 0)
     const { stored } = await at.fetchFrom(at.url())
     expect(stored.equals(film)).toBe(true)
   })

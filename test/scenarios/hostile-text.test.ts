@@ -85,14 +85,7 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
 
   it.for(HOSTILE)('%s in inputs', async ([, text], { expect }) => {
     await using scenario = await startScenario()
-    const names = [
-      'image_url',
-      'video_url',
-      'mode',
-      'keep_original_sound',
-      'price_per_second',
-      'api_base_url',
-    ]
+    const names = ['mode', 'keep_original_sound', 'price_per_second', 'api_base_url']
     const run = await scenario.run(Object.fromEntries(names.map((name) => [name, text])))
     expect(expectFailure(run, 'invalid_input').split('\n')).toHaveLength(names.length)
     expectHarmless(run)

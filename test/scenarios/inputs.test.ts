@@ -9,8 +9,8 @@ describe('inputs', () => {
     const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
     expect(expectFailure(run, 'invalid_input')).toMatchInlineSnapshot(`
       "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
-      image_url: It is required. Give the direct https address of the reference image, readable without a login.
-      video_url: It is required. Give the direct https address of the reference clip, readable without a login.
+      image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.
+      video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.
       character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s)."
     `)
     expect(run.summary).toMatchInlineSnapshot(`
@@ -18,8 +18,8 @@ describe('inputs', () => {
 
       <ul>
       <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
-      <li>image_url: It is required. Give the direct https address of the reference image, readable without a login.</li>
-      <li>video_url: It is required. Give the direct https address of the reference clip, readable without a login.</li>
+      <li>image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.</li>
+      <li>video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.</li>
       <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
       </ul>
 
@@ -34,17 +34,20 @@ describe('inputs', () => {
   it('are all told at once when every one of them is wrong', async () => {
     await using scenario = await startScenario()
     const { inputs } = await readAction()
+    // Without a scheme a reference is a file, which is looked for later.
+    const more = { image_url: 'https://', video_url: 'https://', task_id: '', attach_to_release: '' }
     const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
-    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), task_id: '' })
+    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), ...more })
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
     // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.
-    expect(named).toEqual(Object.keys(inputs).filter((name) => !['ffprobe_path', 'task_id'].includes(name)))
+    const NEVER_WRONG = ['ffprobe_path', 'task_id', 'attach_to_release', 'github_token']
+    expect(named).toEqual(Object.keys(inputs).filter((name) => !NEVER_WRONG.includes(name)))
     expect(problems).toMatchInlineSnapshot(`
       [
         "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
-        "image_url "no such thing": It is not a URL. Give the direct https address of the reference image, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
-        "video_url "no such thing": It is not a URL. Give the direct https address of the reference clip, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "image_url "https://": It is not a URL. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "video_url "https://": It is not a URL. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation "no such thing": Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
         "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "no such thing": Use yes or no.",
@@ -60,6 +63,7 @@ describe('inputs', () => {
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",
+        "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt beside the file) or always.",
         "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
       ]
     `)

@@ -103,11 +103,16 @@ export async function play(schedule: Schedule): Promise<Performance> {
         preflight: 'off',
         wait: String(schedule.wait),
         output_path: schedule.wait ? FILM : '',
+        // Nobody looks at the references, which are on no host.
+        regenerate: 'always',
       }
       const runner: Runner = {
         step: { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' },
         attempt,
         workspace: folder,
+        commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
+        githubApiUrl: 'https://api.github.com',
+        readEvent: async () => ({ name: 'push', payload: null }),
         clock: {
           now: clock.now,
           async sleep(milliseconds, signal) {
@@ -183,7 +188,9 @@ function judgeAll(runs: readonly Played[], { remembersKeys }: Schedule, sandbox:
 
 async function judgeFiles(folder: string, { outputs }: Played): Promise<string[]> {
   const files = await readdir(folder)
-  const wrong = files.filter((name) => name !== FILM).map((name) => `${name} was left behind`)
+  const wrong = files
+    .filter((name) => ![FILM, `${FILM}.receipt.json`].includes(name))
+    .map((name) => `${name} was left behind`)
   if (outputs.has('result_path') && sha256(await readFile(join(folder, FILM))) !== filmHash) {
     wrong.push('the video is not whole')
   }

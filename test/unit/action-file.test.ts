@@ -17,6 +17,7 @@ const OUTPUTS: Record<OutputName, true> = {
   result_expires_at: true,
   result_path: true,
   result_sha256: true,
+  release_asset_url: true,
   failure_reason: true,
 }
 

@@ -126,7 +126,12 @@ describe('task_id', () => {
   })
 
   it('is not kept from its video by what only a new task needs', () => {
-    const wrong = { image_url: 'x', video_url: 'dance.mp4', character_orientation: 'left', mode: 'fast' }
+    const wrong = {
+      image_url: 'x',
+      video_url: 'ftp://dance.mp4',
+      character_orientation: 'left',
+      mode: 'fast',
+    }
     const more = {
       prompt: 'x'.repeat(2501),
       idempotency_key: 'a b',

@@ -14,15 +14,15 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'HTTPS://EXAMPLE.COM/A.PNG',
   ])('is kept as written: %s', (url) => expect(inputsWith({ [name]: url })[name]).toBe(url))
 
+  it.each(['a.png', './media/a b.png', '/github/workspace/a.png', '//example.com/a.png', 'C:\\media\\a.png'])(
+    'may be a file, which is looked for later: %s',
+    (path) => expect(inputsWith({ [name]: path })[name]).toBe(path),
+  )
+
   it.each([
     '',
-    'a.png',
-    './media/a.png',
-    '/github/workspace/a.png',
-    '//example.com/a.png',
     'https://',
     'https://exa mple.com/a.png',
-    'C:\\media\\a.png',
     'file:///etc/passwd',
     'data:image/png;base64,AAAA',
     'ftp://example.com/a.png',
@@ -35,20 +35,20 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     expect(problems).toHaveLength(1)
     expect(problems[0]).toContain(`${name}${url === '' ? '' : ' "'}`)
     expect(problems[0]).toMatch(
-      /Give the direct https address of the reference (image|clip), readable without a login\./,
+      /Give the direct https address of the reference (image|clip), readable without a login, or the path of a file in the workspace\./,
     )
   })
 })
 
 describe('problems with a reference', () => {
   it('say what is wrong', () => {
-    const urls = ['', 'media/a.png', 'ftp://example.com/a.png', 'https://user:secret@example.com/a.png']
+    const urls = ['', 'https://', 'ftp://example.com/a.png', 'https://user:secret@example.com/a.png']
     expect(urls.flatMap((image_url) => problemsOf({ image_url }))).toMatchInlineSnapshot(`
       [
-        "image_url: It is required. Give the direct https address of the reference image, readable without a login.",
-        "image_url "media/a.png": It is not a URL. Give the direct https address of the reference image, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
-        "image_url "ftp://example.com/a.png": Only https and http addresses can be fetched, not "ftp:". Give the direct https address of the reference image, readable without a login.",
-        "image_url "https://…@example.com/a.png": It carries a user name or password, which would be handed to the API. Give the direct https address of the reference image, readable without a login.",
+        "image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "https://": It is not a URL. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "ftp://example.com/a.png": Only https and http addresses can be fetched, not "ftp:". Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "https://…@example.com/a.png": It carries a user name or password, which would be handed to the API. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
       ]
     `)
   })
@@ -75,7 +75,6 @@ describe('problems with a reference', () => {
 
   it.each([
     'ftp://example.com/a.png?X-Signature=secret',
-    'media/a.png?token=secret',
     'https://user@example.com/a.png?X-Signature=secret#secret',
     'https://exa mple.com/a.png#secret',
     'https://example.com:99999/a?b\nsecret',

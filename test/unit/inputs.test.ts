@@ -32,6 +32,9 @@ describe('sound inputs', () => {
       wait_timeout_minutes: 45,
       task_id: null,
       output_path: null,
+      regenerate: 'changed',
+      attach_to_release: null,
+      github_token: '${{ github.token }}',
       api_base_url: new URL('https://api.apimart.ai'),
     })
   })
@@ -61,7 +64,7 @@ describe('problems', () => {
     const problems = problemsOf({
       api_key: 'Bearer sk-secret',
       image_url: '',
-      video_url: 'dance.mp4',
+      video_url: 'https://',
       character_orientation: '',
       mode: 'fast',
       keep_original_sound: '1',
@@ -78,8 +81,8 @@ describe('problems', () => {
     expect(problems).toMatchInlineSnapshot(`
       [
         "api_key: It begins with "Bearer ". Give the key alone.",
-        "image_url: It is required. Give the direct https address of the reference image, readable without a login.",
-        "video_url "dance.mp4": It is not a URL. Give the direct https address of the reference clip, readable without a login. A file of a public repository has one: https://raw.githubusercontent.com/OWNER/REPOSITORY/COMMIT/PATH",
+        "image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "video_url "https://": It is not a URL. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
         "mode "fast": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "1": Use yes or no.",

@@ -9,15 +9,19 @@ import {
   submissionUrl,
   taskUrl,
 } from '../../src/apimart/request.ts'
+import type { NewTaskInputs } from '../../src/inputs.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
-const request = buildRequest(inputsWith({ prompt: 'She turns and waves' }))
+/** The request of inputs that name addresses. */
+const requestWith = (inputs: NewTaskInputs) => buildRequest(inputs, inputs)
+
+const request = requestWith(inputsWith({ prompt: 'She turns and waves' }))
 
 describe('the request', () => {
   it('is the first documented one byte for byte', () => {
     const inputs = inputsWith({ prompt: '保持人物朝向与参考图一致,完成转身和挥手动作' })
-    expect(JSON.stringify(buildRequest(inputs))).toBe(
+    expect(JSON.stringify(requestWith(inputs))).toBe(
       '{"model":"kling-v2-6-motion-control","prompt":"保持人物朝向与参考图一致,完成转身和挥手动作","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-8s.mp4","character_orientation":"image","mode":"std","keep_original_sound":"yes","watermark_info":{"enabled":false}}',
     )
   })
@@ -30,13 +34,13 @@ describe('the request', () => {
       mode: 'pro',
       keep_original_sound: 'no',
     })
-    expect(JSON.stringify(buildRequest(inputs))).toBe(
+    expect(JSON.stringify(requestWith(inputs))).toBe(
       '{"model":"kling-v2-6-motion-control","prompt":"跟随参考视频的人物朝向和节奏,保持动作连贯","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-12s.mp4","character_orientation":"video","mode":"pro","keep_original_sound":"no","watermark_info":{"enabled":false}}',
     )
   })
 
   it('has no prompt when the input is empty', () => {
-    expect(Object.keys(buildRequest(inputsWith({})))).toEqual([
+    expect(Object.keys(requestWith(inputsWith({})))).toEqual([
       'model',
       'image_url',
       'video_url',
@@ -48,19 +52,19 @@ describe('the request', () => {
   })
 
   it('carries sound as a word and the watermark as a boolean', () => {
-    const made = buildRequest(inputsWith({ keep_original_sound: 'false', watermark: 'True' }))
+    const made = requestWith(inputsWith({ keep_original_sound: 'false', watermark: 'True' }))
     expect(made).toMatchObject({ keep_original_sound: 'no', watermark_info: { enabled: true } })
   })
 
   it('carries URLs exactly as written, signed queries included', () => {
     const image_url = 'https://Example.com:443/a%20b/%7euser.png?X-Signature=a%2Bb&x=1'
-    expect(buildRequest(inputsWith({ image_url })).image_url).toBe(image_url)
+    expect(requestWith(inputsWith({ image_url })).image_url).toBe(image_url)
   })
 
   it('carries nothing that is only for the action', () => {
-    const plain = buildRequest(inputsWith({}))
+    const plain = requestWith(inputsWith({}))
     const extras = { price_per_second: '0.057', max_cost: '1', dry_run: 'true', preflight: 'warn' }
-    expect(buildRequest(inputsWith({ ...extras, api_key: 'sk-another' }))).toEqual(plain)
+    expect(requestWith(inputsWith({ ...extras, api_key: 'sk-another' }))).toEqual(plain)
   })
 })
 
@@ -96,7 +100,7 @@ describe('the idempotency key', () => {
     { keep_original_sound: 'no' },
     { watermark: 'true' },
   ])('differs for another request: %o', (change) => {
-    const other = buildRequest(inputsWith({ prompt: 'She turns and waves', ...change }))
+    const other = requestWith(inputsWith({ prompt: 'She turns and waves', ...change }))
     expect(idempotencyKey(step, other)).not.toBe(key)
   })
 

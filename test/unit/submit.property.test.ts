@@ -6,7 +6,7 @@
 import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { OUTCOMES, type Outcome, type Row, type Unaccepted } from '../../src/apimart/outcome.ts'
+import { judge, OUTCOMES, type Outcome, type Row, type Unaccepted } from '../../src/apimart/outcome.ts'
 import type { Ending } from '../../src/apimart/post.ts'
 import { submit } from '../../src/apimart/submit.ts'
 import type { Clock } from '../../src/clock.ts'
@@ -149,7 +149,15 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
     return ending
   }
   const onPause = (outcome: Unaccepted, pause: number) => pauses.push({ outcome, pause })
-  const settled = await submit({ post, clock, random, secrets: [], onPause, signal: abort.signal }).then(
+  const settled = await submit({
+    post,
+    judge,
+    clock,
+    random,
+    secrets: [],
+    onPause,
+    signal: abort.signal,
+  }).then(
     (outcome) => ({ outcome, thrown: null }),
     (thrown: unknown) => ({ outcome: null, thrown }),
   )
@@ -348,6 +356,7 @@ it.each<Row>(['429', '409 idempotency_in_progress'])(
         if (tries++ > 0) throw defect
         return endingOf(once(row), START).ending
       },
+      judge,
       clock: { now: () => START, async sleep() {} },
       random: () => 0,
       secrets: [],
@@ -364,6 +373,7 @@ it('repeats no secret of the answers', async () => {
   const { signal } = new AbortController()
   const outcome = await submit({
     post: async () => ({ kind: 'answered', answer: { status: 429, headers: {}, body } }),
+    judge,
     clock: { now: () => START, async sleep() {} },
     random: () => 0,
     secrets: ['sk-secret'],

@@ -5,8 +5,11 @@ import { taskFailure } from '../../src/apimart/task-failure.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
 import type { Inputs, NewTaskInputs } from '../../src/inputs.ts'
 import type { ClipFacts } from '../../src/media/facts.ts'
+import { remoteReference } from '../../src/media/reference.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
 import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
+import { type Receipt, requestOf } from '../../src/receipt/receipt.ts'
+import type { Places } from '../../src/references/places.ts'
 import { advise } from '../../src/report/advice.ts'
 import { type KnownTask, nothingKnown, type Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
@@ -43,6 +46,33 @@ function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Pr
   return {
     image: { kind: 'read', facts: image, checks: checkImage(image) },
     clip: { kind: 'read', facts: clip, checks: checkClip(clip, inputs) },
+  }
+}
+
+/** Where references with addresses are. */
+function placesOf({ image_url, video_url }: NewTaskInputs): Places {
+  return {
+    image: { kind: 'web', reference: remoteReference('image_url', image_url, 1) },
+    clip: { reference: remoteReference('video_url', video_url, 1), file: null },
+  }
+}
+
+function resultWith(text: string): NonNullable<Receipt['result']> {
+  const expires_at = '2026-01-02T00:00:00.000Z'
+  return { bytes: 1, sha256: text, duration_seconds: 8.4, url: null, expires_at }
+}
+
+function receiptWith(text: string): Receipt {
+  return {
+    schema: 'kling-motion-control-receipt',
+    version: 1,
+    file: text,
+    request: requestOf(inputsWith()),
+    references: null,
+    duration_seconds: 8.4,
+    task: { id: text, status: 'completed', cost: 0.48 },
+    result: resultWith(text),
+    made_by: { repository: text, run_id: text, job: text, step: text },
   }
 }
 
@@ -93,13 +123,17 @@ function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewT
     warnings: [],
     clipSeconds: 8.4,
     estimatedCost: null,
+    places: placesOf(inputs),
+    standing: null,
+    video: differing.end?.kind === 'completed' ? differing.end.video : null,
+    assetUrl: null,
     ...(differing.end ? { task: null, end: differing.end } : submitted()),
     ...differing,
   }
 }
 
 function dryRun(inputs: NewTaskInputs): Report['end'] {
-  return { kind: 'dry_run', request: buildRequest(inputs), url: submissionUrl(inputs.api_base_url) }
+  return { kind: 'dry_run', request: buildRequest(inputs, inputs), url: submissionUrl(inputs.api_base_url) }
 }
 
 function failed(reason: FailureReason, ...problems: [string, ...string[]]): Report['end'] {
@@ -278,6 +312,7 @@ describe('the result comes first', () => {
         "task_cancelled: the task was cancelled",
         "wait_timeout: not submitted",
         "download_failed: completed, but not downloaded",
+        "publish_failed: not attached to the release",
         "cancelled: cancelled",
         "internal_error: stopped by a defect",
       ]
@@ -396,14 +431,16 @@ describe('text from outside', () => {
     const ends: Record<Report['end']['kind'], Report['end']> = {
       submitted: { kind: 'submitted', task },
       completed: { kind: 'completed', task, video },
+      unchanged: { kind: 'unchanged', file: text, receipt: receiptWith(text), result: resultWith(text) },
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
     const known = { inputs, preflight, warnings: [text], clipSeconds: 8.4, estimatedCost: 0.4788, task }
-    return { ...known, end: ends[kind] }
+    const places = placesOf(inputs)
+    return { ...known, places, standing: text, video, assetUrl: link.url, end: ends[kind] }
   }
 
-  describe.each(['submitted', 'completed', 'dry_run', 'failed'] as const)(
+  describe.each(['submitted', 'completed', 'unchanged', 'dry_run', 'failed'] as const)(
     'in a run that ends as %s',
     (kind) => {
       it.each(hostile)('changes no tag of the page: %j', (text) => {

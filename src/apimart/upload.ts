@@ -1,0 +1,48 @@
+/**
+ * The upload of an image, which costs nothing. Its outcome decides nothing but whether there is an address to submit.
+ */
+import { conceal } from '../secrets.ts'
+import { readUploadedUrl } from './answer.ts'
+import { describeAnswer } from './exchange.ts'
+import { judge, type Unaccepted } from './outcome.ts'
+import type { Ending } from './post.ts'
+
+/** Largest image that APIMart takes, in bytes (its page on uploads, for the platform). */
+export const UPLOAD_MAX_BYTES = 20e6
+
+/** An image as it is uploaded. */
+export interface UploadedImage {
+  readonly name: string
+  /** Media type. */
+  readonly type: string
+  readonly bytes: Buffer
+}
+
+/** The body of an upload and the header that belongs to it: the image as the field `file` of a form. */
+export async function encodeUpload({ name, type, bytes }: UploadedImage): Promise<{
+  headers: Record<string, string>
+  body: Buffer
+}> {
+  const form = new FormData()
+  form.set('file', new File([new Uint8Array(bytes)], name, { type }))
+  const encoded = new Response(form)
+  const contentType = encoded.headers.get('content-type') ?? ''
+  return { headers: { 'content-type': contentType }, body: Buffer.from(await encoded.arrayBuffer()) }
+}
+
+/** What an upload came to: the address of the image, or why there is none. */
+export type UploadOutcome = { readonly accepted: 'yes'; readonly url: string } | Unaccepted
+
+/** Decides what the end of an upload means; refusals mean what they mean for a submission. */
+export function judgeUpload(ending: Ending, now: number, secrets: readonly string[]): UploadOutcome {
+  const isSuccess = ending.kind === 'answered' && ending.answer.status >= 200 && ending.answer.status < 300
+  const url = isSuccess ? readUploadedUrl(ending.answer.body) : null
+  if (url !== null) return { accepted: 'yes', url }
+  const outcome = judge(ending, now, secrets)
+  if (outcome.accepted === 'no') return outcome
+  const words =
+    ending.kind === 'answered'
+      ? `${describeAnswer(ending.answer, secrets)} There is no address of the image in that.`
+      : `The answer was lost: ${ending.cause}.`
+  return { accepted: 'unknown', next: 'stop', message: conceal(words, secrets), remedy: null, pause: 0 }
+}

@@ -1,0 +1,118 @@
+/**
+ * The way of the references: whether they will do, how long the clip is, and which bytes they have.
+ */
+import { Failure, toFailure } from './failure.ts'
+import { formatSeconds } from './format.ts'
+import type { ExistingTaskInputs, NewTaskInputs } from './inputs.ts'
+import type { Reach } from './media/remote-file.ts'
+import type { Network } from './network/network.ts'
+import { readClip } from './preflight/clip.ts'
+import { preflight, refusal, warnings } from './preflight/preflight.ts'
+import { differsFromCommit, type Identities, identify } from './references/identity.ts'
+import { locate, locateClip, type Places } from './references/places.ts'
+import { describePreflight } from './report/describe.ts'
+import type { Known } from './report/report.ts'
+import type { Runner } from './runner.ts'
+import { warn } from './tell.ts'
+import { openTempFolder } from './temp-folder.ts'
+
+/** What is known of the references of a new video. */
+export interface KnownReferences {
+  readonly places: Places
+  /** Or why they could not be read; null where nobody asks. */
+  readonly identities: Identities | Failure | null
+}
+
+/**
+ * Finds both references, and holds them against Kling's limits, as far as `preflight` asks for it.
+ *
+ * @throws Failure `invalid_input` when a file is not in the workspace, otherwise `reference_unreachable` or
+ *   `reference_rejected` with everything that is wrong
+ */
+export async function lookAtReferences(
+  inputs: NewTaskInputs,
+  network: Network,
+  runner: Runner,
+  known: Known,
+): Promise<KnownReferences> {
+  await using folder = await openTempFolder()
+  const reach = { network, folder: folder.path, signal: runner.signal }
+  const places = await locate(inputs, runner, reach)
+  known.places = places
+  await checkReferences(places, inputs, reach, runner, known)
+  return { places, identities: await identifyReferences(places, inputs, reach, runner, known) }
+}
+
+async function checkReferences(
+  places: Places,
+  inputs: NewTaskInputs,
+  reach: Reach,
+  runner: Runner,
+  known: Known,
+): Promise<void> {
+  if (inputs.preflight === 'off') return
+  const findings = await runner.group('Preflight: reference image and clip', async () => {
+    const found = await preflight(places, inputs, reach)
+    for (const line of describePreflight(found)) runner.info(line)
+    return found
+  })
+  known.preflight = findings
+  if (findings.clip.kind === 'read') tellLength(findings.clip.facts.duration_seconds, runner, known)
+  const refused = refusal(findings)
+  if (refused && inputs.preflight === 'enforce') throw refused
+  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) warn(text, runner, known)
+}
+
+/** Reads both references whole where a receipt depends on their bytes, and says when the clip of the workspace is not sent. */
+async function identifyReferences(
+  places: Places,
+  inputs: NewTaskInputs,
+  reach: Reach,
+  runner: Runner,
+  known: Known,
+): Promise<Identities | Failure | null> {
+  const isForReceipt =
+    inputs.output_path !== null && (inputs.regenerate === 'changed' || inputs.preflight !== 'off')
+  if (!isForReceipt && places.clip.file === null) return null
+  try {
+    const identities = await identify(places, reach)
+    const { file } = places.clip
+    if (file && (await differsFromCommit(file, identities.clip))) {
+      const sha = runner.commit.sha.slice(0, 12)
+      const text = `video_url ${file.shown} of the workspace is not the file of the commit ${sha}, which APIMart fetches. Commit and push it to have it used.`
+      warn(text, runner, known)
+    }
+    return identities
+  } catch (error) {
+    reach.signal.throwIfAborted()
+    if (error instanceof Failure) return error
+    throw error
+  }
+}
+
+/** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */
+export async function measureReference(
+  inputs: ExistingTaskInputs,
+  network: Network,
+  runner: Runner,
+  known: Known,
+): Promise<void> {
+  const { video_url } = inputs
+  if (video_url === null || inputs.preflight === 'off') return
+  await using folder = await openTempFolder()
+  const reach = { network, folder: folder.path, signal: runner.signal }
+  try {
+    const { reference } = await locateClip(video_url, runner, reach)
+    const { duration_seconds: seconds } = await readClip(reference, inputs, reach)
+    tellLength(seconds, runner, known)
+    runner.info(`Length of the reference clip: ${formatSeconds(seconds)}`)
+  } catch (error) {
+    reach.signal.throwIfAborted()
+    runner.info(`The video cannot be compared with the reference clip: ${toFailure(error).message}`)
+  }
+}
+
+function tellLength(seconds: number, runner: Runner, known: Known): void {
+  known.clipSeconds = seconds
+  runner.setOutput('duration_seconds', String(seconds))
+}

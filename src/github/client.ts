@@ -1,0 +1,179 @@
+/**
+ * Questions to GitHub's API: asked through the dispatchers of this action, and asked again where that is safe.
+ */
+import * as v from 'valibot'
+import { type Clock, jittered } from '../clock.ts'
+import { messageOf } from '../failure.ts'
+import { formatDuration, formatInstant, oneLine } from '../format.ts'
+import { explainNetworkError, isBreak } from '../network/explain.ts'
+import type { Network } from '../network/network.ts'
+import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+
+/** GitHub's client of the toolkit. */
+export type Octokit = ReturnType<typeof import('@actions/github').getOctokit>
+
+/** The repository on its GitHub, and what asking there may use. */
+export interface GitHub {
+  readonly octokit: Octokit
+  readonly owner: string
+  readonly repo: string
+  readonly clock: Clock
+  /** From 0 to 1, evenly. */
+  readonly random: () => number
+  readonly signal: AbortSignal
+  /** Tells of a pause before another try; a whole sentence. */
+  readonly onPause: (text: string) => void
+}
+
+/** A list of assets has some hundred KB at most. */
+const ANSWER_MAX_BYTES = 8 * 1024 * 1024
+const TRIES_MAX = 4
+const FIRST_PAUSE_MILLISECONDS = 2000
+/** How long a pause may be that GitHub asks for; a limit on the rate may last for an hour. */
+const PATIENCE_MILLISECONDS = 300_000
+
+/**
+ * GitHub's client, with the network of this run; it is evaluated only by runs that publish.
+ *
+ * @param apiUrl such as `https://api.github.com`; of GitHub Enterprise its own
+ */
+export async function openOctokit(token: string, apiUrl: string, network: Network): Promise<Octokit> {
+  const { getOctokit } = await import(/* webpackMode: "eager" */ '@actions/github')
+  return getOctokit(token, {
+    baseUrl: apiUrl,
+    request: { fetch: fetchThrough(network) },
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+  })
+}
+
+interface FetchOptions {
+  readonly method: Dispatcher.HttpMethod
+  readonly headers: Record<string, string>
+  readonly body?: Dispatcher.RequestOptions['body']
+  readonly signal: AbortSignal
+}
+
+/** Of fetch as much as Octokit needs: a redirect is not followed, as the token would go along. */
+function fetchThrough({ github, timeouts }: Network) {
+  return async (url: string, { method, headers, body, signal }: FetchOptions): Promise<Response> => {
+    const isUpload = typeof body === 'object'
+    const limit = isUpload ? timeouts.upload : timeouts.question
+    const late = AbortSignal.timeout(limit)
+    const answer = await request(url, {
+      method,
+      headers,
+      body: body ?? null,
+      dispatcher: github,
+      // undici counts this while a slow line still takes the body.
+      headersTimeout: 2 * limit,
+      signal: AbortSignal.any([signal, late]),
+    }).catch((error: unknown) => {
+      // Another try would take as long.
+      if (isUpload && late.aborted) throw new Error(`the upload had not ended after ${formatDuration(limit)}`)
+      throw error
+    })
+    const bytes = await readUpTo(answer.body, ANSWER_MAX_BYTES)
+    const pairs = Object.entries(answer.headers).map(([name, value]): [string, string] => [
+      name,
+      String(value),
+    ])
+    const isEmpty = answer.statusCode === 204 || answer.statusCode === 304
+    return new Response(isEmpty ? null : new Uint8Array(bytes), { status: answer.statusCode, headers: pairs })
+  }
+}
+
+/** GitHub did not do what it was asked for; the message is a clause with GitHub's own words. */
+export class GitHubRefusal extends Error {
+  /** Null when no answer came. */
+  readonly status: number | null
+  /** Milliseconds to wait before asking again, null when that would be answered alike. */
+  readonly pause: number | null
+
+  constructor(clause: string, status: number | null, pause: number | null, cause: unknown) {
+    super(clause, { cause })
+    this.status = status
+    this.pause = pause
+  }
+}
+
+/**
+ * Asks something whose repetition changes nothing, up to four times.
+ *
+ * @throws GitHubRefusal, or the signal's reason
+ */
+export async function ask<T>(
+  github: GitHub,
+  question: (request: { signal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await once(github, question)
+    } catch (error) {
+      if (!(error instanceof GitHubRefusal)) throw error
+      await pauseAfter(error, tries, github)
+    }
+  }
+}
+
+/** Asks once; throws as `ask`. */
+export async function once<T>(
+  { signal, clock }: GitHub,
+  question: (request: { signal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  try {
+    return await question({ signal })
+  } catch (error) {
+    signal.throwIfAborted()
+    throw toRefusal(error, clock.now())
+  }
+}
+
+/** Waits before another try; throws the refusal again when there is to be none. */
+export async function pauseAfter(refusal: GitHubRefusal, tries: number, github: GitHub): Promise<void> {
+  const { clock, random, signal, onPause } = github
+  if (refusal.pause === null || tries === TRIES_MAX || refusal.pause > PATIENCE_MILLISECONDS) throw refusal
+  const pause = Math.max(refusal.pause, jittered(FIRST_PAUSE_MILLISECONDS * 2 ** (tries - 1), random))
+  onPause(`${refusal.message}. Trying again in ${formatDuration(pause)}.`)
+  await clock.sleep(pause, signal)
+}
+
+const thrown = v.object({
+  status: v.number(),
+  response: v.optional(
+    v.object({ headers: v.record(v.string(), v.unknown()), data: v.optional(v.unknown()) }),
+  ),
+})
+
+function toRefusal(error: unknown, now: number): GitHubRefusal {
+  const { status, response } = v.is(thrown, error) ? error : { status: 0, response: undefined }
+  if (response === undefined) {
+    if (v.isValiError(error))
+      return new GitHubRefusal('GitHub gave an answer that cannot be read', null, null, error)
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+    const clause = `GitHub could not be asked: ${explainNetworkError(cause)}`
+    const isPassing = isBreak(cause) || (cause instanceof Error && cause.name === 'TimeoutError')
+    return new GitHubRefusal(clause, null, isPassing ? 0 : null, error)
+  }
+  const limited = limitOf(status, response.headers, messageOf(error), now)
+  const until =
+    limited !== null && limited > PATIENCE_MILLISECONDS ? `, until ${formatInstant(now + limited)}` : ''
+  const clause = `GitHub answered ${status}: "${oneLine(messageOf(error), 300)}"${until}`
+  const isPassing = status >= 500 || status === 408
+  return new GitHubRefusal(clause, status, limited ?? (isPassing ? 0 : null), error)
+}
+
+/** Milliseconds that a limit on the rate asks to wait, null when it is none (GitHub's page on rate limits). */
+function limitOf(
+  status: number,
+  headers: Readonly<Record<string, unknown>>,
+  message: string,
+  now: number,
+): number | null {
+  if (status !== 403 && status !== 429) return null
+  const seconds = Number(headers['retry-after'])
+  if (headers['retry-after'] !== undefined && Number.isFinite(seconds)) return Math.max(0, seconds * 1000)
+  if (headers['x-ratelimit-remaining'] === '0') {
+    return Math.max(0, Number(headers['x-ratelimit-reset'] ?? 0) * 1000 - now) || 60_000
+  }
+  return status === 429 || /rate limit/i.test(message) ? 60_000 : null
+}

@@ -1,0 +1,146 @@
+/**
+ * Attaching a file to a release. The new asset is safe under another name before the one that it replaces is removed.
+ */
+import { createReadStream } from 'node:fs'
+import * as v from 'valibot'
+import { Failure } from '../failure.ts'
+import { formatBytes, oneLine } from '../format.ts'
+import { ask, type GitHub, GitHubRefusal, once, pauseAfter } from './client.ts'
+import { describeRefusal, type Release } from './release.ts'
+
+/** A file to attach; sha256 in hexadecimal. */
+export interface PublishedFile {
+  /** Of the asset; ASCII letters, digits, dots, dashes and underscores, which GitHub leaves as they are. */
+  readonly name: string
+  readonly path: string
+  readonly bytes: number
+  readonly sha256: string
+}
+
+const answer = v.object({
+  id: v.number(),
+  name: v.string(),
+  /** `uploaded`; `starter` or `open` of an upload that did not come to its end. */
+  state: v.string(),
+  size: v.number(),
+  /** `sha256:…` in newer versions of GitHub. */
+  digest: v.nullish(v.string()),
+  browser_download_url: v.string(),
+})
+type Asset = v.InferOutput<typeof answer>
+
+/** GitHub takes assets below this size (GitHub's page on releases). */
+const ASSET_MAX_BYTES = 2 ** 31
+/** Pages of 100 assets; a release takes 1000. */
+const PAGES_MAX = 10
+
+/**
+ * Attaches a file, or leaves the very same one as it is; replaces another of its name.
+ *
+ * @returns the address of the asset
+ * @throws Failure `publish_failed`, or the signal's reason; the file stays where it is
+ */
+export async function publish(file: PublishedFile, release: Release, github: GitHub): Promise<string> {
+  const where = `the release ${oneLine(release.tag_name, 100)}`
+  if (file.bytes >= ASSET_MAX_BYTES) {
+    throw new Failure('publish_failed', [
+      `${file.name} has ${formatBytes(file.bytes)} and was not attached to ${where}: GitHub takes assets below 2 GiB. Compress it, and attach it by hand.`,
+    ])
+  }
+  try {
+    const before = (await listAssets(release, github)).find(({ name }) => name === file.name)
+    if (before && isWhole(before, file) && before.digest) return before.browser_download_url
+    const fresh = await bring(file, release, github)
+    if (before) await remove(before, github)
+    return (await rename(fresh, file.name, github)).browser_download_url
+  } catch (error) {
+    if (!(error instanceof GitHubRefusal)) throw error
+    const problem = `${file.name} could not be attached to ${where}. ${describeRefusal(error, github)}`
+    throw new Failure('publish_failed', [problem], { cause: error })
+  }
+}
+
+/** The name under which a file is uploaded: its own for each content, so that a re-run finds what it left behind. */
+function uploadName({ name, sha256 }: PublishedFile): string {
+  return `kling-upload-${sha256.slice(0, 16)}-${name}`
+}
+
+/** Uploads the file, unless an earlier try already has; what became of a try is looked up, not guessed. */
+async function bring(file: PublishedFile, release: Release, github: GitHub): Promise<Asset> {
+  for (let tries = 1; ; tries++) {
+    const left = (await listAssets(release, github)).find(({ name }) => name === uploadName(file))
+    if (left && isWhole(left, file)) return left
+    if (left) await remove(left, github)
+    try {
+      const asset = await once(github, (request) => upload(file, release, github, request))
+      if (isWhole(asset, file)) return asset
+      throw new GitHubRefusal('GitHub has stored another file than was sent', null, 0, asset)
+    } catch (error) {
+      if (!(error instanceof GitHubRefusal)) throw error
+      await pauseAfter(error, tries, github)
+    }
+  }
+}
+
+async function upload(
+  file: PublishedFile,
+  { upload_url }: Release,
+  { octokit }: GitHub,
+  request: { signal: AbortSignal },
+): Promise<Asset> {
+  const stream = createReadStream(file.path)
+  try {
+    const { data } = await octokit.request(`POST ${upload_url}`, {
+      name: uploadName(file),
+      headers: { 'content-type': 'video/mp4', 'content-length': file.bytes },
+      data: stream,
+      request,
+    })
+    return v.parse(answer, data)
+  } finally {
+    stream.destroy()
+  }
+}
+
+/** Whether an asset holds the whole file, as far as GitHub tells. */
+function isWhole({ state, size, digest }: Asset, { bytes, sha256 }: PublishedFile): boolean {
+  return state === 'uploaded' && size === bytes && (!digest || digest === `sha256:${sha256}`)
+}
+
+async function listAssets({ id }: Release, github: GitHub): Promise<Asset[]> {
+  const { octokit, owner, repo } = github
+  const assets: Asset[] = []
+  for (let page = 1; page <= PAGES_MAX; page++) {
+    const listed = await ask(github, async (request) => {
+      const terms = { owner, repo, release_id: id, page, per_page: 100, request }
+      return v.parse(v.array(answer), (await octokit.rest.repos.listReleaseAssets(terms)).data)
+    })
+    assets.push(...listed)
+    if (listed.length < 100) break
+  }
+  return assets
+}
+
+async function remove({ id }: Asset, github: GitHub): Promise<void> {
+  const { octokit, owner, repo } = github
+  await ask(github, (request) =>
+    octokit.rest.repos.deleteReleaseAsset({ owner, repo, asset_id: id, request }),
+  ).catch((error: unknown) => {
+    // It is gone, perhaps by a try whose answer was lost.
+    if (!(error instanceof GitHubRefusal) || error.status !== 404) throw error
+  })
+}
+
+async function rename({ id, name: before }: Asset, name: string, github: GitHub): Promise<Asset> {
+  const { octokit, owner, repo } = github
+  try {
+    return await ask(github, async (request) => {
+      const terms = { owner, repo, asset_id: id, name, request }
+      return v.parse(answer, (await octokit.rest.repos.updateReleaseAsset(terms)).data)
+    })
+  } catch (error) {
+    if (!(error instanceof GitHubRefusal)) throw error
+    const { message, status, pause } = error
+    throw new GitHubRefusal(`${message}; the video is there whole, as ${before}`, status, pause, error)
+  }
+}

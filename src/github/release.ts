@@ -1,0 +1,135 @@
+/**
+ * The release that a video is attached to.
+ */
+import * as v from 'valibot'
+import { Failure } from '../failure.ts'
+import { oneLine } from '../format.ts'
+import { ask, type GitHub, GitHubRefusal } from './client.ts'
+
+const answer = v.object({
+  id: v.number(),
+  tag_name: v.string(),
+  draft: v.boolean(),
+  immutable: v.nullish(v.boolean(), false),
+  upload_url: v.string(),
+})
+
+/** A release as GitHub's API tells it. */
+export type Release = v.InferOutput<typeof answer>
+
+/** What `attach_to_release` can name. */
+export type Wanted =
+  | { readonly kind: 'tag'; readonly tag: string }
+  | { readonly kind: 'id'; readonly id: number }
+
+const payload = v.object({ release: v.object({ id: v.number() }) })
+
+/**
+ * What the input names: `event` is the release that started the run, anything else a tag.
+ *
+ * @param event the name and the payload of the event that started the run
+ * @throws Failure `invalid_input` when that was no release
+ */
+export function wantedRelease(given: string, event: { name: string; payload: unknown }): Wanted {
+  if (given !== 'event') return { kind: 'tag', tag: given }
+  const read = v.safeParse(payload, event.payload)
+  if (read.success) return { kind: 'id', id: read.output.release.id }
+  const name = event.name === '' ? 'no event' : `the event ${oneLine(event.name, 40)}`
+  throw new Failure('invalid_input', [
+    `attach_to_release "event": ${name} started this run, not a release. Start the workflow with on: release, or give the tag of the release.`,
+  ])
+}
+
+/** Pages of 100 releases in which a draft is looked for. */
+const PAGES_MAX = 10
+
+/**
+ * Looks the release up; changes nothing.
+ *
+ * @throws Failure `invalid_input` when there is none or it takes no files any more, or `publish_failed` when GitHub
+ *   does not answer
+ */
+export async function findRelease(wanted: Wanted, github: GitHub): Promise<Release> {
+  const name = wanted.kind === 'tag' ? `"${oneLine(wanted.tag, 80)}"` : '"event"'
+  try {
+    const release =
+      wanted.kind === 'tag' ? await findByTag(wanted.tag, github) : await findById(wanted.id, github)
+    if (release === null)
+      throw new Failure('invalid_input', [`attach_to_release ${name}: ${noRelease(wanted, github)}`])
+    if (release.immutable && !release.draft) {
+      throw new Failure('invalid_input', [`attach_to_release ${name}: ${IMMUTABLE}`])
+    }
+    return release
+  } catch (error) {
+    if (!(error instanceof GitHubRefusal)) throw error
+    const problem = `attach_to_release ${name}: The release could not be looked up. ${describeRefusal(error, github)}`
+    throw new Failure('publish_failed', [problem], { cause: error })
+  }
+}
+
+async function findById(release_id: number, github: GitHub): Promise<Release | null> {
+  const { octokit, owner, repo } = github
+  return orNull(() =>
+    ask(
+      github,
+      async (request) => (await octokit.rest.repos.getRelease({ owner, repo, release_id, request })).data,
+    ),
+  )
+}
+
+async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
+  const { octokit, owner, repo } = github
+  const published = await orNull(() =>
+    ask(
+      github,
+      async (request) => (await octokit.rest.repos.getReleaseByTag({ owner, repo, tag, request })).data,
+    ),
+  )
+  if (published) return published
+  // A draft is not found by its tag.
+  for (let page = 1; page <= PAGES_MAX; page++) {
+    const listed = await ask(github, async (request) => {
+      const { data } = await octokit.rest.repos.listReleases({ owner, repo, page, per_page: 100, request })
+      return v.parse(v.array(answer), data)
+    })
+    const draft = listed.find(({ tag_name }) => tag_name === tag)
+    if (draft || listed.length < 100) return draft ?? null
+  }
+  return null
+}
+
+async function orNull(question: () => Promise<unknown>): Promise<Release | null> {
+  try {
+    return v.parse(answer, await question())
+  } catch (error) {
+    if (error instanceof GitHubRefusal && error.status === 404) return null
+    throw error
+  }
+}
+
+function noRelease(wanted: Wanted, { owner, repo }: GitHub): string {
+  if (wanted.kind === 'id') return `The release that started this run is not in ${owner}/${repo} any more.`
+  const isRef = wanted.tag.startsWith('refs/') ? ' Give the tag alone, as github.ref_name has it.' : ''
+  return `There is no release of this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first, also as a draft; a draft is seen only with the permission contents: write.`
+}
+
+const IMMUTABLE =
+  'This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.'
+
+/** What GitHub said, and what to do about it, in whole sentences. */
+export function describeRefusal(refusal: GitHubRefusal, { owner, repo }: GitHub): string {
+  const remedy = remedyFor(refusal, `${owner}/${repo}`)
+  return `${refusal.message}.${remedy === '' ? '' : ` ${remedy}`}`
+}
+
+function remedyFor({ status, pause, message }: GitHubRefusal, repository: string): string {
+  if (status === 401) return 'Check that github_token is valid; that of a job ends with the job.'
+  if (/immutable/i.test(message)) return IMMUTABLE
+  if (/already_exists/.test(message))
+    return 'Another asset of this name has come in between. Remove it, or give the file another name.'
+  if (pause !== null) return 'Try again later.'
+  if (status === 403 || status === 404) {
+    return `Give the job permissions: contents: write, or a github_token that may write the contents of ${repository}. Runs from forks and of Dependabot have tokens that only read.`
+  }
+  return ''
+}

@@ -1,0 +1,36 @@
+/**
+ * The receipt on disk, beside the video.
+ */
+import { lstat, readFile, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { messageOf } from '../failure.ts'
+import { oneLine } from '../format.ts'
+import { codeOf } from '../network/explain.ts'
+import { makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../result/output-file.ts'
+import { type Found, parseReceipt, type Receipt, renderReceipt } from './receipt.ts'
+
+/** A receipt has some 2 KB, its prompt included. */
+const RECEIPT_MAX_BYTES = 64 * 1024
+
+/** Reads what lies there, without following a link. */
+export async function readReceipt(output: OutputFile): Promise<Found> {
+  const { path } = receiptOf(output)
+  try {
+    const found = await lstat(path)
+    if (!found.isFile()) return { kind: 'unreadable', why: 'it is not a file' }
+    if (found.size > RECEIPT_MAX_BYTES) return { kind: 'unreadable', why: 'it is too large for a receipt' }
+    return parseReceipt(await readFile(path, 'utf8'))
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return { kind: 'none' }
+    return { kind: 'unreadable', why: oneLine(messageOf(error), 300) }
+  }
+}
+
+/** Writes the receipt, whole or not at all; throws what the file system throws. */
+export async function writeReceipt(output: OutputFile, receipt: Omit<Receipt, 'file'>): Promise<void> {
+  const place = receiptOf(output)
+  const text = renderReceipt({ ...receipt, file: basename(output.path) })
+  await makeRoom(place)
+  await writeFile(place.partial, text, { flag: 'wx' })
+  await moveIntoPlace(place)
+}

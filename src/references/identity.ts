@@ -1,0 +1,73 @@
+/**
+ * Which bytes the references have: the same name or address may bring others tomorrow.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { readLfsPointer } from '../media/lfs.ts'
+import type { RemoteReference } from '../media/reference.ts'
+import { type Reach, RemoteFile } from '../media/remote-file.ts'
+import type { Places } from './places.ts'
+import type { WorkspaceFile } from './workspace-file.ts'
+
+/** A Git LFS pointer is shorter (the specification of Git LFS). */
+const POINTER_MAX_BYTES = 1024
+
+/** What tells one file from every other; sha256 in hexadecimal, of all its bytes. */
+export interface Identity {
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** The identities of both references. */
+export interface Identities {
+  readonly image: Identity
+  readonly clip: Identity
+}
+
+/**
+ * Reads both references whole, at most their limits.
+ *
+ * @throws Failure `reference_unreachable` or `reference_rejected` when one cannot be read whole
+ */
+export async function identify({ image, clip }: Places, reach: Reach): Promise<Identities> {
+  const [imageIdentity, clipIdentity] = await Promise.all([
+    image.kind === 'file' ? identifyFile(image.file.path) : identifyRemote(image.reference, reach),
+    identifyRemote(clip.reference, reach),
+  ])
+  return { image: imageIdentity, clip: clipIdentity }
+}
+
+/** Reads a file of this machine. */
+export async function identifyFile(path: string): Promise<Identity> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  await pipeline(
+    createReadStream(path),
+    async function* (pieces: AsyncIterable<Buffer>) {
+      for await (const piece of pieces) {
+        bytes += piece.length
+        yield piece
+      }
+    },
+    hash,
+  )
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+async function identifyRemote(reference: RemoteReference, reach: Reach): Promise<Identity> {
+  const file = await RemoteFile.open(reference, reach)
+  const { opening, size } = file
+  if (size === opening.length)
+    return { bytes: size, sha256: createHash('sha256').update(opening).digest('hex') }
+  return identifyFile(await file.download())
+}
+
+/** Whether a clip in the workspace is another one than that of its commit. */
+export async function differsFromCommit({ path }: WorkspaceFile, committed: Identity): Promise<boolean> {
+  const { bytes, sha256 } = await identifyFile(path)
+  // A checkout without `lfs: true` leaves the pointer.
+  const pointer = bytes < POINTER_MAX_BYTES ? readLfsPointer(await readFile(path)) : null
+  return (pointer?.sha256 ?? sha256) !== committed.sha256
+}
