@@ -63,9 +63,9 @@ export async function attach(
   known: Known,
 ): Promise<void> {
   const name = basename(output.path)
-  known.assetUrl = await runner.group(`Attaching ${name} to the release ${release.tag_name}`, () =>
-    publish({ name, path: output.path, bytes, sha256 }, release, github),
-  )
-  runner.setOutput('release_asset_url', known.assetUrl)
-  runner.info(`Attached: ${known.assetUrl}`)
+  const { url, isNew } = await publish({ name, path: output.path, bytes, sha256 }, release, github)
+  known.assetUrl = url
+  runner.setOutput('release_asset_url', url)
+  const how = isNew ? 'is attached to' : 'is already the very same file in'
+  runner.info(`${name} ${how} the release ${release.tag_name}: ${url}`)
 }

@@ -37,10 +37,14 @@ const PAGES_MAX = 10
 /**
  * Attaches a file, or leaves the very same one as it is; replaces another of its name.
  *
- * @returns the address of the asset
+ * @returns the address of the asset, and whether it is a new one
  * @throws Failure `publish_failed`, or the signal's reason; the file stays where it is
  */
-export async function publish(file: PublishedFile, release: Release, github: GitHub): Promise<string> {
+export async function publish(
+  file: PublishedFile,
+  release: Release,
+  github: GitHub,
+): Promise<{ url: string; isNew: boolean }> {
   const where = `the release ${oneLine(release.tag_name, 100)}`
   if (file.bytes >= ASSET_MAX_BYTES) {
     throw new Failure('publish_failed', [
@@ -49,10 +53,12 @@ export async function publish(file: PublishedFile, release: Release, github: Git
   }
   try {
     const before = (await listAssets(release, github)).find(({ name }) => name === file.name)
-    if (before && isWhole(before, file) && before.digest) return before.browser_download_url
+    if (before && isWhole(before, file) && before.digest)
+      return { url: before.browser_download_url, isNew: false }
     const fresh = await bring(file, release, github)
     if (before) await remove(before, github)
-    return (await rename(fresh, file.name, github)).browser_download_url
+    const { browser_download_url } = await rename(fresh, file.name, github)
+    return { url: browser_download_url, isNew: true }
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
     const problem = `${file.name} could not be attached to ${where}. ${describeRefusal(error, github)}`
