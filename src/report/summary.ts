@@ -9,7 +9,7 @@ import { checks } from '../preflight/preflight.ts'
 import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { escapeHtml } from './escape.ts'
-import { code, list, TEXT_LIMIT, table } from './html.ts'
+import { type Cell, code, list, TEXT_LIMIT, table } from './html.ts'
 import { type KnownTask, type Report, standingOf } from './report.ts'
 import { renderReused, renderTimeline, renderVideo } from './task-summary.ts'
 
@@ -113,15 +113,11 @@ function renderRequest(inputs: Inputs, report: Report): string {
   const image = preflight?.image.kind === 'read' ? describeImage(preflight.image.facts) : notRead(preflight)
   const clip = preflight?.clip.kind === 'read' ? describeClip(preflight.clip.facts) : notRead(preflight)
   const { price_per_second } = inputs
-  const rows: string[][] = []
+  const rows: Cell[][] = []
   if (inputs.task_id === null) {
     rows.push(
       ['image_url', withoutQuery(inputs.image_url), image],
-      [
-        'video_url',
-        report.places?.clip.file ? report.places.clip.reference.shown : withoutQuery(inputs.video_url),
-        clip,
-      ],
+      ['video_url', renderClip(inputs.video_url, report.places), clip],
       ['character_orientation', inputs.character_orientation, ''],
       ['mode', inputs.mode, ''],
       ['keep_original_sound', inputs.keep_original_sound, ''],
@@ -153,6 +149,13 @@ function renderRequest(inputs: Inputs, report: Report): string {
   }
   if (inputs.attach_to_release !== null) rows.push(['attach_to_release', inputs.attach_to_release, ''])
   return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`
+}
+
+/** A clip of the workspace leads to where APIMart fetches it. */
+function renderClip(given: string, places: Report['places']): Cell {
+  if (!places?.clip.file) return withoutQuery(given)
+  const { url } = places.clip.reference
+  return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(given, TEXT_LIMIT)}</a>` }
 }
 
 function notRead(preflight: Report['preflight']): string {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
@@ -26,6 +26,17 @@ describe('README', () => {
   it('explains every failure_reason', () => {
     const names = rows('## When it fails').map((row) => /^\| `(\w+)`/.exec(row)?.[1])
     expect(names).toEqual(Object.keys(REMEDIES))
+  })
+
+  it.each(['on-release', 'on-commit'])('shows the example %s as it is run', async (name) => {
+    const example = await readFile(join(ROOT, `.github/examples/${name}.yml`), 'utf8')
+    expect(readme).toContain(['', '```yaml', `${example}\`\`\``, ''].join('\n'))
+  })
+
+  it('links to every example that it does not show', async () => {
+    const names = await readdir(join(ROOT, '.github/examples'))
+    const others = names.filter((name) => !['on-release.yml', 'on-commit.yml'].includes(name))
+    for (const name of others) expect(readme).toContain(`(.github/examples/${name})`)
   })
 
   it('documents only npm scripts that exist', async () => {
