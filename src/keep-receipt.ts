@@ -7,6 +7,7 @@ import type { NewTaskInputs } from './inputs.ts'
 import { newReceipt, type Receipt, requestOf } from './receipt/receipt.ts'
 import { writeReceipt } from './receipt/receipt-file.ts'
 import type { Identities } from './references/identity.ts'
+import { shownReference } from './references/workspace-file.ts'
 import type { Known, KnownTask } from './report/report.ts'
 import { type OutputFile, receiptOf } from './result/output-file.ts'
 import type { Video } from './result/video.ts'
@@ -20,26 +21,34 @@ export interface Kept {
   readonly of: Omit<Receipt, 'file' | 'task' | 'result'>
 }
 
-/** What the receipt of a new video says before there is a task. */
+/** What the receipt of a new video says before there is a task; tells when it will be of no use to the next run. */
 export function receiptFor(
   inputs: NewTaskInputs,
   identities: Identities | Failure | null,
-  { step }: Runner,
-  { clipSeconds }: Known,
+  runner: Runner,
+  known: Known,
 ): Kept['of'] {
-  const { image_url, video_url } = inputs
-  const isRead = identities !== null && !(identities instanceof Failure)
+  if (identities instanceof Failure) {
+    const text = `The references could not be read whole, so the receipt cannot tell the next run whether they have changed. ${identities.message}`
+    warn(text, runner, known)
+  }
+  const { repository, runId, job, step } = runner.step
   return newReceipt({
     request: requestOf(inputs),
-    references: isRead
-      ? {
-          image_url: { source: withoutQuery(image_url), ...identities.image },
-          video_url: { source: withoutQuery(video_url), ...identities.clip },
-        }
-      : null,
-    duration_seconds: clipSeconds,
-    made_by: { repository: step.repository, run_id: step.runId, job: step.job, step: step.step },
+    references: identities === null || identities instanceof Failure ? null : sourcesOf(inputs, identities),
+    duration_seconds: known.clipSeconds,
+    made_by: { repository, run_id: runId, job, step },
   })
+}
+
+function sourcesOf(
+  { image_url, video_url }: NewTaskInputs,
+  { image, clip }: Identities,
+): Receipt['references'] {
+  return {
+    image_url: { source: shownReference(image_url), ...image },
+    video_url: { source: shownReference(video_url), ...clip },
+  }
 }
 
 /** Writes the receipt, as far as the run has come. What keeps it from being written must not cost the video: it is told. */

@@ -20,6 +20,11 @@ export function namesFile(given: string): boolean {
   return !/^[a-z][a-z\d+.-]+:/i.test(given)
 }
 
+/** The text of a reference as it may be shown: without a query, which a path has when it is an address without its scheme. */
+export function shownReference(given: string): string {
+  return namesFile(given) ? given.replace(/\?.*$/s, '?…') : withoutQuery(given)
+}
+
 /**
  * Finds the file that an input names.
  *
@@ -32,7 +37,7 @@ export async function findFile(
   workspace: string,
 ): Promise<WorkspaceFile> {
   const problem = (message: string) =>
-    new Failure('invalid_input', [`${input} "${oneLine(withoutQuery(given), 80)}": ${message}`])
+    new Failure('invalid_input', [`${input} "${oneLine(shownReference(given), 80)}": ${message}`])
   const wanted = resolve(workspace, given)
   const root = await realpath(workspace).catch(() => workspace)
   const path = await realpath(wanted).catch((error: unknown) => {

@@ -2,10 +2,11 @@
  * The job summary: the result first, then what was asked for and found, then the checks.
  */
 import type { Failure, FailureReason } from '../failure.ts'
-import { formatSeconds, formatUsd, withoutQuery } from '../format.ts'
+import { formatSeconds, formatUsd } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
 import { isPublicAddress, literalAddress } from '../network/address.ts'
 import { checks } from '../preflight/preflight.ts'
+import { shownReference } from '../references/workspace-file.ts'
 import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { escapeHtml } from './escape.ts'
@@ -116,7 +117,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   const rows: Cell[][] = []
   if (inputs.task_id === null) {
     rows.push(
-      ['image_url', withoutQuery(inputs.image_url), image],
+      ['image_url', shownReference(inputs.image_url), image],
       ['video_url', renderClip(inputs.video_url, report.places), clip],
       ['character_orientation', inputs.character_orientation, ''],
       ['mode', inputs.mode, ''],
@@ -130,7 +131,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
     if (inputs.video_url !== null) {
       const unknown = inputs.preflight === 'off' ? 'not looked at' : 'not usable'
       const length = clipSeconds === null ? unknown : formatSeconds(clipSeconds)
-      rows.push(['video_url', withoutQuery(inputs.video_url), length])
+      rows.push(['video_url', shownReference(inputs.video_url), length])
     }
   }
   if (price_per_second !== null) {
@@ -153,7 +154,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
 
 /** A clip of the workspace leads to where APIMart fetches it. */
 function renderClip(given: string, places: Report['places']): Cell {
-  if (!places?.clip.file) return withoutQuery(given)
+  if (!places?.clip.file) return shownReference(given)
   const { url } = places.clip.reference
   return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(given, TEXT_LIMIT)}</a>` }
 }
