@@ -13,7 +13,7 @@ import { locate, locateClip, type Places } from './references/places.ts'
 import { describePreflight } from './report/describe.ts'
 import type { Known } from './report/report.ts'
 import type { Runner } from './runner.ts'
-import { warn } from './tell.ts'
+import { tellLength, warn } from './tell.ts'
 import { openTempFolder } from './temp-folder.ts'
 
 /** What is known of the references of a new video. */
@@ -110,9 +110,4 @@ export async function measureReference(
     reach.signal.throwIfAborted()
     runner.info(`The video cannot be compared with the reference clip: ${toFailure(error).message}`)
   }
-}
-
-function tellLength(seconds: number, runner: Runner, known: Known): void {
-  known.clipSeconds = seconds
-  runner.setOutput('duration_seconds', String(seconds))
 }

@@ -22,7 +22,7 @@ const MINUTE_MILLISECONDS = 60_000
 const LENGTH_TOLERANCE_SECONDS = 0.25
 
 /** What the way to the video needs; `known` learns everything on the way. */
-interface Way {
+export interface CompleteWay {
   readonly inputs: Inputs
   /** Those of the references, as far as this run knows them: no message may repeat their signed queries. */
   readonly addresses: readonly string[]
@@ -38,7 +38,7 @@ interface Way {
  *
  * @throws Failure when the wait, the task or the download fails, or the reason of the runner's signal
  */
-export async function completeTask(task: KnownTask, way: Way): Promise<Video> {
+export async function completeTask(task: KnownTask, way: CompleteWay): Promise<Video> {
   const { inputs, output, network, runner, known } = way
   const secrets = secretsOf(inputs.api_key, way.addresses)
   const ended = await wait(task, way, secrets)
@@ -59,7 +59,7 @@ export async function completeTask(task: KnownTask, way: Way): Promise<Video> {
 
 async function wait(
   task: KnownTask,
-  { inputs, network, runner }: Way,
+  { inputs, network, runner }: CompleteWay,
   secrets: readonly string[],
 ): Promise<EndedTask> {
   const { clock, signal } = runner

@@ -12,9 +12,6 @@ export const PROMPT_MAX_CHARACTERS = 2500
 /** Any text, as `core.getInput` gives it: trimmed, empty when unset. */
 export const text = v.string()
 
-/** The id of a task: visible characters, of which no URL would take a point or two for a folder. */
-export const TASK_ID = /^(?!\.{1,2}$)[^\s\p{C}]{1,200}$/u
-
 /** Longest wait, in minutes: a week, more than any job may last. */
 const WAIT_MAX_MINUTES = 10_080
 

@@ -2,6 +2,7 @@
  * The inputs of the action, read once into one typed object. Every problem is found and told together.
  */
 import * as v from 'valibot'
+import { TASK_ID } from './apimart/request.ts'
 import { Failure } from './failure.ts'
 import { oneLine, withoutQuery } from './format.ts'
 import {
@@ -15,11 +16,11 @@ import {
   PROMPT_MAX_CHARACTERS,
   path,
   reference,
-  TASK_ID,
   text,
   usd,
   yesOrNo,
 } from './input-fields.ts'
+import { shownReference } from './references/workspace-file.ts'
 
 const ORIENTATIONS = {
   image: 'the image’s facing, clip of 3 to 10 s',
@@ -94,7 +95,12 @@ const schema = v.object({
     changed: 'submit only when request or references differ from the receipt beside the file',
     always: '',
   }),
-  attach_to_release: optional(path),
+  attach_to_release: optional(
+    v.pipe(
+      text,
+      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give event or a tag.'),
+    ),
+  ),
   github_token: text,
   api_base_url: apiBaseUrl,
 })
@@ -271,5 +277,7 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
 /** The value as it may be shown: never the key, no signed query, no flood. */
 function quote(name: string, value: string): string {
   if (name === 'api_key' || name === 'github_token' || value === '') return ''
-  return ` "${oneLine(name.endsWith('_url') ? withoutQuery(value) : value, 80)}"`
+  const isReference = name === 'image_url' || name === 'video_url'
+  const shown = isReference ? shownReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
+  return ` "${oneLine(shown, 80)}"`
 }

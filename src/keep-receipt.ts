@@ -14,34 +14,41 @@ import type { Video } from './result/video.ts'
 import type { Runner } from './runner.ts'
 import { warn } from './tell.ts'
 
-/** A receipt that is kept, and where. */
+/** A receipt that is kept up to date, and beside what. */
 export interface Kept {
   readonly output: OutputFile
-  /** What it says of everything but the task and the video. */
-  readonly of: Omit<Receipt, 'file' | 'task' | 'result'>
+  readonly receipt: Omit<Receipt, 'file'>
 }
 
 /** What the receipt of a new video says before there is a task; tells when it will be of no use to the next run. */
 export function receiptFor(
   inputs: NewTaskInputs,
+  idempotency_key: string,
   identities: Identities | Failure | null,
   runner: Runner,
   known: Known,
-): Kept['of'] {
-  if (identities instanceof Failure) {
-    const text = `The references could not be read whole, so the receipt cannot tell the next run whether they have changed. ${identities.message}`
-    warn(text, runner, known)
+): Kept['receipt'] {
+  const isRead = identities !== null && !(identities instanceof Failure)
+  if (!isRead) {
+    const consequence =
+      'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
+    if (identities === null)
+      runner.info(`${consequence} Nobody reads them with preflight: off and regenerate: always.`)
+    else warn(`${consequence} ${identities.message}`, runner, known)
   }
   const { repository, runId, job, step } = runner.step
   return newReceipt({
     request: requestOf(inputs),
-    references: identities === null || identities instanceof Failure ? null : sourcesOf(inputs, identities),
+    references: isRead ? referencesOf(inputs, identities) : null,
     duration_seconds: known.clipSeconds,
+    idempotency_key,
+    task: null,
+    result: null,
     made_by: { repository, run_id: runId, job, step },
   })
 }
 
-function sourcesOf(
+function referencesOf(
   { image_url, video_url }: NewTaskInputs,
   { image, clip }: Identities,
 ): Receipt['references'] {
@@ -51,12 +58,15 @@ function sourcesOf(
   }
 }
 
-/** Writes the receipt, as far as the run has come. What keeps it from being written must not cost the video: it is told. */
-export async function keep({ output, of }: Kept, runner: Runner, known: Known): Promise<void> {
-  const { task, video } = known
-  if (task === null) return
+/**
+ * Writes the receipt, with what the run has learned of the task and the video. What keeps it from being written must not
+ * cost the video: it is told.
+ */
+export async function keep({ output, receipt }: Kept, runner: Runner, known: Known): Promise<void> {
+  const task = known.task && taskOf(known.task, receipt.task)
+  const result = resultOf(known.video)
   try {
-    await writeReceipt(output, { ...of, task: standingOf(task), result: resultOf(video) })
+    await writeReceipt(output, { ...receipt, task: task ?? receipt.task, result: result ?? receipt.result })
   } catch (error) {
     const why = oneLine(messageOf(error), 300)
     const text = `The receipt ${receiptOf(output).shown} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`
@@ -64,8 +74,10 @@ export async function keep({ output, of }: Kept, runner: Runner, known: Known): 
   }
 }
 
-function standingOf({ id, seen }: KnownTask): Receipt['task'] {
-  return { id, status: seen?.task.state ?? 'running', cost: seen?.task.cost ?? null }
+/** A task of an earlier run that was not seen stands as it was told before. */
+function taskOf({ id, seen }: KnownTask, before: Receipt['task']): Receipt['task'] {
+  if (seen === null) return before ?? { id, status: 'running', cost: null }
+  return { id, status: seen.task.state, cost: seen.task.cost }
 }
 
 function resultOf(video: Video | null): Receipt['result'] {

@@ -1,40 +1,44 @@
 /**
- * The way from the references to the request.
+ * The way from the references to the request and its key.
  */
-import { buildRequest, type MotionControlRequest } from './apimart/request.ts'
+import { buildRequest, idempotencyKey, type MotionControlRequest } from './apimart/request.ts'
 import type { NewTaskInputs } from './inputs.ts'
 import type { Network } from './network/network.ts'
-import { identifyFile } from './references/identity.ts'
 import type { Places } from './references/places.ts'
 import type { Runner } from './runner.ts'
 import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
   readonly request: MotionControlRequest
-  /** The request as every attempt of the job makes it, which is what its Idempotency-Key stands for. */
-  readonly identity: MotionControlRequest
+  readonly idempotencyKey: string
+  /** Whether its image was uploaded for it, and has an address that no other attempt has. */
+  readonly isUploaded: boolean
 }
 
 /**
  * Builds the request; an image of the workspace is uploaded for it.
  *
+ * @param earlierKey the Idempotency-Key under which an earlier run has sent this very request, null for one of its own
  * @throws Failure when APIMart does not take the image
  */
 export async function prepareRequest(
   { image, clip }: Places,
+  earlierKey: string | null,
   inputs: NewTaskInputs,
   network: Network,
   runner: Runner,
 ): Promise<Prepared> {
   const video_url = clip.reference.url
+  const keyFor = (image_url: string) =>
+    inputs.idempotency_key ??
+    earlierKey ??
+    idempotencyKey(runner.step, buildRequest(inputs, { image_url, video_url }))
   if (image.kind === 'web') {
-    const request = buildRequest(inputs, { image_url: image.reference.url, video_url })
-    return { request, identity: request }
+    const image_url = image.reference.url
+    const request = buildRequest(inputs, { image_url, video_url })
+    return { request, idempotencyKey: keyFor(image_url), isUploaded: false }
   }
-  const request = buildRequest(inputs, {
-    image_url: await uploadImage(image, inputs, network, runner),
-    video_url,
-  })
-  const { sha256 } = await identifyFile(image.file.path)
-  return { request, identity: { ...request, image_url: `sha256:${sha256}` } }
+  const { url, sha256 } = await uploadImage(image, inputs, network, runner)
+  const request = buildRequest(inputs, { image_url: url, video_url })
+  return { request, idempotencyKey: keyFor(`sha256:${sha256}`), isUploaded: true }
 }

@@ -5,23 +5,36 @@ import { lstat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { StepIdentity } from './apimart/request.ts'
 import { Failure } from './failure.ts'
-import { oneLine } from './format.ts'
+import { formatInstant, oneLine } from './format.ts'
 import type { ExistingTaskInputs, Inputs, NewTaskInputs } from './inputs.ts'
-import { changesSince, type Found, type Receipt, requestOf } from './receipt/receipt.ts'
+import {
+  changesSince,
+  type FinishedReceipt,
+  type Found,
+  isFinished,
+  type Receipt,
+  requestOf,
+} from './receipt/receipt.ts'
 import { readReceipt } from './receipt/receipt-file.ts'
 import { type Identities, type Identity, identifyFile } from './references/identity.ts'
 import type { Known } from './report/report.ts'
 import { type OutputFile, receiptOf } from './result/output-file.ts'
 import type { Runner } from './runner.ts'
-import { warn } from './tell.ts'
+import { tellLength, warn } from './tell.ts'
 
-/** What is to be done for a video. */
-export type Standing =
-  /** `why` is a whole sentence; `left` is the task of the receipt, where it may still bring a video. */
-  | { readonly kind: 'make'; readonly why: string; readonly left: string | null }
-  /** The task of the receipt is still to be fetched. */
-  | { readonly kind: 'fetch'; readonly receipt: Receipt }
-  | { readonly kind: 'unchanged'; readonly receipt: Receipt; readonly result: NonNullable<Receipt['result']> }
+/** What is to be done for a video; `why` is a whole sentence. */
+export type Standing = { readonly why: string } & (
+  | {
+      readonly kind: 'make'
+      /** The Idempotency-Key under which an earlier run has sent this very request, null for one of its own. */
+      readonly key: string | null
+      /** The task of the receipt, where it may still bring a video. */
+      readonly left: string | null
+    }
+  /** The task of the receipt is still to be fetched, or once more. */
+  | { readonly kind: 'fetch'; readonly receipt: Receipt; readonly taskId: string }
+  | { readonly kind: 'unchanged'; readonly receipt: FinishedReceipt }
+)
 
 /**
  * Reads the receipt, before anything else is done.
@@ -58,55 +71,81 @@ export async function findReceipt(output: OutputFile, inputs: NewTaskInputs): Pr
 export async function decide(
   found: Found,
   identities: Identities | Failure | null,
-  { output, inputs, step }: { output: OutputFile; inputs: NewTaskInputs; step: StepIdentity },
+  { output, inputs, runner }: { output: OutputFile; inputs: NewTaskInputs; runner: Runner },
 ): Promise<Standing> {
   const { shown } = receiptOf(output)
-  const make = (why: string, left: string | null = null): Standing => ({ kind: 'make', why, left })
-  if (found.kind !== 'read') return make(`There is no receipt of an earlier video at ${shown}.`)
+  const make = (why: string, left: string | null = null, key: string | null = null): Standing => {
+    return { kind: 'make', why, left, key }
+  }
+  if (found.kind === 'none') return make(`There is no receipt of an earlier video at ${shown}.`)
+  if (found.kind !== 'read') return make(`${shown} is replaced, as regenerate: always asks for a new video.`)
   const { receipt } = found
-  const isOfOtherStep = isMadeByOtherStep(receipt, step)
   const { task, result } = receipt
-  const isPending = result === null && (task.status === 'running' || task.status === 'completed')
-  const left = isPending ? task.id : null
+  const isPending = result === null && (task?.status === 'running' || task?.status === 'completed')
+  const left = task && isPending ? task.id : null
   if (inputs.regenerate === 'always') {
-    if (isOfOtherStep) throw writtenTwice(inputs, receipt)
+    if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
     return make(`regenerate: always asks for a new video, whatever ${shown} says.`, left)
   }
   if (identities === null || identities instanceof Failure) throw unreadable(identities, shown)
   const file = await identifyOutput(output)
   const isItsFile = file !== null && file.sha256 === result?.sha256
-  if (receipt.file !== basename(output.path) && !isItsFile) {
-    throw refused(
-      inputs,
-      `${shown} is the receipt of another file, ${oneLine(receipt.file, 100)}. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
-    )
-  }
+  if (receipt.file !== basename(output.path) && !isItsFile) throw ofOtherFile(inputs, receipt, shown)
+
   const changes = changesSince(receipt, requestOf(inputs), identities)
-  if (changes.length === 0 && isPending) return { kind: 'fetch', receipt }
-  if (changes.length === 0 && result !== null && isItsFile) return { kind: 'unchanged', receipt, result }
-  if (changes.length > 0 && isOfOtherStep) throw writtenTwice(inputs, receipt)
-  return make(`The video is made anew: ${whyAnew(changes, receipt, file, output)}.`, left)
+  if (changes.length > 0) {
+    if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
+    return make(`The video is made anew: ${describeChanges(changes, shown)}.`, left)
+  }
+  const same = 'Request and references are those of the receipt'
+  if (task === null) {
+    const why = `${same}, and whether APIMart accepted that request is not known. It is sent again under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
+    return make(why, null, receipt.idempotency_key)
+  }
+  const id = oneLine(task.id, 200)
+  if (isPending) {
+    return {
+      kind: 'fetch',
+      receipt,
+      taskId: task.id,
+      why: `${same}, and its task ${id} is still to be fetched: nothing is to be submitted.`,
+    }
+  }
+  if (!isFinished(receipt)) {
+    const how = task.status === 'failed' ? 'has failed' : 'was cancelled'
+    return make(`The video is made anew: task ${id} of ${shown} ${how}.`)
+  }
+  if (isItsFile)
+    return { kind: 'unchanged', receipt, why: `${same}, and so is the video: nothing is to be submitted.` }
+  const wrong =
+    file === null
+      ? `${output.shown} is not there, or is not a file`
+      : `${output.shown} is not the file that ${shown} tells of, its sha256 is another one`
+  const expiresAt = Date.parse(receipt.result.expires_at)
+  if (expiresAt > runner.clock.now()) {
+    const why = `${same}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is to be fetched again, and nothing to be submitted.`
+    return { kind: 'fetch', receipt, taskId: task.id, why }
+  }
+  return make(`The video is made anew: ${wrong}.`)
 }
 
-/** Tells what is to be done. */
-export function tellStanding(standing: Standing, runner: Runner, known: Known): void {
-  known.standing = describe(standing)
-  runner.info(known.standing)
-  if (standing.kind === 'make' && standing.left !== null) {
+/** Tells what is to be done; also of a task that is not fetched then. */
+export function tellStanding(
+  standing: Standing,
+  { dry_run }: NewTaskInputs,
+  runner: Runner,
+  known: Known,
+): void {
+  known.standing = standing.why
+  // The preflight may not have looked.
+  if (standing.kind !== 'make' && known.clipSeconds === null && standing.receipt.duration_seconds !== null) {
+    tellLength(standing.receipt.duration_seconds, runner, known)
+  }
+  runner.info(standing.why)
+  if (standing.kind === 'make' && standing.left !== null && !dry_run) {
     const id = oneLine(standing.left, 200)
     const text = `Task ${id} of the receipt is left alone: it goes on at APIMart and is billed. A step with task_id: ${id} fetches its video.`
     warn(text, runner, known)
-  }
-}
-
-function describe(standing: Standing): string {
-  switch (standing.kind) {
-    case 'make':
-      return standing.why
-    case 'fetch':
-      return `Request and references are those of the receipt, whose task ${oneLine(standing.receipt.task.id, 200)} is still to be fetched: it is picked up, and nothing is submitted.`
-    case 'unchanged':
-      return 'Request, references and video are those of the receipt: there is nothing to make, and nothing is submitted.'
   }
 }
 
@@ -125,7 +164,8 @@ export async function receiptOfTask(
   if (found.kind === 'none') return null
   if (found.kind === 'read') {
     const { receipt } = found
-    if (receipt.task.id === inputs.task_id) return receipt
+    // A request of which nobody knew has found its task.
+    if (receipt.task === null || receipt.task.id === inputs.task_id) return receipt
     if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
   }
   const text = `${receiptOf(output).shown} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`
@@ -139,25 +179,10 @@ function isMadeByOtherStep({ made_by }: Receipt, { repository, runId, job, step 
   return isSameRun && (made_by.job !== job || made_by.step !== step)
 }
 
-function whyAnew(
-  changes: readonly string[],
-  receipt: Receipt,
-  file: Identity | null,
-  output: OutputFile,
-): string {
-  const { shown } = receiptOf(output)
-  if (changes.length > 0) {
-    const names =
-      changes.length === 1 ? changes[0] : `${changes.slice(0, -1).join(', ')} and ${changes.at(-1)}`
-    return `${names} ${changes.length === 1 ? 'is not what it was' : 'are not what they were'} for ${shown}`
-  }
-  if (receipt.result === null) {
-    const how = receipt.task.status === 'failed' ? 'has failed' : 'was cancelled'
-    return `task ${oneLine(receipt.task.id, 200)} of ${shown} ${how}`
-  }
-  return file === null
-    ? `${output.shown} is not there, or is not a file`
-    : `${output.shown} is not the file that ${shown} tells of, its sha256 is another one`
+function describeChanges(names: readonly string[], shown: string): string {
+  const [last, ...others] = names.toReversed()
+  if (others.length === 0) return `${last} is not what it was for ${shown}`
+  return `${others.toReversed().join(', ')} and ${last} are not what they were for ${shown}`
 }
 
 /** The file at the place of the video, null when there is none. */
@@ -167,9 +192,17 @@ async function identifyOutput({ path }: OutputFile): Promise<Identity | null> {
 }
 
 function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failure {
+  const what = task === null ? 'has sent its request for it' : `has task ${oneLine(task.id, 200)} for it`
   return refused(
     inputs,
-    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, has put the video of task ${oneLine(task.id, 200)} there. It would be overwritten: give each step a file of its own.`,
+    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. Its video would be overwritten: give each step a file of its own.`,
+  )
+}
+
+function ofOtherFile(inputs: Inputs, { file }: Receipt, shown: string): Failure {
+  return refused(
+    inputs,
+    `${shown} is the receipt of another file, ${oneLine(file, 100)}. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
   )
 }
 

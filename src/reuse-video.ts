@@ -22,16 +22,12 @@ interface Way {
  * @throws Failure `publish_failed`
  */
 export async function reuseVideo(
-  { receipt, result }: Extract<Standing, { kind: 'unchanged' }>,
+  { receipt }: Extract<Standing, { kind: 'unchanged' }>,
   { output, target, runner, known }: Way,
 ): Promise<End> {
-  const { task, duration_seconds } = receipt
+  const { task, result } = receipt
   runner.setOutput('task_id', task.id)
   runner.setOutput('status', 'unchanged')
-  // The preflight may not have looked.
-  if (known.clipSeconds === null && duration_seconds !== null) {
-    runner.setOutput('duration_seconds', String(duration_seconds))
-  }
   if (task.cost !== null) {
     runner.setOutput('cost', String(task.cost))
     runner.info(`Billed by APIMart when it was made: ${formatUsd(task.cost)}`)
@@ -45,5 +41,5 @@ export async function reuseVideo(
   const { bytes, sha256 } = result
   tellFile('The video is in', { path: output.shown, bytes, sha256 }, runner)
   if (target) await attach(result, output, target, runner, known)
-  return { kind: 'unchanged', receipt, file: output.shown, result }
+  return { kind: 'unchanged', receipt, file: output.shown }
 }

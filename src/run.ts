@@ -6,11 +6,11 @@ import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
 import { attach, findTarget, findTargetLate, type Target } from './attach-to-release.ts'
 import { checkBudget, tellEstimate } from './check-budget.ts'
 import { lookAtReferences, measureReference } from './check-references.ts'
-import { completeTask } from './complete.ts'
+import { type CompleteWay, completeTask } from './complete.ts'
 import { toFailure } from './failure.ts'
 import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
 import { type Kept, keep, receiptFor } from './keep-receipt.ts'
-import { type Network, openNetwork } from './network/network.ts'
+import { openNetwork } from './network/network.ts'
 import { prepareRequest } from './prepare-request.ts'
 import { type Places, shownAddresses } from './references/places.ts'
 import { decide, findReceipt, receiptOfTask, tellStanding } from './regenerate.ts'
@@ -45,9 +45,8 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   const target = await findTarget(inputs, network, runner)
   const { places, identities } = await lookAtReferences(inputs, network, runner, known)
-  const standing = output && found && (await decide(found, identities, { output, inputs, step: runner.step }))
-  if (standing) tellStanding(standing, runner, known)
-
+  const standing = output && found && (await decide(found, identities, { output, inputs, runner }))
+  if (standing) tellStanding(standing, inputs, runner, known)
   if (standing === null || standing.kind === 'make') checkBudget(inputs, runner, known)
   else tellEstimate(inputs, runner, known)
 
@@ -56,19 +55,23 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
     return await reuseVideo(standing, { output, target, runner, known })
   }
   requireKey(inputs)
+  const way = { inputs, output, network, runner, known }
   if (output && standing?.kind === 'fetch') {
-    const task = pickUp(standing.receipt.task.id, 'receipt', inputs, runner, known)
-    const kept = { output, of: standing.receipt }
+    const task = pickUp(standing.taskId, 'receipt', inputs, runner, known)
     const addresses = Object.values(shownAddresses(places))
-    return await finish(task, { inputs, addresses, output, kept, network, runner, known }, async () => target)
+    return await finish(task, { ...way, addresses, receipt: standing.receipt }, async () => target)
   }
-  const prepared = await prepareRequest(places, inputs, network, runner)
-  const task = await submitTask({ ...prepared, inputs, network, runner, known })
+  const earlierKey = standing?.kind === 'make' ? standing.key : null
+  const prepared = await prepareRequest(places, earlierKey, inputs, network, runner)
+  const receipt = output && receiptFor(inputs, prepared.idempotencyKey, identities, runner, known)
+  const task = await submitTask({ ...prepared, ...way }).catch(async (error: unknown) => {
+    const isUncertain = toFailure(error).reason === 'submission_uncertain'
+    if (output && receipt && (known.task || isUncertain)) await keep({ output, receipt }, runner, known)
+    throw error
+  })
   if (!inputs.wait) return { kind: 'submitted', task }
   const { image_url, video_url } = prepared.request
-  const addresses = [image_url, video_url]
-  const kept = output && { output, of: receiptFor(inputs, identities, runner, known) }
-  return await finish(task, { inputs, addresses, output, kept, network, runner, known }, async () => target)
+  return await finish(task, { ...way, addresses: [image_url, video_url], receipt }, async () => target)
 }
 
 async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Known): Promise<End> {
@@ -78,31 +81,29 @@ async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Kno
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   await measureReference(inputs, network, runner, known)
   tellEstimate(inputs, runner, known)
-  const kept = output && receipt && { output, of: receipt }
   const addresses = inputs.video_url === null ? [] : [inputs.video_url]
-  const way = { inputs, addresses, output, kept, network, runner, known }
+  const way = { inputs, output, network, runner, known, addresses, receipt }
   return await finish(task, way, () => findTargetLate(inputs, network, runner))
 }
 
 /** What the way from a task to its end needs. */
-interface Way {
-  readonly inputs: Inputs
-  readonly addresses: readonly string[]
-  readonly output: OutputFile | null
+interface Way extends CompleteWay {
   /** Null where no receipt is kept. */
-  readonly kept: Kept | null
-  readonly network: Network
-  readonly runner: Runner
-  readonly known: Known
+  readonly receipt: Kept['receipt'] | null
 }
 
-/** Fetches the video of a task, keeps the receipt up to date however that ends, and attaches the video. */
-async function finish(task: KnownTask, way: Way, findTarget: () => Promise<Target | null>): Promise<End> {
-  const { output, kept, runner, known } = way
-  if (kept) await keep(kept, runner, known)
-  const video = await completeTask(task, way).finally(() => kept && keep(kept, runner, known))
-  const target = await findTarget()
-  if (output && video.file && target) await attach(video.file, output, target, runner, known)
+/**
+ * Fetches the video of a task, keeps the receipt up to date however that ends, and attaches the video.
+ *
+ * @param target looks up the release, or gives the one that was found before
+ */
+async function finish(task: KnownTask, way: Way, target: () => Promise<Target | null>): Promise<End> {
+  const { output, receipt, runner, known } = way
+  const keepReceipt = async () => output && receipt && (await keep({ output, receipt }, runner, known))
+  await keepReceipt()
+  const video = await completeTask(task, way).finally(keepReceipt)
+  const release = await target()
+  if (output && video.file && release) await attach(video.file, output, release, runner, known)
   return { kind: 'completed', task, video }
 }
 
@@ -139,7 +140,7 @@ async function showRequest(inputs: NewTaskInputs, places: Places, runner: Runner
     for (const line of describeRequest(url, request)) runner.info(line)
   })
   if (places.image.kind === 'file') {
-    runner.info('The image is uploaded before, and its address there is sent.')
+    runner.info('The image is uploaded first, and the request names its address there.')
   }
   runner.setOutput('status', 'dry_run')
   runner.info('Dry run: nothing was submitted and nothing is billed.')

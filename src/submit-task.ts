@@ -6,7 +6,7 @@ import { type Balance, readBalance } from './apimart/balance.ts'
 import { judge, KEY_REUSED, type Outcome } from './apimart/outcome.ts'
 import { poll } from './apimart/poll.ts'
 import { post } from './apimart/post.ts'
-import { balanceUrl, furtherKey, idempotencyKey, submissionUrl, taskUrl } from './apimart/request.ts'
+import { balanceUrl, furtherKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { submit } from './apimart/submit.ts'
 import type { CancelledTask, FailedTask } from './apimart/task.ts'
 import { taskFailure } from './apimart/task-failure.ts'
@@ -46,7 +46,7 @@ interface Submitting extends Way {
  * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the runner's signal
  */
 export async function submitTask(way: Way): Promise<KnownTask> {
-  const { inputs, request, identity, runner, known } = way
+  const { inputs, request, idempotencyKey, runner, known } = way
   const url = submissionUrl(inputs.api_base_url)
   const secrets = secretsOf(inputs.api_key, [request.image_url, request.video_url])
   const submitting: Submitting = { ...way, url, secrets }
@@ -57,9 +57,8 @@ export async function submitTask(way: Way): Promise<KnownTask> {
     for (const line of describeRequest(url, request)) runner.info(line)
   })
   const startedAt = runner.clock.now()
-  const firstKey = inputs.idempotency_key ?? idempotencyKey(runner.step, identity)
   for (let number = 1; ; number++) {
-    const task = await submitUnder(furtherKey(firstKey, number), submitting)
+    const task = await submitUnder(furtherKey(idempotencyKey, number), submitting)
     if (task.origin === 'submitted') return task
     await look(task, submitting)
     const seen = task.seen?.task
@@ -73,7 +72,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
 
 /** Submits under one key, whatever pauses that takes; what is accepted is told at once. */
 async function submitUnder(key: string, submitting: Submitting): Promise<KnownTask> {
-  const { inputs, request, identity, url, secrets, network, runner, known } = submitting
+  const { inputs, request, isUploaded, url, secrets, network, runner, known } = submitting
   const { clock, random, signal } = runner
   const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
   const sentAt: number[] = []
@@ -98,7 +97,7 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   if (outcome.accepted === 'unknown') {
     throw new Failure('submission_uncertain', [outcome.message, trace(url, key, sentAt)])
   }
-  if (outcome.remedy === KEY_REUSED && request !== identity && inputs.idempotency_key === null) {
+  if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
     throw new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
   }
   const isBroke = outcome.reason === 'insufficient_balance'
@@ -109,7 +108,7 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
 
 /** An image that is uploaded has another address in each attempt, which is all that differs between their requests. */
 const SENT_BEFORE =
-  'An earlier attempt of this job has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. A new run makes, and pays, the video anew.'
+  'An earlier attempt has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run without the receipt makes the video.'
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
 function trace(url: string, key: string, sentAt: readonly number[]): string {

@@ -21,6 +21,12 @@ export function tellState(known: KnownTask, task: Task, { clock, setOutput }: Ru
   if (hasStarted(task)) known.startedAt ??= known.seen.at
 }
 
+/** Tells the length of the reference clip. */
+export function tellLength(seconds: number, runner: Runner, known: Known): void {
+  known.clipSeconds = seconds
+  runner.setOutput('duration_seconds', String(seconds))
+}
+
 /** Tells the file of the video, behind words that say how it came there. */
 export function tellFile(
   words: string,

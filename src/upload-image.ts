@@ -1,7 +1,7 @@
 /**
  * The way of an image from the workspace to an address at which APIMart fetches it.
  */
-import { readFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import { postBody } from './apimart/post.ts'
 import { imageUploadUrl } from './apimart/request.ts'
@@ -20,7 +20,7 @@ import type { Runner } from './runner.ts'
 /**
  * Uploads an image of the workspace. An upload whose outcome is not known is not repeated.
  *
- * @returns its address, at which APIMart finds it
+ * @returns its address, at which APIMart finds it, and the sha256 of what was uploaded, in hexadecimal
  * @throws Failure when the file is no image or too large, or APIMart does not take it; nothing is billed then
  */
 export async function uploadImage(
@@ -28,18 +28,17 @@ export async function uploadImage(
   inputs: NewTaskInputs,
   network: Network,
   runner: Runner,
-): Promise<string> {
+): Promise<{ url: string; sha256: string }> {
   const opened = await openLocalFile(reference, file.path)
-  // Also without a preflight: nothing but an image leaves the workspace.
-  const kind = await requireKind(opened, ['jpeg', 'png'])
-  if ((await opened.length()) > UPLOAD_MAX_BYTES) {
-    throw rejected(
-      reference,
-      `has ${formatBytes(await opened.length())}; an upload takes at most ${formatBytes(UPLOAD_MAX_BYTES)}. Compress it`,
-    )
+  const size = await opened.length()
+  if (size > UPLOAD_MAX_BYTES) {
+    const limit = formatBytes(UPLOAD_MAX_BYTES)
+    throw rejected(reference, `has ${formatBytes(size)}; an upload takes at most ${limit}. Compress it`)
   }
-  const image = { name: basename(file.path), type: `image/${kind}`, bytes: await readFile(file.path) }
-  const encoded = await encodeUpload(image)
+  const bytes = await opened.read(0, size)
+  // Also without a preflight: nothing but an image leaves the workspace.
+  const kind = await requireKind({ reference, opening: bytes, size }, ['jpeg', 'png'])
+  const encoded = await encodeUpload({ name: basename(file.path), type: `image/${kind}`, bytes })
   const { clock, random, signal } = runner
   const url = imageUploadUrl(inputs.api_base_url)
   const outcome = await submit({
@@ -55,7 +54,7 @@ export async function uploadImage(
   })
   if (outcome.accepted === 'yes') {
     runner.info(`image_url ${reference.shown} is uploaded to ${formatUrl(outcome.url)}`)
-    return outcome.url
+    return { url: outcome.url, sha256: createHash('sha256').update(bytes).digest('hex') }
   }
   const message = `image_url ${reference.shown} could not be uploaded. ${outcome.message}`
   throw new Failure(outcome.accepted === 'no' ? outcome.reason : 'request_rejected', [message])

@@ -3,8 +3,8 @@
  */
 import * as v from 'valibot'
 import { oneLine } from '../format.ts'
-import { TASK_ID } from '../input-fields.ts'
 import { conceal } from '../secrets.ts'
+import { TASK_ID } from './request.ts'
 
 const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),

@@ -52,12 +52,14 @@ export async function publish(
     ])
   }
   try {
-    const before = (await listAssets(release, github)).find(({ name }) => name === file.name)
+    const assets = await listAssets(release, github)
+    const before = assets.find(({ name }) => name === file.name)
     if (before && isWhole(before, file) && before.digest)
       return { url: before.browser_download_url, isNew: false }
     const fresh = await bring(file, release, github)
     if (before) await remove(before, github)
     const { browser_download_url } = await rename(fresh, file.name, github)
+    for (const left of assets.filter((asset) => isLeftover(asset, file))) await remove(left, github)
     return { url: browser_download_url, isNew: true }
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
@@ -66,9 +68,17 @@ export async function publish(
   }
 }
 
+const UPLOAD_PREFIX = /^kling-upload-[0-9a-f]{16}-$/
+
 /** The name under which a file is uploaded: its own for each content, so that a re-run finds what it left behind. */
 function uploadName({ name, sha256 }: PublishedFile): string {
   return `kling-upload-${sha256.slice(0, 16)}-${name}`
+}
+
+/** Whether an asset is what another run has uploaded for the same name and not brought to its end. */
+function isLeftover({ name }: Asset, file: PublishedFile): boolean {
+  const prefix = name.slice(0, -file.name.length)
+  return name.endsWith(file.name) && UPLOAD_PREFIX.test(prefix) && name !== uploadName(file)
 }
 
 /** Uploads the file, unless an earlier try already has; what became of a try is looked up, not guessed. */

@@ -34,9 +34,13 @@ export function wantedRelease(given: string, event: { name: string; payload: unk
   if (given !== 'event') return { kind: 'tag', tag: given }
   const read = v.safeParse(payload, event.payload)
   if (read.success) return { kind: 'id', id: read.output.release.id }
-  const name = event.name === '' ? 'no event' : `the event ${oneLine(event.name, 40)}`
+  const name =
+    event.name === ''
+      ? 'This run was started by no event'
+      : `This run was started by the event ${oneLine(event.name, 40)}`
+  const what = event.payload === null ? 'whose payload cannot be read' : 'which names no release'
   throw new Failure('invalid_input', [
-    `attach_to_release "event": ${name} started this run, not a release. Start the workflow with on: release, or give the tag of the release.`,
+    `attach_to_release "event": ${name}, ${what}. Start the workflow with on: release, or give the tag of the release.`,
   ])
 }
 
@@ -69,21 +73,13 @@ export async function findRelease(wanted: Wanted, github: GitHub): Promise<Relea
 
 async function findById(release_id: number, github: GitHub): Promise<Release | null> {
   const { octokit, owner, repo } = github
-  return orNull(() =>
-    ask(
-      github,
-      async (request) => (await octokit.rest.repos.getRelease({ owner, repo, release_id, request })).data,
-    ),
-  )
+  return orNull(github, (request) => octokit.rest.repos.getRelease({ owner, repo, release_id, request }))
 }
 
 async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
   const { octokit, owner, repo } = github
-  const published = await orNull(() =>
-    ask(
-      github,
-      async (request) => (await octokit.rest.repos.getReleaseByTag({ owner, repo, tag, request })).data,
-    ),
+  const published = await orNull(github, (request) =>
+    octokit.rest.repos.getReleaseByTag({ owner, repo, tag, request }),
   )
   if (published) return published
   // A draft is not found by its tag.
@@ -98,9 +94,12 @@ async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
   return null
 }
 
-async function orNull(question: () => Promise<unknown>): Promise<Release | null> {
+async function orNull(
+  github: GitHub,
+  question: (request: { signal: AbortSignal }) => Promise<{ data: unknown }>,
+): Promise<Release | null> {
   try {
-    return v.parse(answer, await question())
+    return await ask(github, async (request) => v.parse(answer, (await question(request)).data))
   } catch (error) {
     if (error instanceof GitHubRefusal && error.status === 404) return null
     throw error

@@ -2,6 +2,7 @@
  * A reference that is a file of this machine.
  */
 import { open } from 'node:fs/promises'
+import { messageOf } from '../failure.ts'
 import { readerOf } from './read-at.ts'
 import { type Reference, type ReferenceFile, unreachable } from './reference.ts'
 import { OPENING_BYTES } from './remote-file.ts'
@@ -21,6 +22,6 @@ export async function openLocalFile(reference: Reference, path: string): Promise
     const { size } = await file.stat()
     return { reference, opening: await read(0, OPENING_BYTES), size, read, length: async () => size }
   } catch (error) {
-    throw unreachable(reference, error instanceof Error ? error.message : String(error), error)
+    throw unreachable(reference, messageOf(error), error)
   }
 }

@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import { messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
 import { codeOf } from '../network/explain.ts'
-import { makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../result/output-file.ts'
+import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../result/output-file.ts'
 import { type Found, parseReceipt, type Receipt, renderReceipt } from './receipt.ts'
 
 /** A receipt has some 2 KB, its prompt included. */
@@ -31,6 +31,10 @@ export async function writeReceipt(output: OutputFile, receipt: Omit<Receipt, 'f
   const place = receiptOf(output)
   const text = renderReceipt({ ...receipt, file: basename(output.path) })
   await makeRoom(place)
-  await writeFile(place.partial, text, { flag: 'wx' })
-  await moveIntoPlace(place)
+  try {
+    await writeFile(place.partial, text, { flag: 'wx' })
+    await moveIntoPlace(place)
+  } finally {
+    await discard(place).catch(() => {})
+  }
 }

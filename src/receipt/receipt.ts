@@ -3,6 +3,7 @@
  * tells the next run whether there is anything to make.
  */
 import * as v from 'valibot'
+import { TASK_ID } from '../apimart/request.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { Identities } from '../references/identity.ts'
 
@@ -10,11 +11,15 @@ import type { Identities } from '../references/identity.ts'
 const VERSION = 1
 const SCHEMA = 'kling-motion-control-receipt'
 
-const identity = v.object({
+const bytes = v.pipe(v.number(), v.integer(), v.minValue(0))
+const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
+const seconds = v.pipe(v.number(), v.minValue(0))
+
+const reference = v.object({
   /** As the input gave it, without the query of a signed URL. For people; the bytes decide. */
   source: v.string(),
-  bytes: v.pipe(v.number(), v.integer()),
-  sha256: v.string(),
+  bytes,
+  sha256,
 })
 
 const request = v.object({
@@ -27,12 +32,12 @@ const request = v.object({
 })
 
 const result = v.object({
-  bytes: v.pipe(v.number(), v.integer()),
-  sha256: v.string(),
+  bytes,
+  sha256,
   /** Length of the video in seconds, null when its header does not tell it. */
-  duration_seconds: v.nullable(v.number()),
+  duration_seconds: v.nullable(seconds),
   /** Where APIMart serves it; null when that address is signed. */
-  url: v.nullable(v.pipe(v.string(), v.url())),
+  url: v.nullable(v.pipe(v.string(), v.regex(/^https?:\/\/[^\s?#]+$/))),
   /** ISO 8601, UTC. */
   expires_at: v.pipe(v.string(), v.isoTimestamp()),
 })
@@ -44,23 +49,38 @@ const schema = v.object({
   file: v.string(),
   request,
   /** Null where the references were not read. */
-  references: v.nullable(v.object({ image_url: identity, video_url: identity })),
+  references: v.nullable(v.object({ image_url: reference, video_url: reference })),
   /** Length of the reference clip in seconds, null when it was not read. */
-  duration_seconds: v.nullable(v.number()),
-  task: v.object({
-    id: v.pipe(v.string(), v.minLength(1)),
-    /** How it was known to stand when the receipt was written. */
-    status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
-    /** USD, null where APIMart does not tell. */
-    cost: v.nullable(v.number()),
-  }),
+  duration_seconds: v.nullable(seconds),
+  /** Under which the request was sent; it asks for the same task again. */
+  idempotency_key: v.string(),
+  /** Null when nobody knows whether one was accepted. */
+  task: v.nullable(
+    v.object({
+      id: v.pipe(v.string(), v.regex(TASK_ID)),
+      /** How it was known to stand when the receipt was written. */
+      status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
+      /** USD, null where APIMart does not tell. */
+      cost: v.nullable(v.pipe(v.number(), v.minValue(0))),
+    }),
+  ),
   /** Null as long as the video is not in its file. */
   result: v.nullable(result),
-  /** The step that submitted the task. */
+  /** The step that sent the request. */
   made_by: v.object({ repository: v.string(), run_id: v.string(), job: v.string(), step: v.string() }),
 })
 
 export type Receipt = v.InferOutput<typeof schema>
+
+/** The receipt of a video that is, or was, in its file. */
+export type FinishedReceipt = Receipt & {
+  readonly task: NonNullable<Receipt['task']>
+  readonly result: NonNullable<Receipt['result']>
+}
+
+export function isFinished(receipt: Receipt): receipt is FinishedReceipt {
+  return receipt.task !== null && receipt.result !== null
+}
 
 /** What was found where a receipt may lie; `why` is a clause for the user. */
 export type Found =

@@ -4,7 +4,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { pipeline } from 'node:stream/promises'
 import { readLfsPointer } from '../media/lfs.ts'
 import type { RemoteReference } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
@@ -43,16 +42,10 @@ export async function identify({ image, clip }: Places, reach: Reach): Promise<I
 export async function identifyFile(path: string): Promise<Identity> {
   const hash = createHash('sha256')
   let bytes = 0
-  await pipeline(
-    createReadStream(path),
-    async function* (pieces: AsyncIterable<Buffer>) {
-      for await (const piece of pieces) {
-        bytes += piece.length
-        yield piece
-      }
-    },
-    hash,
-  )
+  for await (const piece of createReadStream(path)) {
+    hash.update(piece)
+    bytes += piece.length
+  }
   return { bytes, sha256: hash.digest('hex') }
 }
 

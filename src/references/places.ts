@@ -46,10 +46,24 @@ export async function locate(
   sources: Sources,
   reach: Reach,
 ): Promise<Places> {
-  // Both at once, but told in their order.
-  const clip = locateClip(video_url, sources, reach)
-  clip.catch(() => {})
-  return { image: await locateImage(image_url, sources), clip: await clip }
+  const found = await Promise.allSettled([
+    locateImage(image_url, sources),
+    locateClip(video_url, sources, reach),
+  ])
+  const [image, clip] = found
+  if (image.status === 'fulfilled' && clip.status === 'fulfilled')
+    return { image: image.value, clip: clip.value }
+  reach.signal.throwIfAborted()
+  throw together(found.flatMap((one) => (one.status === 'rejected' ? [one.reason] : [])))
+}
+
+/** What is wrong with both, as one failure; whatever is no Failure comes first. */
+function together(thrown: readonly unknown[]): unknown {
+  const [first, ...others] = thrown.filter((error) => error instanceof Failure)
+  if (first === undefined || others.length < thrown.length - 1) {
+    return thrown.find((error) => !(error instanceof Failure))
+  }
+  return new Failure(first.reason, [...first.problems, ...others.flatMap(({ problems }) => problems)])
 }
 
 async function locateImage(given: string, { workspace }: Sources): Promise<ImagePlace> {
@@ -87,7 +101,7 @@ function served({ shown }: WorkspaceFile, url: string): RemoteReference {
 }
 
 function advice({ sha }: Commit): string {
-  return `APIMart has no upload for clips and fetches this one from GitHub, as it is in the commit of this run, ${sha.slice(0, 12)}. Commit and push it; from a private repository it cannot be fetched: give video_url as the https address of a public copy.`
+  return `APIMart has no upload for clips and fetches this one from GitHub, as it is in the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without a path: of its own. From a private repository it cannot be fetched: give video_url as the https address of a public copy.`
 }
 
 /** The references as a request names them before an image is uploaded. */

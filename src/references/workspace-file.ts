@@ -6,6 +6,7 @@ import { isAbsolute, relative, resolve, sep } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine, withoutQuery } from '../format.ts'
 import type { Reference } from '../media/reference.ts'
+import { codeOf } from '../network/explain.ts'
 
 /** A file of the workspace. */
 export interface WorkspaceFile {
@@ -41,8 +42,9 @@ export async function findFile(
   const wanted = resolve(workspace, given)
   const root = await realpath(workspace).catch(() => workspace)
   const path = await realpath(wanted).catch((error: unknown) => {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw problem(isMissing ? MISSING : `It cannot be read: ${oneLine(messageOf(error), 300)}.`)
+    throw problem(
+      codeOf(error) === 'ENOENT' ? MISSING : `It cannot be read: ${oneLine(messageOf(error), 300)}.`,
+    )
   })
   const shown = pathWithin(root, path)
   if (shown === null) {

@@ -3,9 +3,10 @@
  */
 import type { Balance } from '../apimart/balance.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
-import { formatBytes, formatPixels, formatSeconds, formatUsd, withoutQuery } from '../format.ts'
+import { formatBytes, formatPixels, formatSeconds, formatUsd } from '../format.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { checks, type Preflight } from '../preflight/preflight.ts'
+import { shownReference } from '../references/workspace-file.ts'
 
 /** Facts of the reference clip on one line. */
 export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {
@@ -49,8 +50,8 @@ export function describeRequest(url: string, request: MotionControlRequest): str
 function presentable(request: MotionControlRequest): MotionControlRequest {
   return {
     ...request,
-    image_url: withoutQuery(request.image_url),
-    video_url: withoutQuery(request.video_url),
+    image_url: shownReference(request.image_url),
+    video_url: shownReference(request.video_url),
   }
 }
 

@@ -6,7 +6,7 @@ import type { Task } from '../apimart/task.ts'
 import type { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs.ts'
 import type { Preflight } from '../preflight/preflight.ts'
-import type { Receipt } from '../receipt/receipt.ts'
+import type { FinishedReceipt } from '../receipt/receipt.ts'
 import type { Places } from '../references/places.ts'
 import type { Video } from '../result/video.ts'
 
@@ -73,12 +73,7 @@ export type End =
   | { readonly kind: 'submitted'; readonly task: KnownTask }
   | { readonly kind: 'completed'; readonly task: KnownTask; readonly video: Video }
   /** `file` is the path of the video in the workspace. */
-  | {
-      readonly kind: 'unchanged'
-      readonly file: string
-      readonly receipt: Receipt
-      readonly result: NonNullable<Receipt['result']>
-    }
+  | { readonly kind: 'unchanged'; readonly file: string; readonly receipt: FinishedReceipt }
   | { readonly kind: 'dry_run'; readonly request: MotionControlRequest; readonly url: string }
   | { readonly kind: 'failed'; readonly failure: Failure }
 

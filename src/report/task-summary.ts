@@ -45,10 +45,10 @@ export function renderVideo(
 
 /** The video that was there already. */
 export function renderReused(
-  { file, receipt, result }: Extract<End, { kind: 'unchanged' }>,
+  { file, receipt }: Extract<End, { kind: 'unchanged' }>,
   { clipSeconds, assetUrl }: Report,
 ): string {
-  const reference = clipSeconds ?? receipt.duration_seconds
+  const { task, result } = receipt
   const rows: Cell[][] = [
     ['File', file],
     ['Size', formatBytes(result.bytes)],
@@ -56,10 +56,10 @@ export function renderReused(
   ]
   if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
   if (result.duration_seconds !== null) {
-    const beside = reference === null ? '' : `, the reference clip ${formatSeconds(reference)}`
+    const beside = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
     rows.push(['Length', `${formatSeconds(result.duration_seconds)}${beside}`])
   }
-  const { cost } = receipt.task
+  const { cost } = task
   rows.push(['Cost when it was made', cost === null ? 'not told by APIMart' : formatUsd(cost)])
   return `### The video\n\n${table(['', ''], rows)}`
 }

@@ -5,9 +5,10 @@ import { lstat, mkdir, open, realpath, rename, rm, rmdir } from 'node:fs/promise
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
+import { codeOf } from '../network/explain.ts'
 import { pathWithin } from '../references/workspace-file.ts'
 
-/** A file that was written to so lately is still being filled: a download that stops for longer is given up. */
+/** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
 const BUSY_MILLISECONDS = 60_000
 
 /** A place for the video, or for its receipt. */
@@ -48,6 +49,8 @@ function placeAt(shown: string, path: string): OutputFile {
 }
 
 async function tryOut(place: OutputFile): Promise<void> {
+  if ((await lstat(place.path).catch(() => null))?.isDirectory())
+    throw new Error(`${place.shown} is a folder`)
   const created = await makeRoom(place)
   const file = await open(place.partial, 'wx')
   await file.close()
@@ -65,7 +68,7 @@ export async function makeRoom(output: OutputFile): Promise<string | undefined> 
   const created = await mkdir(dirname(output.path), { recursive: true })
   const left = await lstat(output.partial).catch(() => null)
   if (left?.isFile() && Date.now() - left.mtimeMs < BUSY_MILLISECONDS) {
-    throw new Error('another step is writing it at this moment')
+    throw new Error('another step writes it at this moment, or was killed within the last minute')
   }
   await discard(output)
   return created
@@ -115,7 +118,7 @@ async function realFolder(given: string, folder: string): Promise<string> {
   try {
     return await realpath(folder)
   } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const isMissing = codeOf(error) === 'ENOENT'
     const isLink = (await lstat(folder).catch(() => null)) !== null
     if (!isMissing || isLink || dirname(folder) === folder) {
       const why = isMissing ? 'a link on the way to it leads nowhere' : reason(error)

@@ -275,7 +275,7 @@ describe('what lies at the place already', () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
     expect(await at.problem(NAME)).toBe(
-      `output_path "${NAME}": It cannot be written: another step is writing it at this moment. Choose another place, or free this one.`,
+      `output_path "${NAME}": It cannot be written: another step writes it at this moment, or was killed within the last minute. Choose another place, or free this one.`,
     )
     expect(await readdir(at.workspace)).toEqual([PARTIAL])
   })

@@ -41,7 +41,11 @@ export interface Scenario extends AsyncDisposable {
 export const DEMO = { image: 'demo/hero.png', clip: 'demo/walk.mp4' } as const
 
 /** Nothing but the paid request matters: nobody looks at the references, and the sandbox knows the clip's length. */
-export const DIRECTLY = { preflight: 'off', video_url: 'https://example.com/ref-video-8s.mp4' } as const
+export const DIRECTLY = {
+  preflight: 'off',
+  regenerate: 'always',
+  video_url: 'https://example.com/ref-video-8s.mp4',
+} as const
 
 /** Nothing is there: neither ffprobe nor npm. */
 const NOWHERE = { PATH: '/nowhere', HOME: '/nowhere' }

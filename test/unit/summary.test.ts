@@ -8,7 +8,7 @@ import type { ClipFacts } from '../../src/media/facts.ts'
 import { remoteReference } from '../../src/media/reference.ts'
 import { checkClip, checkImage } from '../../src/preflight/checks.ts'
 import { type Preflight, refusal } from '../../src/preflight/preflight.ts'
-import { type Receipt, requestOf } from '../../src/receipt/receipt.ts'
+import { type FinishedReceipt, requestOf } from '../../src/receipt/receipt.ts'
 import type { Places } from '../../src/references/places.ts'
 import { advise } from '../../src/report/advice.ts'
 import { type KnownTask, nothingKnown, type Report } from '../../src/report/report.ts'
@@ -57,12 +57,12 @@ function placesOf({ image_url, video_url }: NewTaskInputs): Places {
   }
 }
 
-function resultWith(text: string): NonNullable<Receipt['result']> {
+function resultWith(text: string): FinishedReceipt['result'] {
   const expires_at = '2026-01-02T00:00:00.000Z'
   return { bytes: 1, sha256: text, duration_seconds: 8.4, url: null, expires_at }
 }
 
-function receiptWith(text: string): Receipt {
+function receiptWith(text: string): FinishedReceipt {
   return {
     schema: 'kling-motion-control-receipt',
     version: 1,
@@ -70,6 +70,7 @@ function receiptWith(text: string): Receipt {
     request: requestOf(inputsWith()),
     references: null,
     duration_seconds: 8.4,
+    idempotency_key: text,
     task: { id: text, status: 'completed', cost: 0.48 },
     result: resultWith(text),
     made_by: { repository: text, run_id: text, job: text, step: text },
@@ -431,7 +432,7 @@ describe('text from outside', () => {
     const ends: Record<Report['end']['kind'], Report['end']> = {
       submitted: { kind: 'submitted', task },
       completed: { kind: 'completed', task, video },
-      unchanged: { kind: 'unchanged', file: text, receipt: receiptWith(text), result: resultWith(text) },
+      unchanged: { kind: 'unchanged', file: text, receipt: receiptWith(text) },
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
