@@ -21,6 +21,8 @@ export interface KnownReferences {
   readonly places: Places
   /** Or why they could not be read; null where nobody asks. */
   readonly identities: Identities | Failure | null
+  /** Says that the clip of the workspace is not the one that APIMart gets; null when it is, or nobody knows. */
+  readonly differing: string | null
 }
 
 /**
@@ -40,7 +42,7 @@ export async function lookAtReferences(
   const places = await locate(inputs, runner, reach)
   known.places = places
   await checkReferences(places, inputs, reach, runner, known)
-  return { places, identities: await identifyReferences(places, inputs, reach, runner, known) }
+  return { places, ...(await identifyReferences(places, inputs, reach, runner)) }
 }
 
 async function checkReferences(
@@ -63,31 +65,45 @@ async function checkReferences(
   for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) warn(text, runner, known)
 }
 
-/** Reads both references whole where a receipt depends on their bytes, and says when the clip of the workspace is not sent. */
+/** Reads both references whole where a receipt depends on their bytes, or the clip is one of the workspace. */
 async function identifyReferences(
   places: Places,
   inputs: NewTaskInputs,
   reach: Reach,
-  runner: Runner,
-  known: Known,
-): Promise<Identities | Failure | null> {
+  { commit }: Runner,
+): Promise<Omit<KnownReferences, 'places'>> {
   const isForReceipt =
     inputs.output_path !== null && (inputs.regenerate === 'changed' || inputs.preflight !== 'off')
-  if (!isForReceipt && places.clip.file === null) return null
+  if (!isForReceipt && places.clip.file === null) return { identities: null, differing: null }
   try {
     const identities = await identify(places, reach)
     const { file } = places.clip
-    if (file && (await differsFromCommit(file, identities.clip))) {
-      const sha = runner.commit.sha.slice(0, 12)
-      const text = `video_url ${file.shown} of the workspace is not the file of the commit ${sha}, which APIMart fetches. Commit and push it to have it used.`
-      warn(text, runner, known)
-    }
-    return identities
+    if (file === null || !(await differsFromCommit(file, identities.clip)))
+      return { identities, differing: null }
+    const differing = `video_url ${file.shown} of the workspace is not the file of the commit ${commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
+    return { identities, differing }
   } catch (error) {
     reach.signal.throwIfAborted()
-    if (error instanceof Failure) return error
+    if (error instanceof Failure) return { identities: error, differing: null }
     throw error
   }
+}
+
+/**
+ * Tells that the clip of the workspace is not the one that APIMart gets; with `preflight: enforce` it is not paid for.
+ *
+ * @throws Failure `reference_rejected`
+ */
+export function tellDiffering(
+  differing: string | null,
+  isPaid: boolean,
+  inputs: NewTaskInputs,
+  runner: Runner,
+  known: Known,
+): void {
+  if (differing === null) return
+  if (!isPaid || inputs.preflight !== 'enforce') return warn(differing, runner, known)
+  throw new Failure('reference_rejected', [`${differing} With preflight: warn the commit's is used.`])
 }
 
 /** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */

@@ -5,7 +5,7 @@
 import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
 import { attach, findTarget, findTargetLate, type Target } from './attach-to-release.ts'
 import { checkBudget, tellEstimate } from './check-budget.ts'
-import { lookAtReferences, measureReference } from './check-references.ts'
+import { lookAtReferences, measureReference, tellDiffering } from './check-references.ts'
 import { type CompleteWay, completeTask } from './complete.ts'
 import { toFailure } from './failure.ts'
 import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
@@ -44,10 +44,12 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   const found = output && (await findReceipt(output, inputs))
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   const target = await findTarget(inputs, network, runner)
-  const { places, identities } = await lookAtReferences(inputs, network, runner, known)
+  const { places, identities, differing } = await lookAtReferences(inputs, network, runner, known)
   const standing = output && found && (await decide(found, identities, { output, inputs, runner }))
   if (standing) tellStanding(standing, inputs, runner, known)
-  if (standing === null || standing.kind === 'make') checkBudget(inputs, runner, known)
+  const isToBePaid = standing === null || standing.kind === 'make'
+  tellDiffering(differing, isToBePaid, inputs, runner, known)
+  if (isToBePaid) checkBudget(inputs, runner, known)
   else tellEstimate(inputs, runner, known)
 
   if (inputs.dry_run) return await showRequest(inputs, places, runner)

@@ -38,6 +38,8 @@ const PATIENCE_MILLISECONDS = 300_000
  * @param apiUrl such as `https://api.github.com`; of GitHub Enterprise its own
  */
 export async function openOctokit(token: string, apiUrl: string, network: Network): Promise<Octokit> {
+  // Its import reads the event for itself, and one that is no JSON must not end the run.
+  delete process.env.GITHUB_EVENT_PATH
   const { getOctokit } = await import(/* webpackMode: "eager" */ '@actions/github')
   return getOctokit(token, {
     baseUrl: apiUrl,
@@ -86,13 +88,19 @@ function fetchThrough({ github, timeouts }: Network) {
 export class GitHubRefusal extends Error {
   /** Null when no answer came. */
   readonly status: number | null
+  /** GitHub's own words, empty when no answer came. */
+  readonly words: string
   /** Milliseconds to wait before asking again, null when that would be answered alike. */
   readonly pause: number | null
 
-  constructor(clause: string, status: number | null, pause: number | null, cause: unknown) {
-    super(clause, { cause })
-    this.status = status
-    this.pause = pause
+  constructor(
+    clause: string,
+    told: Partial<Pick<GitHubRefusal, 'status' | 'words' | 'pause'>> & ErrorOptions = {},
+  ) {
+    super(clause, told)
+    this.status = told.status ?? null
+    this.words = told.words ?? ''
+    this.pause = told.pause ?? null
   }
 }
 
@@ -144,22 +152,22 @@ const thrown = v.object({
   ),
 })
 
-function toRefusal(error: unknown, now: number): GitHubRefusal {
-  const { status, response } = v.is(thrown, error) ? error : { status: 0, response: undefined }
+function toRefusal(cause: unknown, now: number): GitHubRefusal {
+  if (cause instanceof GitHubRefusal) return cause
+  if (v.isValiError(cause)) return new GitHubRefusal('GitHub gave an answer that cannot be read', { cause })
+  const { status, response } = v.is(thrown, cause) ? cause : { status: 0, response: undefined }
   if (response === undefined) {
-    if (v.isValiError(error))
-      return new GitHubRefusal('GitHub gave an answer that cannot be read', null, null, error)
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-    const clause = `GitHub could not be asked: ${explainNetworkError(cause)}`
-    const isPassing = isBreak(cause) || (cause instanceof Error && cause.name === 'TimeoutError')
-    return new GitHubRefusal(clause, null, isPassing ? 0 : null, error)
+    const error = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause
+    const isPassing = isBreak(error) || (error instanceof Error && error.name === 'TimeoutError')
+    const clause = `GitHub could not be asked: ${explainNetworkError(error)}`
+    return new GitHubRefusal(clause, { pause: isPassing ? 0 : null, cause })
   }
-  const limited = limitOf(status, response.headers, messageOf(error), now)
-  const until =
-    limited !== null && limited > PATIENCE_MILLISECONDS ? `, until ${formatInstant(now + limited)}` : ''
-  const clause = `GitHub answered ${status}: "${oneLine(messageOf(error), 300)}"${until}`
+  const words = oneLine(messageOf(cause), 300)
+  const limited = limitOf(status, response.headers, words, now)
+  const isLong = limited !== null && limited > PATIENCE_MILLISECONDS
+  const clause = `GitHub answered ${status}: "${words}"${isLong ? `, until ${formatInstant(now + limited)}` : ''}`
   const isPassing = status >= 500 || status === 408
-  return new GitHubRefusal(clause, status, limited ?? (isPassing ? 0 : null), error)
+  return new GitHubRefusal(clause, { status, words, pause: limited ?? (isPassing ? 0 : null), cause })
 }
 
 /** Milliseconds that a limit on the rate asks to wait, null when it is none (GitHub's page on rate limits). */

@@ -2,6 +2,7 @@
  * Attaching a file to a release. The new asset is safe under another name before the one that it replaces is removed.
  */
 import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { formatBytes, oneLine } from '../format.ts'
@@ -59,7 +60,7 @@ export async function publish(
     const fresh = await bring(file, release, github)
     if (before) await remove(before, github)
     const { browser_download_url } = await rename(fresh, file.name, github)
-    for (const left of assets.filter((asset) => isLeftover(asset, file))) await remove(left, github)
+    await removeLeftovers(assets, file, github)
     return { url: browser_download_url, isNew: true }
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
@@ -73,6 +74,15 @@ const UPLOAD_PREFIX = /^kling-upload-[0-9a-f]{16}-$/
 /** The name under which a file is uploaded: its own for each content, so that a re-run finds what it left behind. */
 function uploadName({ name, sha256 }: PublishedFile): string {
   return `kling-upload-${sha256.slice(0, 16)}-${name}`
+}
+
+/** Tidies up; the video is attached, whether that works or not. */
+async function removeLeftovers(assets: readonly Asset[], file: PublishedFile, github: GitHub): Promise<void> {
+  try {
+    for (const left of assets.filter((asset) => isLeftover(asset, file))) await remove(left, github)
+  } catch (error) {
+    if (!(error instanceof GitHubRefusal)) throw error
+  }
 }
 
 /** Whether an asset is what another run has uploaded for the same name and not brought to its end. */
@@ -90,7 +100,7 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
     try {
       const asset = await once(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
-      throw new GitHubRefusal('GitHub has stored another file than was sent', null, 0, asset)
+      throw new GitHubRefusal('GitHub has stored another file than was sent', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
       await pauseAfter(error, tries, github)
@@ -104,6 +114,10 @@ async function upload(
   { octokit }: GitHub,
   request: { signal: AbortSignal },
 ): Promise<Asset> {
+  const found = await stat(file.path).catch(() => null)
+  if (found?.size !== file.bytes) {
+    throw new GitHubRefusal('The file is not there any more, or is another one than before')
+  }
   const stream = createReadStream(file.path)
   try {
     const { data } = await octokit.request(`POST ${upload_url}`, {
@@ -156,7 +170,8 @@ async function rename({ id, name: before }: Asset, name: string, github: GitHub)
     })
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
-    const { message, status, pause } = error
-    throw new GitHubRefusal(`${message}; the video is there whole, as ${before}`, status, pause, error)
+    const { message, status, words, pause, cause } = error
+    const news = status === 404 ? 'it was removed meanwhile' : `the video is there whole, as ${before}`
+    throw new GitHubRefusal(`${message}; ${news}`, { status, words, pause, cause })
   }
 }

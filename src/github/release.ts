@@ -121,10 +121,10 @@ export function describeRefusal(refusal: GitHubRefusal, { owner, repo }: GitHub)
   return `${refusal.message}.${remedy === '' ? '' : ` ${remedy}`}`
 }
 
-function remedyFor({ status, pause, message }: GitHubRefusal, repository: string): string {
+function remedyFor({ status, pause, words }: GitHubRefusal, repository: string): string {
   if (status === 401) return 'Check that github_token is valid; that of a job ends with the job.'
-  if (/immutable/i.test(message)) return IMMUTABLE
-  if (/already_exists/.test(message))
+  if (/immutable/i.test(words)) return IMMUTABLE
+  if (/already_exists/.test(words))
     return 'Another asset of this name has come in between. Remove it, or give the file another name.'
   if (pause !== null) return 'Try again later.'
   if (status === 403 || status === 404) {

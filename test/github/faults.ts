@@ -7,8 +7,11 @@ export type Endpoint = 'release' | 'list' | 'assets' | 'asset' | 'upload' | 'del
 
 /** What goes wrong with one call. Unless wrapped in `done-then`, nothing is carried out. */
 export type Fault =
-  /** This status, with an error in the API's shape or a body of one's own (a string is sent as it is). */
-  | { kind: 'status'; status: number; body?: unknown; headers?: Record<string, string> }
+  /**
+   * This status, with an error in the API's shape or a body of one's own (a string is sent as it is); an early one
+   * before the request's body is read.
+   */
+  | { kind: 'status'; status: number; body?: unknown; headers?: Record<string, string>; early?: boolean }
   /** The connection is reset as soon as the request's headers are there. */
   | { kind: 'reset' }
   /** No answer ever. */
@@ -53,6 +56,11 @@ export class Faults {
     return this.#queues[endpoint].shift()
   }
 
+  /** Lets none of the scripted faults happen. */
+  clear(): void {
+    for (const queue of Object.values(this.#queues)) queue.length = 0
+  }
+
   /** How many scripted faults have not happened yet. */
   get left(): number {
     return Object.values(this.#queues).reduce((sum, queue) => sum + queue.length, 0)
@@ -74,9 +82,9 @@ export async function sendFault(call: Call, fault: Fault, deed: Deed): Promise<v
       await deed.carryOut()
       return sendFault(call, fault.fault, deed)
     case 'status': {
-      const { status, body, headers = {} } = fault
+      const { status, body, headers = {}, early = false } = fault
       const answer = body === undefined ? problem(status, 'scripted fault') : { status, body }
-      return sendAnswer(call, { ...answer, headers })
+      return sendAnswer(call, { ...answer, headers, early })
     }
     case 'reset':
       return call.exchange.reset()

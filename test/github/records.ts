@@ -40,6 +40,8 @@ export class Release {
   immutable: boolean
   readonly created_at = now()
   readonly assets: Asset[] = []
+  /** The assets as they were after each change, each as its name, state and size. */
+  readonly history: string[][] = []
   readonly addresses: Addresses
 
   constructor(addresses: Addresses, id: number, { tag, draft, prerelease, immutable }: NewRelease) {
@@ -80,9 +82,20 @@ export class Release {
     return this.assets.find((asset) => asset.name === name)
   }
 
+  add(asset: Asset): void {
+    this.assets.push(asset)
+    this.note()
+  }
+
   remove(asset: Asset): void {
     const index = this.assets.indexOf(asset)
     if (index !== -1) this.assets.splice(index, 1)
+    this.note()
+  }
+
+  /** To be called after each change of an asset. */
+  note(): void {
+    this.history.push(this.assets.map(({ name, state, size }) => `${name} ${state} ${size}`))
   }
 
   toJSON() {
@@ -149,12 +162,14 @@ export class Asset {
     this.digest = `sha256:${sha256}`
     this.bytes = bytes
     this.updated_at = now()
+    this.release.note()
   }
 
   rename(name: string, label: string): void {
     this.name = name
     this.label = label
     this.updated_at = now()
+    this.release.note()
   }
 
   toJSON() {

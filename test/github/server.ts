@@ -119,8 +119,8 @@ export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> 
     if (release.asset(name) !== undefined) throw new Error(`${name} is there already`)
     const added = new Asset(release, github.nextId(), name, contentType, label)
     const sha256 = createHash('sha256').update(bytes).digest('hex')
+    release.add(added)
     if (state === 'uploaded') added.complete(bytes.length, sha256, bytes)
-    release.assets.push(added)
     return added
   }
 

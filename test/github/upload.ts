@@ -59,6 +59,6 @@ function begin(world: World, call: Call, releaseId: number): { release: Release;
   }
   if (release.asset(name) !== undefined) throw new Refusal(invalid('already_exists', 'name'))
   const asset = new Asset(release, world.nextId(), name, contentType, call.query.get('label') ?? '')
-  release.assets.push(asset)
+  release.add(asset)
   return { release, asset }
 }

@@ -1,0 +1,115 @@
+/**
+ * The action's own way of asking GitHub, for tests that run one after the other.
+ */
+import { createServer, request } from 'node:http'
+import { expect } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { type GitHub as Asker, openOctokit } from '../../src/github/client.ts'
+import type { Wanted } from '../../src/github/release.ts'
+import type { Timeouts } from '../../src/network/network.ts'
+import { endWithTest, networkOf, served } from '../network/hosts.ts'
+import type { Fault } from './faults.ts'
+import { type GitHub, type GitHubOptions, startGitHub } from './server.ts'
+
+export const V1: Wanted = { kind: 'tag', tag: 'v1' }
+export const GRANT =
+  'Give the job permissions: contents: write, or a github_token that may write the contents of octo/films. Runs from forks and of Dependabot have tokens that only read.'
+
+/** When every test begins. */
+export const NOW = Date.UTC(2026, 0, 1)
+
+export interface AskingOptions {
+  readonly token?: string
+  readonly timeouts?: Partial<Timeouts>
+  readonly signal?: AbortSignal
+}
+
+/** The action's way of asking, with what it did meanwhile. */
+export interface Asking extends Asker {
+  /** How long each pause was, in milliseconds. */
+  readonly pauses: readonly number[]
+  /** What was told before each. */
+  readonly told: readonly string[]
+}
+
+/** A stand-in that ends with the test. */
+export async function standIn(options: GitHubOptions = {}): Promise<GitHub> {
+  return endWithTest(await startGitHub(options))
+}
+
+/** Asks as the action does, over real connections; only pauses are over at once, and never cut short by chance. */
+export async function asking(github: GitHub, options: AskingOptions = {}): Promise<Asking> {
+  const { token = github.token, timeouts = {}, signal = new AbortController().signal } = options
+  const network = networkOf('http://127.0.0.1', timeouts)
+  const [owner = '', repo = ''] = github.repository.split('/')
+  const pauses: number[] = []
+  const told: string[] = []
+  let now = NOW
+  return {
+    octokit: await openOctokit(token, github.apiUrl, network),
+    owner,
+    repo,
+    clock: {
+      now: () => now,
+      async sleep(milliseconds, signal) {
+        signal.throwIfAborted()
+        pauses.push(milliseconds)
+        now += milliseconds
+      },
+    },
+    random: () => 0,
+    signal,
+    onPause: (text) => told.push(text),
+    pauses,
+    told,
+  }
+}
+
+/** Each request so far: the method and the path below the repository's releases, ids of assets as `ID`. */
+export function asked({ requests }: GitHub): string[] {
+  return requests.map(({ origin, method, url }) => {
+    const path = url.replace(/^.*\/repos\/[^/]+\/[^/]+\/releases/, '').replace(/\/assets\/\d+/, '/assets/ID')
+    return `${origin} ${method} ${path}`
+  })
+}
+
+/** A proxy that hands plain http on, and what it was asked for. */
+export async function forwarder() {
+  const lines: string[] = []
+  const server = createServer((incoming, response) => {
+    lines.push(`${incoming.method} ${incoming.url}`)
+    const onward = request(incoming.url ?? '', { method: incoming.method, headers: incoming.headers })
+    onward.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(response)
+    })
+    incoming.pipe(onward)
+  })
+  const { url } = await served(server)
+  return { url, lines }
+}
+
+export function status(
+  code: number,
+  more: Omit<Extract<Fault, { kind: 'status' }>, 'kind' | 'status'> = {},
+): Fault {
+  return { kind: 'status', status: code, ...more }
+}
+
+/** How something fails: its reason and its only problem. */
+export async function failureOf(work: Promise<unknown>): Promise<[reason: string, problem: string]> {
+  const error: unknown = await work.then(
+    (result) => new Error(`it came to ${JSON.stringify(result)}`),
+    (thrown) => thrown,
+  )
+  if (!(error instanceof Failure)) throw error
+  expect(error.problems).toHaveLength(1)
+  return [error.reason, error.problems[0]]
+}
+
+/** The only problem of a publication that fails. */
+export async function problemOf(publication: Promise<unknown>): Promise<string> {
+  const [reason, problem] = await failureOf(publication)
+  expect(reason).toBe('publish_failed')
+  return problem
+}

@@ -1,0 +1,293 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { GRANT, NOW, problemOf, status } from './asking.ts'
+import { FILM } from './client.ts'
+import type { Endpoint, Fault } from './faults.ts'
+import {
+  DELETE,
+  DOCS,
+  done,
+  expectNeverWithout,
+  FILE,
+  failed,
+  held,
+  LEFT,
+  LIST,
+  names,
+  OLD,
+  RENAME,
+  REPLACEMENT,
+  RESET,
+  setting,
+  UPLOAD,
+} from './publishing.ts'
+
+describe('a fault is overcome:', () => {
+  it.each<[string, Endpoint, Fault[], requests: string[], pauses: number[]]>([
+    [
+      'an upload that is cut',
+      'upload',
+      [{ kind: 'cut', bytes: 0 }],
+      [LIST, LIST, UPLOAD, LIST, DELETE, UPLOAD, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'an upload that fails behind',
+      'upload',
+      [{ kind: 'upstream-failure' }],
+      [LIST, LIST, UPLOAD, LIST, DELETE, UPLOAD, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'an upload that begins twice in vain',
+      'upload',
+      [status(502), RESET],
+      [LIST, LIST, UPLOAD, LIST, UPLOAD, LIST, UPLOAD, DELETE, RENAME],
+      [2, 4],
+    ],
+    [
+      'an upload that is done, then lost',
+      'upload',
+      [done(RESET)],
+      [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'an upload that is done, then a 504',
+      'upload',
+      [done(status(504))],
+      [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'an upload that comes too soon',
+      'upload',
+      [{ kind: 'secondary-limit', retryAfter: 60 }],
+      [LIST, LIST, UPLOAD, LIST, UPLOAD, DELETE, RENAME],
+      [60],
+    ],
+    ['a removal that is lost', 'delete', [RESET], [LIST, LIST, UPLOAD, DELETE, DELETE, RENAME], [2]],
+    [
+      'a removal that is done, then lost',
+      'delete',
+      [done(RESET)],
+      [LIST, LIST, UPLOAD, DELETE, DELETE, RENAME],
+      [2],
+    ],
+    ['a removal by somebody else', 'delete', [done(status(404))], REPLACEMENT, []],
+    ['a name that is lost', 'rename', [RESET, status(500)], [...REPLACEMENT, RENAME, RENAME], [2, 4]],
+    ['a name that is given, then lost', 'rename', [done(RESET)], [...REPLACEMENT, RENAME], [2]],
+    ['a name that is given, then a 502', 'rename', [done(status(502))], [...REPLACEMENT, RENAME], [2]],
+    ['a list that is lost', 'assets', [RESET, status(503)], [LIST, LIST, ...REPLACEMENT], [2, 4]],
+  ])('%s', async (_, endpoint, faults, requests, pauses) => {
+    const at = await setting()
+    at.github.faults.next(endpoint, ...faults)
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect(at.asked()).toEqual(requests)
+    expect(at.asker.pauses).toEqual(pauses.map((seconds) => seconds * 1000))
+    expectNeverWithout(at.history())
+  })
+})
+
+describe('a fault is told:', () => {
+  const TAKEN = status(422, {
+    body: {
+      message: 'Validation Failed',
+      errors: [{ resource: 'ReleaseAsset', code: 'already_exists', field: 'name' }],
+    },
+  })
+  const taken =
+    'GitHub answered 422: "Validation Failed: {"resource":"ReleaseAsset","code":"already_exists","field":"name"}"'
+  const clash = 'Another asset of this name has come in between. Remove it, or give the file another name.'
+  const locked = status(422, { body: { message: 'Cannot upload assets to an immutable release.' } })
+  const there = `; the video is there whole, as ${LEFT}`
+
+  it.each<[string, Endpoint, Fault[], words: string, assets: string[]]>([
+    [
+      'no permission',
+      'upload',
+      [status(403, { body: { message: 'Resource not accessible by integration' } })],
+      `GitHub answered 403: "Resource not accessible by integration". ${GRANT}`,
+      ['film.mp4'],
+    ],
+    [
+      'no permission, early',
+      'upload',
+      [status(403, { early: true })],
+      `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`,
+      ['film.mp4'],
+    ],
+    [
+      'a token that has ended',
+      'upload',
+      [status(401)],
+      `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
+      ['film.mp4'],
+    ],
+    ['a name that is taken', 'upload', [TAKEN], `${taken}. ${clash}`, ['film.mp4']],
+    [
+      'a release that is published, and immutable',
+      'upload',
+      [locked],
+      'GitHub answered 422: "Cannot upload assets to an immutable release.". This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.',
+      ['film.mp4'],
+    ],
+    [
+      '5xx for ever',
+      'upload',
+      Array(4).fill(status(502, { body: 'Bad\nGateway' })),
+      'GitHub answered 502: "Bad Gateway". Try again later.',
+      ['film.mp4'],
+    ],
+    [
+      'resets for ever',
+      'upload',
+      Array(4).fill({ kind: 'cut', bytes: 1 }),
+      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
+      ['film.mp4', LEFT],
+    ],
+    [
+      'a limit for an hour',
+      'upload',
+      [{ kind: 'rate-limit', reset: NOW / 1000 + 3600 }],
+      `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}", until 2026-01-01 01:00:00 UTC. Try again later.`,
+      ['film.mp4'],
+    ],
+    [
+      'a list that cannot be read',
+      'assets',
+      [status(200, { body: { film: 1 } })],
+      'GitHub gave an answer that cannot be read.',
+      ['film.mp4'],
+    ],
+    [
+      'an upload whose answer cannot be read',
+      'upload',
+      [done(status(201, { body: 'ok' }))],
+      'GitHub gave an answer that cannot be read.',
+      ['film.mp4', LEFT],
+    ],
+    [
+      'no removal',
+      'delete',
+      [status(403)],
+      `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`,
+      ['film.mp4', LEFT],
+    ],
+    [
+      'no removal for ever',
+      'delete',
+      Array(4).fill(RESET),
+      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
+      ['film.mp4', LEFT],
+    ],
+    ['no name', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
+    [
+      'no name for ever',
+      'rename',
+      Array(4).fill(status(500)),
+      `GitHub answered 500: "scripted fault${DOCS}"${there}. Try again later.`,
+      [LEFT],
+    ],
+  ])('%s; the next run makes it good', async (_, endpoint, faults, words, left) => {
+    const at = await setting()
+    at.github.faults.next(endpoint, ...faults)
+    const problem = await problemOf(at.publish())
+    expect(problem).toBe(failed(words))
+    expect(problem).not.toContain(at.github.token)
+    expect([names(at.release), at.github.faults.left]).toEqual([left, 0])
+    await at.publish()
+    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expectNeverWithout(at.history())
+  })
+
+  it.each(['immutable.mp4', 'already_exists.mp4'])('no permission to give the name %s', async (name) => {
+    const at = await setting()
+    at.github.faults.next('rename', status(403))
+    const problem = await problemOf(at.publish({ ...FILE, name }))
+    expect(problem).toContain(GRANT)
+  })
+
+  it('a video that somebody has put there meanwhile', async () => {
+    const at = await setting()
+    at.github.onUpload = () => {
+      at.github.onUpload = null
+      at.release.asset('film.mp4')?.rename('older.mp4', '')
+      at.github.addAsset(at.release, { name: 'film.mp4', bytes: Buffer.from('foreign') })
+    }
+    expect(await problemOf(at.publish())).toContain(
+      `already_exists","field":"name"}${DOCS}"${there}. ${clash}`,
+    )
+    expect(held(at.release)).toEqual(Buffer.from('foreign'))
+  })
+
+  it('a video of which GitHub stores another size, at last', async () => {
+    const at = await setting()
+    at.github.onUpload = (asset) => {
+      asset.size = 499
+    }
+    expect(await problemOf(at.publish())).toBe(
+      failed('GitHub has stored another file than was sent. Try again later.'),
+    )
+    expect(at.asker.pauses).toEqual([2000, 4000, 8000])
+    expect(held(at.release)).toEqual(OLD)
+  })
+
+  it('a token that only reads, and words of GitHub that repeat nothing of it', async () => {
+    const at = await setting({ standIn: { permissions: 'read' } })
+    const problem = await problemOf(at.publish())
+    expect(problem).toBe(
+      failed(`GitHub answered 403: "Resource not accessible by integration${DOCS}". ${GRANT}`),
+    )
+    expect(at.history()).toEqual([])
+  })
+
+  it('hostile words, on one line', async () => {
+    const at = await setting()
+    at.github.faults.next(
+      'upload',
+      status(400, { body: { message: `a\r\n::error::b\u202e\u2028${'x'.repeat(400)}` } }),
+    )
+    expect(await problemOf(at.publish())).toBe(
+      failed(`GitHub answered 400: "a ::error::b ${'x'.repeat(287)}…".`),
+    )
+  })
+})
+
+it('whatever goes wrong, the release is never without the video, and the next run makes it good', async () => {
+  const fault = fc.oneof(
+    fc.constantFrom<Fault>(RESET, status(500), status(403), status(404), status(429)),
+    fc.constantFrom<Fault>(done(RESET), done(status(502)), done(status(403))),
+  )
+  const cut = fc.constantFrom<Fault>({ kind: 'cut', bytes: 1 }, { kind: 'upstream-failure' })
+  const faults = fc.record({
+    assets: fc.array(fault, { maxLength: 2 }),
+    upload: fc.array(fc.oneof(fault, cut), { maxLength: 5 }),
+    delete: fc.array(fault, { maxLength: 5 }),
+    rename: fc.array(fault, { maxLength: 5 }),
+  })
+  const left = fc.constantFrom(undefined, null, FILM, OLD)
+  const other = LEFT.replace(/[0-9a-f]{16}/, '0123456789abcdef')
+  await fc.assert(
+    fc.asyncProperty(faults, left, async (faults, left) => {
+      const at = await setting({
+        assets: { 'film.mp4': OLD, [other]: null, ...(left === undefined ? {} : { [LEFT]: left }) },
+      })
+      for (const endpoint of ['assets', 'upload', 'delete', 'rename'] as const) {
+        at.github.faults.next(endpoint, ...faults[endpoint])
+      }
+      await at.publish().catch((error: unknown) => {
+        if (!(error instanceof Failure) || error.reason !== 'publish_failed') throw error
+      })
+      at.github.faults.clear()
+      await at.publish()
+      expect(held(at.release)).toEqual(FILM)
+      // What is left of others may have been there to stay.
+      expect(names(at.release).filter((name) => name !== other)).toEqual(['film.mp4'])
+      expectNeverWithout(at.history())
+    }),
+    { numRuns: 40 },
+  )
+})

@@ -1,0 +1,210 @@
+import { truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { forwarder, problemOf, status } from './asking.ts'
+import { FILM } from './client.ts'
+import {
+  DELETE,
+  FILE,
+  failed,
+  folder,
+  held,
+  LEFT,
+  LIST,
+  names,
+  OLD,
+  RENAME,
+  REPLACEMENT,
+  SOUND,
+  setting,
+  UPLOAD,
+  WHOLE,
+  WHOLE_LEFT,
+} from './publishing.ts'
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
+describe.each([{}, { enterprise: true }, { isPrivate: true }])('a video is attached, %j', (options) => {
+  it('to a release that has none', async () => {
+    const at = await setting({ standIn: options, assets: { 'other.mp4': OLD } })
+    const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
+    expect(await at.publish()).toEqual({ url, isNew: true })
+    expect(at.release.asset('film.mp4')).toMatchObject({
+      content_type: 'video/mp4',
+      digest: `sha256:${FILE.sha256}`,
+      state: 'uploaded',
+    })
+    expect([held(at.release), names(at.release)]).toEqual([FILM, ['other.mp4', 'film.mp4']])
+    expect(at.asked()).toEqual(SOUND)
+  })
+
+  it('in place of another, which is there until the new one is', async () => {
+    const at = await setting({ standIn: options })
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    const old = 'film.mp4 uploaded 3'
+    expect(at.history()).toEqual([[old, `${LEFT} starter 0`], [old, WHOLE_LEFT], [WHOLE_LEFT], [WHOLE]])
+    expect(at.asked()).toEqual(REPLACEMENT)
+  })
+
+  it('not again when it is there already', async () => {
+    const at = await setting({ standIn: options, assets: { 'film.mp4': FILM } })
+    const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
+    expect(await at.publish()).toEqual({ url, isNew: false })
+    expect([at.asked(), at.history()]).toEqual([[LIST], []])
+  })
+
+  it('with a token that only API and uploads get', async () => {
+    const at = await setting({ standIn: options })
+    await at.publish()
+    for (const { origin, headers } of at.github.requests) {
+      expect([origin, headers.authorization]).toEqual([
+        expect.stringMatching(/^(api|uploads)$/),
+        `token ${at.github.token}`,
+      ])
+    }
+  })
+})
+
+describe('what is left of an earlier upload', () => {
+  it.each<[string, Uint8Array | null, requests: string[]]>([
+    ['is taken when it is whole', FILM, [LIST, LIST, DELETE, RENAME]],
+    ['is removed when it is not', null, [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
+    ['is removed when it is another', Buffer.alloc(500), [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
+  ])('%s', async (_, left, requests) => {
+    const at = await setting({ assets: { 'film.mp4': OLD, [LEFT]: left } })
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect(at.asked()).toEqual(requests)
+  })
+
+  it('is no video as long as GitHub does not say so, whatever its size', async () => {
+    const at = await setting({ assets: { [LEFT]: null } })
+    for (const asset of at.release.assets) asset.size = FILE.bytes
+    await at.publish()
+    expect(at.asked()).toEqual([LIST, LIST, DELETE, UPLOAD, RENAME])
+  })
+
+  it('of other videos under this name is removed at last, and nothing else', async () => {
+    const others = [
+      'kling-upload-0123456789abcdef-my-film.mp4',
+      'kling-upload-0123456789abcdef-walk.mp4',
+      'kling-upload-0123-film.mp4',
+      'my-film.mp4',
+    ]
+    const [first, second] = ['0123456789abcdef', 'fedcba9876543210'].map((hex) =>
+      LEFT.replace(/[0-9a-f]{16}/, hex),
+    )
+    const left = { [first ?? '']: OLD, [second ?? '']: null }
+    const at = await setting({
+      assets: { ...left, ...Object.fromEntries(others.map((name) => [name, OLD])) },
+    })
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    expect(names(at.release)).toEqual([...others, 'film.mp4'])
+    expect(at.asked()).toEqual([...SOUND, DELETE, DELETE])
+  })
+
+  it('may stay where it cannot be removed', async () => {
+    const other = LEFT.replace(/[0-9a-f]{16}/, '0123456789abcdef')
+    const at = await setting({ assets: { [other]: OLD } })
+    at.github.faults.next('delete', status(403))
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    expect(names(at.release)).toEqual([other, 'film.mp4'])
+  })
+
+  it('is replaced under the name of the video, too', async () => {
+    const at = await setting({ assets: { 'film.mp4': null } })
+    await at.publish()
+    expect([at.asked(), held(at.release)]).toEqual([REPLACEMENT, FILM])
+  })
+
+  it('is told by its size where GitHub tells no digest', async () => {
+    const at = await setting({ assets: { 'film.mp4': FILM, [LEFT]: FILM } })
+    for (const asset of at.release.assets) asset.digest = null
+    expect(await at.publish()).toMatchObject({ isNew: true })
+    // A video of the same size need not be the same.
+    expect(at.asked()).toEqual([LIST, LIST, DELETE, RENAME])
+  })
+
+  it('is found behind more than a hundred others', async () => {
+    const others = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.txt`, OLD]))
+    const at = await setting({ assets: { ...others, 'film.mp4': OLD, [LEFT]: null } })
+    await at.publish()
+    const next = LIST.replace('page=1', 'page=2')
+    expect(at.asked()).toEqual([LIST, next, LIST, next, DELETE, UPLOAD, DELETE, RENAME])
+    expect([held(at.release), names(at.release).length]).toEqual([FILM, 101])
+  })
+})
+
+describe('a file', () => {
+  it('of 2 GiB is not even asked about', async () => {
+    const at = await setting()
+    expect(await problemOf(at.publish({ ...FILE, bytes: 2 ** 31 }))).toBe(
+      'film.mp4 has 2.15 GB and was not attached to the release v1: GitHub takes assets below 2 GiB. Compress it, and attach it by hand.',
+    )
+    expect(at.asked()).toEqual([])
+  })
+
+  it('of one byte less is sent, with its length', async () => {
+    const large = join(folder, 'large.mp4')
+    await writeFile(large, '')
+    await truncate(large, 2 ** 31 - 1)
+    const at = await setting()
+    at.github.faults.next('upload', status(413, { early: true }))
+    expect(await problemOf(at.publish({ ...FILE, path: large, bytes: 2 ** 31 - 1 }))).toMatch(
+      /answered 413|broke the connection off/,
+    )
+    const [upload] = at.github.requests.filter(({ origin }) => origin === 'uploads')
+    expect(upload?.headers).toMatchObject({ 'content-length': '2147483647', 'content-type': 'video/mp4' })
+  })
+
+  it.each([
+    ['is not there any more', { path: join(folder, 'nothing.mp4') }],
+    ['has become shorter', { bytes: 501 }],
+    ['has become longer', { bytes: 499 }],
+  ])('that %s is told without another try', async (_, change) => {
+    const at = await setting()
+    const problem = await problemOf(at.publish({ ...FILE, ...change }))
+    expect(problem).toMatch(/^film\.mp4 could not be attached to the release v1\. /)
+    expect([at.asker.pauses, held(at.release)]).toEqual([[], OLD])
+    expect(problem).not.toContain('GitHub could not be asked')
+  })
+})
+
+describe('an upload', () => {
+  it('that does not end is given up, and not tried again', async () => {
+    const at = await setting({ asking: { timeouts: { upload: 200 } } })
+    at.github.faults.next('upload', { kind: 'silent' })
+    expect(await problemOf(at.publish())).toBe(
+      failed('GitHub could not be asked: the upload had not ended after 0 s.'),
+    )
+    expect(at.asker.pauses).toEqual([])
+  })
+
+  it('ends when the run is cancelled, and keeps what was there', async () => {
+    const stopped = new Failure('cancelled', ['The job was cancelled.'])
+    const abort = new AbortController()
+    const at = await setting({ asking: { signal: abort.signal } })
+    at.github.faults.next('upload', { kind: 'silent' })
+    const rejected = expect(at.publish()).rejects.toBe(stopped)
+    await expect.poll(() => at.asked().includes(UPLOAD)).toBe(true)
+    abort.abort(stopped)
+    await rejected
+    expect(at.asked()).toEqual([LIST, LIST, UPLOAD])
+    expect(held(at.release)).toEqual(OLD)
+  })
+
+  it('goes through the proxy of the environment, as all else', async () => {
+    const proxy = await forwarder()
+    vi.stubEnv('HTTP_PROXY', proxy.url)
+    const at = await setting()
+    await at.publish()
+    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect(proxy.lines).toHaveLength(at.github.requests.length)
+    expect(proxy.lines.filter((line) => line.startsWith(`POST ${at.github.uploadsUrl}/repos/`))).toHaveLength(
+      1,
+    )
+  })
+})

@@ -1,0 +1,89 @@
+/**
+ * A release that a video is about to be published to, for tests that run one after the other.
+ */
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect } from 'vitest'
+import { type PublishedFile, publish } from '../../src/github/publish.ts'
+import { findRelease } from '../../src/github/release.ts'
+import { type AskingOptions, asked, asking, standIn, V1 } from './asking.ts'
+import { FILM } from './client.ts'
+import type { Fault } from './faults.ts'
+import type { Release } from './records.ts'
+import type { GitHubOptions } from './server.ts'
+
+export const folder = await mkdtemp(join(tmpdir(), 'kling-publish-'))
+afterAll(() => rm(folder, { recursive: true }))
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+const path = join(folder, 'film.mp4')
+await writeFile(path, FILM)
+export const FILE: PublishedFile = { name: 'film.mp4', path, bytes: FILM.length, sha256: sha256(FILM) }
+export const LEFT = `kling-upload-${FILE.sha256.slice(0, 16)}-film.mp4`
+export const OLD = Buffer.from('old')
+export const [WHOLE, WHOLE_LEFT] = ['film.mp4 uploaded 500', `${LEFT} uploaded 500`]
+
+export const DOCS = ' - https://docs.github.com/rest/releases/assets'
+export const done = (fault: Fault): Fault => ({ kind: 'done-then', fault })
+export const RESET: Fault = { kind: 'reset' }
+
+/** What one publication asks. */
+export const LIST = 'api GET /assets/ID?page=1&per_page=100'
+export const UPLOAD = `uploads POST /assets?name=${LEFT}&`
+export const [DELETE, RENAME] = ['api DELETE /assets/ID', 'api PATCH /assets/ID']
+export const SOUND = [LIST, LIST, UPLOAD, RENAME]
+export const REPLACEMENT = [LIST, LIST, UPLOAD, DELETE, RENAME]
+
+interface Setting {
+  readonly standIn?: GitHubOptions
+  /** Names and contents of assets; null is a starter. */
+  readonly assets?: Readonly<Record<string, Uint8Array | null>>
+  readonly asking?: AskingOptions
+}
+
+/** A release with these assets, of which the history begins now, and the action about to publish to it. */
+export async function setting({
+  standIn: options = {},
+  assets = { 'film.mp4': OLD },
+  asking: how = {},
+}: Setting = {}) {
+  const github = await standIn(options)
+  const release = github.addRelease({ tag: 'v1' })
+  for (const [name, bytes] of Object.entries(assets)) {
+    github.addAsset(release, bytes === null ? { name, bytes: OLD, state: 'starter' } : { name, bytes })
+  }
+  const asker = await asking(github, how)
+  const found = await findRelease(V1, await asking(github))
+  const [start, looked] = [release.history.length, github.requests.length]
+  return {
+    github,
+    release,
+    asker,
+    publish: (file: PublishedFile = FILE) => publish(file, found, asker),
+    /** What the release held, after each change. */
+    history: () => release.history.slice(start),
+    asked: () =>
+      asked(github)
+        .slice(looked)
+        .map((line) => line.replace(/ \/\d+\/assets/, line.startsWith('api') ? ' /assets/ID' : ' /assets')),
+  }
+}
+
+/** The problem of a publication that fails so. */
+export const failed = (clause: string, name = 'film.mp4') =>
+  `${name} could not be attached to the release v1. ${clause}`
+export const names = ({ assets }: Release) => assets.map(({ name }) => name)
+
+/** What an asset of this name holds, once it is there whole. */
+export function held(release: Release, name = 'film.mp4'): Buffer | null {
+  const bytes = release.asset(name)?.bytes
+  return bytes ? Buffer.from(bytes) : null
+}
+
+/** At every moment the release held the old video under its name, or the whole new one. */
+export function expectNeverWithout(history: readonly string[][]): void {
+  const safe = ['film.mp4 uploaded 3', WHOLE, WHOLE_LEFT]
+  for (const held of history) expect(held).toContainEqual(expect.toBeOneOf(safe))
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { findRelease, type Wanted, wantedRelease } from '../../src/github/release.ts'
+import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.ts'
+
+const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
+const DOCS = ' - https://docs.github.com/rest/releases/assets'
+const none = (name: string, more = '') =>
+  `attach_to_release "${name}": There is no release of this tag in octo/films that github_token can see.${more} Create the release first, also as a draft; a draft is seen only with the permission contents: write.`
+const IMMUTABLE =
+  'This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.'
+
+const lookedUp = (name: string, clause: string) =>
+  `attach_to_release "${name}": The release could not be looked up. ${clause}`
+
+describe('attach_to_release', () => {
+  it.each([
+    [
+      'event',
+      { name: 'release', payload: { action: 'published', release: { id: 7 } } },
+      { kind: 'id', id: 7 },
+    ],
+    ['v1', { name: 'release', payload: { release: { id: 7 } } }, { kind: 'tag', tag: 'v1' }],
+    ['Event', { name: 'push', payload: null }, { kind: 'tag', tag: 'Event' }],
+  ])('%s names a release', (given, event, wanted) => {
+    expect(wantedRelease(given, event)).toEqual(wanted)
+  })
+
+  it.each([
+    ['push', { ref: 'refs/heads/main' }, 'the event push, which names no release'],
+    ['release', { release: { id: '7' } }, 'the event release, which names no release'],
+    ['release', { release: null }, 'the event release, which names no release'],
+    ['release', [], 'the event release, which names no release'],
+    ['release', null, 'the event release, whose payload cannot be read'],
+    ['', null, 'no event, whose payload cannot be read'],
+    ['::error::\nx', null, 'the event ::error:: x, whose payload cannot be read'],
+  ])('event names none in the event %j of %j', (name, payload, words) => {
+    expect(() => wantedRelease('event', { name, payload })).toThrow(
+      new Failure('invalid_input', [
+        `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`,
+      ]),
+    )
+  })
+})
+
+describe.each([{ enterprise: false }, { enterprise: true }])(
+  'a release is found, $enterprise:',
+  (options) => {
+    it.each(['v1', 'films/v1', 'ü +#?&%2F', '1.0.0-β'])('by its tag %s', async (name) => {
+      const github = await standIn(options)
+      github.addRelease({ tag: 'v0' })
+      const { id, upload_url } = github.addRelease({ tag: name })
+      const draft = github.addRelease({ tag: name, draft: true })
+      const found = await findRelease(tag(name), await asking(github))
+      expect(found).toEqual({ id, upload_url, tag_name: name, draft: false, immutable: false })
+      expect(draft.id).not.toBe(id)
+      expect(github.requests).toHaveLength(1)
+    })
+
+    it.each([{}, { draft: true }, { prerelease: true }])('by its id, %j', async (kind) => {
+      const github = await standIn(options)
+      const { id } = github.addRelease({ tag: 'v1', ...kind })
+      expect(await findRelease({ kind: 'id', id }, await asking(github))).toMatchObject({
+        id,
+        tag_name: 'v1',
+      })
+      expect(asked(github)).toEqual([`api GET /${id}`])
+    })
+
+    it('as a draft that will be immutable', async () => {
+      const github = await standIn(options)
+      const release = github.addRelease({ tag: 'v1', draft: true })
+      const body = { ...release.toJSON(), immutable: true }
+      github.faults.next('release', status(200, { body }))
+      expect(await findRelease({ kind: 'id', id: release.id }, await asking(github))).toMatchObject({
+        draft: true,
+      })
+    })
+
+    it('as a draft, by its tag, on the second page', async () => {
+      const github = await standIn(options)
+      const { id } = github.addRelease({ tag: 'v1', draft: true, immutable: true })
+      for (let i = 0; i < 100; i++) github.addRelease({ tag: `w${i}` })
+      expect(await findRelease(V1, await asking(github))).toMatchObject({ id, draft: true })
+      const pages = [1, 2].map((page) => `api GET ?page=${page}&per_page=100`)
+      expect(asked(github)).toEqual(['api GET /tags/v1', ...pages])
+    })
+  },
+)
+
+describe('a release is not found', () => {
+  it.each([
+    ['v1', ''],
+    ['refs/tags/v1', ' Give the tag alone, as github.ref_name has it.'],
+  ])('where there is none of the tag %s', async (name, more) => {
+    const github = await standIn()
+    for (let i = 0; i < 200; i++) github.addRelease({ tag: `w${i}` })
+    expect(await failureOf(findRelease(tag(name), await asking(github)))).toEqual([
+      'invalid_input',
+      none(name, more),
+    ])
+    // The second page is full, so that there might be a third.
+    expect(github.requests).toHaveLength(4)
+  })
+
+  it('once it is removed', async () => {
+    const github = await standIn()
+    expect(await failureOf(findRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
+      'invalid_input',
+      'attach_to_release "event": The release that started this run is not in octo/films any more.',
+    ])
+  })
+
+  it('where a tag would break lines', async () => {
+    const github = await standIn()
+    const [, problem] = await failureOf(findRelease(tag('a\n::error::b\u2028c'), await asking(github)))
+    expect(problem).toBe(none('a ::error::b c'))
+  })
+
+  it('as a draft with a token that only reads', async () => {
+    const github = await standIn({ permissions: 'read' })
+    const { id } = github.addRelease({ tag: 'v1', draft: true })
+    const asker = await asking(github)
+    expect(await failureOf(findRelease(V1, asker))).toEqual(['invalid_input', none('v1')])
+    const [reason] = await failureOf(findRelease({ kind: 'id', id }, asker))
+    expect(reason).toBe('invalid_input')
+    github.addRelease({ tag: 'v1' })
+    expect(await findRelease(V1, asker)).toMatchObject({ draft: false })
+  })
+
+  it.each<Wanted>([V1, { kind: 'id', id: 1001 }])('when it is immutable: %j', async (wanted) => {
+    const github = await standIn()
+    github.addRelease({ tag: 'v1', immutable: true })
+    const name = wanted.kind === 'tag' ? 'v1' : 'event'
+    expect(await failureOf(findRelease(wanted, await asking(github)))).toEqual([
+      'invalid_input',
+      `attach_to_release "${name}": ${IMMUTABLE}`,
+    ])
+  })
+
+  it('with a token that is not valid', async () => {
+    const github = await standIn()
+    github.addRelease({ tag: 'v1' })
+    expect(await failureOf(findRelease(V1, await asking(github, { token: 'ghs_other' })))).toEqual([
+      'publish_failed',
+      lookedUp(
+        'v1',
+        `GitHub answered 401: "Bad credentials${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
+      ),
+    ])
+    expect(github.requests).toHaveLength(1)
+  })
+
+  it('in a private repository that the token does not see', async () => {
+    const github = await standIn({ isPrivate: true })
+    github.addRelease({ tag: 'v1' })
+    expect(await findRelease(V1, await asking(github))).toMatchObject({ tag_name: 'v1' })
+    github.faults.next('release', status(404))
+    github.faults.next('list', status(404, { body: { message: 'Not Found' } }))
+    expect(await failureOf(findRelease(V1, await asking(github)))).toEqual([
+      'publish_failed',
+      lookedUp('v1', `GitHub answered 404: "Not Found". ${GRANT}`),
+    ])
+  })
+})
