@@ -11,8 +11,8 @@ import { uploadImage } from './upload-image.ts'
 export interface Prepared {
   readonly request: MotionControlRequest
   readonly idempotencyKey: string
-  /** Whether its image was uploaded for it, and has an address that no other attempt has. */
-  readonly isUploaded: boolean
+  /** Whether other attempts may have sent it with other addresses of the references. */
+  readonly isReaddressed: boolean
 }
 
 /**
@@ -36,9 +36,9 @@ export async function prepareRequest(
   if (image.kind === 'web') {
     const image_url = image.reference.url
     const request = buildRequest(inputs, { image_url, video_url })
-    return { request, idempotencyKey: keyFor(image_url), isUploaded: false }
+    return { request, idempotencyKey: keyFor(image_url), isReaddressed: earlierKey !== null }
   }
   const { url, sha256 } = await uploadImage(image, inputs, network, runner)
   const request = buildRequest(inputs, { image_url: url, video_url })
-  return { request, idempotencyKey: keyFor(`sha256:${sha256}`), isUploaded: true }
+  return { request, idempotencyKey: keyFor(`sha256:${sha256}`), isReaddressed: true }
 }

@@ -4,7 +4,7 @@
 import { lstat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { StepIdentity } from './apimart/request.ts'
-import { Failure } from './failure.ts'
+import { Failure, messageOf } from './failure.ts'
 import { formatInstant, oneLine } from './format.ts'
 import type { ExistingTaskInputs, Inputs, NewTaskInputs } from './inputs.ts'
 import {
@@ -28,7 +28,7 @@ export type Standing = { readonly why: string } & (
       readonly kind: 'make'
       /** The Idempotency-Key under which an earlier run has sent this very request, null for one of its own. */
       readonly key: string | null
-      /** The task of the receipt, where it may still bring a video. */
+      /** What becomes of the task of the receipt, where it may still bring a video; whole sentences. */
       readonly left: string | null
     }
   /** The task of the receipt is still to be fetched, or once more. */
@@ -82,13 +82,13 @@ export async function decide(
   const { receipt } = found
   const { task, result } = receipt
   const isPending = result === null && (task?.status === 'running' || task?.status === 'completed')
-  const left = task && isPending ? task.id : null
+  const left = describeLeft(receipt, isPending)
   if (inputs.regenerate === 'always') {
     if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
     return make(`regenerate: always asks for a new video, whatever ${shown} says.`, left)
   }
   if (identities === null || identities instanceof Failure) throw unreadable(identities, shown)
-  const file = await identifyOutput(output)
+  const file = await identifyOutput(output, inputs)
   const isItsFile = file !== null && file.sha256 === result?.sha256
   if (receipt.file !== basename(output.path) && !isItsFile) throw ofOtherFile(inputs, receipt, shown)
 
@@ -99,7 +99,7 @@ export async function decide(
   }
   const same = 'Request and references are those of the receipt'
   if (task === null) {
-    const why = `${same}, and whether APIMart accepted that request is not known. It is sent again under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
+    const why = `${same}, and whether APIMart accepted that request is not known. It is to be sent under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
     return make(why, null, receipt.idempotency_key)
   }
   const id = oneLine(task.id, 200)
@@ -142,11 +142,7 @@ export function tellStanding(
     tellLength(standing.receipt.duration_seconds, runner, known)
   }
   runner.info(standing.why)
-  if (standing.kind === 'make' && standing.left !== null && !dry_run) {
-    const id = oneLine(standing.left, 200)
-    const text = `Task ${id} of the receipt is left alone: it goes on at APIMart and is billed. A step with task_id: ${id} fetches its video.`
-    warn(text, runner, known)
-  }
+  if (standing.kind === 'make' && standing.left !== null && !dry_run) warn(standing.left, runner, known)
 }
 
 /**
@@ -164,9 +160,13 @@ export async function receiptOfTask(
   if (found.kind === 'none') return null
   if (found.kind === 'read') {
     const { receipt } = found
-    // A request of which nobody knew has found its task.
-    if (receipt.task === null || receipt.task.id === inputs.task_id) return receipt
+    if (receipt.task?.id === inputs.task_id) return receipt
     if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
+    if (receipt.task === null) {
+      const text = `Task ${inputs.task_id} is taken for that of the request in ${receiptOf(output).shown}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`
+      warn(text, runner, known)
+      return receipt
+    }
   }
   const text = `${receiptOf(output).shown} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`
   warn(text, runner, known)
@@ -185,10 +185,23 @@ function describeChanges(names: readonly string[], shown: string): string {
   return `${others.toReversed().join(', ')} and ${last} are not what they were for ${shown}`
 }
 
+/** What becomes of the task of a receipt when another one is made; null where it is over. */
+function describeLeft({ task, idempotency_key }: Receipt, isPending: boolean): string | null {
+  if (task === null) {
+    return `Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key ${oneLine(idempotency_key, 200)}, is not known: its task may be running, and billed. Look for it in the APIMart console.`
+  }
+  if (!isPending) return null
+  const id = oneLine(task.id, 200)
+  return `Task ${id} of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: ${id} fetches its video.`
+}
+
 /** The file at the place of the video, null when there is none. */
-async function identifyOutput({ path }: OutputFile): Promise<Identity | null> {
+async function identifyOutput({ path, shown }: OutputFile, inputs: Inputs): Promise<Identity | null> {
   const found = await lstat(path).catch(() => null)
-  return found?.isFile() ? await identifyFile(path) : null
+  if (!found?.isFile()) return null
+  return identifyFile(path).catch((error: unknown) => {
+    throw refused(inputs, `${shown} cannot be read: ${oneLine(messageOf(error), 300)}.`)
+  })
 }
 
 function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failure {

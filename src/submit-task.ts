@@ -72,7 +72,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
 
 /** Submits under one key, whatever pauses that takes; what is accepted is told at once. */
 async function submitUnder(key: string, submitting: Submitting): Promise<KnownTask> {
-  const { inputs, request, isUploaded, url, secrets, network, runner, known } = submitting
+  const { inputs, request, isReaddressed, url, secrets, network, runner, known } = submitting
   const { clock, random, signal } = runner
   const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
   const sentAt: number[] = []
@@ -97,7 +97,7 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   if (outcome.accepted === 'unknown') {
     throw new Failure('submission_uncertain', [outcome.message, trace(url, key, sentAt)])
   }
-  if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
+  if (outcome.remedy === KEY_REUSED && isReaddressed && inputs.idempotency_key === null) {
     throw new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
   }
   const isBroke = outcome.reason === 'insufficient_balance'
@@ -106,9 +106,9 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   throw new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
 
-/** An image that is uploaded has another address in each attempt, which is all that differs between their requests. */
+/** Of the same references: an image has another address after each upload, a clip of the workspace in each commit. */
 const SENT_BEFORE =
-  'An earlier attempt has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run without the receipt makes the video.'
+  'An earlier attempt has sent this very request, only with a reference at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run makes, and pays, the video anew, once the receipt of that attempt is removed.'
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
 function trace(url: string, key: string, sentAt: readonly number[]): string {

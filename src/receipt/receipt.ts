@@ -100,7 +100,7 @@ export function newReceipt<Said>(said: Said): Said & Pick<Receipt, 'schema' | 'v
 export function parseReceipt(text: string): Found {
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(text.replace(/^\ufeff/, ''))
   } catch {
     return { kind: 'unreadable', why: 'it is not JSON' }
   }

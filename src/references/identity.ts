@@ -4,10 +4,11 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { messageOf } from '../failure.ts'
 import { readLfsPointer } from '../media/lfs.ts'
-import type { RemoteReference } from '../media/reference.ts'
+import { type RemoteReference, unreachable } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
-import type { Places } from './places.ts'
+import type { ImagePlace, Places } from './places.ts'
 import type { WorkspaceFile } from './workspace-file.ts'
 
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
@@ -32,7 +33,7 @@ export interface Identities {
  */
 export async function identify({ image, clip }: Places, reach: Reach): Promise<Identities> {
   const [imageIdentity, clipIdentity] = await Promise.all([
-    image.kind === 'file' ? identifyFile(image.file.path) : identifyRemote(image.reference, reach),
+    image.kind === 'file' ? identifyLocal(image) : identifyRemote(image.reference, reach),
     identifyRemote(clip.reference, reach),
   ])
   return { image: imageIdentity, clip: clipIdentity }
@@ -49,6 +50,12 @@ export async function identifyFile(path: string): Promise<Identity> {
   return { bytes, sha256: hash.digest('hex') }
 }
 
+async function identifyLocal({ reference, file }: Extract<ImagePlace, { kind: 'file' }>): Promise<Identity> {
+  return identifyFile(file.path).catch((error: unknown) => {
+    throw unreachable(reference, messageOf(error), error)
+  })
+}
+
 async function identifyRemote(reference: RemoteReference, reach: Reach): Promise<Identity> {
   const file = await RemoteFile.open(reference, reach)
   const { opening, size } = file
@@ -62,5 +69,5 @@ export async function differsFromCommit({ path }: WorkspaceFile, committed: Iden
   const { bytes, sha256 } = await identifyFile(path)
   // A checkout without `lfs: true` leaves the pointer.
   const pointer = bytes < POINTER_MAX_BYTES ? readLfsPointer(await readFile(path)) : null
-  return (pointer?.sha256 ?? sha256) !== committed.sha256
+  return ![sha256, pointer?.sha256].includes(committed.sha256)
 }

@@ -86,6 +86,11 @@ export async function locateClip(
 ): Promise<ClipPlace> {
   if (!namesFile(given)) return { reference: remoteReference('video_url', given, CLIP_MAX_BYTES), file: null }
   const file = await findFile('video_url', given, workspace)
+  if (commit.sha === '' || commit.repository === '') {
+    const message =
+      'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Give an https address.'
+    throw new Failure('invalid_input', [`video_url "${oneLine(file.shown, 80)}": ${message}`])
+  }
   const raw = rawAddress(commit, file.shown)
   const { opening } = await RemoteFile.open(served(file, raw), reach).catch((error: unknown) => {
     if (!(error instanceof Failure)) throw error

@@ -1,0 +1,157 @@
+/**
+ * Receipts for tests: a sound one, a workspace that has one, and a runner that only listens.
+ */
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { realClock } from '../../src/clock.ts'
+import { Failure } from '../../src/failure.ts'
+import { TIMEOUTS } from '../../src/network/network.ts'
+import { newReceipt, type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
+import { type Identities, identifyFile } from '../../src/references/identity.ts'
+import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/regenerate.ts'
+import { nothingKnown } from '../../src/report/report.ts'
+import { prepareOutput } from '../../src/result/output-file.ts'
+import type { Runner } from '../../src/runner.ts'
+import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
+
+/** Another sha256 for every letter. */
+export const sha = (letter: string) => letter.repeat(64)
+
+export const STEP = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
+
+/** The receipt of a video that is finished; made by a run before that of STEP. */
+export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
+  return newReceipt({
+    file: 'film.mp4',
+    request: {
+      model: 'kling-v2-6-motion-control',
+      prompt: '',
+      character_orientation: 'image',
+      mode: 'std',
+      keep_original_sound: 'yes',
+      watermark: false,
+    },
+    references: {
+      image_url: { source: 'https://example.com/ref-image.png', bytes: 5, sha256: sha('a') },
+      video_url: { source: 'https://example.com/ref-video-8s.mp4', bytes: 7, sha256: sha('b') },
+    },
+    duration_seconds: 8.4,
+    idempotency_key: 'kling-key',
+    task: { id: 'task_1', status: 'completed', cost: 0.456 },
+    result: {
+      bytes: 9,
+      sha256: sha('c'),
+      duration_seconds: 8.4,
+      url: 'https://cdn.example.com/film.mp4',
+      expires_at: '2026-11-23T10:00:00.000Z',
+    },
+    made_by: { repository: 'octo/films', run_id: '4710', job: 'film', step: '__octo_kling' },
+    ...changes,
+  })
+}
+
+/** When the link of the sound receipt expires. */
+export const EXPIRY = Date.parse('2026-11-23T10:00:00Z')
+
+/** A runner without inputs, at a moment when that link holds; `told` are its lines, `warned` its warnings, in order. */
+export function listeningRunner(
+  now = EXPIRY - 1,
+): Runner & { readonly told: string[]; readonly warned: string[] } {
+  const [told, warned]: [string[], string[]] = [[], []]
+  return {
+    told,
+    warned,
+    step: STEP,
+    attempt: 1,
+    workspace: '/nowhere',
+    commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
+    githubApiUrl: 'https://api.github.com',
+    readEvent: async () => ({ name: '', payload: null }),
+    clock: { ...realClock, now: () => now },
+    random: Math.random,
+    timeouts: TIMEOUTS,
+    signal: new AbortController().signal,
+    readInput: () => '',
+    setOutput: () => {},
+    info: (line) => told.push(line),
+    warning: (text) => warned.push(text),
+    group: (_title, phase) => phase(),
+  }
+}
+
+export const GIVEN = 'assets/film.mp4'
+export const PLACE = `${GIVEN}.receipt.json`
+export const FILM = 'the film'
+/** The references of the sound receipt. */
+export const SAME: Identities = {
+  image: { bytes: 5, sha256: sha('a') },
+  clip: { bytes: 7, sha256: sha('b') },
+}
+
+/** A workspace with a video and, unless a text stands for it, a sound receipt with these changes. */
+export async function openWorkspace(receipt: Partial<Receipt> | string | null = {}) {
+  const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-regenerate-')))
+  await mkdir(join(path, 'assets'))
+  const film = join(path, GIVEN)
+  await writeFile(film, FILM)
+  const { result } = soundReceipt()
+  const own = result && { ...result, ...(await identifyFile(film)) }
+  const sound = soundReceipt({ result: own })
+  const text = typeof receipt === 'string' ? receipt : renderReceipt({ ...sound, ...receipt })
+  if (receipt !== null) await writeFile(join(path, PLACE), text)
+  const output = await prepareOutput(GIVEN, path)
+  const inputsOf = (given: Given) => inputsWith({ wait: 'true', output_path: GIVEN, ...given })
+  return {
+    film,
+    place: join(path, PLACE),
+    text,
+    find: (given: Given = {}) => findReceipt(output, inputsOf(given)),
+    /** Finds the receipt and decides, for a step of the run of STEP. */
+    async decide(
+      given: Given = {},
+      identities: Identities | Failure | null = SAME,
+      runner: Runner = listeningRunner(),
+    ): Promise<Standing> {
+      const inputs = inputsOf(given)
+      const found = await findReceipt(output, inputs)
+      return decide(found, identities, { output, inputs, runner })
+    },
+    /** The receipt that a step with this `task_id` keeps, and its warnings. */
+    async ofTask(task_id: string) {
+      const [runner, known] = [listeningRunner(), nothingKnown()]
+      const inputs = inputsOfTask(task_id, { output_path: GIVEN })
+      const kept = await receiptOfTask(output, inputs, runner, known)
+      expect(known.warnings).toEqual(runner.warned)
+      return { kept, warned: runner.warned }
+    },
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  }
+}
+
+/** The problems of what is refused, and its reason. */
+export async function refusalOf(
+  work: Promise<unknown>,
+): Promise<{ reason: string; problems: readonly string[] }> {
+  const error = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof Failure)) throw new Error('nothing was refused', { cause: error })
+  return { reason: error.reason, problems: error.problems }
+}
+
+/** The refusal of `output_path` in these words. */
+export const refused = (message: string) => ({
+  reason: 'invalid_input',
+  problems: [`output_path "${GIVEN}": ${message}`],
+})
+
+/** Written by another step of the run of STEP. */
+export const TWIN = {
+  made_by: { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling_2' },
+}
+export const WRITTEN_TWICE = refused(
+  'Another step of this run, __octo_kling_2 of job film, has task task_1 for it. Its video would be overwritten: give each step a file of its own.',
+)

@@ -1,0 +1,228 @@
+/**
+ * The upload of an image on real sockets: it is sent once, unless the answer proves that nothing was taken.
+ */
+import { createHash } from 'node:crypto'
+import { mkdtemp, realpath, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Clock } from '../../src/clock.ts'
+import { Failure } from '../../src/failure.ts'
+import { findFile } from '../../src/references/workspace-file.ts'
+import type { Runner } from '../../src/runner.ts'
+import { uploadImage } from '../../src/upload-image.ts'
+import { inputsWith } from '../harness/inputs.ts'
+import { httpHost, networkOf, rawHost, sends } from './hosts.ts'
+
+const PNG = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
+const ADDRESS = 'https://cdn.example.com/uploads/1.png'
+const NO_ADDRESS = 'There is no address of the image in that.'
+const STORED = `{"url":"${ADDRESS}?sig=0123456789"}`
+
+let folder = ''
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'kling-upload-')))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+/** Uploads `hero.png` of this content; a clock notes the pauses and lets none pass. */
+async function upload(url: string, content: Buffer | number = PNG, signal = new AbortController().signal) {
+  const path = join(folder, 'hero.png')
+  await writeFile(path, typeof content === 'number' ? PNG : content)
+  if (typeof content === 'number') await truncate(path, content)
+  const file = await findFile('image_url', 'hero.png', folder)
+  const reference = { input: 'image_url', shown: file.shown, url: null, maxBytes: 10 * 2 ** 20 } as const
+  const pauses: number[] = []
+  const lines: string[] = []
+  let now = 0
+  const clock: Clock = {
+    now: () => now,
+    async sleep(milliseconds, signal) {
+      signal.throwIfAborted()
+      pauses.push(milliseconds)
+      now += milliseconds
+    },
+  }
+  const runner: Runner = {
+    step: { repository: '', runId: '', job: '', step: '' },
+    attempt: 1,
+    workspace: folder,
+    commit: { serverUrl: '', repository: '', sha: '' },
+    githubApiUrl: '',
+    readEvent: async () => ({ name: '', payload: null }),
+    clock,
+    random: () => 0,
+    timeouts: networkOf(url).timeouts,
+    signal,
+    readInput: () => '',
+    setOutput() {},
+    info: (line) => lines.push(line),
+    warning() {},
+    group: (_title, phase) => phase(),
+  }
+  const inputs = inputsWith({ api_base_url: url })
+  const network = networkOf(url, { submission: 400, answer: 10_000 })
+  const end = await uploadImage({ kind: 'file', reference, file }, inputs, network, runner).catch(
+    (error: unknown) => {
+      if (error instanceof Failure) return error
+      throw error
+    },
+  )
+  return { end, pauses, lines }
+}
+
+const failed = (reason: string, message: string) => ({
+  end: expect.objectContaining({ reason, message: `image_url hero.png ${message}` }),
+})
+
+describe('an upload', () => {
+  it('is told without the signature of its address', async () => {
+    const host = await sends(200, STORED)
+    const { end, lines } = await upload(host.url)
+    expect(end).toEqual({
+      url: `${ADDRESS}?sig=0123456789`,
+      sha256: createHash('sha256').update(PNG).digest('hex'),
+    })
+    expect(lines).toEqual([`image_url hero.png is uploaded to ${ADDRESS}?…`])
+    expect(host.requests.map(({ method, url }) => `${method} ${url}`)).toEqual(['POST /v1/uploads/images'])
+    expect(host.requests[0]?.headers).toMatchObject({
+      authorization: 'Bearer sk-0123456789abcdef',
+      'content-type': expect.stringMatching(/^multipart\/form-data; boundary=/),
+    })
+    expect(host.requests[0]?.headers).not.toHaveProperty('idempotency-key')
+  })
+
+  it('that is never answered is given up, and not repeated', async () => {
+    const host = await httpHost((_response, request) => request.resume())
+    const { end, pauses } = await upload(host.url)
+    expect({ end }).toEqual(
+      failed('request_rejected', 'could not be uploaded. The answer was lost: the server sent too slowly.'),
+    )
+    expect([host.requests.length, pauses]).toEqual([1, []])
+  })
+
+  it.each([
+    [400, 'request_rejected', ''],
+    [401, 'authentication', ''],
+    [402, 'insufficient_balance', ''],
+    [403, 'authentication', ''],
+    [404, 'request_rejected', ` ${NO_ADDRESS}`],
+    [409, 'request_rejected', ` ${NO_ADDRESS}`],
+    [413, 'request_rejected', ''],
+    [422, 'request_rejected', ''],
+    [500, 'request_rejected', ` ${NO_ADDRESS}`],
+    [502, 'request_rejected', ` ${NO_ADDRESS}`],
+    [503, 'request_rejected', ` ${NO_ADDRESS}`],
+    [504, 'request_rejected', ` ${NO_ADDRESS}`],
+    [200, 'request_rejected', ` ${NO_ADDRESS}`],
+  ])('that is answered with %i and no address is not repeated', async (status, reason, more) => {
+    const host = await sends(status, '{"error":{"message":"not sk-0123456789abcdef"}}')
+    const { end, pauses } = await upload(host.url)
+    const says = `APIMart answered ${status}. It says: "not ***".${more}`
+    expect({ end }).toEqual(failed(reason, `could not be uploaded. ${says}`))
+    expect([host.requests.length, pauses]).toEqual([1, []])
+  })
+
+  it('that is redirected goes nowhere else', async () => {
+    const elsewhere = await sends(200, STORED)
+    const host = await sends(307, '', { location: `${elsewhere.url}/v1/uploads/images` })
+    expect(await upload(host.url)).toMatchObject(
+      failed(
+        'request_rejected',
+        `could not be uploaded. APIMart answered 307. It says nothing else. ${NO_ADDRESS}`,
+      ),
+    )
+    expect([host.requests.length, elsewhere.requests.length]).toEqual([1, 0])
+  })
+
+  it('that is refused before it is read ends, whether the refusal arrives or not', async () => {
+    const host = await rawHost((socket) => {
+      socket.end('HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+    })
+    const { end, pauses } = await upload(host.url, 19_000_000)
+    expect(end).toMatchObject({ reason: 'request_rejected' })
+    expect([host.connections, pauses]).toEqual([1, []])
+  })
+
+  it('is tried four times while there are too many', async () => {
+    const host = await sends(429, '{"error":{"message":"slow down"}}')
+    const { end, pauses, lines } = await upload(host.url)
+    const says = 'APIMart answered 429. It says: "slow down".'
+    expect({ end }).toEqual(failed('rate_limited', `could not be uploaded. ${says} It was tried 4 times.`))
+    expect(pauses).toEqual([5000, 10_000, 20_000])
+    expect(host.requests).toHaveLength(4)
+    expect(lines).toEqual([5, 10, 20].map((pause) => `${says} Trying the upload again in ${pause} s.`))
+  })
+
+  it('waits as long as it is asked to, but not for ever', async () => {
+    const host = await sends(429, '', { 'retry-after': '100' })
+    const { end, pauses } = await upload(host.url)
+    expect(pauses).toEqual([100_000, 100_000, 100_000])
+    expect(end).toMatchObject({ reason: 'rate_limited' })
+    const never = await sends(429, '', { 'retry-after': '301' })
+    expect((await upload(never.url)).pauses).toEqual([])
+  })
+
+  it('is sent anew in full, with the same bytes', async () => {
+    const sizes: (string | undefined)[] = []
+    const host = await httpHost((response, request) => {
+      sizes.push(request.headers['content-length'])
+      request.resume().on('end', () => response.writeHead(sizes.length === 1 ? 429 : 200).end(STORED))
+    })
+    expect(await upload(host.url)).toMatchObject({
+      end: { url: `${ADDRESS}?sig=0123456789` },
+      pauses: [5000],
+    })
+    expect(sizes).toEqual([sizes[0], sizes[0]])
+  })
+
+  it('is not begun when the run has been stopped', async () => {
+    const host = await sends(200, STORED)
+    const { end } = await upload(host.url, PNG, AbortSignal.abort(new Failure('cancelled', ['Stop.'])))
+    expect(end).toMatchObject({ reason: 'cancelled' })
+    expect(host.requests).toEqual([])
+  })
+
+  it('is not repeated when the run is stopped in a pause', async () => {
+    const stop = new AbortController()
+    const host = await httpHost((response) => {
+      stop.abort(new Failure('cancelled', ['Stop.']))
+      response.writeHead(429).end()
+    })
+    const { end } = await upload(host.url, PNG, stop.signal)
+    expect(end).toMatchObject({ reason: 'cancelled' })
+    expect(host.requests).toHaveLength(1)
+  })
+})
+
+describe('a file', () => {
+  it('of 20 MB is uploaded', async () => {
+    const host = await httpHost((response, request) => request.resume().on('end', () => response.end(STORED)))
+    const { end } = await upload(host.url, 20_000_000)
+    expect(end).toMatchObject({ url: `${ADDRESS}?sig=0123456789` })
+  })
+
+  it.each<[string, Buffer | number, string]>([
+    ['more than 20 MB', 20_000_001, 'has 20 MB; an upload takes at most 20 MB. Compress it.'],
+    ['nothing', Buffer.alloc(0), 'is an empty file. Upload the image again.'],
+    [
+      'a text',
+      Buffer.from('TOKEN=ghs_0123456789\n'),
+      'is a text of 21 bytes, not a jpeg or png file. Use the direct address of the image.',
+    ],
+    [
+      'a GIF',
+      Buffer.from('GIF89a\x01\0\x01\0', 'latin1'),
+      'is really of the type GIF. Convert the image to jpeg or png.',
+    ],
+    [
+      'a PNG behind something else',
+      Buffer.concat([Buffer.from('\0'), PNG]),
+      'is not a jpeg or png file, nor anything else that is known. Convert the image to jpeg or png.',
+    ],
+  ])('of %s is refused, and nothing is sent', async (_name, content, message) => {
+    const host = await sends(200, STORED)
+    expect(await upload(host.url, content)).toMatchObject(failed('reference_rejected', message))
+    expect(host.requests).toEqual([])
+  })
+})

@@ -1,0 +1,228 @@
+/**
+ * Which bytes the references have, over real sockets and real files.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { remoteReference } from '../../src/media/reference.ts'
+import { OPENING_BYTES } from '../../src/media/remote-file.ts'
+import { differsFromCommit, type Identity, identify, identifyFile } from '../../src/references/identity.ts'
+import type { ImagePlace, Places } from '../../src/references/places.ts'
+import { findFile } from '../../src/references/workspace-file.ts'
+import { pointerTo } from '../github/site.ts'
+import { endWithTest, httpHost, networkOf } from '../network/hosts.ts'
+import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+
+/** Longest reference that is read. */
+const MAX_BYTES = 300_000
+
+const identityOf = (bytes: Buffer): Identity => ({
+  bytes: bytes.length,
+  sha256: createHash('sha256').update(bytes).digest('hex'),
+})
+
+let sandbox: Sandbox
+let folder = ''
+beforeEach(async () => {
+  sandbox = endWithTest(await startSandbox())
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'kling-identity-')))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+async function write(name: string, bytes: Buffer) {
+  await writeFile(join(folder, name), bytes)
+  return findFile('image_url', name, folder)
+}
+
+async function imageFile(bytes: Buffer): Promise<ImagePlace> {
+  const file = await write('hero.png', bytes)
+  return {
+    kind: 'file',
+    reference: { input: 'image_url', shown: file.shown, url: null, maxBytes: MAX_BYTES },
+    file,
+  }
+}
+
+/** An image on the web and a clip there, by their paths on the media host and its habits with the clip. */
+function places(image: ImagePlace | string, clip: string, habit?: string): Places {
+  const web = (path: string): ImagePlace => {
+    return { kind: 'web', reference: remoteReference('image_url', sandbox.media.url(path), MAX_BYTES) }
+  }
+  return {
+    image: typeof image === 'string' ? web(image) : image,
+    clip: { reference: remoteReference('video_url', sandbox.media.url(clip, habit), MAX_BYTES), file: null },
+  }
+}
+
+function identities(given: Places, signal = new AbortController().signal) {
+  return identify(given, { network: networkOf(sandbox.apiUrl), folder, signal })
+}
+
+/** The Failure of references that cannot be read. */
+async function failureOf(given: Places): Promise<{ reason: string; text: string }> {
+  const error = await identities(given).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
+  return { reason: error.reason, text: error.message.replaceAll(sandbox.mediaUrl, '…') }
+}
+
+describe('the identity of references', () => {
+  it('is their length and sha256, on the web and in the workspace', async () => {
+    const [image, clip] = [randomBytes(100_000), randomBytes(200_000)]
+    sandbox.media.put('walk.mp4', clip)
+    sandbox.media.put('hero.png', image)
+    const both = { image: identityOf(image), clip: identityOf(clip) }
+    expect(await identities(places('hero.png', 'walk.mp4'))).toEqual(both)
+    expect(await identities(places(await imageFile(image), 'walk.mp4'))).toEqual(both)
+  })
+
+  it.each([1, OPENING_BYTES, OPENING_BYTES + 1, MAX_BYTES])(
+    'is that of all %i bytes, however the host serves them',
+    async (size) => {
+      const bytes = randomBytes(size)
+      sandbox.media.put('walk.mp4', bytes)
+      const image = await imageFile(bytes)
+      const habits = [undefined, 'ignores-range', 'ignores-range-chunked', 'no-length']
+      for (const habit of habits) {
+        const { image: file, clip } = await identities(places(image, 'walk.mp4', habit))
+        expect({ habit, file, clip }).toEqual({ habit, file: identityOf(bytes), clip: identityOf(bytes) })
+      }
+    },
+  )
+
+  it('asks once for what came whole at first', async () => {
+    sandbox.media.put('walk.mp4', randomBytes(OPENING_BYTES))
+    await identities(places(await imageFile(randomBytes(10)), 'walk.mp4'))
+    expect(sandbox.requests.map(({ headers }) => headers.range)).toEqual(['bytes=0-65535'])
+  })
+
+  it.each(['the web', 'the workspace'])(
+    'changes with one byte behind the first 64 KiB, on %s',
+    async (where) => {
+      const bytes = randomBytes(OPENING_BYTES + 10)
+      const identity = async () => {
+        sandbox.media.put('walk.mp4', bytes)
+        const { clip, image } = await identities(places(await imageFile(bytes), 'walk.mp4'))
+        return where === 'the web' ? clip : image
+      }
+      const before = await identity()
+      bytes.writeUInt8(bytes.readUInt8(OPENING_BYTES + 5) ^ 1, OPENING_BYTES + 5)
+      const after = await identity()
+      expect(after).toEqual(identityOf(bytes))
+      expect(after.bytes).toBe(before.bytes)
+      expect(after.sha256).not.toBe(before.sha256)
+    },
+  )
+
+  it('survives a connection that breaks once', async () => {
+    const bytes = randomBytes(200_000)
+    sandbox.media.put('walk.mp4', bytes)
+    const { clip } = await identities(places(await imageFile(bytes), 'walk.mp4', 'server-error-once'))
+    expect(clip).toEqual(identityOf(bytes))
+  })
+
+  it.each([undefined, 'ignores-range', 'ignores-range-chunked', 'no-length'])(
+    'is not read of a clip that is too large (%s)',
+    async (habit) => {
+      sandbox.media.put('walk.mp4', randomBytes(MAX_BYTES + 1))
+      const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
+      expect(reason).toBe('reference_rejected')
+      expect(text).toMatch(
+        /^video_url …\S+ is too large: (it has 300 kB, )?more than the 0\.29 MiB that are read\./,
+      )
+    },
+  )
+
+  it.each([
+    ['missing', 'its server answers 404'],
+    ['forbidden', 'its server answers 403'],
+    // Until the time for it is over.
+    ['cut-chunked', 'the server '],
+    ['gzip', 'its server sends it compressed'],
+    ['wrong-total', 'its server gives inconsistent answers'],
+  ])('is not guessed from a host with the habit %s', async (habit, clause) => {
+    sandbox.media.put('walk.mp4', randomBytes(200_000))
+    const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
+    expect(reason).toBe('reference_unreachable')
+    expect(text).toContain(`video_url …/habit/${habit}/walk.mp4 cannot be read: ${clause}`)
+  })
+
+  it('is not that of a clip that becomes shorter meanwhile', async () => {
+    const host = await httpHost((response, { headers: { range } }) => {
+      const opening = { 'content-range': `bytes 0-${OPENING_BYTES - 1}/200000` }
+      if (range) response.writeHead(206, opening).end(randomBytes(OPENING_BYTES))
+      else response.end(randomBytes(150_000))
+    })
+    const { image } = places(await imageFile(randomBytes(10)), '')
+    const clip = { reference: remoteReference('video_url', `${host.url}/walk.mp4`, MAX_BYTES), file: null }
+    const { reason, text } = await failureOf({ image, clip })
+    expect(reason).toBe('reference_unreachable')
+    expect(text).toContain('its server gives inconsistent answers about it')
+  })
+
+  it('is that of an empty image too', async () => {
+    sandbox.media.put('walk.mp4', randomBytes(10))
+    const { image } = await identities(places(await imageFile(Buffer.alloc(0)), 'walk.mp4'))
+    expect(image).toEqual(identityOf(Buffer.alloc(0)))
+  })
+
+  it('is not there of an image that has vanished from the workspace', async () => {
+    sandbox.media.put('walk.mp4', randomBytes(10))
+    const image = await imageFile(randomBytes(10))
+    await rm(join(folder, 'hero.png'))
+    expect(await failureOf(places(image, 'walk.mp4'))).toEqual({
+      reason: 'reference_unreachable',
+      text: expect.stringMatching(/^image_url hero\.png cannot be read: ENOENT/),
+    })
+  })
+
+  it('is not read once the run has been stopped', async () => {
+    sandbox.media.put('walk.mp4', randomBytes(200_000))
+    const given = places('walk.mp4', 'walk.mp4')
+    const reason = new Failure('cancelled', ['Stop.'])
+    await expect(identities(given, AbortSignal.abort(reason))).rejects.toBe(reason)
+    expect(sandbox.requests).toEqual([])
+  })
+})
+
+describe('a clip in the workspace', () => {
+  const clip = randomBytes(100_000)
+
+  it('is that of the commit when its bytes are', async () => {
+    const file = await write('walk.mp4', clip)
+    expect(await identifyFile(file.path)).toEqual(identityOf(clip))
+    expect(await differsFromCommit(file, identityOf(clip))).toBe(false)
+  })
+
+  it('is that of the commit when it is the pointer to it', async () => {
+    const file = await write('walk.mp4', pointerTo(clip))
+    expect(await differsFromCommit(file, identityOf(clip))).toBe(false)
+  })
+
+  it('is that of the commit when the commit has nothing but the pointer too', async () => {
+    const file = await write('walk.mp4', pointerTo(clip))
+    expect(await differsFromCommit(file, identityOf(await readFile(file.path)))).toBe(false)
+  })
+
+  it.each<[string, Buffer]>([
+    ['other bytes of the same length', randomBytes(100_000)],
+    ['one byte more', Buffer.concat([clip, Buffer.of(0)])],
+    ['nothing', Buffer.alloc(0)],
+    ['the pointer to another', pointerTo(randomBytes(100_000))],
+    [
+      'a pointer that names no file',
+      Buffer.from('version https://git-lfs.github.com/spec/v1\nsize 100000\n'),
+    ],
+    [
+      'the pointer and more than a pointer may have',
+      Buffer.concat([pointerTo(clip), Buffer.alloc(1024, '\n')]),
+    ],
+  ])('is another one: %s', async (_name, bytes) => {
+    expect(await differsFromCommit(await write('walk.mp4', bytes), identityOf(clip))).toBe(true)
+  })
+})

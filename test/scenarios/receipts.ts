@@ -1,0 +1,92 @@
+/**
+ * Runs one after the other in one workspace, with a receipt between them.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ExpectStatic } from 'vitest'
+import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
+import { identifyFile } from '../../src/references/identity.ts'
+import { ROOT, type StepOptions } from '../harness/action.ts'
+import { soundReceipt } from '../harness/receipts.ts'
+import { expectCompleted, type Run, type Scenario, submissions } from './scenario.ts'
+
+export const FILM = 'assets/film.mp4'
+export const RECEIPT = `${FILM}.receipt.json`
+export const ANEW = 'The video is made anew:'
+export const SAME_REQUEST = 'Request and references are those of the receipt'
+export const NOTHING_TO_MAKE = `${SAME_REQUEST}, and so is the video: nothing is to be submitted.`
+/** Tasks end as soon as they exist, and pauses pass quickly. */
+export const AT_ONCE = { speed: 300, timing: { queue: 0, perClipSecond: 0 } }
+
+/** The standing of a task whose video has not come yet. */
+export const pending = (id: string, status: 'running' | 'completed' = 'running') => ({
+  task: { id, status, cost: null },
+  result: null,
+})
+export const madeBy = (run_id: string, step = '__octo_kling') => ({
+  made_by: { repository: 'octo/films', run_id, job: 'film', step },
+})
+
+export const media = (path: string) => join(ROOT, 'test/media/demo', path)
+export const at = ({ folder }: Scenario, path: string) => join(folder, path)
+export const textOf = (scenario: Scenario) => readFile(at(scenario, RECEIPT), 'utf8')
+export const receiptOf = async (scenario: Scenario): Promise<Receipt> => JSON.parse(await textOf(scenario))
+export const filmOf = (scenario: Scenario) => identifyFile(at(scenario, FILM))
+/** The film that every task of the sandbox brings. */
+export const ORIGINAL = await identifyFile(media('result.mp4'))
+
+/** Runs the step that makes the film, in the workspace of the scenario, as the workflow run of this number. */
+export function make(
+  scenario: Scenario,
+  inputs: Record<string, string> = {},
+  number = 4712,
+  options: Partial<StepOptions> = {},
+): Promise<Run> {
+  const env = { GITHUB_RUN_ID: String(number), ...options.env }
+  const wanted = { wait: 'true', output_path: FILM, ...inputs }
+  return scenario.run(wanted, { ...options, workspace: scenario.folder, env })
+}
+
+/** The result of a receipt, whose link holds for another day or is over. */
+export const result = (link: 'holds' | 'is over') => ({
+  ...ORIGINAL,
+  duration_seconds: 8.4,
+  url: 'https://cdn.example.com/film.mp4',
+  expires_at: new Date(link === 'holds' ? Date.now() + 86_400_000 : 1e12).toISOString(),
+})
+
+/** Puts a film and its receipt there, as a run of the same request has left them; gives the receipt's text. */
+export async function leave(scenario: Scenario, changes: Partial<Receipt> = {}): Promise<string> {
+  const receipt = soundReceipt({
+    references: {
+      image_url: { source: 'hero.png', ...(await identifyFile(media('hero.png'))) },
+      video_url: { source: 'walk.mp4', ...(await identifyFile(media('walk.mp4'))) },
+    },
+    result: result('is over'),
+    ...changes,
+  })
+  const text = renderReceipt(receipt)
+  await mkdir(at(scenario, 'assets'))
+  await writeFile(at(scenario, FILM), await readFile(media('result.mp4')))
+  await writeFile(at(scenario, RECEIPT), text)
+  return text
+}
+
+/** Holds a run against all that a video which is made anew has; `why` is a line of its log. */
+export async function expectMadeAnew(
+  scenario: Scenario,
+  run: Run,
+  why: string,
+  expect: ExpectStatic,
+): Promise<void> {
+  expectCompleted(run)
+  expect(run.log.split('\n').filter((line) => line === why)).toEqual([why])
+  expect(submissions(scenario)).toHaveLength(1)
+  const file = await filmOf(scenario)
+  expect(file).toEqual(ORIGINAL)
+  expect(await receiptOf(scenario)).toMatchObject({
+    task: { id: run.outputs.task_id, status: 'completed', cost: expect.any(Number) },
+    result: file,
+    ...madeBy('4712'),
+  })
+}

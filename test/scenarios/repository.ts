@@ -1,0 +1,86 @@
+/**
+ * A scenario whose references are files of the repository: the workspace, and the commit as GitHub serves it.
+ */
+import { copyFile, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type GitHub, type GitHubOptions, startGitHub } from '../github/server.ts'
+import type { StepOptions } from '../harness/action.ts'
+import type { RecordedRequest } from '../sandbox/exchange.ts'
+import type { SandboxOptions } from '../sandbox/server.ts'
+import { DEMO, type Run, type Scenario, startScenario, submissions } from './scenario.ts'
+
+export const IMAGE = 'assets/hero.png'
+export const CLIP = 'assets/walk.mp4'
+export const MEDIA = join(import.meta.dirname, '../media')
+
+export interface RepositoryScenario extends Scenario {
+  readonly github: GitHub
+  /** Has the image and the clip of the demo. */
+  readonly workspace: string
+  /** Of the commit; has the clip of the demo. */
+  readonly root: string
+  /** The uploads, in order of arrival. */
+  uploads(): RecordedRequest[]
+  /** The paid requests, in order of arrival. */
+  submissions(): RecordedRequest[]
+  /** What was asked of the site, in order of arrival. */
+  asked(): string[]
+}
+
+/** The image is a file of the repository, the clip somewhere else, and nobody looks at them. */
+export const IMAGE_ONLY = {
+  image_url: IMAGE,
+  video_url: 'https://example.com/ref-video-8s.mp4',
+  preflight: 'off',
+} as const
+
+/** Starts a scenario; `run` gives both references as files of the repository, unless it is told otherwise. */
+export async function startRepository(
+  options: SandboxOptions & Omit<GitHubOptions, 'root'> = {},
+): Promise<RepositoryScenario> {
+  const scenario = await startScenario(options)
+  const [workspace, root] = [join(scenario.folder, 'workspace'), join(scenario.folder, 'commit')]
+  await Promise.all([workspace, root].map((folder) => mkdir(join(folder, 'assets'), { recursive: true })))
+  await Promise.all([
+    copyFile(join(MEDIA, DEMO.image), join(workspace, IMAGE)),
+    copyFile(join(MEDIA, DEMO.clip), join(workspace, CLIP)),
+    copyFile(join(MEDIA, DEMO.clip), join(root, CLIP)),
+  ])
+  const github = await startGitHub({ ...options, root })
+  const env = {
+    GITHUB_SERVER_URL: github.serverUrl,
+    GITHUB_API_URL: github.apiUrl,
+    GITHUB_REPOSITORY: github.repository,
+    GITHUB_SHA: github.sha,
+  }
+
+  async function run(
+    inputs: Record<string, string> = {},
+    options: Omit<StepOptions, 'with'> = {},
+  ): Promise<Run> {
+    return scenario.run(
+      { image_url: IMAGE, video_url: CLIP, ...inputs },
+      { workspace, ...options, env: { ...env, ...options.env } },
+    )
+  }
+
+  return {
+    ...scenario,
+    github,
+    workspace,
+    root,
+    run,
+    uploads: () => submissions(scenario).filter(({ url }) => url === '/v1/uploads/images'),
+    submissions: () => submissions(scenario).filter(({ url }) => url === '/v1/videos/generations'),
+    asked: () => github.requests.map(({ method, url }) => `${method} ${url}`),
+    async [Symbol.asyncDispose]() {
+      await github.close()
+      await scenario[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** What a paid request asks for. */
+export function requested({ body }: RecordedRequest): { image_url: string; video_url: string } {
+  return JSON.parse(body)
+}

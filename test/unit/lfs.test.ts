@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { readLfsPointer } from '../../src/media/lfs.ts'
+import { pointerTo } from '../github/site.ts'
+
+const oid = '4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393'
+const VERSION = 'version https://git-lfs.github.com/spec/v1'
+const read = (text: string) => readLfsPointer(Buffer.from(text))
+
+describe('a Git LFS pointer', () => {
+  it.each([
+    ['the example of the specification', `${VERSION}\noid sha256:${oid}\nsize 12345\n`],
+    [
+      'with an extension before',
+      `${VERSION}\next-0-foo sha256:${'0'.repeat(64)}\noid sha256:${oid}\nsize 9\n`,
+    ],
+    ['with line breaks of Windows', `${VERSION}\r\noid sha256:${oid}\r\nsize 12345\r\n`],
+    ['without a last line break', `${VERSION}\nsize 12345\noid sha256:${oid}`],
+    ['behind empty lines', `\n\n${VERSION}\noid sha256:${oid}\nsize 12345\n`],
+    ['of a later version', `version https://git-lfs.github.com/spec/v2\noid sha256:${oid}\nsize 12345\n`],
+  ])('is read: %s', (_name, text) => {
+    expect(read(text)).toEqual({ sha256: oid })
+  })
+
+  it('names the sha256 of its file', () => {
+    // Of `printf ''`.
+    const sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    expect(readLfsPointer(pointerTo(Buffer.alloc(0)))).toEqual({ sha256 })
+  })
+
+  it.each([
+    ['without an oid', `${VERSION}\nsize 12345\n`],
+    ['with a short oid', `${VERSION}\noid sha256:${oid.slice(1)}\nsize 12345\n`],
+    ['with a long oid', `${VERSION}\noid sha256:${oid}0\nsize 12345\n`],
+    ['with an oid of another kind', `${VERSION}\noid sha512:${oid}\nsize 12345\n`],
+    ['with an oid in capitals', `${VERSION}\noid sha256:${oid.toUpperCase()}\nsize 12345\n`],
+    [
+      'with its oid behind all that a pointer may have',
+      `${VERSION}\n${'x'.repeat(1024)}\noid sha256:${oid}\n`,
+    ],
+  ])('is one, of no known file: %s', (_name, text) => {
+    expect(read(text)).toEqual({ sha256: null })
+  })
+})
+
+describe('no pointer', () => {
+  it.each([
+    ['nothing', ''],
+    ['a text about it', `This file has the ${VERSION}\noid sha256:${oid}\n`],
+    ['a version of something else', `version https://example.com/spec/v1\noid sha256:${oid}\n`],
+    ['the start of one', VERSION.slice(0, 30)],
+  ])('is %s', (_name, text) => {
+    expect(read(text)).toBeNull()
+  })
+
+  it.each(['demo/hero.png', 'demo/walk.mp4', 'corpus/notes.txt'])('is %s', async (path) => {
+    expect(readLfsPointer(await readFile(new URL(`../media/${path}`, import.meta.url)))).toBeNull()
+  })
+})

@@ -1,0 +1,243 @@
+/**
+ * The receipt as a file: what a run keeps of what it knows, and what is found where a receipt may lie.
+ */
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readTask } from '../../src/apimart/task.ts'
+import { Failure } from '../../src/failure.ts'
+import { keep, receiptFor } from '../../src/keep-receipt.ts'
+import { renderReceipt } from '../../src/receipt/receipt.ts'
+import { readReceipt, writeReceipt } from '../../src/receipt/receipt-file.ts'
+import { type Known, nothingKnown } from '../../src/report/report.ts'
+import { prepareOutput } from '../../src/result/output-file.ts'
+import { inputsWith } from '../harness/inputs.ts'
+import {
+  listeningRunner,
+  openWorkspace,
+  PLACE as RECEIPT,
+  refusalOf,
+  SAME,
+  sha,
+  soundReceipt,
+  TWIN,
+  WRITTEN_TWICE,
+} from '../harness/receipts.ts'
+
+const PLACE = 'film.mp4.receipt.json'
+
+/** A folder with a place for a video; `receipt` is where its receipt goes. */
+async function openFolder() {
+  const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-receipt-')))
+  return {
+    path,
+    output: await prepareOutput('film.mp4', path),
+    receipt: join(path, PLACE),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  }
+}
+
+describe('the file of a receipt', () => {
+  it('is written under the name of the video, and read again', async () => {
+    await using folder = await openFolder()
+    await writeReceipt(folder.output, soundReceipt({ file: 'another.mp4' }))
+    expect(await readFile(folder.receipt, 'utf8')).toBe(renderReceipt(soundReceipt()))
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt() })
+    expect(await readdir(folder.path)).toEqual([PLACE])
+  })
+
+  it('is not there where nothing was made', async () => {
+    await using folder = await openFolder()
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'none' })
+  })
+
+  it('stays what it was when the new one cannot be written', async () => {
+    await using folder = await openFolder()
+    await writeFile(folder.receipt, 'an earlier one')
+    const wrong = soundReceipt({ task: { id: '', status: 'running', cost: null } })
+    await expect(writeReceipt(folder.output, wrong)).rejects.toThrow()
+    expect(await readFile(folder.receipt, 'utf8')).toBe('an earlier one')
+    expect(await readdir(folder.path)).toEqual([PLACE])
+  })
+
+  it('is never half written where somebody reads it', async () => {
+    await using folder = await openFolder()
+    await writeFile(folder.receipt, 'an earlier one')
+    const reader = await open(folder.receipt)
+    await writeReceipt(folder.output, soundReceipt())
+    expect(await reader.readFile('utf8').finally(() => reader.close())).toBe('an earlier one')
+  })
+
+  it('is not left half written by a step that was killed', async () => {
+    await using folder = await openFolder()
+    const partial = `${folder.receipt}.kling-partial`
+    await writeFile(partial, '{"schema":')
+    await utimes(partial, 1e9, 1e9)
+    await writeReceipt(folder.output, soundReceipt())
+    expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
+    expect(await readdir(folder.path)).toEqual([PLACE])
+  })
+
+  it('is neither a folder nor more than a receipt can have', async () => {
+    await using folder = await openFolder()
+    await writeFile(folder.receipt, renderReceipt(soundReceipt()).padEnd(64 * 1024))
+    expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
+    await writeFile(folder.receipt, renderReceipt(soundReceipt()).padEnd(64 * 1024 + 1))
+    expect(await readReceipt(folder.output)).toEqual({
+      kind: 'unreadable',
+      why: 'it is too large for a receipt',
+    })
+    await rm(folder.receipt)
+    await mkdir(folder.receipt)
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
+  })
+
+  it.skipIf(process.platform === 'win32')('is no link, which is replaced and not followed', async () => {
+    await using folder = await openFolder()
+    const target = join(folder.path, 'target')
+    await writeFile(target, renderReceipt(soundReceipt({ file: 'target' })))
+    await symlink(target, folder.receipt)
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
+    await writeReceipt(folder.output, soundReceipt())
+    expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
+    expect(await readFile(target, 'utf8')).toBe(renderReceipt(soundReceipt({ file: 'target' })))
+  })
+})
+
+/** What a run has come to know when the video is in its file, behind a link that may be signed. */
+function finished(url: string): Known {
+  const body = { data: { status: 'completed', cost: 0.456, result: { videos: [{ url: [url] }] } } }
+  const task = readTask(JSON.stringify(body))
+  if (task === null) throw new Error('no task was read')
+  const common = { url: 'https://api.apimart.ai/v1/tasks/task_1', submittedAt: 0, startedAt: null }
+  return {
+    ...nothingKnown(),
+    clipSeconds: 8.4,
+    task: { ...common, id: 'task_1', origin: 'submitted', seen: { task, at: 0 } },
+    video: {
+      link: { url, expiresAt: Date.parse('2026-11-23T10:00:00Z') },
+      trouble: null,
+      seconds: 8.4,
+      file: { path: 'film.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
+    },
+  }
+}
+
+describe('what is kept', () => {
+  it('is all that the next run needs', async () => {
+    await using folder = await openFolder()
+    const runner = listeningRunner()
+    const known = finished('https://cdn.example.com/film.mp4')
+    const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, known)
+    await keep({ output: folder.output, receipt }, runner, known)
+    const made_by = { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling' }
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt({ made_by }) })
+    expect(runner.warned).toEqual([])
+  })
+
+  it.each([
+    ['https://example.com/a.png?X-Amz-Signature=SECRET', 'https://example.com/a.png?…'],
+    ['https://example.com/a.png#SECRET', 'https://example.com/a.png?…'],
+    ['example.com/a.png?token=SECRET', 'example.com/a.png?…'],
+    ['assets/a.png', 'assets/a.png'],
+    ['assets/a #1.png', 'assets/a #1.png'],
+  ])('of a reference %s is %s, and never the key', async (given, source) => {
+    await using folder = await openFolder()
+    const runner = listeningRunner()
+    const known = finished('https://cdn.example.com/film.mp4?sig=SECRET')
+    const inputs = inputsWith({ api_key: 'sk-SECRET', image_url: given, video_url: given })
+    await keep(
+      { output: folder.output, receipt: receiptFor(inputs, 'kling-key', SAME, runner, known) },
+      runner,
+      known,
+    )
+    expect(await readFile(folder.receipt, 'utf8')).not.toContain('SECRET')
+    expect(await readReceipt(folder.output)).toMatchObject({
+      receipt: { references: { image_url: { source }, video_url: { source } }, result: { url: null } },
+    })
+  })
+
+  it('says so when it cannot know the references', () => {
+    const runner = listeningRunner()
+    const failure = new Failure('reference_unreachable', ['video_url is not there.'])
+    expect(receiptFor(inputsWith(), 'kling-key', failure, runner, nothingKnown()).references).toBeNull()
+    expect(receiptFor(inputsWith(), 'kling-key', null, runner, nothingKnown()).references).toBeNull()
+    const useless =
+      'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
+    expect(runner).toMatchObject({
+      warned: [`${useless} video_url is not there.`],
+      told: [`${useless} Nobody reads them with preflight: off and regenerate: always.`],
+    })
+  })
+
+  it('is a request without a task where nobody knows of one', async () => {
+    await using folder = await openFolder()
+    const runner = listeningRunner()
+    const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, nothingKnown())
+    await keep({ output: folder.output, receipt }, runner, nothingKnown())
+    expect(await readReceipt(folder.output)).toMatchObject({
+      receipt: { idempotency_key: 'kling-key', task: null, result: null },
+    })
+  })
+
+  it.each([
+    ['that was not seen', null],
+    ['whose video did not come', finished('https://cdn.example.com/film.mp4').task?.seen ?? null],
+  ])('of an earlier video stays when it is asked for again, by a task %s', async (_, seen) => {
+    await using folder = await openFolder()
+    const runner = listeningRunner()
+    const { task } = finished('https://cdn.example.com/film.mp4')
+    const known = { ...nothingKnown(), task: task && { ...task, origin: 'given' as const, seen } }
+    await keep({ output: folder.output, receipt: soundReceipt() }, runner, known)
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt() })
+  })
+})
+
+describe('a step with task_id', () => {
+  it('has no receipt to keep where there is none', async () => {
+    await using at = await openWorkspace(null)
+    expect(await at.ofTask('task_1')).toEqual({ kept: null, warned: [] })
+  })
+
+  it.each([{}, { result: null }, { ...TWIN, result: null }, { file: 'other.mp4' }])(
+    'keeps that of its task (%j)',
+    async (receipt) => {
+      await using at = await openWorkspace(receipt)
+      const { kept, warned } = await at.ofTask('task_1')
+      expect(kept).toMatchObject({ task: { id: 'task_1' }, ...receipt })
+      expect(warned).toEqual([])
+    },
+  )
+
+  it.each([
+    ['of another task', renderReceipt(soundReceipt())],
+    ['of a newer version', JSON.stringify({ ...soundReceipt(), version: 2 })],
+    ['that is damaged', '{'],
+  ])('leaves one alone %s, and warns', async (_, text) => {
+    await using at = await openWorkspace(text)
+    expect(await at.ofTask('task_2')).toEqual({
+      kept: null,
+      warned: [
+        `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+      ],
+    })
+    expect(await readFile(at.place, 'utf8')).toBe(text)
+  })
+
+  it('does not overwrite the video of another step of the same run', async () => {
+    await using at = await openWorkspace(TWIN)
+    expect(await refusalOf(at.ofTask('task_2'))).toEqual(WRITTEN_TWICE)
+  })
+})

@@ -1,0 +1,331 @@
+/**
+ * Whether there is anything to make: every row of the policy, on real files.
+ */
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
+import type { Identities } from '../../src/references/identity.ts'
+import { type Standing, tellStanding } from '../../src/regenerate.ts'
+import { nothingKnown } from '../../src/report/report.ts'
+import { type Given, inputsWith } from '../harness/inputs.ts'
+import {
+  EXPIRY,
+  FILM,
+  GIVEN,
+  listeningRunner,
+  openWorkspace,
+  PLACE,
+  refusalOf,
+  refused,
+  SAME,
+  STEP,
+  sha,
+  soundReceipt,
+  TWIN,
+  WRITTEN_TWICE,
+} from '../harness/receipts.ts'
+
+/** How a task stands that has not brought its video yet. */
+const standing = (status: NonNullable<Receipt['task']>['status']): Partial<Receipt> => ({
+  task: { id: 'task_1', status, cost: null },
+  result: null,
+})
+const RUNNING = standing('running')
+/** Sent by a run that got no answer. */
+const UNCERTAIN: Partial<Receipt> = { task: null, result: null }
+
+const LEFT =
+  'Task task_1 of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: task_1 fetches its video.'
+const UNKNOWN = expect.stringMatching(
+  /^Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+, is not known: its task may be running, and billed\./,
+)
+
+/** A video that is to be made; `left` tells of the task that is left alone, `key` the Idempotency-Key of an earlier run. */
+const make = (why: string, left: string | null = null, key: string | null = null): Standing => {
+  return { kind: 'make', why, left, key }
+}
+const ANEW = `The video is made anew:`
+
+const OTHER_FILE = `is not the file that ${PLACE} tells of, its sha256 is another one`
+const NO_FILE = 'is not there, or is not a file'
+
+const SAME_REQUEST = 'Request and references are those of the receipt'
+
+/** A change of the file at the place of the video, and what is said of it. */
+type Change = [how: string, change: (film: string) => Promise<void>, why: string]
+
+async function toLink(film: string): Promise<void> {
+  await rename(film, `${film}.real`)
+  await symlink(`${film}.real`, film)
+}
+const LINKS: Change[] = process.platform === 'win32' ? [] : [['has become a link to it', toLink, NO_FILE]]
+
+describe('with the receipt of the same request', () => {
+  it('and its video, nothing is to be made', async () => {
+    await using at = await openWorkspace()
+    expect(await at.decide()).toMatchObject({
+      kind: 'unchanged',
+      receipt: { task: { id: 'task_1' }, result: { bytes: FILM.length } },
+      why: `${SAME_REQUEST}, and so is the video: nothing is to be submitted.`,
+    })
+  })
+
+  it.each<Change>([
+    ['is not there', (film) => rm(film), NO_FILE],
+    ['is cut off', (film) => writeFile(film, FILM.slice(0, -1)), OTHER_FILE],
+    ['is another one of the same size', (film) => writeFile(film, 'the fIlm'), OTHER_FILE],
+    ['is empty', (film) => writeFile(film, ''), OTHER_FILE],
+    [
+      'has become a folder',
+      async (film) => {
+        await rm(film)
+        await mkdir(film)
+      },
+      NO_FILE,
+    ],
+    ...LINKS,
+  ])('the video is fetched again when it %s, as long as APIMart has it', async (_, change, wrong) => {
+    await using at = await openWorkspace()
+    await change(at.film)
+    expect(await at.decide()).toMatchObject({
+      kind: 'fetch',
+      taskId: 'task_1',
+      why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is to be fetched again, and nothing to be submitted.`,
+    })
+    const why = `${ANEW} ${GIVEN} ${wrong}.`
+    expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toEqual(make(why))
+  })
+
+  it.each(['running', 'completed'] as const)('a task that is %s is fetched', async (status) => {
+    await using at = await openWorkspace(standing(status))
+    expect(await at.decide()).toEqual({
+      kind: 'fetch',
+      receipt: soundReceipt(standing(status)),
+      taskId: 'task_1',
+      why: `${SAME_REQUEST}, and its task task_1 is still to be fetched: nothing is to be submitted.`,
+    })
+    await rm(at.film)
+    expect(await at.decide()).toMatchObject({ kind: 'fetch' })
+  })
+
+  it.each([
+    ['failed', 'has failed'],
+    ['cancelled', 'was cancelled'],
+  ] as const)('it is made anew when the task %s', async (status, how) => {
+    await using at = await openWorkspace(standing(status))
+    const why = `${ANEW} task task_1 of ${PLACE} ${how}.`
+    expect(await at.decide()).toEqual(make(why))
+  })
+
+  it.each(['the film', null])(
+    'a request without an answer is sent again under its key (%s)',
+    async (film) => {
+      await using at = await openWorkspace(UNCERTAIN)
+      if (film === null) await rm(at.film)
+      const why = `${SAME_REQUEST}, and whether APIMart accepted that request is not known. It is to be sent under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
+      expect(await at.decide()).toEqual(make(why, null, 'kling-key'))
+    },
+  )
+
+  it('an earlier step of the same run has done the work', async () => {
+    await using at = await openWorkspace(TWIN)
+    expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
+    await writeFile(at.place, renderReceipt(soundReceipt({ ...TWIN, ...RUNNING })))
+    expect(await at.decide()).toMatchObject({ kind: 'fetch' })
+  })
+})
+
+const OTHER = { bytes: 5, sha256: sha('x') }
+
+describe('with the receipt of another request', () => {
+  it.each<[string, Given, Partial<Identities>, Partial<Receipt>, string]>([
+    ['the prompt', { prompt: 'She waves' }, {}, {}, 'prompt is not what it was'],
+    ['the mode', { mode: 'pro' }, {}, {}, 'mode is not what it was'],
+    ['the image', {}, { image: OTHER }, {}, 'image_url is not what it was'],
+    ['the clip', {}, { clip: OTHER }, {}, 'video_url is not what it was'],
+    [
+      'two inputs',
+      { prompt: 'She waves', watermark: 'true' },
+      {},
+      {},
+      'prompt and watermark are not what they were',
+    ],
+    [
+      'three things',
+      { prompt: 'She waves', watermark: 'true' },
+      { image: OTHER },
+      {},
+      'prompt, watermark and image_url are not what they were',
+    ],
+    [
+      'what it knows of the references',
+      {},
+      {},
+      { references: null },
+      'image_url and video_url are not what they were',
+    ],
+  ])('the video is made anew for %s', async (_, given, identities, receipt, what) => {
+    await using at = await openWorkspace(receipt)
+    const why = `${ANEW} ${what} for ${PLACE}.`
+    expect(await at.decide(given, { ...SAME, ...identities })).toEqual(make(why))
+  })
+
+  it.each(['running', 'completed'] as const)('a task that is %s is left alone, by its id', async (status) => {
+    await using at = await openWorkspace(standing(status))
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: LEFT })
+  })
+
+  it.each(['failed', 'cancelled'] as const)('there is nothing left of a task that %s', async (status) => {
+    await using at = await openWorkspace(standing(status))
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: null })
+  })
+
+  it('a request without an answer is told of', async () => {
+    await using at = await openWorkspace(UNCERTAIN)
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: UNKNOWN, key: null })
+  })
+
+  it.each<[string, Partial<Receipt>]>([
+    ['', {}],
+    [' and goes on', RUNNING],
+  ])('it is refused when another step of the same run wrote it%s', async (_, receipt) => {
+    await using at = await openWorkspace({ ...TWIN, ...receipt })
+    expect(await refusalOf(at.decide({ mode: 'pro' }))).toEqual(WRITTEN_TWICE)
+  })
+
+  it.each([
+    ['the same step, in an earlier attempt', { ...TWIN.made_by, step: STEP.step }],
+    ['another run', { ...TWIN.made_by, run_id: '4710' }],
+    ['another repository', { ...TWIN.made_by, repository: 'octo/other' }],
+  ])('it is made anew when %s wrote it', async (_, made_by) => {
+    await using at = await openWorkspace({ made_by })
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make' })
+  })
+
+  it('it is refused when another job of the same run wrote it', async () => {
+    await using at = await openWorkspace({ made_by: { ...TWIN.made_by, job: 'other', step: STEP.step } })
+    const { problems } = await refusalOf(at.decide({ mode: 'pro' }))
+    expect(problems[0]).toContain(
+      'Another step of this run, __octo_kling of job other, has task task_1 for it.',
+    )
+  })
+})
+
+describe('without knowledge of the references', () => {
+  const why = `So it is not known whether the references are still those of ${PLACE}. With regenerate: always the video is made, and paid, anew.`
+
+  it('a receipt cannot be compared with anything', async () => {
+    await using at = await openWorkspace()
+    const failure = new Failure('reference_rejected', ['image_url is too large.', 'video_url is, too.'])
+    expect(await refusalOf(at.decide({}, failure))).toEqual({
+      reason: 'reference_rejected',
+      problems: ['image_url is too large.', 'video_url is, too.', why],
+    })
+    expect(await refusalOf(at.decide({}, null))).toEqual({
+      reason: 'reference_unreachable',
+      problems: ['The references were not read.', why],
+    })
+  })
+
+  it.each([null, new Failure('reference_unreachable', ['No.'])])(
+    'the first video is made',
+    async (unknown) => {
+      await using at = await openWorkspace(null)
+      expect(await at.decide({}, unknown)).toMatchObject({ kind: 'make' })
+    },
+  )
+})
+
+describe('with the receipt of another file', () => {
+  const ANOTHERS = refused(
+    `${PLACE} is the receipt of another file, other.mp4. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
+  )
+
+  it.each<[string, Partial<Receipt>, Given]>([
+    ['which is not there', { result: soundReceipt().result }, {}],
+    ['whose task goes on', RUNNING, {}],
+    ['of another request', { result: soundReceipt().result }, { mode: 'pro' }],
+  ])('%s, nothing is made', async (_, receipt, given) => {
+    await using at = await openWorkspace({ file: 'other.mp4', ...receipt })
+    expect(await refusalOf(at.decide(given))).toEqual(ANOTHERS)
+  })
+
+  it('both were renamed when its video is there', async () => {
+    await using at = await openWorkspace({ file: 'other.mp4' })
+    expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make' })
+  })
+})
+
+describe('regenerate: always', () => {
+  const always = { regenerate: 'always' }
+  const why = `regenerate: always asks for a new video, whatever ${PLACE} says.`
+
+  it.each<[string, Partial<Receipt>, Identities | null, string | null]>([
+    ['that nothing has changed', {}, SAME, null],
+    ['of references that nobody reads', {}, null, null],
+    ['of a task that goes on', RUNNING, SAME, LEFT],
+    ['of a task that has failed', standing('failed'), SAME, null],
+    ['of a request without an answer', UNCERTAIN, SAME, UNKNOWN],
+    ['of another file', { file: 'other.mp4', result: null }, SAME, LEFT],
+  ])('makes the video, whatever the receipt says %s', async (_, receipt, identities, left) => {
+    await using at = await openWorkspace(receipt)
+    expect(await at.decide(always, identities)).toEqual(make(why, left))
+  })
+
+  it.each([{}, { mode: 'pro' }])('with %j does not overwrite another step of the same run', async (given) => {
+    await using at = await openWorkspace(TWIN)
+    expect(await refusalOf(at.decide({ ...always, ...given }))).toEqual(WRITTEN_TWICE)
+  })
+})
+
+describe('without a receipt of this version', () => {
+  it('the first video is made', async () => {
+    await using at = await openWorkspace(null)
+    const why = `There is no receipt of an earlier video at ${PLACE}.`
+    expect(await at.decide()).toEqual(make(why))
+    expect(await at.decide({ regenerate: 'always' })).toEqual(make(why))
+  })
+
+  it.each(['changed', 'always'])('that of a newer one is respected (%s)', async (regenerate) => {
+    await using at = await openWorkspace(JSON.stringify({ ...soundReceipt(), version: 2 }))
+    expect(await refusalOf(at.find({ regenerate }))).toEqual(
+      refused(
+        `${PLACE} was written by a newer version of this action (receipt version 2). Use that version, or remove the file: then the video is made, and paid, anew.`,
+      ),
+    )
+  })
+
+  it('one that is damaged is told, and replaced only when that is asked for', async () => {
+    await using at = await openWorkspace('{')
+    expect(await refusalOf(at.find())).toEqual(
+      refused(
+        `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git, or remove it or give regenerate: always: then the video is made, and paid, anew.`,
+      ),
+    )
+    const why = `${PLACE} is replaced, as regenerate: always asks for a new video.`
+    expect(await at.decide({ regenerate: 'always' }, null)).toEqual(make(why))
+  })
+})
+
+describe('what is told', () => {
+  const MAKE = make('The prompt is new.', LEFT)
+  it.each<[string, Standing, Given, string[], number | null]>([
+    ['nothing more of the first video', make('No receipt.'), {}, [], null],
+    ['the task that is left alone', MAKE, {}, [LEFT], null],
+    ['nothing of it in a dry run, which leaves everything alone', MAKE, { dry_run: 'true' }, [], null],
+    [
+      'the length of the clip where nobody looked',
+      { kind: 'fetch', why: 'It goes on.', receipt: soundReceipt(RUNNING), taskId: 'task_1' },
+      {},
+      [],
+      8.4,
+    ],
+  ])('beside the reason is %s', (_, what, given, warned, clipSeconds) => {
+    const [runner, known] = [listeningRunner(), nothingKnown()]
+    tellStanding(what, inputsWith(given), runner, known)
+    expect(runner).toMatchObject({ told: [what.why], warned })
+    expect(known).toMatchObject({ standing: what.why, warnings: warned, clipSeconds })
+  })
+})

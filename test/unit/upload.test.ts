@@ -1,0 +1,291 @@
+/**
+ * The form of an upload, and what the end of one means.
+ */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Answer } from '../../src/apimart/exchange.ts'
+import type { Ending } from '../../src/apimart/post.ts'
+import { encodeUpload, judgeUpload, type UploadOutcome } from '../../src/apimart/upload.ts'
+import type { FailureReason } from '../../src/failure.ts'
+
+const NOW = Date.UTC(2026, 0, 1)
+const KEY = "sk-0123'456<789"
+const ADDRESS = 'https://cdn.example.com/uploads/1.png'
+
+describe('the form', () => {
+  const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0xff, 0x2d, 0x2d])
+
+  async function parse(name: string, content: Buffer = bytes, type = 'image/png') {
+    const { headers, body } = await encodeUpload({ name, type, bytes: content })
+    const form = await new Response(new Uint8Array(body), { headers }).formData()
+    const [[field, file] = [], ...more] = [...form]
+    if (!(file instanceof File)) throw new Error('there is no file')
+    return { headers, body, field, file, more }
+  }
+
+  it('has the image as the field file, and nothing else', async () => {
+    const { headers, field, file, more } = await parse('hero.png')
+    expect(headers).toEqual({ 'content-type': expect.stringMatching(/^multipart\/form-data; boundary=\S+$/) })
+    expect({ field, name: file.name, type: file.type, more }).toEqual({
+      field: 'file',
+      name: 'hero.png',
+      type: 'image/png',
+      more: [],
+    })
+    expect(Buffer.from(await file.bytes())).toEqual(bytes)
+  })
+
+  it('says the media type that the image has', async () => {
+    expect((await parse('hero.png', bytes, 'image/jpeg')).file.type).toBe('image/jpeg')
+  })
+
+  it.each([
+    'hero image.png',
+    'größe 歩く 🎬.png',
+    'he"ro".png',
+    "it's; name=x.png",
+    'back\\slash.png',
+    '100% #1?.png',
+    'hero\r\nx-header: 1\r\n\r\n--.png',
+    'hero\n.png',
+    'file"; filename="x.png',
+  ])('cannot be broken by the file name %j', async (name) => {
+    const { body, field, file, more } = await parse(name)
+    expect({ field, more }).toEqual({ field: 'file', more: [] })
+    expect(Buffer.from(await file.bytes())).toEqual(bytes)
+    const [, disposition = '', type, empty] = body.toString('utf8').split('\r\n')
+    // As browsers escape it.
+    const written = name.replaceAll('\r', '%0D').replaceAll('\n', '%0A').replaceAll('"', '%22')
+    expect(disposition.toLowerCase()).toBe(
+      `content-disposition: form-data; name="file"; filename="${written.toLowerCase()}"`,
+    )
+    expect([type?.toLowerCase(), empty]).toEqual(['content-type: image/png', ''])
+  })
+
+  it('carries any bytes', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (content) => {
+        const { file } = await parse('hero.png', Buffer.from(content))
+        expect(await file.bytes()).toEqual(new Uint8Array(content))
+      }),
+      { numRuns: 50 },
+    )
+  })
+})
+
+const answered = (status: number, body: unknown, headers: Answer['headers'] = {}): Ending => ({
+  kind: 'answered',
+  answer: { status, headers, body: typeof body === 'string' ? body : JSON.stringify(body) },
+})
+const error = (message: string, code: string | number = '', type = 'apimart_error') => ({
+  error: { code, message, type },
+})
+const judged = (ending: Ending): UploadOutcome => judgeUpload(ending, NOW, [KEY])
+/** What there is to read of an upload that was not accepted. */
+function refused(ending: Ending) {
+  const outcome = judged(ending)
+  if (outcome.accepted === 'yes') throw new Error(`it was accepted: ${outcome.url}`)
+  return outcome
+}
+
+describe('an upload is accepted', () => {
+  it.each<[string, number, unknown, string]>([
+    ['in the documented shape', 200, { url: ADDRESS, filename: 'a.png', bytes: 12, created_at: 1 }, ADDRESS],
+    ['with 201', 201, { url: ADDRESS }, ADDRESS],
+    ['under data', 200, { code: 200, data: { url: ADDRESS } }, ADDRESS],
+    ['under data, in an array', 200, { code: 200, data: [{ url: ADDRESS }] }, ADDRESS],
+    ['over plain http', 200, { url: 'http://gateway.internal/1.png' }, 'http://gateway.internal/1.png'],
+    ['with a signature', 200, { url: `${ADDRESS}?sig=a%2Fb` }, `${ADDRESS}?sig=a%2Fb`],
+    ['with white space around', 200, { url: ` ${ADDRESS}\n` }, ADDRESS],
+  ])('%s', (_name, status, body, url) => {
+    expect(judged(answered(status, body))).toEqual({ accepted: 'yes', url })
+  })
+})
+
+describe('an upload is refused', () => {
+  it.each<[string, Ending, FailureReason, 'stop' | 'retry']>([
+    ['400', answered(400, error('file must be an image')), 'request_rejected', 'stop'],
+    ['401', answered(401, error('invalid API key')), 'authentication', 'stop'],
+    ['402', answered(402, error('Payment required')), 'insufficient_balance', 'stop'],
+    ['403', answered(403, error('not allowed')), 'authentication', 'stop'],
+    ['403 for lack of credit', answered(403, error('quota is not enough')), 'insufficient_balance', 'stop'],
+    ['413', answered(413, '<html>413 Request Entity Too Large</html>'), 'request_rejected', 'stop'],
+    ['422', answered(422, error('field "file" is required')), 'request_rejected', 'stop'],
+    ['429', answered(429, error('too many requests')), 'rate_limited', 'retry'],
+    ['429 for lack of credit', answered(429, error('余额不足')), 'insufficient_balance', 'stop'],
+    [
+      '503 that executed nothing',
+      answered(503, error('try again', 'idempotency_unavailable')),
+      'request_rejected',
+      'retry',
+    ],
+    [
+      'no connection',
+      { kind: 'never_sent', cause: 'it is away', isPassing: true },
+      'request_rejected',
+      'retry',
+    ],
+    ['no way', { kind: 'never_sent', cause: 'it is banned', isPassing: false }, 'request_rejected', 'stop'],
+  ])('by %s', (_name, ending, reason, next) => {
+    expect(refused(ending)).toMatchObject({ accepted: 'no', reason, next })
+  })
+
+  it('in the words of APIMart', () => {
+    expect(refused(answered(400, error('file must be an image (request id: 7)'))).message).toBe(
+      'APIMart answered 400. It says: "file must be an image (request id: 7)".',
+    )
+    expect(refused({ kind: 'never_sent', cause: 'it is away', isPassing: true }).message).toBe(
+      'APIMart could not be reached, so the request was never sent: it is away. Check api_base_url and the proxy settings.',
+    )
+  })
+
+  it('for as long as it asks to wait', () => {
+    expect(refused(answered(429, error('later'), { 'retry-after': '7' })).pause).toBe(7000)
+    const date = new Date(NOW + 9000).toUTCString()
+    expect(refused(answered(429, error('later'), { 'retry-after': date })).pause).toBe(9000)
+  })
+})
+
+const NO_ADDRESS = 'There is no address of the image in that.'
+
+describe('nobody knows what became of an upload, which is not repeated,', () => {
+  it.each<[string, Ending, string]>([
+    ['200 without an address', answered(200, { filename: 'a.png' }), '{"filename":"a.png"}'],
+    ['200 with nothing', answered(200, ''), ''],
+    ['204', answered(204, ''), ''],
+    ['200 with half of the answer', answered(200, '{"url":"https://cdn'), '{"url":"https://cdn'],
+    ['200 with a page', answered(200, '<html>Gateway</html>'), '<html>Gateway</html>'],
+    ['200 with an error', answered(200, error('storage is full')), 'storage is full'],
+    ['200 with no success', answered(200, { success: false, message: 'no' }), 'no'],
+    ['a path for an address', answered(200, { url: '/uploads/1.png' }), '{"url":"/uploads/1.png"}'],
+    ['an address of another kind', answered(200, { url: 's3://films/1' }), '{"url":"s3://films/1"}'],
+    ['a number for an address', answered(200, { url: 7 }), '{"url":7}'],
+    ['an empty address', answered(200, { url: '' }), '{"url":""}'],
+    ['no list of addresses', answered(200, { data: [] }), '{"data":[]}'],
+    ['302', answered(302, { url: ADDRESS }, { location: ADDRESS }), `{"url":"${ADDRESS}"}`],
+    ['307', answered(307, '', { location: ADDRESS }), ''],
+    ['404', answered(404, error('Invalid URL')), 'Invalid URL'],
+    ['405', answered(405, ''), ''],
+    ['408', answered(408, error('too slow')), 'too slow'],
+    ['409', answered(409, error('at work', 'idempotency_in_progress')), 'at work'],
+    ['500', answered(500, error('oops')), 'oops'],
+    ['500 with an address', answered(500, { url: ADDRESS }), `{"url":"${ADDRESS}"}`],
+    ['502', answered(502, '<html>Bad gateway</html>'), '<html>Bad gateway</html>'],
+    ['503', answered(503, error('overloaded')), 'overloaded'],
+    ['504', answered(504, error('timeout')), 'timeout'],
+    ['418', answered(418, error('teapot')), 'teapot'],
+  ])('by %s', (_name, ending, words) => {
+    const status = ending.kind === 'answered' ? ending.answer.status : 0
+    const said = words === '' ? 'It says nothing else.' : `It says: "${words}".`
+    expect(judged(ending)).toEqual({
+      accepted: 'unknown',
+      next: 'stop',
+      message: `APIMart answered ${status}. ${said} ${NO_ADDRESS}`,
+      remedy: null,
+      pause: 0,
+    })
+  })
+
+  it.each<[string, Answer | null]>([
+    ['before it came', null],
+    ['after its headers', { status: 200, headers: {}, body: '' }],
+    ['when all of it had come', { status: 200, headers: {}, body: `{"url":"${ADDRESS}"}` }],
+    ['in a refusal', { status: 401, headers: {}, body: '{"error":{"message":"inv' }],
+    ['in an answer that names something', { status: 200, headers: {}, body: '{"data":{"task_id":"x1"}}' }],
+  ])('by an answer that was lost %s', (_name, begun) => {
+    expect(judged({ kind: 'lost', cause: 'it was reset', begun })).toEqual({
+      accepted: 'unknown',
+      next: 'stop',
+      message: 'The answer was lost: it was reset.',
+      remedy: null,
+      pause: 0,
+    })
+  })
+
+  it.each([200, 400, 429, 500])('by %i with the id of something', (status) => {
+    const ending = answered(status, { data: [{ task_id: 'task_1' }] })
+    expect(judged(ending)).toMatchObject({ accepted: 'unknown', next: 'stop' })
+  })
+})
+
+describe('whatever an upload is answered', () => {
+  const status = fc.oneof(
+    fc.constantFrom(200, 201, 204, 302, 409, 429, 500, 503),
+    fc.integer({ min: 200, max: 599 }),
+  )
+  const codes = ['idempotency_in_progress', 'idempotency_key_reused', 'idempotency_unavailable', '']
+  const said = fc.oneof(
+    fc.constantFrom(KEY, JSON.stringify(KEY), encodeURIComponent(KEY), Buffer.from(KEY).toString('base64')),
+    fc.string(),
+  )
+  const body = fc.oneof(
+    said,
+    fc.record({ message: said }).map((given) => JSON.stringify(given)),
+    fc
+      .tuple(said, fc.constantFrom(...codes))
+      .map(([message, code]) => JSON.stringify(error(`${message} ${KEY}`, code))),
+    fc.json(),
+  )
+  const part: fc.Arbitrary<Answer> = fc.record({ status, body, headers: fc.constant({}) })
+  const ending: fc.Arbitrary<Ending> = fc.oneof(
+    part.map((answer): Ending => ({ kind: 'answered', answer })),
+    fc
+      .tuple(fc.option(part), said)
+      .map(([begun, cause]): Ending => ({ kind: 'lost', cause: `a break ${cause}`, begun })),
+  )
+  /** The documented refusals. */
+  const REFUSALS = new Set([400, 401, 402, 403, 409, 413, 422, 429, 503])
+
+  it('only a documented refusal is one, and only such a one is tried again', () => {
+    fc.assert(
+      fc.property(ending, (given) => {
+        const outcome = judged(given)
+        const code = given.kind === 'answered' ? given.answer.status : null
+        if (outcome.accepted === 'no') expect(REFUSALS).toContain(code)
+        else if (outcome.accepted === 'unknown') expect(outcome.next).toBe('stop')
+        else expect(code).toSatisfy((number: number) => number >= 200 && number < 300)
+        if (outcome.accepted !== 'yes' && outcome.next === 'retry') expect([429, 503]).toContain(code)
+      }),
+    )
+  })
+
+  it('no message holds the key, in whatever form', () => {
+    const forms = [
+      KEY,
+      JSON.stringify(KEY).slice(1, -1),
+      encodeURIComponent(KEY),
+      Buffer.from(KEY).toString('base64'),
+    ]
+    fc.assert(
+      fc.property(ending, (given) => {
+        const outcome = judged(given)
+        if (outcome.accepted === 'yes') return
+        for (const form of forms) expect(outcome.message).not.toContain(form)
+      }),
+    )
+  })
+
+  it('no message holds a part of the key where the words are cut', () => {
+    for (const length of [580, 590, 595, 599]) {
+      const { message } = refused(answered(500, error('x'.repeat(length) + KEY)))
+      expect(message).not.toContain('sk-')
+    }
+  })
+
+  it('no sentence speaks of a task, nor of a bill', () => {
+    const endings: Ending[] = [
+      ...Array.from({ length: 400 }, (_, index) => answered(200 + index, error('no'))),
+      ...codes.flatMap((code) => [409, 503].map((number) => answered(number, error('no', code)))),
+      ...[429, 403].map((number) => answered(number, error('insufficient balance'))),
+      ...[null, { status: 200, headers: {}, body: '{"a' }].map(
+        (begun): Ending => ({ kind: 'lost', cause: 'it broke', begun }),
+      ),
+      ...[true, false].map((isPassing): Ending => ({ kind: 'never_sent', cause: 'it is away', isPassing })),
+    ]
+    for (const given of endings) {
+      const outcome = judged(given)
+      const message = outcome.accepted === 'yes' ? '' : outcome.message
+      expect(message).not.toMatch(/task|video|billed|paid|submission|idempotency/i)
+    }
+  })
+})

@@ -1,0 +1,240 @@
+/**
+ * Files of the workspace, on a real disk: what is found, and what leads out of it.
+ */
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { findFile, namesFile, pathWithin, shownReference } from '../../src/references/workspace-file.ts'
+import { problemsOf } from '../harness/inputs.ts'
+
+const MISSING =
+  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
+const OUTSIDE =
+  'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.'
+const NO_FILE = 'It is not a file. Give the path of a file, such as assets/hero.png.'
+
+/** Holds the workspace `work`, and beside it `outside.png`, `workshop/hero.png` and `link`, which is the workspace. */
+let folder = ''
+let work = ''
+
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'kling-workspace-')))
+  work = join(folder, 'work')
+  await Promise.all([mkdir(join(work, 'assets'), { recursive: true }), mkdir(join(folder, 'workshop'))])
+  await Promise.all([
+    ...['work/assets/hero.png', 'work/..hero.png', 'outside.png', 'workshop/hero.png'].map((path) =>
+      writeFile(join(folder, path), 'an image'),
+    ),
+    symlink(work, join(folder, 'link')),
+    symlink('assets/hero.png', join(work, 'inside.png')),
+    symlink('inside.png', join(work, 'twice.png')),
+    symlink('assets', join(work, 'pictures')),
+    symlink('../outside.png', join(work, 'out.png')),
+    symlink('out.png', join(work, 'twice-out.png')),
+    symlink('..', join(work, 'up')),
+    symlink('../link/assets/hero.png', join(work, 'out-and-back.png')),
+    symlink('loop-b', join(work, 'loop-a')),
+    symlink('loop-a', join(work, 'loop-b')),
+    symlink('nowhere.png', join(work, 'broken.png')),
+    promisify(execFile)('mkfifo', [join(work, 'pipe.png')]),
+  ])
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+const find = (given: string, workspace = work) => findFile('image_url', given, workspace)
+
+async function problemOf(given: string, workspace = work): Promise<string> {
+  const error = await find(given, workspace).then(
+    ({ path }) => new Error(`${path} was found`),
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof Failure)) throw error
+  expect(error.reason).toBe('invalid_input')
+  expect(error.problems).toHaveLength(1)
+  return error.problems[0]
+}
+
+describe('a file of the workspace', () => {
+  it.each([
+    ['assets/hero.png', 'assets/hero.png'],
+    ['./assets/hero.png', 'assets/hero.png'],
+    ['assets//hero.png', 'assets/hero.png'],
+    ['assets/../assets/./hero.png', 'assets/hero.png'],
+    // Out and in again is in.
+    ['../work/assets/hero.png', 'assets/hero.png'],
+    ['..hero.png', '..hero.png'],
+    ['inside.png', 'assets/hero.png'],
+    ['twice.png', 'assets/hero.png'],
+    ['pictures/hero.png', 'assets/hero.png'],
+    ['out-and-back.png', 'assets/hero.png'],
+    ['up/work/assets/hero.png', 'assets/hero.png'],
+  ])('is found by %s as %s', async (given, shown) => {
+    expect(await find(given)).toEqual({ path: join(work, shown), shown })
+  })
+
+  it('is found by its absolute path', async () => {
+    expect((await find(join(work, 'assets/hero.png'))).shown).toBe('assets/hero.png')
+    expect((await find(join(folder, 'link/assets/hero.png'))).shown).toBe('assets/hero.png')
+  })
+
+  it.each([
+    'a hero.png',
+    'hero #1.png',
+    'what?.png',
+    '100%.png',
+    '%2e%2e%2foutside.png',
+    'hero@2x.png',
+    'größe.png',
+    '歩く🎬.png',
+    'C:hero.png',
+    'it\'s "the" hero.png',
+    '-rf.png',
+    '~',
+    '$HOME.png',
+    '*.png',
+  ])('may have the name %s', async (name) => {
+    await writeFile(join(work, name), 'an image')
+    expect(await find(name)).toEqual({ path: join(work, name), shown: name })
+  })
+
+  it('is found where the workspace is a link itself', async () => {
+    const found = { path: join(work, 'assets/hero.png'), shown: 'assets/hero.png' }
+    const workspace = join(folder, 'link')
+    for (const given of ['assets/hero.png', join(workspace, 'assets/hero.png'), join(work, 'inside.png')]) {
+      expect(await find(given, workspace)).toEqual(found)
+    }
+    expect(await problemOf('../outside.png', workspace)).toBe(`image_url "../outside.png": ${OUTSIDE}`)
+    expect(await problemOf('out.png', workspace)).toBe(`image_url "out.png": ${OUTSIDE}`)
+  })
+})
+
+describe('no file of the workspace', () => {
+  it.each([
+    ['../outside.png', OUTSIDE],
+    ['assets/../../outside.png', OUTSIDE],
+    // The beginning of its name is that of the workspace.
+    ['../workshop/hero.png', OUTSIDE],
+    ['/etc/hostname', OUTSIDE],
+    ['/dev/null', OUTSIDE],
+    ['out.png', OUTSIDE],
+    ['twice-out.png', OUTSIDE],
+    ['up/outside.png', OUTSIDE],
+    ['up', OUTSIDE],
+    ['..', OUTSIDE],
+    ['/', OUTSIDE],
+    // The workspace itself.
+    ['.', OUTSIDE],
+    ['assets', NO_FILE],
+    ['assets/', NO_FILE],
+    ['pictures', NO_FILE],
+    // Opening it would wait for somebody who writes.
+    ['pipe.png', NO_FILE],
+    ['assets/villain.png', MISSING],
+    ['broken.png', MISSING],
+    ['../nowhere/hero.png', MISSING],
+  ])('is %s', async (given, message) => {
+    expect(await problemOf(given)).toBe(`image_url "${given}": ${message}`)
+  })
+
+  it.each([
+    ['loop-a', 'ELOOP'],
+    ['assets/hero.png/more', 'ENOTDIR'],
+    [`${'x'.repeat(300)}.png`, 'ENAMETOOLONG'],
+  ])('is %s, which cannot be read', async (given, code) => {
+    expect(await problemOf(given)).toMatch(new RegExp(`^image_url ".*": It cannot be read: ${code}: .*\\.$`))
+  })
+
+  it('is there without a workspace', async () => {
+    expect(await problemOf('hero.png', join(folder, 'nowhere'))).toContain(MISSING)
+  })
+
+  it('is named by its input, without a query and not at any length', async () => {
+    const signed = 'cdn.example.com/walk.mp4?X-Amz-Signature=0123456789abcdef'
+    await expect(findFile('video_url', signed, work)).rejects.toThrow(
+      `video_url "cdn.example.com/walk.mp4?…": ${MISSING}`,
+    )
+    expect(await problemOf(`a/${'x'.repeat(200)}`)).toBe(`image_url "a/${'x'.repeat(78)}…": ${MISSING}`)
+    expect(await problemOf('assets/hero@3x.png')).toBe(`image_url "assets/hero@3x.png": ${MISSING}`)
+  })
+
+  it('is named on one line', async () => {
+    expect(await problemOf('a\nb\u202ec.png')).toBe(`image_url "a b c.png": ${MISSING}`)
+  })
+})
+
+describe('a path within a folder', () => {
+  it.each([
+    ['/work', '/work/a/b.png', 'a/b.png'],
+    ['/work', '/work/..a', '..a'],
+    ['/', '/a', 'a'],
+    ['/work', '/work', null],
+    ['/work', '/', null],
+    ['/work', '/workshop/a', null],
+    ['/work', '/a', null],
+  ])('%s: %s is %s', (root, path, inside) => {
+    expect(pathWithin(root, path)).toBe(inside)
+  })
+})
+
+describe('the text of a reference', () => {
+  it.each([
+    'assets/hero.png',
+    '/home/octo/hero.png',
+    './a:b.png',
+    'assets/a:b.png',
+    '..',
+    'C:\\films\\hero.png',
+    'c:/films/hero.png',
+    'D:hero.png',
+    '//server/films/hero.png',
+    '\\\\server\\films\\hero.png',
+    ':hero.png',
+    '1:hero.png',
+    'example.com/hero.png',
+    'größe:hero.png',
+    'a b:hero.png',
+  ])('%s names a file', (given) => {
+    expect(namesFile(given)).toBe(true)
+  })
+
+  it.each([
+    'https://example.com/hero.png',
+    'HTTP://example.com/hero.png',
+    'https:example.com/hero.png',
+    'file:///etc/passwd',
+    'data:image/png;base64,AAAA',
+    's3://films/hero.png',
+    'git+ssh://example.com/films',
+    'javascript:alert(1)',
+    'localhost:8080/hero.png',
+  ])('%s is an address', (given) => {
+    expect(namesFile(given)).toBe(false)
+  })
+
+  it.each([
+    ['assets/hero@2x.png', 'assets/hero@2x.png'],
+    ['take #2.mp4', 'take #2.mp4'],
+    ['example.com/walk.mp4?sig=abc', 'example.com/walk.mp4?…'],
+    ['https://example.com/walk.mp4?sig=abc#t', 'https://example.com/walk.mp4?…'],
+  ])('%s is shown as %s', (given, shown) => {
+    expect(shownReference(given)).toBe(shown)
+  })
+
+  it.each([
+    'assets/he\nro.png',
+    'assets/he\rro.png',
+    'assets/he\0ro.png',
+    'assets/\x1b[31mhero.png',
+    'a\x7f',
+  ])('names no file with control characters: %j', (image_url) => {
+    expect(problemsOf({ image_url })).toEqual([
+      expect.stringMatching(
+        /^image_url "\P{Cc}*": It contains a line break or another control character\. Give a plain path\.$/u,
+      ),
+    ])
+  })
+})
