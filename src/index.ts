@@ -2,6 +2,7 @@
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
 import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
@@ -49,6 +50,7 @@ const report = await run({
   },
   attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
   workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
+  temp: process.env.RUNNER_TEMP || tmpdir(),
   commit: {
     serverUrl: process.env.GITHUB_SERVER_URL || 'https://github.com',
     repository: process.env.GITHUB_REPOSITORY ?? '',

@@ -3,23 +3,23 @@
  * video and into a release. Every end is a report.
  */
 import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
-import { attach, findTarget, findTargetLate, type Target } from './attach-to-release.ts'
-import { checkBudget, tellEstimate } from './check-budget.ts'
-import { lookAtReferences, measureReference, tellDiffering } from './check-references.ts'
-import { type CompleteWay, completeTask } from './complete.ts'
 import { toFailure } from './failure.ts'
 import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
-import { type Kept, keep, receiptFor } from './keep-receipt.ts'
 import { openNetwork } from './network/network.ts'
-import { prepareRequest } from './prepare-request.ts'
 import { type Places, shownAddresses } from './references/places.ts'
-import { decide, findReceipt, receiptOfTask, tellStanding } from './regenerate.ts'
 import { describeRequest } from './report/describe.ts'
 import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
 import { type OutputFile, prepareOutput } from './result/output-file.ts'
-import { reuseVideo } from './reuse-video.ts'
 import type { Runner } from './runner.ts'
-import { submitTask } from './submit-task.ts'
+import { attach, findTarget, findTargetLate, type Target } from './stations/attach-to-release.ts'
+import { checkBudget, tellEstimate } from './stations/check-budget.ts'
+import { lookAtReferences, measureReference, tellDiffering } from './stations/check-references.ts'
+import { type CompleteWay, completeTask } from './stations/complete.ts'
+import { type Kept, keep, receiptFor } from './stations/keep-receipt.ts'
+import { prepareRequest } from './stations/prepare-request.ts'
+import { decide, findReceipt, receiptOfTask, tellStanding } from './stations/regenerate.ts'
+import { reuseVideo } from './stations/reuse-video.ts'
+import { submitTask } from './stations/submit-task.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {

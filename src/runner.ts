@@ -28,6 +28,8 @@ export interface Runner {
   readonly attempt: number
   /** Folder in which the job works. */
   readonly workspace: string
+  /** Folder for what is needed only meanwhile; it need not exist. */
+  readonly temp: string
   /** The commit that the run is about. */
   readonly commit: Commit
   /** Address of GitHub's API. */

@@ -2,16 +2,15 @@
  * A folder for whatever a run has to store meanwhile; disposing removes it.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Runner } from './runner.ts'
 
 export interface TempFolder extends AsyncDisposable {
   readonly path: string
 }
 
-/** Makes an empty folder in RUNNER_TEMP. */
-export async function openTempFolder(): Promise<TempFolder> {
-  const temp = process.env.RUNNER_TEMP || tmpdir()
+/** Makes an empty folder in the runner's folder for such. */
+export async function openTempFolder({ temp }: Pick<Runner, 'temp'>): Promise<TempFolder> {
   await mkdir(temp, { recursive: true })
   const path = await mkdtemp(join(temp, 'kling-'))
   return {

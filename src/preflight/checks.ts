@@ -5,6 +5,7 @@
 import { formatBytes, formatPixels, formatSeconds } from '../format.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { ClipFacts, ImageFacts, Size } from '../media/facts.ts'
+import { CLIP_MAX_MEGABYTES, IMAGE_MAX_MEGABYTES } from '../media/limits.ts'
 
 /** One rule held against one reference; `advice` is a whole sentence for the user. */
 export type Check = {
@@ -20,17 +21,9 @@ const CLIP_MAX_SECONDS = { image: 10, video: 30 } as const
 /** Encoders write 10.01 to 10.03 s for "10 s": so far beyond a limit is a warning. */
 const LENGTH_BAND_MILLISECONDS = 50
 const CLIP_SIDE_PIXELS = { min: 340, max: 3850 }
-/** Largest clip, in MB or MiB: which of them is not published. */
-const CLIP_MAX_MEGABYTES = 100
-/** The larger reading of it. */
-export const CLIP_MAX_BYTES = CLIP_MAX_MEGABYTES * 2 ** 20
 const IMAGE_SIDE_PIXELS = { min: 300, max: 65536 }
 /** 2.5 as a fraction, so that the comparison is exact. */
 const IMAGE_MAX_RATIO = { long: 5, short: 2 }
-/** Largest image, in MB or MiB likewise. */
-const IMAGE_MAX_MEGABYTES = 10
-/** The larger reading of it. */
-export const IMAGE_MAX_BYTES = IMAGE_MAX_MEGABYTES * 2 ** 20
 
 type Rules = Pick<NewTaskInputs, 'character_orientation' | 'keep_original_sound'>
 

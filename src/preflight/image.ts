@@ -4,11 +4,11 @@
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
 import type { ImageFacts, Size } from '../media/facts.ts'
+import { IMAGE_MAX_BYTES } from '../media/limits.ts'
 import { openLocalFile } from '../media/local-file.ts'
 import { type ReferenceFile, rejected } from '../media/reference.ts'
 import { OPENING_BYTES, type Reach, RemoteFile } from '../media/remote-file.ts'
 import type { ImagePlace } from '../references/places.ts'
-import { IMAGE_MAX_BYTES } from './checks.ts'
 import { refusePage, requireKind } from './content.ts'
 
 /** How far into a JPEG its size is looked for: profiles and previews may come first. */

@@ -10,9 +10,9 @@ import { stream } from 'undici'
 // Loaded beforehand, as in the bundle: reading a clip is to be timed, not the loading of modules.
 import 'file-type'
 import '../../src/media/header.ts'
+import { CLIP_MAX_BYTES } from '../../src/media/limits.ts'
 import { remoteReference } from '../../src/media/reference.ts'
 import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
-import { CLIP_MAX_BYTES } from '../../src/preflight/checks.ts'
 import { readClip } from '../../src/preflight/clip.ts'
 import { probe } from '../sandbox/ffprobe.ts'
 

@@ -10,10 +10,10 @@ import { Failure } from '../../src/failure.ts'
 import { TIMEOUTS } from '../../src/network/network.ts'
 import { newReceipt, type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import { type Identities, identifyFile } from '../../src/references/identity.ts'
-import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/regenerate.ts'
 import { nothingKnown } from '../../src/report/report.ts'
 import { prepareOutput } from '../../src/result/output-file.ts'
 import type { Runner } from '../../src/runner.ts'
+import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/stations/regenerate.ts'
 import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
 
 /** Another sha256 for every letter. */
@@ -66,6 +66,7 @@ export function listeningRunner(
     step: STEP,
     attempt: 1,
     workspace: '/nowhere',
+    temp: '/nowhere',
     commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
     githubApiUrl: 'https://api.github.com',
     readEvent: async () => ({ name: '', payload: null }),

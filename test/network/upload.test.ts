@@ -10,7 +10,7 @@ import type { Clock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
 import { findFile } from '../../src/references/workspace-file.ts'
 import type { Runner } from '../../src/runner.ts'
-import { uploadImage } from '../../src/upload-image.ts'
+import { uploadImage } from '../../src/stations/upload-image.ts'
 import { inputsWith } from '../harness/inputs.ts'
 import { httpHost, networkOf, rawHost, sends } from './hosts.ts'
 
@@ -47,6 +47,7 @@ async function upload(url: string, content: Buffer | number = PNG, signal = new 
     step: { repository: '', runId: '', job: '', step: '' },
     attempt: 1,
     workspace: folder,
+    temp: folder,
     commit: { serverUrl: '', repository: '', sha: '' },
     githubApiUrl: '',
     readEvent: async () => ({ name: '', payload: null }),

@@ -110,6 +110,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
         step: { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' },
         attempt,
         workspace: folder,
+        temp: tmpdir(),
         commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
         githubApiUrl: 'https://api.github.com',
         readEvent: async () => ({ name: 'push', payload: null }),

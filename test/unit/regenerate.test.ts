@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Identities } from '../../src/references/identity.ts'
-import { type Standing, tellStanding } from '../../src/regenerate.ts'
 import { nothingKnown } from '../../src/report/report.ts'
+import { type Standing, tellStanding } from '../../src/stations/regenerate.ts'
 import { type Given, inputsWith } from '../harness/inputs.ts'
 import {
   EXPIRY,

@@ -1,17 +1,17 @@
 /**
  * What a run leaves for the next one: the receipt beside the video, written as soon as there is a task.
  */
-import { Failure, messageOf } from './failure.ts'
-import { oneLine, withoutQuery } from './format.ts'
-import type { NewTaskInputs } from './inputs.ts'
-import { newReceipt, type Receipt, requestOf } from './receipt/receipt.ts'
-import { writeReceipt } from './receipt/receipt-file.ts'
-import type { Identities } from './references/identity.ts'
-import { shownReference } from './references/workspace-file.ts'
-import type { Known, KnownTask } from './report/report.ts'
-import { type OutputFile, receiptOf } from './result/output-file.ts'
-import type { Video } from './result/video.ts'
-import type { Runner } from './runner.ts'
+import { Failure, messageOf } from '../failure.ts'
+import { oneLine, withoutQuery } from '../format.ts'
+import type { NewTaskInputs } from '../inputs.ts'
+import { newReceipt, type Receipt, requestOf } from '../receipt/receipt.ts'
+import { writeReceipt } from '../receipt/receipt-file.ts'
+import type { Identities } from '../references/identity.ts'
+import { shownReference } from '../references/workspace-file.ts'
+import type { Known, KnownTask } from '../report/report.ts'
+import { type OutputFile, receiptOf } from '../result/output-file.ts'
+import type { Video } from '../result/video.ts'
+import type { Runner } from '../runner.ts'
 import { warn } from './tell.ts'
 
 /** A receipt that is kept up to date, and beside what. */

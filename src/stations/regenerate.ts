@@ -3,10 +3,10 @@
  */
 import { lstat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { StepIdentity } from './apimart/request.ts'
-import { Failure, messageOf } from './failure.ts'
-import { formatInstant, oneLine } from './format.ts'
-import type { ExistingTaskInputs, Inputs, NewTaskInputs } from './inputs.ts'
+import type { StepIdentity } from '../apimart/request.ts'
+import { Failure, messageOf } from '../failure.ts'
+import { formatInstant, oneLine } from '../format.ts'
+import type { ExistingTaskInputs, Inputs, NewTaskInputs } from '../inputs.ts'
 import {
   changesSince,
   type FinishedReceipt,
@@ -14,12 +14,12 @@ import {
   isFinished,
   type Receipt,
   requestOf,
-} from './receipt/receipt.ts'
-import { readReceipt } from './receipt/receipt-file.ts'
-import { type Identities, type Identity, identifyFile } from './references/identity.ts'
-import type { Known } from './report/report.ts'
-import { type OutputFile, receiptOf } from './result/output-file.ts'
-import type { Runner } from './runner.ts'
+} from '../receipt/receipt.ts'
+import { readReceipt } from '../receipt/receipt-file.ts'
+import { type Identities, type Identity, identifyFile } from '../references/identity.ts'
+import type { Known } from '../report/report.ts'
+import { type OutputFile, receiptOf } from '../result/output-file.ts'
+import type { Runner } from '../runner.ts'
 import { tellLength, warn } from './tell.ts'
 
 /** What is to be done for a video; `why` is a whole sentence. */

@@ -1,11 +1,11 @@
 /**
  * What a run learns on its way: told to the runner at once, and kept for the summary.
  */
-import { hasStarted, type Task } from './apimart/task.ts'
-import { formatBytes, oneLine } from './format.ts'
-import type { Known, KnownTask } from './report/report.ts'
-import type { StoredFile } from './result/video.ts'
-import type { Runner } from './runner.ts'
+import { hasStarted, type Task } from '../apimart/task.ts'
+import { formatBytes, oneLine } from '../format.ts'
+import type { Known, KnownTask } from '../report/report.ts'
+import type { StoredFile } from '../result/video.ts'
+import type { Runner } from '../runner.ts'
 
 /** Tells what may go wrong although the run goes on; a whole sentence. */
 export function warn(text: string, runner: Runner, known: Known): void {

@@ -2,16 +2,16 @@
  * The way of the finished video into a release.
  */
 import { basename } from 'node:path'
-import { Failure } from './failure.ts'
-import { type GitHub, openOctokit } from './github/client.ts'
-import { publish } from './github/publish.ts'
-import { findRelease, type Release, wantedRelease } from './github/release.ts'
-import type { Inputs } from './inputs.ts'
-import type { Network } from './network/network.ts'
-import type { Known } from './report/report.ts'
-import type { OutputFile } from './result/output-file.ts'
-import type { StoredFile } from './result/video.ts'
-import type { Runner } from './runner.ts'
+import { Failure } from '../failure.ts'
+import { type GitHub, openOctokit } from '../github/client.ts'
+import { publish } from '../github/publish.ts'
+import { findRelease, type Release, wantedRelease } from '../github/release.ts'
+import type { Inputs } from '../inputs.ts'
+import type { Network } from '../network/network.ts'
+import type { Known } from '../report/report.ts'
+import type { OutputFile } from '../result/output-file.ts'
+import type { StoredFile } from '../result/video.ts'
+import type { Runner } from '../runner.ts'
 
 /** A release that takes the video. */
 export interface Target {

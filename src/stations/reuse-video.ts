@@ -1,12 +1,13 @@
 /**
  * The end of a run that has nothing to make: the video of the receipt, as if it had just been finished.
  */
+
+import { formatInstant, formatUsd } from '../format.ts'
+import type { End, Known } from '../report/report.ts'
+import type { OutputFile } from '../result/output-file.ts'
+import type { Runner } from '../runner.ts'
 import { attach, type Target } from './attach-to-release.ts'
-import { formatInstant, formatUsd } from './format.ts'
 import type { Standing } from './regenerate.ts'
-import type { End, Known } from './report/report.ts'
-import type { OutputFile } from './result/output-file.ts'
-import type { Runner } from './runner.ts'
 import { tellFile } from './tell.ts'
 
 interface Way {

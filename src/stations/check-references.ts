@@ -1,20 +1,20 @@
 /**
  * The way of the references: whether they will do, how long the clip is, and which bytes they have.
  */
-import { Failure, toFailure } from './failure.ts'
-import { formatSeconds } from './format.ts'
-import type { ExistingTaskInputs, NewTaskInputs } from './inputs.ts'
-import type { Reach } from './media/remote-file.ts'
-import type { Network } from './network/network.ts'
-import { readClip } from './preflight/clip.ts'
-import { preflight, refusal, warnings } from './preflight/preflight.ts'
-import { differsFromCommit, type Identities, identify } from './references/identity.ts'
-import { locate, locateClip, type Places } from './references/places.ts'
-import { describePreflight } from './report/describe.ts'
-import type { Known } from './report/report.ts'
-import type { Runner } from './runner.ts'
+import { Failure, toFailure } from '../failure.ts'
+import { formatSeconds } from '../format.ts'
+import type { ExistingTaskInputs, NewTaskInputs } from '../inputs.ts'
+import type { Reach } from '../media/remote-file.ts'
+import type { Network } from '../network/network.ts'
+import { readClip } from '../preflight/clip.ts'
+import { preflight, refusal, warnings } from '../preflight/preflight.ts'
+import { differsFromCommit, type Identities, identify } from '../references/identity.ts'
+import { locate, locateClip, type Places } from '../references/places.ts'
+import { describePreflight } from '../report/describe.ts'
+import type { Known } from '../report/report.ts'
+import type { Runner } from '../runner.ts'
+import { openTempFolder } from '../temp-folder.ts'
 import { tellLength, warn } from './tell.ts'
-import { openTempFolder } from './temp-folder.ts'
 
 /** What is known of the references of a new video. */
 export interface KnownReferences {
@@ -37,7 +37,7 @@ export async function lookAtReferences(
   runner: Runner,
   known: Known,
 ): Promise<KnownReferences> {
-  await using folder = await openTempFolder()
+  await using folder = await openTempFolder(runner)
   const reach = { network, folder: folder.path, signal: runner.signal }
   const places = await locate(inputs, runner, reach)
   known.places = places
@@ -115,7 +115,7 @@ export async function measureReference(
 ): Promise<void> {
   const { video_url } = inputs
   if (video_url === null || inputs.preflight === 'off') return
-  await using folder = await openTempFolder()
+  await using folder = await openTempFolder(runner)
   const reach = { network, folder: folder.path, signal: runner.signal }
   try {
     const { reference } = await locateClip(video_url, runner, reach)

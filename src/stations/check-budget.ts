@@ -1,11 +1,11 @@
 /**
  * What the video will cost is told, and held against the budget.
  */
-import { estimateCost, overBudget } from './budget.ts'
-import { formatSeconds, formatUsd } from './format.ts'
-import type { Inputs, NewTaskInputs } from './inputs.ts'
-import type { Known } from './report/report.ts'
-import type { Runner } from './runner.ts'
+import { estimateCost, overBudget } from '../budget.ts'
+import { formatSeconds, formatUsd } from '../format.ts'
+import type { Inputs, NewTaskInputs } from '../inputs.ts'
+import type { Known } from '../report/report.ts'
+import type { Runner } from '../runner.ts'
 
 /**
  * Tells the estimate, and refuses what is above `max_cost`.

@@ -1,11 +1,11 @@
 /**
  * The way from the references to the request and its key.
  */
-import { buildRequest, idempotencyKey, type MotionControlRequest } from './apimart/request.ts'
-import type { NewTaskInputs } from './inputs.ts'
-import type { Network } from './network/network.ts'
-import type { Places } from './references/places.ts'
-import type { Runner } from './runner.ts'
+import { buildRequest, idempotencyKey, type MotionControlRequest } from '../apimart/request.ts'
+import type { NewTaskInputs } from '../inputs.ts'
+import type { Network } from '../network/network.ts'
+import type { Places } from '../references/places.ts'
+import type { Runner } from '../runner.ts'
 import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
