@@ -22,7 +22,7 @@ export const REMEDIES = {
   wait_timeout: 'Give the task more time with wait_timeout_minutes, or pick it up later.',
   download_failed:
     'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',
-  publish_failed: 'Correct what is said above about the release.',
+  publish_failed: 'Attach the video once what is said above is put right.',
   cancelled: 'Run the workflow again when you want the video.',
   internal_error:
     'This is a defect of the action. Please report it with the log of this step, which shows how far it came.',

@@ -101,7 +101,13 @@ const schema = v.object({
       v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give event or a tag.'),
     ),
   ),
-  github_token: text,
+  github_token: v.pipe(
+    text,
+    v.regex(
+      /^[\x21-\x7e]*$/,
+      'It contains spaces, line breaks or characters outside ASCII. Give the token alone.',
+    ),
+  ),
   api_base_url: apiBaseUrl,
 })
 

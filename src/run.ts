@@ -44,7 +44,7 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   const found = output && (await findReceipt(output, inputs))
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   const target = await findTarget(inputs, network, runner)
-  const { places, identities, differing } = await lookAtReferences(inputs, network, runner, known)
+  const { places, identities, differing } = await lookAtReferences(inputs, output, network, runner, known)
   const standing = output && found && (await decide(found, identities, { output, inputs, runner }))
   if (standing) tellStanding(standing, inputs, runner, known)
   const isToBePaid = standing === null || standing.kind === 'make'
@@ -63,8 +63,7 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
     const addresses = Object.values(shownAddresses(places))
     return await finish(task, { ...way, addresses, receipt: standing.receipt }, async () => target)
   }
-  const earlierKey = standing?.kind === 'make' ? standing.key : null
-  const prepared = await prepareRequest(places, earlierKey, inputs, network, runner)
+  const prepared = await prepareRequest(places, inputs, network, runner)
   const receipt = output && receiptFor(inputs, prepared.idempotencyKey, identities, runner, known)
   const task = await submitTask({ ...prepared, ...way }).catch(async (error: unknown) => {
     const isUncertain = toFailure(error).reason === 'submission_uncertain'

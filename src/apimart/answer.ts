@@ -45,10 +45,16 @@ const submitted = v.union([inData(named), named, inData(unnamed)])
 const webAddress = v.pipe(
   v.string(),
   v.trim(),
-  v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
+  v.maxLength(2000),
+  v.check((given) => {
+    const url = URL.parse(given)
+    return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
+  }),
+  // As it goes over the network: without line breaks and marks of direction.
+  v.transform((given) => new URL(given).href),
 )
 const stored = v.pipe(
-  v.object({ url: webAddress }),
+  v.object({ success: v.optional(v.literal(true)), url: webAddress }),
   v.transform((data) => data.url),
 )
 const upload = v.union([stored, inData(stored)])

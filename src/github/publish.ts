@@ -26,7 +26,7 @@ const answer = v.object({
   size: v.number(),
   /** `sha256:…` in newer versions of GitHub. */
   digest: v.nullish(v.string()),
-  browser_download_url: v.string(),
+  browser_download_url: v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/)),
 })
 type Asset = v.InferOutput<typeof answer>
 
@@ -55,13 +55,13 @@ export async function publish(
   try {
     const assets = await listAssets(release, github)
     const before = assets.find(({ name }) => name === file.name)
-    if (before && isWhole(before, file) && before.digest)
-      return { url: before.browser_download_url, isNew: false }
-    const fresh = await bring(file, release, github)
-    if (before) await remove(before, github)
-    const { browser_download_url } = await rename(fresh, file.name, github)
-    await removeLeftovers(assets, file, github)
-    return { url: browser_download_url, isNew: true }
+    const isThere = before !== undefined && isWhole(before, file) && Boolean(before.digest)
+    const asset = isThere ? before : await replace(before, await bring(file, release, github), file, github)
+    await tidyUp(
+      assets.filter((one) => isLeftover(one, file) && (isThere || one.name !== uploadName(file))),
+      github,
+    )
+    return { url: asset.browser_download_url, isNew: !isThere }
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
     const problem = `${file.name} could not be attached to ${where}. ${describeRefusal(error, github)}`
@@ -76,19 +76,18 @@ function uploadName({ name, sha256 }: PublishedFile): string {
   return `kling-upload-${sha256.slice(0, 16)}-${name}`
 }
 
-/** Tidies up; the video is attached, whether that works or not. */
-async function removeLeftovers(assets: readonly Asset[], file: PublishedFile, github: GitHub): Promise<void> {
+/** Removes what is left over; the video is attached, whether that works or not. */
+async function tidyUp(leftovers: readonly Asset[], github: GitHub): Promise<void> {
   try {
-    for (const left of assets.filter((asset) => isLeftover(asset, file))) await remove(left, github)
+    for (const left of leftovers) await remove(left, github)
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
   }
 }
 
-/** Whether an asset is what another run has uploaded for the same name and not brought to its end. */
+/** Whether an asset is what some run has uploaded for this name and not brought to its end. */
 function isLeftover({ name }: Asset, file: PublishedFile): boolean {
-  const prefix = name.slice(0, -file.name.length)
-  return name.endsWith(file.name) && UPLOAD_PREFIX.test(prefix) && name !== uploadName(file)
+  return name.endsWith(file.name) && UPLOAD_PREFIX.test(name.slice(0, -file.name.length))
 }
 
 /** Uploads the file, unless an earlier try already has; what became of a try is looked up, not guessed. */
@@ -100,7 +99,8 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
     try {
       const asset = await once(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
-      throw new GitHubRefusal('GitHub has stored another file than was sent', { pause: 0 })
+      await remove(asset, github)
+      throw new GitHubRefusal('GitHub has got other bytes than those of the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
       await pauseAfter(error, tries, github)
@@ -161,17 +161,28 @@ async function remove({ id }: Asset, github: GitHub): Promise<void> {
   })
 }
 
-async function rename({ id, name: before }: Asset, name: string, github: GitHub): Promise<Asset> {
+/** Lets a whole asset take the place of another one of the file's name. */
+async function replace(
+  before: Asset | undefined,
+  fresh: Asset,
+  { name }: PublishedFile,
+  github: GitHub,
+): Promise<Asset> {
   const { octokit, owner, repo } = github
   try {
+    if (before) await remove(before, github)
     return await ask(github, async (request) => {
-      const terms = { owner, repo, asset_id: id, name, request }
+      const terms = { owner, repo, asset_id: fresh.id, name, request }
       return v.parse(answer, (await octokit.rest.repos.updateReleaseAsset(terms)).data)
     })
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
     const { message, status, words, pause, cause } = error
-    const news = status === 404 ? 'it was removed meanwhile' : `the video is there whole, as ${before}`
-    throw new GitHubRefusal(`${message}; ${news}`, { status, words, pause, cause })
+    throw new GitHubRefusal(`${message}; the video was uploaded as ${fresh.name}`, {
+      status,
+      words,
+      pause,
+      cause,
+    })
   }
 }

@@ -7,15 +7,12 @@ import { readLfsPointer } from '../media/lfs.ts'
 import { type Reference, type ReferenceFile, type RemoteReference, rejected } from '../media/reference.ts'
 import { mediaAddress } from '../references/commit.ts'
 
-/** As much of a file as tells its kind. */
-type Opened = Pick<ReferenceFile, 'reference' | 'opening' | 'size'>
-
 /**
  * Makes sure that a file is of one of the kinds that are taken here.
  *
  * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
  */
-export async function requireKind<K extends Kind>(file: Opened, taken: readonly K[]): Promise<K> {
+export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
   const found = await recognise(file.opening)
   const match = taken.find((one) => one === found.kind)
   if (match) return match
@@ -36,7 +33,11 @@ export function refusePage(reference: RemoteReference): void {
   throw rejected(reference, `is a page of github.com about the file, not the file. Use ${formatUrl(direct)}`)
 }
 
-function explain({ opening, reference, size }: Opened, { kind, ending }: Recognised, taken: string): string {
+function explain(
+  { opening, reference, size }: ReferenceFile,
+  { kind, ending }: Recognised,
+  taken: string,
+): string {
   const what = reference.input === 'video_url' ? 'clip' : 'image'
   const remedy = `Convert the ${what} to ${taken}`
   if (opening.length === 0) return `is an empty file. Upload the ${what} again`

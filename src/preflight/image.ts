@@ -5,7 +5,6 @@ import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
 import type { ImageFacts, Size } from '../media/facts.ts'
 import { IMAGE_MAX_BYTES } from '../media/limits.ts'
-import { openLocalFile } from '../media/local-file.ts'
 import { type ReferenceFile, rejected } from '../media/reference.ts'
 import { OPENING_BYTES, type Reach, RemoteFile } from '../media/remote-file.ts'
 import type { ImagePlace } from '../references/places.ts'
@@ -33,7 +32,7 @@ export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageF
 }
 
 async function openImage(place: ImagePlace, reach: Reach): Promise<ReferenceFile> {
-  if (place.kind === 'file') return openLocalFile(place.reference, place.file.path)
+  if (place.kind === 'file') return place.opened
   refusePage(place.reference)
   return RemoteFile.open(place.reference, reach)
 }

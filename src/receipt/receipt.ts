@@ -61,7 +61,7 @@ const schema = v.object({
       /** How it was known to stand when the receipt was written. */
       status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
       /** USD, null where APIMart does not tell. */
-      cost: v.nullable(v.pipe(v.number(), v.minValue(0))),
+      cost: v.nullable(v.pipe(v.number(), v.minValue(0), v.maxValue(1e6))),
     }),
   ),
   /** Null as long as the video is not in its file. */

@@ -4,11 +4,10 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { messageOf } from '../failure.ts'
 import { readLfsPointer } from '../media/lfs.ts'
-import { type RemoteReference, unreachable } from '../media/reference.ts'
+import type { RemoteReference } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
-import type { ImagePlace, Places } from './places.ts'
+import type { Places } from './places.ts'
 import type { WorkspaceFile } from './workspace-file.ts'
 
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
@@ -33,7 +32,7 @@ export interface Identities {
  */
 export async function identify({ image, clip }: Places, reach: Reach): Promise<Identities> {
   const [imageIdentity, clipIdentity] = await Promise.all([
-    image.kind === 'file' ? identifyLocal(image) : identifyRemote(image.reference, reach),
+    image.kind === 'file' ? identifyBytes(image.opened.bytes) : identifyRemote(image.reference, reach),
     identifyRemote(clip.reference, reach),
   ])
   return { image: imageIdentity, clip: clipIdentity }
@@ -50,17 +49,15 @@ export async function identifyFile(path: string): Promise<Identity> {
   return { bytes, sha256: hash.digest('hex') }
 }
 
-async function identifyLocal({ reference, file }: Extract<ImagePlace, { kind: 'file' }>): Promise<Identity> {
-  return identifyFile(file.path).catch((error: unknown) => {
-    throw unreachable(reference, messageOf(error), error)
-  })
+/** The identity of what is read already. */
+export function identifyBytes(bytes: Buffer): Identity {
+  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
 async function identifyRemote(reference: RemoteReference, reach: Reach): Promise<Identity> {
   const file = await RemoteFile.open(reference, reach)
   const { opening, size } = file
-  if (size === opening.length)
-    return { bytes: size, sha256: createHash('sha256').update(opening).digest('hex') }
+  if (size === opening.length) return identifyBytes(opening)
   return identifyFile(await file.download())
 }
 

@@ -3,12 +3,14 @@
  * for clips APIMart has no upload, so that one of the workspace is fetched from its commit, as GitHub serves it.
  */
 import type { Addresses } from '../apimart/request.ts'
+import { UPLOAD_MAX_BYTES } from '../apimart/upload.ts'
 import { Failure } from '../failure.ts'
 import { formatUrl, oneLine } from '../format.ts'
 import type { Inputs, NewTaskInputs } from '../inputs.ts'
 import { readLfsPointer } from '../media/lfs.ts'
 import { CLIP_MAX_BYTES, IMAGE_MAX_BYTES } from '../media/limits.ts'
-import { type Reference, type RemoteReference, remoteReference } from '../media/reference.ts'
+import { type LocalFile, readLocalFile } from '../media/local-file.ts'
+import { type RemoteReference, remoteReference } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
 import { type Commit, mediaAddress, rawAddress } from './commit.ts'
 import { findFile, namesFile, type WorkspaceFile } from './workspace-file.ts'
@@ -16,7 +18,7 @@ import { findFile, namesFile, type WorkspaceFile } from './workspace-file.ts'
 /** The reference image. */
 export type ImagePlace =
   | { readonly kind: 'web'; readonly reference: RemoteReference }
-  | { readonly kind: 'file'; readonly reference: Reference; readonly file: WorkspaceFile }
+  | { readonly kind: 'file'; readonly file: WorkspaceFile; readonly opened: LocalFile }
 
 /** The reference clip; `file` is where it is in the workspace, null when its address was given. */
 export interface ClipPlace {
@@ -71,11 +73,8 @@ async function locateImage(given: string, { workspace }: Sources): Promise<Image
     return { kind: 'web', reference: remoteReference('image_url', given, IMAGE_MAX_BYTES) }
   const file = await findFile('image_url', given, workspace)
   const shown = oneLine(file.shown, 200)
-  return {
-    kind: 'file',
-    reference: { input: 'image_url', shown, url: null, maxBytes: IMAGE_MAX_BYTES },
-    file,
-  }
+  const reference = { input: 'image_url', shown, url: null, maxBytes: IMAGE_MAX_BYTES } as const
+  return { kind: 'file', file, opened: await readLocalFile(reference, file.path, UPLOAD_MAX_BYTES) }
 }
 
 /** Finds the reference clip alone; fails as `locate`. */

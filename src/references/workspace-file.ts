@@ -52,6 +52,8 @@ export async function findFile(
       'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.',
     )
   }
+  if (isInGit(shown))
+    throw problem('It lies in the folder .git. Give a file outside it, or an https address.')
   if (!(await stat(path)).isFile())
     throw problem('It is not a file. Give the path of a file, such as assets/hero.png.')
   return { path, shown }
@@ -59,6 +61,11 @@ export async function findFile(
 
 const MISSING =
   'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
+
+/** Whether a path leads into the folder of Git itself. */
+export function isInGit(shown: string): boolean {
+  return /(^|\/)\.git(\/|$)/i.test(shown)
+}
 
 /** A path relative to a folder, with `/` on every platform; null when it is not inside it. Both are without links. */
 export function pathWithin(root: string, path: string): string | null {

@@ -1,12 +1,13 @@
 /**
  * Where the finished video goes: a file of the workspace, filled beside its place and moved there when it is whole.
  */
-import { lstat, mkdir, open, realpath, rename, rm, rmdir } from 'node:fs/promises'
+import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
 import { codeOf } from '../network/explain.ts'
-import { pathWithin } from '../references/workspace-file.ts'
+import type { Places } from '../references/places.ts'
+import { isInGit, pathWithin } from '../references/workspace-file.ts'
 
 /** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
 const BUSY_MILLISECONDS = 60_000
@@ -35,6 +36,25 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
     throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
   }
   return output
+}
+
+/**
+ * Makes sure that the video does not take the place of a reference.
+ *
+ * @throws Failure `invalid_input`
+ */
+export async function requireApart({ path, shown }: OutputFile, { image, clip }: Places): Promise<void> {
+  const there = await stat(path).catch(() => null)
+  for (const file of [image.kind === 'file' ? image.file : null, clip.file]) {
+    const found = file && (await stat(file.path).catch(() => null))
+    // Also by a link of either kind.
+    if (file?.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
+      throw problem(
+        shown,
+        'It is one of the references, which the video would overwrite. Give it a file of its own.',
+      )
+    }
+  }
 }
 
 /** Where the receipt of a video lies. */
@@ -110,6 +130,8 @@ async function locate(given: string, workspace: string): Promise<OutputFile> {
   if (shown === null) {
     throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
   }
+  if (isInGit(shown))
+    throw problem(given, 'It lies in the folder .git. Give a path outside it, such as assets/film.mp4.')
   return placeAt(shown, path)
 }
 

@@ -12,6 +12,7 @@ import { differsFromCommit, type Identities, identify } from '../references/iden
 import { locate, locateClip, type Places } from '../references/places.ts'
 import { describePreflight } from '../report/describe.ts'
 import type { Known } from '../report/report.ts'
+import { type OutputFile, requireApart } from '../result/output-file.ts'
 import type { Runner } from '../runner.ts'
 import { openTempFolder } from '../temp-folder.ts'
 import { tellLength, warn } from './tell.ts'
@@ -33,6 +34,7 @@ export interface KnownReferences {
  */
 export async function lookAtReferences(
   inputs: NewTaskInputs,
+  output: OutputFile | null,
   network: Network,
   runner: Runner,
   known: Known,
@@ -41,6 +43,7 @@ export async function lookAtReferences(
   const reach = { network, folder: folder.path, signal: runner.signal }
   const places = await locate(inputs, runner, reach)
   known.places = places
+  if (output) await requireApart(output, places)
   await checkReferences(places, inputs, reach, runner, known)
   return { places, ...(await identifyReferences(places, inputs, reach, runner)) }
 }
@@ -102,8 +105,10 @@ export function tellDiffering(
   known: Known,
 ): void {
   if (differing === null) return
-  if (!isPaid || inputs.preflight !== 'enforce') return warn(differing, runner, known)
-  throw new Failure('reference_rejected', [`${differing} With preflight: warn the commit's is used.`])
+  if (isPaid && inputs.preflight === 'enforce') {
+    throw new Failure('reference_rejected', [`${differing} With preflight: warn the commit's is used.`])
+  }
+  warn(differing, runner, known)
 }
 
 /** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */

@@ -26,8 +26,6 @@ import { tellLength, warn } from './tell.ts'
 export type Standing = { readonly why: string } & (
   | {
       readonly kind: 'make'
-      /** The Idempotency-Key under which an earlier run has sent this very request, null for one of its own. */
-      readonly key: string | null
       /** What becomes of the task of the receipt, where it may still bring a video; whole sentences. */
       readonly left: string | null
     }
@@ -74,9 +72,7 @@ export async function decide(
   { output, inputs, runner }: { output: OutputFile; inputs: NewTaskInputs; runner: Runner },
 ): Promise<Standing> {
   const { shown } = receiptOf(output)
-  const make = (why: string, left: string | null = null, key: string | null = null): Standing => {
-    return { kind: 'make', why, left, key }
-  }
+  const make = (why: string, left: string | null = null): Standing => ({ kind: 'make', why, left })
   if (found.kind === 'none') return make(`There is no receipt of an earlier video at ${shown}.`)
   if (found.kind !== 'read') return make(`${shown} is replaced, as regenerate: always asks for a new video.`)
   const { receipt } = found
@@ -99,8 +95,10 @@ export async function decide(
   }
   const same = 'Request and references are those of the receipt'
   if (task === null) {
-    const why = `${same}, and whether APIMart accepted that request is not known. It is to be sent under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
-    return make(why, null, receipt.idempotency_key)
+    if (!isOwnRequest(receipt, inputs, runner.step)) throw sentBefore(receipt, shown)
+    return make(
+      `${same}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`,
+    )
   }
   const id = oneLine(task.id, 200)
   if (isPending) {
@@ -171,6 +169,22 @@ export async function receiptOfTask(
   const text = `${receiptOf(output).shown} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`
   warn(text, runner, known)
   return null
+}
+
+/** Whether a request goes out under the Idempotency-Key that it had before: so it does in each attempt of its run. */
+function isOwnRequest(
+  { made_by, idempotency_key }: Receipt,
+  inputs: NewTaskInputs,
+  { repository, runId }: StepIdentity,
+): boolean {
+  if (inputs.idempotency_key !== null) return inputs.idempotency_key === idempotency_key
+  return made_by.repository === repository && made_by.run_id === runId
+}
+
+function sentBefore({ made_by, idempotency_key }: Receipt, shown: string): Failure {
+  const problem = `Run ${oneLine(made_by.run_id, 40)} has sent this very request, and does not know whether it was accepted (${shown}). Sent again, it could be paid twice.`
+  const remedy = `A task may be running, and billed: look for it in the APIMart console. With its id as task_id, this step submits nothing and fetches its video. Where there is none, remove the receipt or give regenerate: always to have the video made. Within 24 hours of that run, idempotency_key: ${oneLine(idempotency_key, 200)} asks APIMart for the same task, unless the image was uploaded.`
+  return new Failure('submission_uncertain', [problem], { remedy })
 }
 
 /** Whether a receipt was written by another step of the very same run, whose video would be lost. */

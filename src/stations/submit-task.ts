@@ -72,7 +72,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
 
 /** Submits under one key, whatever pauses that takes; what is accepted is told at once. */
 async function submitUnder(key: string, submitting: Submitting): Promise<KnownTask> {
-  const { inputs, request, isReaddressed, url, secrets, network, runner, known } = submitting
+  const { inputs, request, isUploaded, url, secrets, network, runner, known } = submitting
   const { clock, random, signal } = runner
   const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
   const sentAt: number[] = []
@@ -95,9 +95,13 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   })
   if (outcome.accepted === 'yes') return tellTask(outcome, submitting)
   if (outcome.accepted === 'unknown') {
-    throw new Failure('submission_uncertain', [outcome.message, trace(url, key, sentAt)])
+    const traced = trace(url, key, sentAt)
+    if (isUploaded)
+      throw new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
+    const again = `${traced} Given as idempotency_key, that asks for the same task from any run.`
+    throw new Failure('submission_uncertain', [outcome.message, again])
   }
-  if (outcome.remedy === KEY_REUSED && isReaddressed && inputs.idempotency_key === null) {
+  if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
     throw new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
   }
   const isBroke = outcome.reason === 'insufficient_balance'
@@ -106,15 +110,19 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   throw new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
 
-/** Of the same references: an image has another address after each upload, a clip of the workspace in each commit. */
+/** With an uploaded image no re-run can ask for the same task. */
+const LOOK_FIRST =
+  'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video.'
+
+/** An image has another address after each upload, which is all that differs between the requests of two attempts. */
 const SENT_BEFORE =
-  'An earlier attempt has sent this very request, only with a reference at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run makes, and pays, the video anew, once the receipt of that attempt is removed.'
+  'An earlier attempt has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run makes, and pays, the video anew, once the receipt of that attempt is removed.'
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
 function trace(url: string, key: string, sentAt: readonly number[]): string {
   const [first = '', ...more] = sentAt.map((at) => new Date(at).toISOString())
   const when = more.length === 0 ? `at ${first}` : `${sentAt.length} times from ${first} to ${more.at(-1)}`
-  return `The request went to ${url} ${when} with the Idempotency-Key ${key}. Given as idempotency_key, that asks for the same task from any run.`
+  return `The request went to ${url} ${when} with the Idempotency-Key ${key}.`
 }
 
 function tellTask(

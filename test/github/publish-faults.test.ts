@@ -102,7 +102,7 @@ describe('a fault is told:', () => {
     'GitHub answered 422: "Validation Failed: {"resource":"ReleaseAsset","code":"already_exists","field":"name"}"'
   const clash = 'Another asset of this name has come in between. Remove it, or give the file another name.'
   const locked = status(422, { body: { message: 'Cannot upload assets to an immutable release.' } })
-  const there = `; the video is there whole, as ${LEFT}`
+  const there = `; the video was uploaded as ${LEFT}`
 
   it.each<[string, Endpoint, Fault[], words: string, assets: string[]]>([
     [
@@ -173,14 +173,14 @@ describe('a fault is told:', () => {
       'no removal',
       'delete',
       [status(403)],
-      `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`,
+      `GitHub answered 403: "scripted fault${DOCS}"${there}. ${GRANT}`,
       ['film.mp4', LEFT],
     ],
     [
       'no removal for ever',
       'delete',
       Array(4).fill(RESET),
-      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
+      `GitHub could not be asked: the server broke the connection off (ECONNRESET)${there}. Try again later.`,
       ['film.mp4', LEFT],
     ],
     ['no name', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
@@ -229,7 +229,7 @@ describe('a fault is told:', () => {
       asset.size = 499
     }
     expect(await problemOf(at.publish())).toBe(
-      failed('GitHub has stored another file than was sent. Try again later.'),
+      failed('GitHub has got other bytes than those of the video. Try again later.'),
     )
     expect(at.asker.pauses).toEqual([2000, 4000, 8000])
     expect(held(at.release)).toEqual(OLD)

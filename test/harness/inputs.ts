@@ -4,7 +4,7 @@
 import { Failure } from '../../src/failure.ts'
 import { type ExistingTaskInputs, type InputName, type NewTaskInputs, readInputs } from '../../src/inputs.ts'
 import type { Sandbox } from '../sandbox/server.ts'
-import { readAction } from './action.ts'
+import { GITHUB_TOKEN, readAction } from './action.ts'
 
 const action = await readAction()
 
@@ -33,7 +33,9 @@ export function inputsOfTask(task_id: string, given: Given = {}): ExistingTaskIn
 }
 
 function read(given: Given) {
-  return readInputs((name) => given[name] ?? action.inputs[name]?.default ?? '')
+  return readInputs(
+    (name) => given[name] ?? action.inputs[name]?.default?.replace('${{ github.token }}', GITHUB_TOKEN) ?? '',
+  )
 }
 
 /** The problems of such a step. */

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { readLocalFile } from '../../src/media/local-file.ts'
 import { remoteReference } from '../../src/media/reference.ts'
 import { OPENING_BYTES } from '../../src/media/remote-file.ts'
 import { differsFromCommit, type Identity, identify, identifyFile } from '../../src/references/identity.ts'
@@ -41,8 +42,12 @@ async function imageFile(bytes: Buffer): Promise<ImagePlace> {
   const file = await write('hero.png', bytes)
   return {
     kind: 'file',
-    reference: { input: 'image_url', shown: file.shown, url: null, maxBytes: MAX_BYTES },
     file,
+    opened: await readLocalFile(
+      { input: 'image_url', shown: file.shown, url: null, maxBytes: MAX_BYTES },
+      file.path,
+      MAX_BYTES,
+    ),
   }
 }
 
@@ -169,16 +174,6 @@ describe('the identity of references', () => {
     sandbox.media.put('walk.mp4', randomBytes(10))
     const { image } = await identities(places(await imageFile(Buffer.alloc(0)), 'walk.mp4'))
     expect(image).toEqual(identityOf(Buffer.alloc(0)))
-  })
-
-  it('is not there of an image that has vanished from the workspace', async () => {
-    sandbox.media.put('walk.mp4', randomBytes(10))
-    const image = await imageFile(randomBytes(10))
-    await rm(join(folder, 'hero.png'))
-    expect(await failureOf(places(image, 'walk.mp4'))).toEqual({
-      reason: 'reference_unreachable',
-      text: expect.stringMatching(/^image_url hero\.png cannot be read: ENOENT/),
-    })
   })
 
   it('is not read once the run has been stopped', async () => {

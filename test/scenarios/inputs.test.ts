@@ -41,7 +41,7 @@ describe('inputs', () => {
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
     // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.
-    const NEVER_WRONG = ['ffprobe_path', 'task_id', 'attach_to_release', 'github_token']
+    const NEVER_WRONG = ['ffprobe_path', 'task_id', 'attach_to_release']
     expect(named).toEqual(Object.keys(inputs).filter((name) => !NEVER_WRONG.includes(name)))
     expect(problems).toMatchInlineSnapshot(`
       [
@@ -64,6 +64,7 @@ describe('inputs', () => {
         "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",
         "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt beside the file) or always.",
+        "github_token: It contains spaces, line breaks or characters outside ASCII. Give the token alone.",
         "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
       ]
     `)

@@ -187,22 +187,6 @@ describe('a task that has brought no video', { concurrent: true }, () => {
     expect(submissions(scenario)).toHaveLength(1)
     expect(await receiptOf(scenario)).toMatchObject({ task, result: ORIGINAL })
   })
-
-  it('because its id was lost on the way is asked for under the same key', async ({ expect }) => {
-    await using scenario = await startScenario(AT_ONCE)
-    scenario.sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'half-answer' } })
-    const first = await make(scenario, {}, 4711)
-    expect(first.outputs).toMatchObject({ failure_reason: 'submission_uncertain' })
-    const sent = submissions(scenario)[0]?.headers['idempotency-key']
-    expect(await receiptOf(scenario)).toMatchObject({ idempotency_key: sent, task: null, result: null })
-    const second = await make(scenario)
-    expectCompleted(second)
-    expect(second.log).toContain(
-      `\n${SAME_REQUEST}, and whether APIMart accepted that request is not known. `,
-    )
-    expect(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).toEqual([sent, sent])
-    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([second.outputs.task_id])
-  })
 })
 
 describe('task_id', { concurrent: true }, () => {

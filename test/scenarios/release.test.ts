@@ -58,7 +58,7 @@ const uploads = ({ requests }: GitHub) => requests.filter(({ origin }) => origin
 
 /** What a task that is completed and not attached advises. */
 const again = (id = '', how = '') =>
-  `Correct what is said above about the release.${how} Task ${id} is completed and paid. APIMart names a cost of 0.4788 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
+  `Attach the video once what is said above is put right.${how} Task ${id} is completed and paid. APIMart names a cost of 0.4788 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
 
 describe('a release', { concurrent: true }, () => {
   it('that started the run gets the video; a run that changes nothing sees to it, too', async ({
@@ -109,7 +109,7 @@ describe('a release', { concurrent: true }, () => {
     github.faults.next('assets', { kind: 'status', status: 403, body: { message } })
     const third = await at.step(unchanged)
     const advice =
-      'Correct what is said above about the release. Nothing was submitted and nothing is billed.'
+      'Attach the video once what is said above is put right. Nothing was submitted and nothing is billed.'
     expect(expectFailure(third, 'publish_failed', advice)).toBe(
       `film.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::${GITHUB_TOKEN} <b>". ${GRANT}`,
     )
@@ -335,7 +335,7 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
     )
     expect(performance.now() - cancelled).toBeLessThan(5000)
     const id = sandbox.tasks[0]?.id
-    const advice = again(id).replace('Correct what is said above about the release. ', '')
+    const advice = again(id).replace('Attach the video once what is said above is put right. ', '')
     expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
     expect([await at.isStored(), run.outputs.result_path, run.outputs.status]).toEqual([
       true,

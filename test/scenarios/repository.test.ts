@@ -210,7 +210,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     const advice = run.errors[0]?.split('\n').at(-1)
     expect(expectFailure(run, 'submission_uncertain', advice)).toBe(ANSWERED)
     expect(advice).toMatch(
-      /^An earlier attempt .* reference at another address\. Its task may be running, and billed: .*task_id/,
+      /^An earlier attempt .* image at another address\. Its task may be running, and billed: .*task_id/,
     )
     expectOneTask(scenario, expect)
     expectNoComfort(run, expect)

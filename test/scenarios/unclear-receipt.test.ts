@@ -23,7 +23,7 @@ async function receiptIn({ folder }: Scenario) {
 describe('a submission of which nobody knows', { concurrent: true }, () => {
   const ACCEPTED: Fault = { kind: 'accept-then', fault: { kind: 'reset-after-body' } }
 
-  it('leaves its key in the receipt, by which the next run finds the task', async ({ expect }) => {
+  it('leaves its key in the receipt, and no other run sends it again', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     const first = await run(scenario)
@@ -32,24 +32,34 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect([task, result]).toEqual([null, null])
 
     const second = await run(scenario, {}, NEXT_RUN)
-    expectCompleted(second)
-    expect(second.log).toContain('It is to be sent under the same Idempotency-Key')
-    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([second.outputs.task_id])
-    expect(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).toEqual([
-      idempotency_key,
-      idempotency_key,
-    ])
+    expect(second.outputs.failure_reason).toBe('submission_uncertain')
+    expect(second.errors[0]).toContain('Run 4711 has sent this very request')
+    expect(submissions(scenario)).toHaveLength(1)
+
+    const third = await run(scenario, { idempotency_key }, NEXT_RUN)
+    expectCompleted(third)
+    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([third.outputs.task_id])
     expect(await receiptIn(scenario)).toMatchObject({
-      task: { id: second.outputs.task_id, status: 'completed' },
+      task: { id: third.outputs.task_id, status: 'completed' },
     })
   })
 
-  it('was none, and the next run makes the one task under the same key', async ({ expect }) => {
+  it('is sent again by a re-run of its job, under its key', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    await run(scenario)
+    expectCompleted(await run(scenario, {}, { GITHUB_RUN_ATTEMPT: '2' }))
+    expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
+    expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
+
+  it('is made anew by regenerate: always, with a warning', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 502 })
-    expect((await run(scenario)).outputs.failure_reason).toBe('submission_uncertain')
-    expectCompleted(await run(scenario, {}, NEXT_RUN))
-    expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
+    await run(scenario)
+    const again = await run(scenario, { regenerate: 'always' }, NEXT_RUN)
+    expectCompleted(again)
+    expect(again.warnings).toEqual([expect.stringMatching(/its task may be running, and billed/)])
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 

@@ -124,24 +124,7 @@ describe('an image of the repository', { concurrent: true }, () => {
     },
   )
 
-  it('that vanishes meanwhile is told as one that cannot be read', async ({ expect }) => {
-    await using scenario = await startRepository()
-    const video_url = scenario.sandbox.media.url('demo/walk.mp4', 'latency-200')
-    const run = await scenario.run(
-      { video_url },
-      {
-        async onStart() {
-          const isAsked = () => scenario.sandbox.requests.some(({ listener }) => listener === 'media')
-          await vi.waitUntil(isAsked, { timeout: 20_000, interval: 1 })
-          await rm(join(scenario.workspace, IMAGE))
-        },
-      },
-    )
-    const problem = expectNothingSubmitted(scenario, run, 'reference_unreachable', 0)
-    expect(problem).toContain(`image_url ${IMAGE} cannot be read: ENOENT`)
-  })
-
-  it('that vanishes while it is uploaded is submitted all the same', async ({ expect }) => {
+  it('that vanishes once it was read is submitted all the same', async ({ expect }) => {
     await using scenario = await startRepository()
     scenario.sandbox.faults.next('upload', { kind: 'delay', ms: 200 })
     const run = await scenario.run(IMAGE_ONLY, {

@@ -126,7 +126,8 @@ export async function play(schedule: Schedule): Promise<Performance> {
         random: () => schedule.chance,
         timeouts: TIMEOUTS,
         signal: abort.signal,
-        readInput: (name) => given[name] ?? action.inputs[name]?.default ?? '',
+        readInput: (name) =>
+          given[name] ?? (name === 'github_token' ? '' : action.inputs[name]?.default) ?? '',
         setOutput: (name, value) => played.outputs.set(name, value),
         info: (line) => played.log.push(line),
         warning: (text) => played.log.push(`warning: ${text}`),

@@ -2,12 +2,17 @@ import * as core from '@actions/core'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { INPUT_NAMES, type InputName, readInputs } from '../../src/inputs.ts'
-import { readAction } from '../harness/action.ts'
+import { GITHUB_TOKEN, readAction } from '../harness/action.ts'
 import { inputsWith, NEEDED, problemsOf } from '../harness/inputs.ts'
 
 const action = await readAction()
 const KEY = NEEDED.api_key
 afterEach(() => vi.unstubAllEnvs())
+
+/** The default of an input, as the runner gives it. */
+function defaultOf(name: string): string {
+  return action.inputs[name]?.default?.replace('${{ github.token }}', GITHUB_TOKEN) ?? ''
+}
 
 describe('sound inputs', () => {
   it('need only a key, two references and an orientation; the defaults of action.yml do the rest', () => {
@@ -34,7 +39,7 @@ describe('sound inputs', () => {
       output_path: null,
       regenerate: 'changed',
       attach_to_release: null,
-      github_token: '${{ github.token }}',
+      github_token: GITHUB_TOKEN,
       api_base_url: new URL('https://api.apimart.ai'),
     })
   })
@@ -53,7 +58,7 @@ describe('sound inputs', () => {
     const asked: string[] = []
     readInputs((name) => {
       asked.push(name)
-      return NEEDED[name] ?? action.inputs[name]?.default ?? ''
+      return NEEDED[name] ?? defaultOf(name)
     })
     expect(asked).toEqual(INPUT_NAMES)
   })
@@ -286,7 +291,7 @@ describe('all inputs', () => {
   )
   const anything = (name: InputName) =>
     fc.oneof(
-      { weight: 3, arbitrary: fc.constant(NEEDED[name] ?? action.inputs[name]?.default ?? '') },
+      { weight: 3, arbitrary: fc.constant(NEEDED[name] ?? defaultOf(name)) },
       { weight: 1, arbitrary: outside },
     )
   const record = fc.record(

@@ -41,10 +41,8 @@ const UNKNOWN = expect.stringMatching(
   /^Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+, is not known: its task may be running, and billed\./,
 )
 
-/** A video that is to be made; `left` tells of the task that is left alone, `key` the Idempotency-Key of an earlier run. */
-const make = (why: string, left: string | null = null, key: string | null = null): Standing => {
-  return { kind: 'make', why, left, key }
-}
+/** A video that is to be made; `left` tells of the task that is left alone. */
+const make = (why: string, left: string | null = null): Standing => ({ kind: 'make', why, left })
 const ANEW = `The video is made anew:`
 
 const OTHER_FILE = `is not the file that ${PLACE} tells of, its sha256 is another one`
@@ -118,15 +116,29 @@ describe('with the receipt of the same request', () => {
     expect(await at.decide()).toEqual(make(why))
   })
 
-  it.each(['the film', null])(
-    'a request without an answer is sent again under its key (%s)',
-    async (film) => {
-      await using at = await openWorkspace(UNCERTAIN)
-      if (film === null) await rm(at.film)
-      const why = `${SAME_REQUEST}, and whether APIMart accepted that request is not known. It is to be sent under the same Idempotency-Key, by which APIMart can answer with the task that it may have.`
-      expect(await at.decide()).toEqual(make(why, null, 'kling-key'))
-    },
-  )
+  it.each(['the film', null])('a request without an answer is not sent by another run (%s)', async (film) => {
+    await using at = await openWorkspace(UNCERTAIN)
+    if (film === null) await rm(at.film)
+    await expect(at.decide()).rejects.toMatchObject({
+      reason: 'submission_uncertain',
+      message: `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
+      remedy: expect.stringMatching(/ idempotency_key: kling-key asks APIMart for the same task, unless /),
+    })
+    await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
+      reason: 'submission_uncertain',
+    })
+  })
+
+  it('a request without an answer is sent again by its own run, and under its key', async () => {
+    const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
+    await using at = await openWorkspace({
+      ...UNCERTAIN,
+      made_by: { ...soundReceipt().made_by, run_id: '4711' },
+    })
+    expect(await at.decide()).toEqual(make(why))
+    await using other = await openWorkspace(UNCERTAIN)
+    expect(await other.decide({ idempotency_key: 'kling-key' })).toEqual(make(why))
+  })
 
   it('an earlier step of the same run has done the work', async () => {
     await using at = await openWorkspace(TWIN)
@@ -183,7 +195,7 @@ describe('with the receipt of another request', () => {
 
   it('a request without an answer is told of', async () => {
     await using at = await openWorkspace(UNCERTAIN)
-    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: UNKNOWN, key: null })
+    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: UNKNOWN })
   })
 
   it.each<[string, Partial<Receipt>]>([
