@@ -97,6 +97,7 @@ describe('an upload is accepted', () => {
     ['over plain http', 200, { url: 'http://gateway.internal/1.png' }, 'http://gateway.internal/1.png'],
     ['with a signature', 200, { url: `${ADDRESS}?sig=a%2Fb` }, `${ADDRESS}?sig=a%2Fb`],
     ['with white space around', 200, { url: ` ${ADDRESS}\n` }, ADDRESS],
+    ['with a line break in it', 200, { url: ADDRESS.replace('/1', '/\n1') }, ADDRESS],
   ])('%s', (_name, status, body, url) => {
     expect(judged(answered(status, body))).toEqual({ accepted: 'yes', url })
   })
@@ -161,6 +162,8 @@ describe('nobody knows what became of an upload, which is not repeated,', () => 
     ['an address of another kind', answered(200, { url: 's3://films/1' }), '{"url":"s3://films/1"}'],
     ['a number for an address', answered(200, { url: 7 }), '{"url":7}'],
     ['an empty address', answered(200, { url: '' }), '{"url":""}'],
+    ['a password', answered(200, { url: 'https://me:pw@a.b/1' }), '{"url":"https://me:pw@a.b/1"}'],
+    ['no success', answered(200, { success: false, url: ADDRESS }), `{"success":false,"url":"${ADDRESS}"}`],
     ['no list of addresses', answered(200, { data: [] }), '{"data":[]}'],
     ['302', answered(302, { url: ADDRESS }, { location: ADDRESS }), `{"url":"${ADDRESS}"}`],
     ['307', answered(307, '', { location: ADDRESS }), ''],
