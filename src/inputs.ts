@@ -2,7 +2,7 @@
  * The inputs of the action, read once into one typed object. Every problem is found and told together.
  */
 import * as v from 'valibot'
-import { TASK_ID } from './apimart/request.ts'
+import { TASK_ID } from './apimart/task-id.ts'
 import { Failure } from './failure.ts'
 import { oneLine, withoutQuery } from './format.ts'
 import {

@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 import { oneLine } from '../format.ts'
 import { conceal } from '../secrets.ts'
-import { TASK_ID } from './request.ts'
+import { TASK_ID } from './task-id.ts'
 
 const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),

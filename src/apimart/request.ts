@@ -85,9 +85,6 @@ export function balanceUrl(baseUrl: URL): string {
   return endpoint(baseUrl, 'balance')
 }
 
-/** The id of a task: visible characters, of which no URL would take a point or two for a folder. */
-export const TASK_ID = /^(?!\.{1,2}$)[^\s\p{C}]{1,200}$/u
-
 /** Where the state of a task is asked for. */
 export function taskUrl(baseUrl: URL, taskId: string): string {
   return endpoint(baseUrl, `tasks/${encodeURIComponent(taskId)}`)

@@ -3,7 +3,7 @@
  * tells the next run whether there is anything to make.
  */
 import * as v from 'valibot'
-import { TASK_ID } from '../apimart/request.ts'
+import { TASK_ID } from '../apimart/task-id.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { Identities } from '../references/identity.ts'
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Exchange } from '../sandbox/exchange.ts'
+import { listening, originOf } from '../sandbox/listening.ts'
 import { answerApi } from './api.ts'
 import { Call, type Origin, type RecordedRequest } from './call.ts'
 import { problem } from './errors.ts'
@@ -153,20 +154,6 @@ export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> 
     }
     await Promise.all([...closed, ...running])
   }
-}
-
-async function listening(): Promise<Server> {
-  const server = createServer()
-  server.on('clientError', (_error, socket) => socket.destroy())
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return server
-}
-
-function originOf(server: Server): string {
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the server is not listening')
-  return `http://127.0.0.1:${address.port}`
 }
 
 /** A mistake of the stand-in itself is answered as such; a client that left is none. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { Agent } from 'undici'
 import { type Api, answerApi } from './api.ts'
@@ -8,6 +8,7 @@ import { errorBody } from './errors.ts'
 import { Exchange, type RecordedRequest } from './exchange.ts'
 import { Faults } from './faults.ts'
 import { Idempotency } from './idempotency.ts'
+import { listening, originOf } from './listening.ts'
 import { MediaHost } from './media.ts'
 import { type Task, type TaskScript, TaskStore, type Timing } from './tasks.ts'
 
@@ -130,20 +131,6 @@ const DOCUMENTED_REQUEST = {
   character_orientation: 'image',
   mode: 'std',
 } as const
-
-async function listening(): Promise<Server> {
-  const server = createServer()
-  server.on('clientError', (_error, socket) => socket.destroy())
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return server
-}
-
-function originOf(server: Server): string {
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the server is not listening')
-  return `http://127.0.0.1:${address.port}`
-}
 
 /** A mistake of the sandbox itself is answered as such; a client that left is none. */
 async function failed(exchange: Exchange, error: unknown): Promise<void> {
