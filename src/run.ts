@@ -2,7 +2,7 @@
  * The way of a run: inputs, references, preflight, receipt, budget, submission, and on request the way to the finished
  * video and into a release. Every end is a report.
  */
-import { buildRequest, submissionUrl, taskUrl } from './apimart/request.ts'
+import { buildRequest, furtherKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { toFailure } from './failure.ts'
 import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
 import { openNetwork } from './network/network.ts'
@@ -16,8 +16,8 @@ import { checkBudget, tellEstimate } from './stations/check-budget.ts'
 import { lookAtReferences, measureReference, tellDiffering } from './stations/check-references.ts'
 import { type CompleteWay, completeTask } from './stations/complete.ts'
 import { type Kept, keep, receiptFor } from './stations/keep-receipt.ts'
-import { prepareRequest } from './stations/prepare-request.ts'
-import { decide, findReceipt, receiptOfTask, tellStanding } from './stations/regenerate.ts'
+import { keyFor, prepareRequest } from './stations/prepare-request.ts'
+import { decide, FIRST_TIME, findReceipt, receiptOfTask, tellStanding } from './stations/regenerate.ts'
 import { reuseVideo } from './stations/reuse-video.ts'
 import { submitTask } from './stations/submit-task.ts'
 
@@ -45,7 +45,9 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   await using network = openNetwork(inputs.api_base_url, runner.timeouts)
   const target = await findTarget(inputs, network, runner)
   const { places, identities, differing } = await lookAtReferences(inputs, output, network, runner, known)
-  const standing = output && found && (await decide(found, identities, { output, inputs, runner }))
+  const idempotencyKey = keyFor(places, inputs, runner)
+  const request = { inputs, idempotencyKey, runner }
+  const standing = output && found && (await decide(found, identities, { output, ...request }))
   if (standing) tellStanding(standing, inputs, runner, known)
   const isToBePaid = standing === null || standing.kind === 'make'
   tellDiffering(differing, isToBePaid, inputs, runner, known)
@@ -64,12 +66,17 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
     return await finish(task, { ...way, addresses, receipt: standing.receipt }, async () => target)
   }
   const prepared = await prepareRequest(places, inputs, network, runner)
-  const receipt = output && receiptFor(inputs, prepared.idempotencyKey, identities, runner, known)
-  const task = await submitTask({ ...prepared, ...way }).catch(async (error: unknown) => {
-    const isUncertain = toFailure(error).reason === 'submission_uncertain'
-    if (output && receipt && (known.task || isUncertain)) await keep({ output, receipt }, runner, known)
-    throw error
-  })
+  const { keyNumber, earlier } = standing?.kind === 'make' ? standing.sending : FIRST_TIME
+  const receipt =
+    earlier ??
+    (output && receiptFor(inputs, furtherKey(idempotencyKey, keyNumber), identities, runner, known))
+  const task = await submitTask({ ...prepared, idempotencyKey, keyNumber, ...way }).catch(
+    async (error: unknown) => {
+      const isUncertain = toFailure(error).reason === 'submission_uncertain'
+      if (output && receipt && (known.task || isUncertain)) await keep({ output, receipt }, runner, known)
+      throw error
+    },
+  )
   if (!inputs.wait) return { kind: 'submitted', task }
   const { image_url, video_url } = prepared.request
   return await finish(task, { ...way, addresses: [image_url, video_url], receipt }, async () => target)

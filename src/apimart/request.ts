@@ -65,6 +65,12 @@ export function furtherKey(firstKey: string, number: number): string {
   return number === 1 ? firstKey : hashed([firstKey, number])
 }
 
+/** Which of the keys for one request this is, from 1, which is the first itself; null when none of so many. */
+export function numberOfKey(key: string, firstKey: string, keys: number): number | null {
+  for (let number = 1; number <= keys; number++) if (furtherKey(firstKey, number) === key) return number
+  return null
+}
+
 /** A key of visible ASCII characters for any identity. */
 function hashed(identity: readonly unknown[]): string {
   return `kling-${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`

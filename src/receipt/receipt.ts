@@ -3,6 +3,7 @@
  * tells the next run whether there is anything to make.
  */
 import * as v from 'valibot'
+import type { StepIdentity } from '../apimart/request.ts'
 import { TASK_ID } from '../apimart/task-id.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import type { Identities } from '../references/identity.ts'
@@ -54,6 +55,8 @@ const schema = v.object({
   duration_seconds: v.nullable(seconds),
   /** Under which the request was sent; it asks for the same task again. */
   idempotency_key: v.string(),
+  /** When that was first done, ISO 8601, UTC. */
+  sent_at: v.pipe(v.string(), v.isoTimestamp()),
   /** Null when nobody knows whether one was accepted. */
   task: v.nullable(
     v.object({
@@ -80,6 +83,26 @@ export type FinishedReceipt = Receipt & {
 
 export function isFinished(receipt: Receipt): receipt is FinishedReceipt {
   return receipt.task !== null && receipt.result !== null
+}
+
+/**
+ * APIMart keeps a key for 24 hours (its official client), and answers a repetition with the task that it has. One hour
+ * is left for clocks that differ.
+ */
+const KEY_HOLDS_MILLISECONDS = 23 * 3_600_000
+
+/** How long the key of a receipt finds its task, in milliseconds since the epoch. */
+export function heldUntil({ sent_at }: Receipt): number {
+  return Date.parse(sent_at) + KEY_HOLDS_MILLISECONDS
+}
+
+/** Whether a receipt was written by another step of the very same run, whose video would be lost. */
+export function isMadeByOtherStep(
+  { made_by }: Receipt,
+  { repository, runId, job, step }: StepIdentity,
+): boolean {
+  const isSameRun = made_by.repository === repository && made_by.run_id === runId
+  return isSameRun && (made_by.job !== job || made_by.step !== step)
 }
 
 /** What was found where a receipt may lie; `why` is a clause for the user. */

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { readLfsPointer } from '../media/lfs.ts'
 import type { RemoteReference } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
@@ -63,8 +63,12 @@ async function identifyRemote(reference: RemoteReference, reach: Reach): Promise
 
 /** Whether a clip in the workspace is another one than that of its commit. */
 export async function differsFromCommit({ path }: WorkspaceFile, committed: Identity): Promise<boolean> {
-  const { bytes, sha256 } = await identifyFile(path)
-  // A checkout without `lfs: true` leaves the pointer.
-  const pointer = bytes < POINTER_MAX_BYTES ? readLfsPointer(await readFile(path)) : null
-  return ![sha256, pointer?.sha256].includes(committed.sha256)
+  const { sha256 } = await identifyFile(path)
+  return ![sha256, await pointedTo(path)].includes(committed.sha256)
+}
+
+/** The sha256 of the file whose Git LFS pointer lies there, as a checkout without `lfs: true` leaves it; null for any other. */
+export async function pointedTo(path: string): Promise<string | null> {
+  const { size } = await stat(path)
+  return size < POINTER_MAX_BYTES ? (readLfsPointer(await readFile(path))?.sha256 ?? null) : null
 }

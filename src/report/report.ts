@@ -24,6 +24,8 @@ export interface Known {
   places: Places | null
   /** What the receipt beside the video says of there being anything to make; a whole sentence. */
   standing: string | null
+  /** Under which Idempotency-Key the request was sent last, and when first (milliseconds since the epoch). */
+  sent: { readonly idempotencyKey: string; readonly at: number } | null
   /** The task that was accepted, or that is waited for. */
   task: KnownTask | null
   video: Video | null
@@ -41,6 +43,7 @@ export function nothingKnown(): Known {
     estimatedCost: null,
     places: null,
     standing: null,
+    sent: null,
     task: null,
     video: null,
     assetUrl: null,

@@ -8,7 +8,7 @@ import { newReceipt, type Receipt, requestOf } from '../receipt/receipt.ts'
 import { writeReceipt } from '../receipt/receipt-file.ts'
 import type { Identities } from '../references/identity.ts'
 import { shownReference } from '../references/workspace-file.ts'
-import type { Known, KnownTask } from '../report/report.ts'
+import { type Known, type KnownTask, standingOf } from '../report/report.ts'
 import { type OutputFile, receiptOf } from '../result/output-file.ts'
 import type { Video } from '../result/video.ts'
 import type { Runner } from '../runner.ts'
@@ -23,7 +23,7 @@ export interface Kept {
 /** What the receipt of a new video says before there is a task; tells when it will be of no use to the next run. */
 export function receiptFor(
   inputs: NewTaskInputs,
-  idempotency_key: string,
+  idempotencyKey: string,
   identities: Identities | Failure | null,
   runner: Runner,
   known: Known,
@@ -41,7 +41,8 @@ export function receiptFor(
     request: requestOf(inputs),
     references: isRead ? referencesOf(inputs, identities) : null,
     duration_seconds: known.clipSeconds,
-    idempotency_key,
+    idempotency_key: idempotencyKey,
+    sent_at: new Date(runner.clock.now()).toISOString(),
     task: null,
     result: null,
     made_by: { repository, run_id: runId, job, step },
@@ -63,10 +64,10 @@ function referencesOf(
  * cost the video: it is told.
  */
 export async function keep({ output, receipt }: Kept, runner: Runner, known: Known): Promise<void> {
-  const task = known.task && taskOf(known.task, receipt.task)
-  const result = resultOf(known.video)
+  const task = (known.task && taskOf(known.task)) ?? receipt.task
+  const result = resultOf(known.video) ?? receipt.result
   try {
-    await writeReceipt(output, { ...receipt, task: task ?? receipt.task, result: result ?? receipt.result })
+    await writeReceipt(output, { ...receipt, ...sentLast(receipt, known), task, result })
   } catch (error) {
     const why = oneLine(messageOf(error), 300)
     const text = `The receipt ${receiptOf(output).shown} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`
@@ -74,10 +75,20 @@ export async function keep({ output, receipt }: Kept, runner: Runner, known: Kno
   }
 }
 
-/** A task of an earlier run that was not seen stands as it was told before. */
-function taskOf({ id, seen }: KnownTask, before: Receipt['task']): Receipt['task'] {
-  if (seen === null) return before ?? { id, status: 'running', cost: null }
-  return { id, status: seen.task.state, cost: seen.task.cost }
+/** Under which key the request was sent last; a key that the receipt has already was sent when that says. */
+function sentLast(
+  { idempotency_key, sent_at }: Kept['receipt'],
+  { sent }: Known,
+): Pick<Receipt, 'idempotency_key' | 'sent_at'> {
+  if (sent === null || sent.idempotencyKey === idempotency_key) return { idempotency_key, sent_at }
+  return { idempotency_key: sent.idempotencyKey, sent_at: new Date(sent.at).toISOString() }
+}
+
+/** Null for a task of an earlier run that APIMart was not seen to know. */
+function taskOf(task: KnownTask): Receipt['task'] {
+  const { id, seen } = task
+  if (seen) return { id, status: seen.task.state, cost: seen.task.cost }
+  return standingOf(task) === 'unknown' ? null : { id, status: 'running', cost: null }
 }
 
 function resultOf(video: Video | null): Receipt['result'] {

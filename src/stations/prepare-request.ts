@@ -11,9 +11,19 @@ import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
   readonly request: MotionControlRequest
-  readonly idempotencyKey: string
   /** Whether its image was uploaded for it, and has an address that no other attempt has. */
   readonly isUploaded: boolean
+}
+
+/**
+ * The first key under which the request of these references goes out: the same in every attempt. An uploaded image
+ * stands in it with its bytes, as each upload has another address.
+ */
+export function keyFor({ image, clip }: Places, inputs: NewTaskInputs, { step }: Runner): string {
+  const image_url =
+    image.kind === 'web' ? image.reference.url : `sha256:${identifyBytes(image.opened.bytes).sha256}`
+  const request = buildRequest(inputs, { image_url, video_url: clip.reference.url })
+  return inputs.idempotency_key ?? idempotencyKey(step, request)
 }
 
 /**
@@ -27,16 +37,7 @@ export async function prepareRequest(
   network: Network,
   runner: Runner,
 ): Promise<Prepared> {
-  const video_url = clip.reference.url
-  const requestWith = (image_url: string) => buildRequest(inputs, { image_url, video_url })
-  const keyOf = (request: MotionControlRequest) =>
-    inputs.idempotency_key ?? idempotencyKey(runner.step, request)
-  if (image.kind === 'web') {
-    const request = requestWith(image.reference.url)
-    return { request, idempotencyKey: keyOf(request), isUploaded: false }
-  }
-  const request = requestWith(await uploadImage(image, inputs, network, runner))
-  // The same for the same image, wherever it is uploaded to.
-  const key = keyOf(requestWith(`sha256:${identifyBytes(image.opened.bytes).sha256}`))
-  return { request, idempotencyKey: key, isUploaded: true }
+  const isUploaded = image.kind === 'file'
+  const image_url = isUploaded ? await uploadImage(image, inputs, network, runner) : image.reference.url
+  return { request: buildRequest(inputs, { image_url, video_url: clip.reference.url }), isUploaded }
 }

@@ -27,6 +27,10 @@ const LOOK_PAUSE_MILLISECONDS = 5000
 
 /** What the way to a task needs; `known` learns of the task as soon as there is one. */
 interface Way extends Prepared {
+  /** The first key for the request. */
+  readonly idempotencyKey: string
+  /** With which of its keys to begin. */
+  readonly keyNumber: number
   readonly inputs: NewTaskInputs
   readonly network: Network
   readonly runner: Runner
@@ -46,7 +50,7 @@ interface Submitting extends Way {
  * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the runner's signal
  */
 export async function submitTask(way: Way): Promise<KnownTask> {
-  const { inputs, request, idempotencyKey, runner, known } = way
+  const { inputs, request, idempotencyKey, keyNumber, runner, known } = way
   const url = submissionUrl(inputs.api_base_url)
   const secrets = secretsOf(inputs.api_key, [request.image_url, request.video_url])
   const submitting: Submitting = { ...way, url, secrets }
@@ -57,7 +61,7 @@ export async function submitTask(way: Way): Promise<KnownTask> {
     for (const line of describeRequest(url, request)) runner.info(line)
   })
   const startedAt = runner.clock.now()
-  for (let number = 1; ; number++) {
+  for (let number = keyNumber; ; number++) {
     const task = await submitUnder(furtherKey(idempotencyKey, number), submitting)
     if (task.origin === 'submitted') return task
     await look(task, submitting)
@@ -81,7 +85,9 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
     async post(cancelled) {
       const at = clock.now()
       const ending = await post(submission, network, cancelled)
-      if (ending.kind !== 'never_sent') sentAt.push(at)
+      if (ending.kind === 'never_sent') return ending
+      sentAt.push(at)
+      if (known.sent?.idempotencyKey !== key) known.sent = { idempotencyKey: key, at }
       return ending
     },
     judge,

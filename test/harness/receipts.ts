@@ -39,6 +39,7 @@ export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
     },
     duration_seconds: 8.4,
     idempotency_key: 'kling-key',
+    sent_at: '2026-11-22T09:50:00.000Z',
     task: { id: 'task_1', status: 'completed', cost: 0.456 },
     result: {
       bytes: 9,
@@ -52,6 +53,11 @@ export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
   })
 }
 
+/** The derived key of the request of STEP. */
+export const OWN_KEY = 'kling-own'
+
+/** Until when its key finds its task, an hour less than the 24 for which APIMart keeps one. */
+export const HELD_UNTIL = Date.parse('2026-11-23T08:50:00Z')
 /** When the link of the sound receipt expires. */
 export const EXPIRY = Date.parse('2026-11-23T10:00:00Z')
 
@@ -117,7 +123,8 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
     ): Promise<Standing> {
       const inputs = inputsOf(given)
       const found = await findReceipt(output, inputs)
-      return decide(found, identities, { output, inputs, runner })
+      const idempotencyKey = inputs.idempotency_key ?? OWN_KEY
+      return decide(found, identities, { output, inputs, idempotencyKey, runner })
     },
     /** The receipt that a step with this `task_id` keeps, and its warnings. */
     async ofTask(task_id: string) {

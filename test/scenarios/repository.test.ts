@@ -225,6 +225,24 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expectOneTask(scenario, expect)
   })
 
+  it('asks for a further task when the receipt says that the first one failed', async ({ expect }) => {
+    await using scenario = await startRepository({ speed: 300 })
+    const step = {
+      ...IMAGE_ONLY,
+      preflight: 'enforce',
+      video_url: CLIP,
+      wait: 'true',
+      output_path: 'film.mp4',
+    }
+    scenario.sandbox.script.outcome = 'failed'
+    expect((await scenario.run(step)).outputs.failure_reason).toBe('task_failed')
+    scenario.sandbox.script.outcome = 'completed'
+    const run = await rerun(scenario, step)
+    expectCompleted(run)
+    expect(new Set(keysOf(scenario)).size).toBe(2)
+    expect(scenario.sandbox.tasks).toHaveLength(2)
+  })
+
   it('under a key that was given is told that the key is used', async ({ expect }) => {
     await using scenario = await startRepository()
     expectSubmitted(await scenario.run({ ...IMAGE_ONLY, idempotency_key: 'hero-walk' }))

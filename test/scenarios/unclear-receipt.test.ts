@@ -1,12 +1,20 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
-import { parseReceipt } from '../../src/receipt/receipt.ts'
+import { parseReceipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Fault } from '../sandbox/faults.ts'
-import { expectCompleted, expectFailure, type Scenario, startScenario, submissions } from './scenario.ts'
+import {
+  DEMO,
+  expectCompleted,
+  expectFailure,
+  type Scenario,
+  startScenario,
+  submissions,
+} from './scenario.ts'
 
 const FILM = 'film.mp4'
 const INPUTS = { wait: 'true', output_path: FILM }
+const SECOND = { GITHUB_RUN_ATTEMPT: '2' }
 const NEXT_RUN = { GITHUB_RUN_ID: '4712' }
 
 /** A step in the workspace of the scenario, as a checkout of what was committed is. */
@@ -14,8 +22,10 @@ function run(scenario: Scenario, inputs: Record<string, string> = {}, env: Recor
   return scenario.run({ ...INPUTS, ...inputs }, { workspace: join(scenario.folder, 'workspace'), env })
 }
 
-async function receiptIn({ folder }: Scenario) {
-  const found = parseReceipt(await readFile(join(folder, 'workspace', `${FILM}.receipt.json`), 'utf8'))
+const placeIn = ({ folder }: Scenario) => join(folder, 'workspace', `${FILM}.receipt.json`)
+
+async function receiptIn(scenario: Scenario) {
+  const found = parseReceipt(await readFile(placeIn(scenario), 'utf8'))
   if (found.kind !== 'read') throw new Error(`the receipt is ${found.kind}`)
   return found.receipt
 }
@@ -48,9 +58,73 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
-    expectCompleted(await run(scenario, {}, { GITHUB_RUN_ATTEMPT: '2' }))
+    expectCompleted(await run(scenario, {}, SECOND))
     expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
     expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
+
+  it('is not sent again under another key, also by its own step', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    const image = scenario.sandbox.media.url(DEMO.image)
+    const signed = (signature: string) => ({ image_url: `${image}?signature=${signature}` })
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    await run(scenario, signed('1'))
+    const second = await run(scenario, signed('2'), SECOND)
+    expect(second.outputs.failure_reason).toBe('submission_uncertain')
+    const third = await run(scenario, signed('1'), { ...SECOND, GITHUB_ACTION: '__another' })
+    expect(third.outputs.failure_reason).toBe('submission_uncertain')
+    expect(submissions(scenario)).toHaveLength(1)
+  })
+
+  it('is not sent again once its key is forgotten', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    await run(scenario)
+    const { idempotency_key, sent_at } = await receiptIn(scenario)
+    const old = { sent_at: new Date(Date.parse(sent_at) - 23 * 3_600_000).toISOString() }
+    await writeFile(placeIn(scenario), renderReceipt({ ...(await receiptIn(scenario)), ...old }))
+    for (const inputs of [{}, { idempotency_key }]) {
+      const again = await run(scenario, inputs, SECOND)
+      expect(again.outputs.failure_reason).toBe('submission_uncertain')
+      expect(again.errors[0]).not.toContain('idempotency_key')
+    }
+    expect(await receiptIn(scenario)).toMatchObject(old)
+    expect(submissions(scenario)).toHaveLength(1)
+  })
+
+  it('after a task that failed leaves the key under which it went out', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.script.outcome = 'failed'
+    expect((await run(scenario)).outputs.failure_reason).toBe('task_failed')
+    scenario.sandbox.script.outcome = 'completed'
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    const second = await run(scenario, {}, SECOND)
+    expect(second.outputs.failure_reason).toBe('submission_uncertain')
+    const { idempotency_key } = await receiptIn(scenario)
+    expectCompleted(await run(scenario, {}, { GITHUB_RUN_ATTEMPT: '3' }))
+    const keys = submissions(scenario).map(({ headers }) => headers['idempotency-key'])
+    expect(keys).toEqual([expect.anything(), idempotency_key, idempotency_key])
+    expect(keys[0]).not.toBe(idempotency_key)
+    expect(scenario.sandbox.tasks).toHaveLength(2)
+  })
+
+  it('does not hinder a dry run', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    await run(scenario)
+    const dry = await run(scenario, { dry_run: 'true' }, NEXT_RUN)
+    expect(dry.outputs.status).toBe('dry_run')
+    expect(dry.log).toContain('Run 4711 has sent this very request')
+  })
+
+  it('keeps its receipt where the task that is given does not exist', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    scenario.sandbox.faults.next('submit', ACCEPTED)
+    await run(scenario)
+    const before = await receiptIn(scenario)
+    const mistyped = await run(scenario, { task_id: 'task_mistyped' }, NEXT_RUN)
+    expect(mistyped.outputs.failure_reason).toBe('request_rejected')
+    expect(await receiptIn(scenario)).toEqual(before)
   })
 
   it('is made anew by regenerate: always, with a warning', async ({ expect }) => {

@@ -138,7 +138,7 @@ function finished(url: string): Known {
 describe('what is kept', () => {
   it('is all that the next run needs', async () => {
     await using folder = await openFolder()
-    const runner = listeningRunner()
+    const runner = listeningRunner(Date.parse(soundReceipt().sent_at))
     const known = finished('https://cdn.example.com/film.mp4')
     const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, known)
     await keep({ output: folder.output, receipt }, runner, known)
@@ -190,6 +190,17 @@ describe('what is kept', () => {
     expect(await readReceipt(folder.output)).toMatchObject({
       receipt: { idempotency_key: 'kling-key', task: null, result: null },
     })
+  })
+
+  it.each([
+    ['another key, and its time', 'kling-further', '2026-11-22T12:00:00.000Z'],
+    ['the first key, and the first time', 'kling-key', soundReceipt().sent_at],
+  ])('is %s after it was sent under it', async (_, idempotencyKey, sent_at) => {
+    await using folder = await openFolder()
+    const known = { ...nothingKnown(), sent: { idempotencyKey, at: Date.parse('2026-11-22T12:00:00Z') } }
+    await keep({ output: folder.output, receipt: soundReceipt() }, listeningRunner(), known)
+    const receipt = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt })
   })
 
   it.each([

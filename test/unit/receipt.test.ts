@@ -22,6 +22,9 @@ const text = fc.string({ unit: 'binary', maxLength: 40 })
 const whole = fc.nat()
 const amount = fc.double({ min: 0, max: 1e6, noNaN: true })
 const sha256 = fc.stringMatching(/^[0-9a-f]{64}$/)
+const instant = fc
+  .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
+  .map((date) => date.toISOString())
 const identity = fc.record({ source: text, bytes: whole, sha256 })
 const receipts: fc.Arbitrary<Receipt> = fc
   .record({
@@ -37,6 +40,7 @@ const receipts: fc.Arbitrary<Receipt> = fc
     references: fc.option(fc.record({ image_url: identity, video_url: identity })),
     duration_seconds: fc.option(amount),
     idempotency_key: text,
+    sent_at: instant,
     task: fc.option(
       fc.record({
         id: fc.stringMatching(/^task_[\dA-Z]{1,30}$/),
@@ -50,9 +54,7 @@ const receipts: fc.Arbitrary<Receipt> = fc
         sha256,
         duration_seconds: fc.option(amount),
         url: fc.option(fc.webUrl()),
-        expires_at: fc
-          .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
-          .map((date) => date.toISOString()),
+        expires_at: instant,
       }),
     ),
     made_by: fc.record({ repository: text, run_id: text, job: text, step: text }),
@@ -97,6 +99,7 @@ describe('the text of a receipt', () => {
   },
   "duration_seconds": 8.4,
   "idempotency_key": "kling-key",
+  "sent_at": "2026-11-22T09:50:00.000Z",
   "task": {
     "id": "task_1",
     "status": "completed",

@@ -3,17 +3,20 @@
  */
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { furtherKey } from '../../src/apimart/request.ts'
 import { Failure } from '../../src/failure.ts'
 import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Identities } from '../../src/references/identity.ts'
 import { nothingKnown } from '../../src/report/report.ts'
-import { type Standing, tellStanding } from '../../src/stations/regenerate.ts'
+import { FIRST_TIME, type Standing, tellStanding } from '../../src/stations/regenerate.ts'
 import { type Given, inputsWith } from '../harness/inputs.ts'
 import {
   EXPIRY,
   FILM,
   GIVEN,
+  HELD_UNTIL,
   listeningRunner,
+  OWN_KEY,
   openWorkspace,
   PLACE,
   refusalOf,
@@ -41,8 +44,19 @@ const UNKNOWN = expect.stringMatching(
   /^Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+, is not known: its task may be running, and billed\./,
 )
 
+const SENT_BEFORE =
+  'A task may be running, and billed: look for it in the APIMart console. With its id as task_id, this step submits nothing and fetches its video. Where there is none, remove the receipt or give regenerate: always to have the video made.'
+const BY_KEY = ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key asks APIMart for the same task.'
+/** Sent by an earlier attempt of the step of STEP, for which its references had other addresses. */
+const OWN_STEP = { made_by: { ...soundReceipt().made_by, run_id: '4711' } }
+
 /** A video that is to be made; `left` tells of the task that is left alone. */
-const make = (why: string, left: string | null = null): Standing => ({ kind: 'make', why, left })
+const make = (why: string, left: string | null = null, sending = FIRST_TIME): Standing => ({
+  kind: 'make',
+  why,
+  left,
+  sending,
+})
 const ANEW = `The video is made anew:`
 
 const OTHER_FILE = `is not the file that ${PLACE} tells of, its sha256 is another one`
@@ -116,28 +130,82 @@ describe('with the receipt of the same request', () => {
     expect(await at.decide()).toEqual(make(why))
   })
 
+  it.each([
+    ['by its next key', 2, { idempotency_key: OWN_KEY }, 2],
+    ['by the last key of all', 2, { idempotency_key: furtherKey(OWN_KEY, 2) }, 2],
+    ['by the key after a further one', 3, { idempotency_key: furtherKey(OWN_KEY, 2) }, 3],
+    ['by its first key, after that of another run', 3, { idempotency_key: 'kling-key' }, 1],
+  ])('it is made anew %s in an attempt %i', async (_, attempt, key, keyNumber) => {
+    await using at = await openWorkspace({ ...standing('failed'), ...key })
+    const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt }
+    expect(await at.decide({}, SAME, runner)).toMatchObject({ sending: { keyNumber, earlier: null } })
+    const later = { ...listeningRunner(HELD_UNTIL), attempt }
+    expect(await at.decide({}, SAME, later)).toMatchObject({ sending: FIRST_TIME })
+  })
+
+  it('the pointer of its video, as a checkout without Git LFS leaves it, is not paid for', async () => {
+    const sha256 = sha('d')
+    const { result } = soundReceipt()
+    await using at = await openWorkspace({ result: result && { ...result, sha256 } })
+    const pointer = (oid: string) => `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize 9\n`
+    await writeFile(at.film, pointer(sha256))
+    expect(await refusalOf(at.decide())).toEqual(
+      refused(
+        'It is the Git LFS pointer of the video, not the video. Give actions/checkout lfs: true, or remove the file: then the video is made, and paid, anew.',
+      ),
+    )
+    await writeFile(at.film, pointer(sha('e')))
+    expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toMatchObject({ kind: 'make' })
+  })
+
   it.each(['the film', null])('a request without an answer is not sent by another run (%s)', async (film) => {
     await using at = await openWorkspace(UNCERTAIN)
     if (film === null) await rm(at.film)
     await expect(at.decide()).rejects.toMatchObject({
       reason: 'submission_uncertain',
       message: `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
-      remedy: expect.stringMatching(/ idempotency_key: kling-key asks APIMart for the same task, unless /),
+      remedy: SENT_BEFORE,
     })
     await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
       reason: 'submission_uncertain',
     })
   })
 
-  it('a request without an answer is sent again by its own run, and under its key', async () => {
-    const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
-    await using at = await openWorkspace({
-      ...UNCERTAIN,
-      made_by: { ...soundReceipt().made_by, run_id: '4711' },
+  it.each([
+    ['by its key as long as that finds its task', {}, HELD_UNTIL - 1, BY_KEY],
+    ['by no key that is forgotten', {}, HELD_UNTIL, ''],
+    ['by no key when its image was uploaded', { image_url: 'assets/hero.png' }, HELD_UNTIL - 1, ''],
+  ])('a request without an answer is found %s', async (_, given, now, byKey) => {
+    await using at = await openWorkspace(UNCERTAIN)
+    await expect(at.decide(given, SAME, listeningRunner(now))).rejects.toMatchObject({
+      remedy: `${SENT_BEFORE}${byKey}`,
     })
-    expect(await at.decide()).toEqual(make(why))
-    await using other = await openWorkspace(UNCERTAIN)
-    expect(await other.decide({ idempotency_key: 'kling-key' })).toEqual(make(why))
+  })
+
+  it.each<[string, number, Partial<Receipt>, Given, number, number | null]>([
+    ['as long as it is kept', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL - 1, 1],
+    ['not when it is forgotten', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL, null],
+    ['the third of three', 3, { idempotency_key: furtherKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, 3],
+    ['not one to come', 2, { idempotency_key: furtherKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, null],
+    ['also one that is given', 1, {}, { idempotency_key: 'kling-key' }, HELD_UNTIL - 1, 1],
+    ['not that of another step', 1, TWIN, {}, HELD_UNTIL - 1, null],
+    ['not another one of its step', 1, OWN_STEP, {}, HELD_UNTIL - 1, null],
+  ])(
+    'a request without an answer is sent again under its key: %s',
+    async (_, attempt, receipt, given, now, keyNumber) => {
+      await using at = await openWorkspace({ ...UNCERTAIN, ...receipt })
+      const decided = at.decide(given, SAME, { ...listeningRunner(now), attempt })
+      if (keyNumber === null) return expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
+      const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
+      const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
+      expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
+    },
+  )
+
+  it('a request without an answer is no obstacle to a dry run', async () => {
+    await using at = await openWorkspace(UNCERTAIN)
+    const why = `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`
+    expect(await at.decide({ dry_run: 'true' })).toEqual(make(why))
   })
 
   it('an earlier step of the same run has done the work', async () => {
@@ -284,6 +352,18 @@ describe('regenerate: always', () => {
   ])('makes the video, whatever the receipt says %s', async (_, receipt, identities, left) => {
     await using at = await openWorkspace(receipt)
     expect(await at.decide(always, identities)).toEqual(make(why, left))
+  })
+
+  it.each<[Partial<Receipt>, Partial<Standing>]>([
+    [{}, { kind: 'unchanged' }],
+    [RUNNING, { kind: 'fetch' }],
+    [standing('failed'), { kind: 'make', sending: { keyNumber: 2, earlier: null } }],
+  ])('leaves a re-run of the very request its task (%j)', async (receipt, what) => {
+    await using at = await openWorkspace({ ...receipt, idempotency_key: OWN_KEY })
+    const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt: 2 }
+    expect(await at.decide(always, null, runner)).toMatchObject(what)
+    const given = { ...always, idempotency_key: OWN_KEY }
+    expect(await at.decide(given, null, runner)).toMatchObject({ kind: 'make', sending: FIRST_TIME })
   })
 
   it.each([{}, { mode: 'pro' }])('with %j does not overwrite another step of the same run', async (given) => {

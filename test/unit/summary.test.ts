@@ -71,6 +71,7 @@ function receiptWith(text: string): FinishedReceipt {
     references: null,
     duration_seconds: 8.4,
     idempotency_key: text,
+    sent_at: '2026-01-01T00:00:00.000Z',
     task: { id: text, status: 'completed', cost: 0.48 },
     result: resultWith(text),
     made_by: { repository: text, run_id: text, job: text, step: text },
@@ -126,6 +127,7 @@ function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewT
     estimatedCost: null,
     places: placesOf(inputs),
     standing: null,
+    sent: null,
     video: differing.end?.kind === 'completed' ? differing.end.video : null,
     assetUrl: null,
     ...(differing.end ? { task: null, end: differing.end } : submitted()),
@@ -438,7 +440,8 @@ describe('text from outside', () => {
     }
     const known = { inputs, preflight, warnings: [text], clipSeconds: 8.4, estimatedCost: 0.4788, task }
     const places = placesOf(inputs)
-    return { ...known, places, standing: text, video, assetUrl: link.url, end: ends[kind] }
+    const sent = { idempotencyKey: text, at: 0 }
+    return { ...known, places, standing: text, sent, video, assetUrl: link.url, end: ends[kind] }
   }
 
   describe.each(['submitted', 'completed', 'unchanged', 'dry_run', 'failed'] as const)(

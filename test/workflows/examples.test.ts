@@ -146,6 +146,19 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(first.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['authentication'])
     await world.run(workflowOf('on-release.yml'), { ...release, attempt: 2 })
     expect(sandbox.tasks).toHaveLength(1)
+    const inputs = { tag: 'v1', task_id: sandbox.tasks[0]?.id ?? '' }
+    const collected = await world.run(workflowOf('on-release.yml'), {
+      event: 'workflow_dispatch',
+      inputs,
+      payload(github) {
+        github.addRelease({ tag: 'v1' })
+        return { inputs }
+      },
+    })
+    expect(statuses(collected.jobs)).toEqual({ film: ['success'] })
+    const assets = collected.github.releases.flatMap(({ assets }) => assets)
+    expect(assets.map(({ name }) => name)).toEqual(['film.mp4'])
+    expect(sandbox.tasks).toHaveLength(1)
     const keys = submissions(world.scenario).flatMap(({ headers }) => headers['idempotency-key'] ?? [])
     expect(new Set(keys).size).toBe(1)
   })
@@ -291,7 +304,9 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     const again = await world.run(submit, { event: 'workflow_dispatch' })
     expect(statuses(again.jobs)).toEqual({ submit: ['failure'] })
     expect(again.steps).toEqual([])
-    expect(again.printed).toContain('::error::film.task names a task whose film is not collected.')
+    expect(again.printed).toContain(
+      '::error::film.task names a task whose film is not collected: run collect.yml.',
+    )
     expect(paid(world)).toBe(1)
 
     const tip = await repository.tip('main')
@@ -308,6 +323,24 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
       changed: ['film.mp4', 'film.task'],
     })
     expect(await repository.files('main')).not.toContain('film.task')
+    expect(await repository.read('main', 'film.mp4')).toEqual(film)
+    expect(paid(world)).toBe(1)
+  })
+
+  it('submit-now-collect-later.yml does not submit again after an unclear submission', async ({ expect }) => {
+    await using world = await startWorld(ENDED)
+    const { repository, scenario } = world
+    const [submit, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
+    await repository.commit(REFERENCES)
+    scenario.sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'reset-after-body' } })
+    const unclear = await world.run(submit, { event: 'workflow_dispatch' })
+    expect(unclear.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['submission_uncertain'])
+    const again = await world.run(submit, { event: 'workflow_dispatch' })
+    expect(again.printed).toContain('Where it is empty, look in the APIMart console')
+    expect((await world.run(collect, { event: 'schedule' })).steps).toEqual([])
+    expect(paid(world)).toBe(1)
+    await repository.commit({ 'film.task': `${scenario.sandbox.tasks[0]?.id}\n` })
+    await world.run(collect, { event: 'schedule' })
     expect(await repository.read('main', 'film.mp4')).toEqual(film)
     expect(paid(world)).toBe(1)
   })
@@ -402,7 +435,7 @@ it('every example has its inputs for this action', async () => {
       attach_to_release: 'v1',
     })),
     'on-commit.yml': [{ ...common, ...made, wait: 'true', regenerate: 'changed', attach_to_release: '' }],
-    'on-release.yml': [{ ...common, ...made, wait: 'true', attach_to_release: 'event' }],
+    'on-release.yml': [{ ...common, ...made, wait: 'true', attach_to_release: 'v1', task_id: '' }],
     'self-hosted-proxy.yml': [{ ...common, api_base_url: 'https://gateway.example.com' }],
     'submit-now-collect-later.yml': [
       { ...common, ...made, wait: 'false', output_path: '' },
