@@ -58,7 +58,12 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
-    expectCompleted(await run(scenario, {}, SECOND))
+    const first = await receiptIn(scenario)
+    scenario.sandbox.faults.next('submit', { kind: 'status', status: 502 })
+    expect((await run(scenario, {}, SECOND)).outputs.failure_reason).toBe('submission_uncertain')
+    // Its key counts from the first time.
+    expect(await receiptIn(scenario)).toEqual(first)
+    expectCompleted(await run(scenario, {}, { GITHUB_RUN_ATTEMPT: '3' }))
     expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
