@@ -113,6 +113,10 @@ describe('README.zh-CN.md', () => {
       String(cells.at(-1)),
     )
     expect(described.filter((description) => !CJK.test(description))).toEqual([])
+    const sentence = /[a-z]+(?:,? [a-z]+){3}/i
+    expect(
+      inline(marked.lexer(chinese)).filter(({ type, raw }) => type === 'text' && sentence.test(raw)),
+    ).toEqual([])
   })
 
   it('has Chinese punctuation, and a space between Chinese and other letters', () => {
@@ -141,7 +145,7 @@ const TERMS: readonly (readonly [RegExp | string, string])[] = [
   ['已受理，随后连接被重置', 'accepted, then the connection is reset'],
   ['已受理，随后返回 502', 'accepted, then 502'],
   ['已受理，随后没有任何应答', 'accepted, then no answer at all'],
-  ['已受理，每次连接都被重置', 'accepted, then the connection is reset, every time'],
+  ['每次都在受理后重置连接', 'accepted, then the connection is reset, every time'],
   ['被拒绝：429，带 ', 'refused: 429 with '],
   ['（同一个键）', ' (one key)'],
   ['参考视频 | 方式 | 请求数 | 字节数 | 毫秒', 'clip | way | requests | bytes | ms'],
