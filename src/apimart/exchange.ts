@@ -1,13 +1,14 @@
 /**
  * One exchange with the API: what every request to it has in common.
  */
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { explainNetworkError } from '../network/explain.ts'
 import { AddressRefused, type ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { quote, readError } from './answer.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
-const ANSWER_MAX_BYTES = 1024 * 1024
+export const ANSWER_MAX_BYTES = 1024 * 1024
 
 /** An answer of the API, whatever it says. */
 export interface Answer {
@@ -42,9 +43,27 @@ export async function exchange(
       'accept-encoding': 'identity',
     },
   })
-  // The decoder drops a byte order mark, with which the JSON would be none.
-  const body = new TextDecoder().decode(await readUpTo(answer.body, ANSWER_MAX_BYTES))
+  const body = textOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers)
   return { status: answer.statusCode, headers: answer.headers, body }
+}
+
+const UNPACK: Readonly<Record<string, typeof gunzipSync>> = {
+  br: brotliDecompressSync,
+  deflate: inflateSync,
+  gzip: gunzipSync,
+}
+
+/** The text of an answer. A gateway may compress what was to be sent as it is, also the id of a paid task. */
+export function textOf(bytes: Buffer, headers: Answer['headers']): string {
+  const coding = String(headers['content-encoding'] ?? '').toLowerCase()
+  const unpack = Object.hasOwn(UNPACK, coding) ? UNPACK[coding] : undefined
+  try {
+    const unpacked = unpack?.(bytes, { maxOutputLength: ANSWER_MAX_BYTES }) ?? bytes
+    // The decoder drops a byte order mark, with which the JSON would be none.
+    return new TextDecoder().decode(unpacked)
+  } catch {
+    return '(compressed, and cannot be unpacked)'
+  }
 }
 
 /** A question that costs nothing. */

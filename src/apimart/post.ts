@@ -5,7 +5,7 @@
 import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { ApiNetwork } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { type Answer, exchange } from './exchange.ts'
+import { ANSWER_MAX_BYTES, type Answer, exchange, textOf } from './exchange.ts'
 import type { MotionControlRequest } from './request.ts'
 
 /** What a submission needs. */
@@ -35,7 +35,9 @@ interface Wire {
   /** Whether any of the request may have left. */
   isSent: boolean
   begun: Pick<Answer, 'status' | 'headers'> | null
-  readonly chunks: Buffer[]
+  /** The first bytes of the body, in one piece: kept one by one, pieces of a byte take hundreds each. */
+  readonly memory: Buffer
+  arrived: number
 }
 
 /**
@@ -65,7 +67,7 @@ export async function postBody(
   signal: AbortSignal,
 ): Promise<Ending> {
   signal.throwIfAborted()
-  const wire: Wire = { isSent: false, begun: null, chunks: [] }
+  const wire: Wire = { isSent: false, begun: null, memory: Buffer.allocUnsafe(ANSWER_MAX_BYTES), arrived: 0 }
   const stop = new AbortController()
   const cancel = () => {
     if (wire.isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
@@ -80,7 +82,8 @@ export async function postBody(
     if (!wire.isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
     if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
-    const begun = wire.begun && { ...wire.begun, body: new TextDecoder().decode(Buffer.concat(wire.chunks)) }
+    const bytes = wire.memory.subarray(0, wire.arrived)
+    const begun = wire.begun && { ...wire.begun, body: textOf(bytes, wire.begun.headers) }
     return { kind: 'lost', cause, begun }
   } finally {
     signal.removeEventListener('abort', cancel)
@@ -103,7 +106,7 @@ function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
         handler.onResponseStart?.(controller, status, headers, ...args)
       },
       onResponseData(controller, chunk) {
-        wire.chunks.push(chunk)
+        wire.arrived += chunk.copy(wire.memory, wire.arrived)
         handler.onResponseData?.(controller, chunk)
       },
       onResponseEnd: (...args) => handler.onResponseEnd?.(...args),

@@ -63,7 +63,7 @@ function fetchThrough({ github, timeouts }: Network) {
     const late = AbortSignal.timeout(limit)
     const answer = await request(url, {
       method,
-      headers,
+      headers: { ...headers, 'accept-encoding': 'identity' },
       body: body ?? null,
       dispatcher: github,
       // undici counts this while a slow line still takes the body.
@@ -79,8 +79,10 @@ function fetchThrough({ github, timeouts }: Network) {
       name,
       String(value),
     ])
-    const isEmpty = answer.statusCode === 204 || answer.statusCode === 304
-    return new Response(isEmpty ? null : new Uint8Array(bytes), { status: answer.statusCode, headers: pairs })
+    const { statusCode: status } = answer
+    if (status > 599) throw new Error(`it answers ${status}, which is no status of HTTP`)
+    const isEmpty = [204, 205, 304].includes(status)
+    return new Response(isEmpty ? null : new Uint8Array(bytes), { status, headers: pairs })
   }
 }
 

@@ -170,7 +170,9 @@ async function get(
     return { partial: true, size: granted.size, body }
   }
   drop(answer)
-  throw unreachable(reference, statusCode === 206 ? INCONSISTENT : explainStatus(statusCode))
+  // Whoever asks for more than the beginning has been told that there is more.
+  const isInconsistent = statusCode === 206 || (statusCode === 416 && range !== null && range.start > 0)
+  throw unreachable(reference, isInconsistent ? INCONSISTENT : explainStatus(statusCode))
 }
 
 function length(text: string | string[] | undefined): number | null {

@@ -2,6 +2,7 @@
  * What went wrong on the network: in words, and whether it may be gone a moment later.
  */
 import { messageOf } from '../failure.ts'
+import { Excess } from './excess.ts'
 import { AddressRefused } from './network.ts'
 
 const CAUSES: Record<string, string> = {
@@ -12,7 +13,7 @@ const CAUSES: Record<string, string> = {
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network of the host cannot be reached',
   EPIPE: 'the server broke the connection off',
-  UND_ERR_REQ_RETRY: 'the server broke the connection off, and gave something else when asked again',
+  UND_ERR_REQ_RETRY: 'the server gives inconsistent answers',
   UND_ERR_SOCKET: 'the server broke the connection off',
   UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
   UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',
@@ -32,7 +33,6 @@ const CAUSES: Record<string, string> = {
 /** Codes that begin alike, whose own messages help nobody. */
 const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
   ['ERR_SSL_', 'the host and this machine agree on no TLS'],
-  ['HPE_', 'the answer is not HTTP'],
   ['ERR_ASSERTION', 'the answer is not HTTP'],
 ]
 
@@ -56,6 +56,9 @@ const BREAKS = new Set([
 
 /** What undici and Node call an address that cannot be asked. */
 const INVALID = new Set(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
+
+/** undici's words, under the code of a broken connection, for an answer that it takes for none. */
+const UNASKED = /^bad (response|upgrade)$/
 
 /** undici's word for a proxy that hands plain http on to nobody without a password. */
 const PROXY_PASSWORD = 'Proxy Authentication Required (407)'
@@ -85,11 +88,14 @@ export function codeOf(error: unknown): string {
 
 /** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */
 export function explainNetworkError(error: unknown): string {
-  if (error instanceof AddressRefused) return error.message
+  if (error instanceof AddressRefused || error instanceof Excess) return error.message
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
   if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
   if (isLostRedirect(error)) return 'its redirects lead nowhere'
+  if (UNASKED.test(error.message)) return 'the server says 100 or 101 first, which it was not asked for'
+  // It has no code, although undici means to give it one.
+  if (error.name === 'HTTPParserError') return 'the answer is not HTTP'
   const code = codeOf(error)
   const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]
   if (known) return `${known} (${code})`

@@ -6,6 +6,7 @@ import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { Failure } from '../failure.ts'
 import { isLinkLocal, isPublicAddress, literalAddress } from './address.ts'
+import { limitExcess } from './excess.ts'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */
@@ -105,6 +106,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
   const media = agent(timeouts.headers, { lookup: guardedLookup(checkMedia) })
   const api = agent(timeouts.answer, {})
   const guarded = media.compose(guardLiterals(checkMedia))
+  const excess = limitExcess()
   const following = redirect({ maxRedirections: MAX_REDIRECTS })
   return {
     media: guarded.compose(
@@ -117,6 +119,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
     timeouts,
     async [Symbol.asyncDispose]() {
       await Promise.all([media.destroy(), api.destroy()])
+      excess[Symbol.dispose]()
     },
   }
 }

@@ -139,15 +139,18 @@ describe('a question is not asked again', () => {
     ],
     ['a 403', status(403), `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`],
     ['a 422', status(422), `GitHub answered 422: "scripted fault${DOCS}".`],
+    ['a 205', status(205), 'GitHub gave an answer that cannot be read.'],
+    ['a 999', status(999), 'GitHub could not be asked: it answers 999, which is no status of HTTP.'],
     [
       'words that are hostile and long',
       status(400, { body: { message: `a\n::error::b\u202e${'x'.repeat(400)}` } }),
       `GitHub answered 400: "a ::error::b ${'x'.repeat(287)}…".`,
     ],
   ])('after %s', async (_, fault, words) => {
-    const { asker, search } = await searchWith([fault])
+    const { github, asker, search } = await searchWith([fault])
     expect(await failureOf(search)).toEqual(['publish_failed', lookedUp('v1', words)])
     expect(asker.pauses).toEqual([])
+    expect(github.requests[0]?.headers['accept-encoding']).toBe('identity')
   })
 
   it.each([

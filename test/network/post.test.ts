@@ -266,7 +266,11 @@ describe('nobody knows', () => {
       { onRequest: (socket) => socket.write(answer('{', '200 OK', 100)) },
       'the server stopped sending',
     ],
-    ['carries no HTTP', { onRequest: (socket) => socket.end('220 smtp.example ready\r\n') }, ''],
+    [
+      'carries no HTTP',
+      { onRequest: (socket) => socket.end('220 smtp.example ready\r\n') },
+      'the answer is not HTTP',
+    ],
     [
       'carries headers without end',
       { onRequest: (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`) },
