@@ -2,7 +2,8 @@
  * One exchange with the API: what every request to it has in common.
  */
 import { explainNetworkError } from '../network/explain.ts'
-import { AddressRefused, type ApiNetwork } from '../network/network.ts'
+import { AddressRefused } from '../network/guard.ts'
+import type { ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { quote, readError } from './answer.ts'
 

@@ -2,7 +2,7 @@
  * What went wrong on the network: in words, and whether it may be gone a moment later.
  */
 import { messageOf } from '../failure.ts'
-import { AddressRefused } from './network.ts'
+import { AddressRefused } from './guard.ts'
 
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',
