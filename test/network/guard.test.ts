@@ -4,7 +4,7 @@
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { isPublicAddress, literalAddress } from '../../src/network/address.ts'
+import { isPrivateAddress, isPublicAddress, literalAddress } from '../../src/network/address.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
 import { AddressRefused } from '../../src/network/guard.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
@@ -101,6 +101,37 @@ describe('isPublicAddress', () => {
     ['192.88.99.1', '6to4 relays'],
     ['fe80::1%eth0', 'link-local with its link'],
   ])('%s is not (%s)', (address) => expect(isPublicAddress(address)).toBe(false))
+})
+
+describe('isPrivateAddress', () => {
+  it.each<[string, boolean]>([
+    ['0.0.0.0', true],
+    ['::', true],
+    ['127.0.0.1', true],
+    ['::1', true],
+    ['10.0.0.1', true],
+    ['100.64.0.1', true],
+    ['169.254.1.1', true],
+    ['fe80::1', true],
+    ['fd00::1', true],
+    ['fec0::1', true],
+    ['198.18.0.1', true],
+    ['2001:2::1', true],
+    ['240.0.0.1', true],
+    ['::ffff:10.0.0.1', true],
+    ['8.8.8.8', false],
+    ['2606:4700:4700::1111', false],
+    ['168.63.129.16', false],
+    ['4000::1', false],
+    ['224.0.0.1', false],
+    ['255.255.255.255', false],
+    ['64:ff9b::10.0.0.1', false],
+    ['64:ff9b:1::10.0.0.1', false],
+    ['::ffff:0:10.0.0.1', false],
+    ['2002:a00:1::', false],
+    ['2001:0:a00:1::', false],
+    ['::10.0.0.1', false],
+  ])('of %s is %s', (address, expected) => expect(isPrivateAddress(address)).toBe(expected))
 })
 
 describe('literalAddress', () => {
@@ -363,6 +394,15 @@ describe('behind a proxy', () => {
     const { media } = network('https://gateway.test', through.url)
     for (const host of ['media.test', 'localhost', '192.168.0.1'])
       expect(await ask(media, `http://${host}/`)).toEqual({ statusCode: 200, text: 'here' })
+  })
+
+  it('for https alone, names are looked at as well', async () => {
+    knowNames({ 'media.test': [['10.0.0.1']] })
+    const through = await everywhere()
+    vi.stubEnv('https_proxy', through.url)
+    const opened = endWithTest(openNetwork(new URL(PUBLIC_API), TIMEOUTS))
+    expect(await refusal(ask(opened.media, 'https://media.test/'))).toMatch(/^media\.test \(10\.0\.0\.1\) is not /)
+    expect(through.asked).toEqual([])
   })
 
   it('a name of NO_PROXY is held against the address that its connection uses', async () => {
