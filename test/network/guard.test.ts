@@ -401,7 +401,9 @@ describe('behind a proxy', () => {
     const through = await everywhere()
     vi.stubEnv('https_proxy', through.url)
     const opened = endWithTest(openNetwork(new URL(PUBLIC_API), TIMEOUTS))
-    expect(await refusal(ask(opened.media, 'https://media.test/'))).toMatch(/^media\.test \(10\.0\.0\.1\) is not /)
+    expect(await refusal(ask(opened.media, 'https://media.test/'))).toMatch(
+      /^media\.test \(10\.0\.0\.1\) is not /,
+    )
     expect(through.asked).toEqual([])
   })
 
