@@ -134,6 +134,8 @@ describe('a run', { concurrent: true }, () => {
       `POST ${sandbox.apiUrl}/v1/videos/generations`,
     ])
     expect(submissions(way.scenario)).toHaveLength(1)
+    // The proxy hears all that is not encrypted; so a key in a tunnel's line or header would be heard above.
+    expect(way.through.heard).toContain(sandbox.apiKey)
     expect(way.through.lines).toHaveLength(way.scenario.apiRequests().length + mediaRequests(way).length)
     expectSecret(run, expect)
   })
