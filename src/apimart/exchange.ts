@@ -3,7 +3,8 @@
  */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
 import { explainNetworkError } from '../network/explain.ts'
-import { AddressRefused, type ApiNetwork } from '../network/network.ts'
+import { AddressRefused } from '../network/guard.ts'
+import type { ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { quote, readError } from './answer.ts'
 

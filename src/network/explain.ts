@@ -3,7 +3,7 @@
  */
 import { messageOf } from '../failure.ts'
 import { Excess } from './excess.ts'
-import { AddressRefused } from './network.ts'
+import { AddressRefused } from './guard.ts'
 
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',

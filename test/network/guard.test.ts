@@ -4,11 +4,13 @@
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { isPublicAddress, literalAddress } from '../../src/network/address.ts'
+import { isPrivateAddress, isPublicAddress, literalAddress } from '../../src/network/address.ts'
 import { explainNetworkError } from '../../src/network/explain.ts'
-import { AddressRefused, type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
+import { AddressRefused } from '../../src/network/guard.ts'
+import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { request } from '../../src/network/undici.ts'
 import { endWithTest, served } from './hosts.ts'
+import { knowNames } from './names.ts'
 
 describe('isPublicAddress', () => {
   it.each([
@@ -24,7 +26,12 @@ describe('isPublicAddress', () => {
     '223.255.255.254',
     '2606:4700:4700::1111',
     '2a00:1450:4001:80b::200e',
+    '2001:200::1',
+    '2003::1',
+    '3fff:1000::1',
+    '168.63.129.15',
     '::ffff:8.8.8.8',
+    '::ffff:808:808',
   ])('%s is public', (address) => expect(isPublicAddress(address)).toBe(true))
 
   it.each([
@@ -73,7 +80,58 @@ describe('isPublicAddress', () => {
     ['::ffff:10.0.0.1', 'private inside IPv6'],
     ['::ffff:0:127.0.0.1', 'loopback translated'],
     ['::127.0.0.1', 'loopback inside IPv6 of old'],
+    ['::7f00:1', 'the same, as a URL has it'],
+    ['::8.8.8.8', 'inside IPv6 of old'],
+    ['::808:808', 'the same, as a URL has it'],
+    ['168.63.129.16', 'cloud metadata at a public address'],
+    ['192.0.0.192', 'cloud metadata'],
+    ['fd20:ce::254', 'cloud metadata'],
+    ['100:0:0:1::1', 'dummy'],
+    ['64:ff9b:2::1', 'nobody’s'],
+    ['200::1', 'nobody’s'],
+    ['1fff:ffff::1', 'nobody’s'],
+    ['4000::1', 'nobody’s'],
+    ['5f00::1', 'segment routing'],
+    ['fe00::1', 'nobody’s'],
+    ['2001:1::1', 'protocol assignments'],
+    ['2001:4:112::1', 'AS112'],
+    ['2620:4f:8000::1', 'AS112'],
+    ['192.31.196.1', 'AS112'],
+    ['192.52.193.1', 'multicast tunnels'],
+    ['192.88.99.1', '6to4 relays'],
+    ['fe80::1%eth0', 'link-local with its link'],
   ])('%s is not (%s)', (address) => expect(isPublicAddress(address)).toBe(false))
+})
+
+describe('isPrivateAddress', () => {
+  it.each<[string, boolean]>([
+    ['0.0.0.0', true],
+    ['::', true],
+    ['127.0.0.1', true],
+    ['::1', true],
+    ['10.0.0.1', true],
+    ['100.64.0.1', true],
+    ['169.254.1.1', true],
+    ['fe80::1', true],
+    ['fd00::1', true],
+    ['fec0::1', true],
+    ['198.18.0.1', true],
+    ['2001:2::1', true],
+    ['240.0.0.1', true],
+    ['::ffff:10.0.0.1', true],
+    ['8.8.8.8', false],
+    ['2606:4700:4700::1111', false],
+    ['168.63.129.16', false],
+    ['4000::1', false],
+    ['224.0.0.1', false],
+    ['255.255.255.255', false],
+    ['64:ff9b::10.0.0.1', false],
+    ['64:ff9b:1::10.0.0.1', false],
+    ['::ffff:0:10.0.0.1', false],
+    ['2002:a00:1::', false],
+    ['2001:0:a00:1::', false],
+    ['::10.0.0.1', false],
+  ])('of %s is %s', (address, expected) => expect(isPrivateAddress(address)).toBe(expected))
 })
 
 describe('literalAddress', () => {
@@ -83,6 +141,11 @@ describe('literalAddress', () => {
     ['http://0x7f.1/', '127.0.0.1'],
     ['http://0177.0.0.1/', '127.0.0.1'],
     ['http://127.1/', '127.0.0.1'],
+    ['http://127.0.0.1./', '127.0.0.1'],
+    ['http://0x7f000001./', '127.0.0.1'],
+    ['http://%31%32%37.0.0.1/', '127.0.0.1'],
+    ['http://[::127.0.0.1]/', '::7f00:1'],
+    ['http://[64:ff9b::127.0.0.1]/', '64:ff9b::7f00:1'],
     ['http://[::1]:8080/', '::1'],
     ['http://[::ffff:127.0.0.1]/', '::ffff:7f00:1'],
     ['http://１２７.0.0.1/', '127.0.0.1'],
@@ -95,12 +158,11 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-/** A network whose only proxy is the one that is given. */
-function network(apiBaseUrl: string, proxy?: string): Network {
-  for (const name of ['https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']) {
-    vi.stubEnv(name, undefined)
-  }
+/** A network whose only proxy is the one that is given, but for the hosts of `direct`. */
+function network(apiBaseUrl: string, proxy?: string, direct?: string): Network {
+  for (const name of ['https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) vi.stubEnv(name, undefined)
   vi.stubEnv('http_proxy', proxy)
+  vi.stubEnv('no_proxy', direct)
   const opened = openNetwork(new URL(apiBaseUrl), TIMEOUTS)
   endWithTest(opened)
   return opened
@@ -170,11 +232,200 @@ describe('references beside a private API', () => {
   })
 })
 
-describe('link-local references', () => {
-  // Addresses that lead nowhere, should the guard ever fail: no zone says on which link they are.
-  it.each(['[fe80::1]', '[febf::a9fe:a9fe]'])('are refused beside a private API too: %s', async (host) => {
+/** A proxy that stands in for every host: it notes what it is asked, tunnels included, and answers `here`. */
+async function everywhere() {
+  const asked: string[] = []
+  const server = createHttpServer((incoming, response) => {
+    asked.push(incoming.url ?? '')
+    response.end('here')
+  })
+  server.on('connect', (incoming, client) => {
+    asked.push(incoming.url ?? '')
+    client.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+  })
+  const { url } = await served(server)
+  return { url, asked }
+}
+
+const NOT_PUBLIC = / is not a public address, so neither this action nor the API's servers may fetch from it$/
+const METADATA_SERVICE =
+  / is the metadata service of a cloud, from which neither this action nor the API's servers may fetch$/
+
+// Through a proxy, which would note them, should the guard ever fail.
+describe.each([
+  ['a public API', PUBLIC_API],
+  ['a private API', 'http://127.0.0.1:9'],
+])('beside %s, references and videos', (_, api) => {
+  const refusals = async (host: string) => {
+    const through = await everywhere()
+    const { media, results } = network(api, through.url)
+    const asked = [media, results].flatMap((dispatcher) =>
+      ['http', 'https'].map((scheme) => refusal(ask(dispatcher, `${scheme}://${host}/latest/`))),
+    )
+    const words = new Set(await Promise.all(asked))
+    expect(through.asked).toEqual([])
+    return [...words]
+  }
+
+  it.each([
+    ['169.254.169.254', 'link-local'],
+    ['2852039166', 'the same in decimal'],
+    ['0xa9fea9fe', 'the same in hex'],
+    ['0251.0376.0251.0376', 'the same in octal'],
+    ['169.254.43518', 'the same in short'],
+    ['169.254.169.254.', 'the same with a final dot'],
+    ['169.254.170.2', 'AWS, of a container'],
+    ['[fe80::1]', 'link-local'],
+    ['[febf::a9fe:a9fe]', 'link-local'],
+    ['[fd00:ec2::254]', 'AWS'],
+    ['[fd00:ec2::23]', 'AWS, of a pod'],
+    ['[fd20:ce::254]', 'Google'],
+    ['192.0.0.192', 'Oracle'],
+    ['[fd00:c1::a9fe:a9fe]', 'Oracle'],
+    ['[fd00:42::42]', 'Scaleway'],
+    ['100.100.100.200', 'Alibaba'],
+    ['168.63.129.16', 'Azure'],
+    ['[::ffff:168.63.129.16]', 'Azure inside IPv6'],
+    ['[::ffff:169.254.169.254]', 'mapped'],
+    ['[::169.254.169.254]', 'compatible'],
+    ['[::ffff:0:169.254.169.254]', 'translated'],
+    ['[64:ff9b::169.254.169.254]', 'NAT64'],
+    ['[64:ff9b:1::169.254.169.254]', 'NAT64 of a site'],
+    ['[2002:a9fe:a9fe::]', '6to4'],
+    ['[2001:0:a9fe:a9fe::5601:5601]', 'Teredo'],
+  ])('are never fetched from %s (%s)', async (host) => {
+    expect(await refusals(host)).toEqual([expect.stringMatching(NOT_PUBLIC)])
+  })
+
+  it.each([
+    'metadata.google.internal',
+    'metadata.google.internal.',
+    'METADATA.Google.Internal',
+    'metadata.goog',
+    'metadata',
+    'metadata.',
+    'metadata.azure.internal',
+    'metadata.tencentyun.com',
+    'instance-data',
+    'instance-data.ec2.internal',
+  ])('are never fetched from %s', async (host) => {
+    expect(await refusals(host)).toEqual([expect.stringMatching(METADATA_SERVICE)])
+  })
+})
+
+describe('a name', () => {
+  it.each<[string, string[]]>([
+    ['public and private at once', ['9.9.9.9', '127.0.0.1']],
+    ['private and public at once', ['::1', '9.9.9.9']],
+    ['loopback of old inside IPv6', ['::127.0.0.1']],
+    ['loopback behind NAT64', ['64:ff9b::7f00:1']],
+  ])('that is %s is refused beside a public API, and beside a proxy too', async (_, addresses) => {
+    knowNames({ 'media.test': [addresses] })
+    const through = await everywhere()
+    for (const proxy of [undefined, through.url]) {
+      const { media, results } = network(PUBLIC_API, proxy)
+      for (const dispatcher of [media, results]) {
+        expect(await refusal(ask(dispatcher, 'http://media.test:1/clip.mp4'))).toMatch(
+          /^media\.test \([\d:.a-f]+\) is not a public address, /,
+        )
+      }
+    }
+    expect(through.asked).toEqual([])
+  })
+
+  it('is looked up once for a connection, which goes to the address that was checked', async () => {
+    const server = createHttpServer((_, response) => {
+      response.writeHead(200, { connection: 'close' }).end('here')
+    })
+    const host = await served(server)
+    const asked = knowNames({ 'media.test': [['127.0.0.1'], ['fd00:ec2::254']] })
     const { media } = network('http://127.0.0.1:9')
-    expect(await refusal(ask(media, `http://${host}/latest/`))).toMatch(/ is not a public address, /)
+    const url = `http://media.test:${host.port}/clip.mp4`
+    expect(await ask(media, url)).toEqual({ statusCode: 200, text: 'here' })
+    expect(asked).toEqual(['media.test'])
+    // The next connection looks it up anew, and finds what it has become.
+    expect(await refusal(ask(media, url))).toMatch(/^media\.test \(fd00:ec2::254\) is not a public address, /)
+    expect([asked.length, host.connections]).toEqual([2, 1])
+  })
+
+  it('of this machine is refused, whoever would look it up', async () => {
+    // So that nothing but the name speaks against it.
+    const hosts = ['localhost', 'localhost.', 'LOCALHOST', 'clips.localhost', 'clips.localhost.']
+    knowNames(Object.fromEntries(hosts.map((host) => [host.toLowerCase(), [[]]])))
+    const through = await everywhere()
+    for (const proxy of [undefined, through.url]) {
+      const { media } = network(PUBLIC_API, proxy)
+      for (const host of hosts) {
+        expect(await refusal(ask(media, `http://${host}/`))).toBe(
+          `${host.toLowerCase()} (127.0.0.1) is not a public address, so neither this action nor the API's servers may fetch from it`,
+        )
+      }
+    }
+    expect(through.asked).toEqual([])
+  })
+})
+
+describe('behind a proxy', () => {
+  it('a name that this machine knows to be public is left to the proxy, and looked up once', async () => {
+    const asked = knowNames({ 'media.test': [['9.9.9.9', '2606:4700:4700::1111']] })
+    const through = await everywhere()
+    const { media, results } = network(PUBLIC_API, through.url)
+    for (const dispatcher of [media, results, media]) {
+      expect(await ask(dispatcher, 'http://media.test/clip.mp4')).toEqual({ statusCode: 200, text: 'here' })
+    }
+    expect(asked).toEqual(['media.test'])
+    expect(through.asked).toEqual(Array(3).fill('http://media.test/clip.mp4'))
+  })
+
+  it.each<[string, [] | 'silence']>([
+    ['does not know', []],
+    ['cannot look up', 'silence'],
+  ])('a name that this machine %s is left to the proxy', async (_, answer) => {
+    knowNames({ 'media.test': [answer] })
+    const through = await everywhere()
+    const { media } = network(PUBLIC_API, through.url)
+    expect(await ask(media, 'http://media.test/clip.mp4')).toEqual({ statusCode: 200, text: 'here' })
+    expect(through.asked).toEqual(['http://media.test/clip.mp4'])
+  })
+
+  it('a name of localhost and private names are reached beside a private API', async () => {
+    knowNames({ 'media.test': [['10.0.0.1']], 'gateway.test': [['127.0.0.1']] })
+    const through = await everywhere()
+    const { media } = network('https://gateway.test', through.url)
+    for (const host of ['media.test', 'localhost', '192.168.0.1'])
+      expect(await ask(media, `http://${host}/`)).toEqual({ statusCode: 200, text: 'here' })
+  })
+
+  it('for https alone, names are looked at as well', async () => {
+    knowNames({ 'media.test': [['10.0.0.1']] })
+    const through = await everywhere()
+    vi.stubEnv('https_proxy', through.url)
+    const opened = endWithTest(openNetwork(new URL(PUBLIC_API), TIMEOUTS))
+    expect(await refusal(ask(opened.media, 'https://media.test/'))).toMatch(
+      /^media\.test \(10\.0\.0\.1\) is not /,
+    )
+    expect(through.asked).toEqual([])
+  })
+
+  it('a name of NO_PROXY is held against the address that its connection uses', async () => {
+    const host = await served(createHttpServer((_, response) => response.end('here')))
+    // The proxy's guard and the connection look it up one after the other.
+    const asked = knowNames({ 'media.test': [['9.9.9.9'], ['127.0.0.1']] })
+    const through = await everywhere()
+    const { media } = network(PUBLIC_API, through.url, 'media.test')
+    expect(await refusal(ask(media, `http://media.test:${host.port}/`))).toBe(
+      "media.test (127.0.0.1) is not a public address, so neither this action nor the API's servers may fetch from it",
+    )
+    expect(asked).toEqual(['media.test', 'media.test'])
+    expect([host.connections, through.asked.length]).toEqual([0, 0])
+  })
+
+  it.each([PUBLIC_API, 'http://127.0.0.1:9'])('the API and GitHub are asked by any name: %s', async (api) => {
+    knowNames({ 'gateway.test': [['10.0.0.1']] })
+    const through = await everywhere()
+    const opened = network(api, through.url)
+    for (const dispatcher of [opened.api, opened.github])
+      expect(await ask(dispatcher, 'http://gateway.test/')).toEqual({ statusCode: 200, text: 'here' })
   })
 })
 
@@ -187,7 +438,8 @@ describe('redirects of a reference', () => {
       response.writeHead(302, { location }).end()
     })
     const { port } = await served(server)
-    return { media: network(PUBLIC_API, `http://127.0.0.1:${port}`).media, asked }
+    knowNames({ 'media.example': [[]], 'private.test': [['10.0.0.1']] })
+    return { ...network(PUBLIC_API, `http://127.0.0.1:${port}`), asked }
   }
 
   it.each([
@@ -196,12 +448,18 @@ describe('redirects of a reference', () => {
     ['http://2130706433:1/', '127.0.0.1'],
     ['https://[::1]:1/', '::1'],
     ['//192.168.0.1/', '192.168.0.1'],
+    ['http://[::127.0.0.1]:1/', '::7f00:1'],
+    ['http://[64:ff9b::7f00:1]:1/', '64:ff9b::7f00:1'],
+    ['http://localhost.:1/', 'localhost. (127.0.0.1)'],
+    ['https://private.test/', 'private.test (10.0.0.1)'],
   ])('to %s are refused', async (location, address) => {
-    const { media, asked } = await redirecting(location)
-    expect(await refusal(ask(media, 'http://media.example/clip.mp4'))).toBe(
-      `${address} is not a public address, so neither this action nor the API's servers may fetch from it`,
-    )
-    expect(asked).toEqual(['http://media.example/clip.mp4'])
+    const { media, results, asked } = await redirecting(location)
+    for (const dispatcher of [media, results]) {
+      expect(await refusal(ask(dispatcher, 'http://media.example/clip.mp4'))).toBe(
+        `${address} is not a public address, so neither this action nor the API's servers may fetch from it`,
+      )
+    }
+    expect(asked).toEqual(Array(2).fill('http://media.example/clip.mp4'))
   })
 
   it.each(['file:///etc/passwd', 'ftp://media.example/clip.mp4', 'data:video/mp4;base64,AAAA'])(
@@ -216,6 +474,27 @@ describe('redirects of a reference', () => {
 })
 
 describe('the API', () => {
+  it.each(['8.8.8.8', '[64:ff9b::808:808]', '[2002:808:808::]', '[::8.8.8.8]', 'public.test', 'both.test'])(
+    'is not asked over plain http on %s, where the key would cross the internet',
+    async (host) => {
+      knowNames({ 'public.test': [['9.9.9.9']], 'both.test': [['10.0.0.1', '9.9.9.9']] })
+      const through = await everywhere()
+      const { api } = network(`http://${host}`, through.url)
+      expect(await refusal(ask(api, `http://${host}/v1`))).toMatch(/ is not known to be a private address, /)
+      expect(through.asked).toEqual([])
+    },
+  )
+
+  it.each(['127.0.0.1', '10.0.0.1', '100.64.0.1', '192.168.0.1', '[fd00::1]', '[::1]', 'private.test'])(
+    'is asked over plain http on %s',
+    async (host) => {
+      knowNames({ 'private.test': [['10.0.0.1', 'fd00::1']] })
+      const through = await everywhere()
+      const { api } = network(`http://${host}`, through.url)
+      expect((await ask(api, `http://${host}/v1`)).text).toBe('here')
+    },
+  )
+
   it('may be private over plain http', async () => {
     const server = createHttpServer((_, response) => response.end('here'))
     const { port } = await served(server)

@@ -1,28 +1,56 @@
-import { generateKeyPairSync, sign } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
-/** A fresh key and a certificate for 127.0.0.1 and localhost that it signs itself, both PEM; no key is ever stored. */
-export function selfSigned(): { key: string; cert: string } {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const name = sequence(set(sequence(COMMON_NAME, value(0x0c, Buffer.from('kling test')))))
+/** A private key and its certificate, both PEM. */
+export interface Identity {
+  readonly key: string
+  readonly cert: string
+}
+
+/** A fresh key and a certificate for 127.0.0.1 and localhost that it signs itself; no key is ever stored. */
+export function selfSigned(): Identity {
+  const { publicKey, privateKey } = newKeys()
+  const signer = { name: commonName('kling test'), key: privateKey }
+  return { key: pem(privateKey), cert: certificate(publicKey, signer.name, signer, true) }
+}
+
+/** The same, signed by a fresh root. `root` is the certificate of that, PEM. */
+export function signedByRoot(): Identity & { readonly root: string } {
+  const [own, authority] = [newKeys(), newKeys()]
+  const signer = { name: commonName('kling test root'), key: authority.privateKey }
+  return {
+    key: pem(own.privateKey),
+    cert: certificate(own.publicKey, commonName('kling test'), signer, false),
+    root: certificate(authority.publicKey, signer.name, signer, true),
+  }
+}
+
+function certificate(
+  publicKey: KeyObject,
+  name: Buffer,
+  signer: { readonly name: Buffer; readonly key: KeyObject },
+  isRoot: boolean,
+): string {
   const hosts = sequence(value(0x82, Buffer.from('localhost')), value(0x87, Buffer.from([127, 0, 0, 1])))
+  const constraints = extension(BASIC_CONSTRAINTS, isRoot ? sequence(TRUE) : sequence())
   const facts = sequence(
     value(0xa0, integer(2)),
     integer(1),
     sequence(ECDSA_WITH_SHA256),
-    name,
+    signer.name,
     sequence(value(0x17, Buffer.from('200101000000Z')), value(0x18, Buffer.from('21200101000000Z'))),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
-    value(0xa3, sequence(extension(ALTERNATIVE_NAME, hosts), extension(BASIC_CONSTRAINTS, sequence(TRUE)))),
+    value(0xa3, sequence(extension(ALTERNATIVE_NAME, hosts), constraints)),
   )
-  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', facts, privateKey)])
-  const certificate = sequence(facts, sequence(ECDSA_WITH_SHA256), value(0x03, signature))
-  const base64 = certificate.toString('base64').replace(/.{64}/g, '$&\n').trimEnd()
-  return {
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
-  }
+  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', facts, signer.key)])
+  const whole = sequence(facts, sequence(ECDSA_WITH_SHA256), value(0x03, signature))
+  const base64 = whole.toString('base64').replace(/.{64}/g, '$&\n').trimEnd()
+  return `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`
 }
+
+const newKeys = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const pem = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toString()
+const commonName = (text: string) => sequence(set(sequence(COMMON_NAME, value(0x0c, Buffer.from(text)))))
 
 const COMMON_NAME = Buffer.from('0603550403', 'hex')
 const ALTERNATIVE_NAME = Buffer.from('0603551d11', 'hex')

@@ -1,0 +1,148 @@
+/**
+ * Where references and videos may lie: a guard that keeps requests away from addresses that are not public, on the
+ * address that a connection really uses, and where a proxy looks names up, as far as this machine can know them.
+ */
+import { type LookupAddress, lookup } from 'node:dns'
+import type { LookupFunction } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  isLocalName,
+  isMetadataAddress,
+  isMetadataName,
+  isPrivateAddress,
+  isPublicAddress,
+  literalAddress,
+} from './address.ts'
+import type { Dispatcher } from './undici.ts'
+
+/** A machine behind a proxy may have nobody to ask for names outside; then the proxy's answer is not awaited for longer. */
+const LOOKUP_MILLISECONDS = 2000
+
+/** An address that must not be used; the message is a clause for the user. */
+export class AddressRefused extends Error {
+  /** An error with a code that it does not know is one that undici's retry leaves alone. */
+  readonly code = 'ADDRESS_REFUSED'
+}
+
+/** Lets an address pass or throws AddressRefused. */
+export type AddressCheck = (address: string, host: string) => Promise<void>
+
+/**
+ * The rule for references and videos: public addresses, private ones only when the API itself lies on one, as with a
+ * gateway inside a company, and the metadata services of clouds never.
+ */
+export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
+  let apiIsPrivate: Promise<boolean> | null = null
+  return async (address, host) => {
+    if (isPublicAddress(address)) return
+    if (isPrivateAddress(address) && !isMetadataAddress(address)) {
+      apiIsPrivate ??= isPrivateHost(apiBaseUrl).catch(() => false)
+      if (await apiIsPrivate) return
+    }
+    throw new AddressRefused(
+      `${host === address ? address : `${host} (${address})`} is not a public address, so neither this action nor the API's servers may fetch from it`,
+    )
+  }
+}
+
+/** Name resolution that hands out addresses only after every one of them was checked. */
+export function guardedLookup(check: AddressCheck): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, [])
+      Promise.all(addresses.map(({ address }) => check(address, hostname))).then(
+        () => (options.all ? callback(null, addresses) : answerFirst(addresses, callback)),
+        (refused: Error) => callback(refused, []),
+      )
+    })
+  }
+}
+
+function answerFirst(addresses: LookupAddress[], callback: Parameters<LookupFunction>[2]): void {
+  const [first] = addresses
+  if (first) callback(null, first.address, first.family)
+  else callback(new Error('The host name has no address'), [])
+}
+
+/**
+ * Checks, at every hop, what no socket looks up: an address written into the URL, a name that says enough by itself, and
+ * a name that a proxy will look up.
+ *
+ * @param hasProxy whether a request may go through a proxy. Which do is the agent's matter; a look-up too many harms nobody
+ */
+export function guardHosts(check: AddressCheck, hasProxy: boolean): Dispatcher.DispatcherComposeInterceptor {
+  const lookedUp = new Map<string, Promise<LookupAddress[]>>()
+  const checkHost = async (url: URL) => {
+    const { hostname } = url
+    const literal = literalAddress(url)
+    if (literal !== null) return await check(literal, literal)
+    if (isMetadataName(hostname)) {
+      throw new AddressRefused(
+        `${hostname} is the metadata service of a cloud, from which neither this action nor the API's servers may fetch`,
+      )
+    }
+    if (isLocalName(hostname)) await check('127.0.0.1', hostname)
+    if (!hasProxy) return
+    const known = lookedUp.get(hostname) ?? addressesIfKnown(hostname)
+    lookedUp.set(hostname, known)
+    for (const { address } of await known) await check(address, hostname)
+  }
+  return before(({ origin }) => (origin === undefined ? null : checkHost(new URL(origin))))
+}
+
+/** Over plain http the key may go to private hosts only, whoever looks the name up afterwards. */
+export function requirePrivate(apiBaseUrl: URL): Dispatcher.DispatcherComposeInterceptor {
+  return before(async () => {
+    if (await isPrivateHost(apiBaseUrl)) return
+    throw new AddressRefused(
+      `${apiBaseUrl.host} is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https`,
+    )
+  })
+}
+
+/** Lets a request begin once `check` has let it pass. */
+function before(
+  check: (options: Dispatcher.DispatchOptions) => Promise<void> | null,
+): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) => {
+    const checked = check(options)
+    if (checked === null) return dispatch(options, handler)
+    checked.then(
+      () => dispatch(options, handler),
+      (refused: Error) => handler.onResponseError?.(REFUSED, refused),
+    )
+    return true
+  }
+}
+
+/** A request that was refused before it existed has nothing to control. */
+const REFUSED: Dispatcher.DispatchController = {
+  aborted: true,
+  paused: false,
+  reason: null,
+  rawHeaders: null,
+  rawTrailers: null,
+  abort() {},
+  pause() {},
+  resume() {},
+}
+
+/** Whether every address of a host is private; throws when its name cannot be looked up. */
+async function isPrivateHost(url: URL): Promise<boolean> {
+  const literal = literalAddress(url)
+  if (literal !== null) return isPrivateAddress(literal)
+  const addresses = await addressesOf(url.hostname)
+  return addresses.length > 0 && addresses.every(({ address }) => isPrivateAddress(address))
+}
+
+function addressesOf(hostname: string): Promise<LookupAddress[]> {
+  return new Promise((resolve, reject) =>
+    lookup(hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found))),
+  )
+}
+
+/** None for a name that this machine cannot look up, or not soon. */
+function addressesIfKnown(hostname: string): Promise<LookupAddress[]> {
+  const late = sleep(LOOKUP_MILLISECONDS, [], { ref: false })
+  return Promise.race([addressesOf(hostname).catch(() => []), late])
+}

@@ -1,0 +1,122 @@
+/**
+ * A proxy as companies have them: it forwards, tunnels, asks for a password, speaks TLS itself, or looks into that of
+ * others.
+ */
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { connect, type Server, type Socket } from 'node:net'
+import { connect as connectTls, createServer as createTlsSockets } from 'node:tls'
+import { listening } from './listening.ts'
+import type { Identity } from './self-signed.ts'
+
+export interface ProxyOptions {
+  /** `user:password` that it asks for, encoded as in its address. */
+  readonly credentials?: string
+  /** What it speaks TLS with, instead of plain http. */
+  readonly identity?: Identity
+  /** What it shows for every host, to look into what goes through its tunnels. */
+  readonly intercepts?: Identity
+  /** Where it listens; default 127.0.0.1. */
+  readonly address?: string
+}
+
+export interface CompanyProxy extends AsyncDisposable {
+  /** Its address, with the credentials. */
+  readonly url: string
+  /** `host:port` */
+  readonly authority: string
+  /** What it was asked for and led to: `CONNECT host:port`, or method and whole URL. */
+  readonly lines: readonly string[]
+  /** How often it asked for a password. */
+  readonly refused: number
+  /** Everything that came to it: lines, headers, and what went through its tunnels. */
+  readonly heard: string
+}
+
+export async function startProxy(options: ProxyOptions = {}): Promise<CompanyProxy> {
+  const { credentials, identity, intercepts, address = '127.0.0.1' } = options
+  const lines: string[] = []
+  let refused = 0
+  let heard = ''
+  const expected = credentials && `Basic ${Buffer.from(decodeURIComponent(credentials)).toString('base64')}`
+  const admits = ({ method, url, headers, rawHeaders }: IncomingMessage) => {
+    heard += `${method} ${url}\n${rawHeaders.join('\n')}\n`
+    const isKnown = expected === undefined || headers['proxy-authorization'] === expected
+    if (isKnown) lines.push(`${method} ${url}`)
+    else refused++
+    return isKnown
+  }
+
+  const forward = (incoming: IncomingMessage, response: ServerResponse) => {
+    if (!admits(incoming)) {
+      response.writeHead(407, { 'proxy-authenticate': 'Basic', connection: 'close' }).end('Who are you?')
+      return
+    }
+    const { method, headers, url = '' } = incoming
+    const { 'proxy-authorization': _, ...rest } = headers
+    const onward = request(url, { method, headers: rest })
+    onward.on('error', () => response.destroy())
+    onward.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.on('error', () => response.destroy()).pipe(response)
+    })
+    response.on('error', () => {}).on('close', () => onward.destroy())
+    incoming.pipe(onward)
+  }
+
+  const inspector =
+    intercepts &&
+    createTlsSockets(intercepts, (inside) => {
+      const { port = 0 } = targets.shift() ?? {}
+      bridge(inside, connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }))
+    }).on('tlsClientError', () => targets.shift())
+  const targets: { port: number }[] = []
+
+  const server: Server = identity ? createTlsServer(identity, forward) : createServer(forward)
+  server.on('connect', (incoming: IncomingMessage, client: Socket) => {
+    client.on('error', () => {})
+    if (!admits(incoming)) {
+      client.end('HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n')
+      return
+    }
+    const { hostname, port } = new URL(`http://${incoming.url}`)
+    const established = 'HTTP/1.1 200 OK\r\n\r\n'
+    if (inspector) {
+      client.write(established)
+      targets.push({ port: Number(port) })
+      inspector.emit('connection', client)
+      return
+    }
+    client.on('data', (chunk: Buffer) => {
+      heard += chunk.toString('latin1')
+    })
+    const onward = connect(Number(port), hostname.replace(/^\[|\]$/g, ''), () => client.write(established))
+    bridge(client, onward)
+  })
+  const { port, [Symbol.asyncDispose]: close } = await listening(server, address)
+  const authority = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  return {
+    url: `${identity ? 'https' : 'http'}://${credentials ? `${credentials}@` : ''}${authority}`,
+    authority,
+    lines,
+    get refused() {
+      return refused
+    },
+    get heard() {
+      return heard
+    },
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+/** Hands everything on in both directions; an end of one is the end of the other. */
+export function bridge(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.on('error', () => to.destroy())
+    from.on('close', () => to.destroy())
+    from.pipe(to)
+  }
+}
