@@ -4,6 +4,7 @@
 import { explainNetworkError } from '../network/explain.ts'
 import { AddressRefused, type ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { conceal } from '../secrets.ts'
 import { quote, readError } from './answer.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
@@ -44,7 +45,8 @@ export async function exchange(
   })
   // The decoder drops a byte order mark, with which the JSON would be none.
   const body = new TextDecoder().decode(await readUpTo(answer.body, ANSWER_MAX_BYTES))
-  return { status: answer.statusCode, headers: answer.headers, body }
+  // An id or an address that held the key would carry it into outputs, receipts and further requests.
+  return { status: answer.statusCode, headers: answer.headers, body: conceal(body, [apiKey]) }
 }
 
 /** A question that costs nothing. */

@@ -5,6 +5,7 @@
 import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { ApiNetwork } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
+import { conceal } from '../secrets.ts'
 import { type Answer, exchange } from './exchange.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -80,7 +81,8 @@ export async function postBody(
     if (!wire.isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
     if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
-    const begun = wire.begun && { ...wire.begun, body: new TextDecoder().decode(Buffer.concat(wire.chunks)) }
+    const body = conceal(new TextDecoder().decode(Buffer.concat(wire.chunks)), [apiKey])
+    const begun = wire.begun && { ...wire.begun, body }
     return { kind: 'lost', cause, begun }
   } finally {
     signal.removeEventListener('abort', cancel)
