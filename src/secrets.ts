@@ -39,15 +39,12 @@ function forms(secret: string): string[] {
     const upper = lower.replace(/\\u00\w\w/g, (code) => `\\u${code.slice(2).toUpperCase()}`)
     return [lower, upper, upper.replaceAll('\\"', '\\u0022')]
   })
-  const named = secret.replace(/[&<>"]/g, (special) => ENTITIES[special] ?? special)
   const bytes = Buffer.from(secret)
   const hexadecimal = bytes.toString('hex')
   const written = [
     secret,
     ...[json, ...escaped].flatMap((form) => [form, form.replaceAll('/', '\\/')]),
-    escapeHtml(secret, secret.length),
-    named,
-    named.replaceAll("'", '&#39;'),
+    ...inHtml(secret),
     ...inAddresses(secret.toWellFormed()),
     ...inBase64(bytes),
     hexadecimal,
@@ -59,7 +56,23 @@ function forms(secret: string): string[] {
 /** Which signs writers of JSON escape beyond what they must. */
 const ESCAPED = [/[<>&]/g, /[<>&']/g, /[<>&'+`]/g, /[<>&'+=`]/g]
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+/** With entities by name or by number; writers differ in which signs they escape. */
+function inHtml(secret: string): string[] {
+  const written = [/[&<>]/g, /[&<>"]/g, /[&<>"']/g].flatMap((signs) => [
+    secret.replace(signs, (sign) => ENTITIES[sign] ?? sign),
+    secret.replace(signs, (sign) => `&#${sign.charCodeAt(0)};`),
+    secret.replace(signs, (sign) => `&#x${hex(sign)};`),
+  ])
+  return [...written, escapeHtml(secret, secret.length)]
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 /** Percent-encoded: all of it, or just what a query or a path cannot hold; once or twice, in either case. */
 function inAddresses(secret: string): string[] {

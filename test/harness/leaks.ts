@@ -31,8 +31,7 @@ function decode(text: string): string {
     .replace(/&#x([0-9a-f]{1,4});/gi, (_, code) => character(code))
     .replace(/&#(\d{1,5});/g, (_, code) => String.fromCharCode(Number(code)))
     .replace(/&(amp|lt|gt|quot|apos);/g, (_, name) => ENTITIES[name] ?? '')
-    .replace(/\\+u([0-9a-f]{4})/gi, (_, code) => character(code))
-    .replace(/\\(["'\\/|])/g, '$1')
+    .replace(/\\(?:u([0-9a-f]{4})|(["'\\/|]))/gi, (_, code, sign) => sign ?? character(code))
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
@@ -63,7 +62,7 @@ export async function expectKept(
   const lines = log.split(/\r?\n/)
   const isMask = (line: string, { value }: Secret) => line === `::add-mask::${escapeData(value)}`
   const rest = lines.filter((line) => !secrets.some((secret) => isMask(line, secret)))
-  const found = [...findSecrets(rest.join('\n'), 'the log', secrets), ...told]
+  const found = [...findSecrets(rest.join('\n'), 'the log', secrets), ...told.splice(0)]
   for (const secret of secrets) {
     const count = lines.filter((line) => isMask(line, secret)).length
     // A step that was killed at once has said nothing.
@@ -121,7 +120,7 @@ async function beginningOf(path: string): Promise<string> {
 
 /** By their values, the secrets of all steps so far. */
 const known = new Map<string, { name: string; hosts: Set<string> }>()
-/** Requests that told one to whom it is not for. */
+/** Requests that told one to whom it is not for, each until a step has ended. */
 const told: string[] = []
 
 /** From now on, every request to a server of this process is searched for these secrets. */
