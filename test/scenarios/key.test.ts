@@ -1,6 +1,7 @@
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { conceal } from '../../src/secrets.ts'
 import { startGitHub } from '../github/server.ts'
 import { GITHUB_TOKEN } from '../harness/action.ts'
 import { findSecret } from '../harness/leaks.ts'
@@ -56,10 +57,12 @@ function dotnet(text: string): string {
   return text.replace(/["&'+<>`\\]/g, (sign) => (sign === '\\' ? '\\\\' : `\\u00${hex(sign).toUpperCase()}`))
 }
 
-describe('what a test finds', () => {
+describe('what a test finds, and the action conceals', () => {
   it.each(FORMS)('the key %s', (_, write) => {
     for (const key of [KEY, 'sk-sandbox-0123456789abcdef', 'sk-abcd']) {
-      expect(findSecret(`before ${write(key)} after`, key)).not.toBeNull()
+      const text = `before ${write(key)} after`
+      expect(findSecret(text, key)).not.toBeNull()
+      expect(findSecret(conceal(text, [key]), key)).toBeNull()
       expect(findSecret(`before ${write(key.replace('a', 'b'))} after`, key)).toBeNull()
     }
   })
@@ -127,18 +130,21 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
     expect(submissions(scenario)[0]?.headers.authorization).toBe(`Bearer ${KEY}`)
   })
 
-  it.for(FORMS)('is not shown when the API repeats it %s', async ([, write], { expect }) => {
-    await using scenario = await startScenario({ apiKey: KEY })
-    const message = `no ${write(KEY)} here`
-    scenario.sandbox.faults.next('submit', {
-      kind: 'status',
-      status: 401,
-      body: { error: { code: 1, message } },
-    })
-    const run = await scenario.run({ ...DIRECTLY }, { env: { RUNNER_DEBUG: '1' } })
-    expect(expectFailure(run, 'authentication')).toMatch(/It says: "no .*\*\*\*.* here"/)
-    expect(run.log).toContain('\n::debug::Failure: APIMart answered 401.')
-  })
+  it.for(FORMS.filter((_, i) => i % 5 === 0))(
+    'is not shown when the API repeats it %s',
+    async ([, write], { expect }) => {
+      await using scenario = await startScenario({ apiKey: KEY })
+      const message = `no ${write(KEY)} here`
+      scenario.sandbox.faults.next('submit', {
+        kind: 'status',
+        status: 401,
+        body: { error: { code: 1, message } },
+      })
+      const run = await scenario.run({ ...DIRECTLY }, { env: { RUNNER_DEBUG: '1' } })
+      expect(expectFailure(run, 'authentication')).toMatch(/It says: "no .*\*\*\*.* here"/)
+      expect(run.log).toContain('\n::debug::Failure: APIMart answered 401.')
+    },
+  )
 
   it('is not taken over from an id', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
@@ -224,7 +230,7 @@ describe('others', { concurrent: true }, () => {
   )
 
   it('never see the password of a proxy', async ({ expect }) => {
-    await using scenario = await startScenario()
+    await using scenario = await startScenario({ speed: 300 })
     const env = { HTTPS_PROXY: 'http://someone:Pa55word%2B@127.0.0.1:9' }
     const run = await scenario.run({ ...DIRECTLY, api_base_url: 'https://api.apimart.test' }, { env })
     expectFailure(run, 'request_rejected')
