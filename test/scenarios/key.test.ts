@@ -1,4 +1,4 @@
-import { copyFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { conceal } from '../../src/secrets.ts'
@@ -183,6 +183,24 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
   })
 })
 
+describe('the token', { concurrent: true }, () => {
+  it('is not taken over from what GitHub says', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
+    await using github = await startGitHub({ token: GITHUB_TOKEN })
+    const event = join(scenario.folder, 'event.json')
+    const { id } = github.addRelease({
+      tag: `v1-${Buffer.from(GITHUB_TOKEN).toString('base64url')}-${GITHUB_TOKEN}`,
+    })
+    await writeFile(event, JSON.stringify({ release: { id } }))
+    const env = { GITHUB_API_URL: github.apiUrl, GITHUB_EVENT_NAME: 'release', GITHUB_EVENT_PATH: event }
+    const inputs = { ...DIRECTLY, wait: 'true', output_path: 'film.mp4', attach_to_release: 'event' }
+    const run = await scenario.run(inputs, { env })
+    expectCompleted(run)
+    expect(run.log).toContain('The video goes to the release v1-***-***.')
+    expect(run.outputs.release_asset_url).toMatch(/\/v1-\*\*\*-\*\*\*\/film\.mp4$/)
+  })
+})
+
 async function writeImage(folder: string): Promise<void> {
   await copyFile(new URL('../media/demo/hero.png', import.meta.url), join(folder, 'hero.png'))
 }
@@ -204,6 +222,8 @@ describe('an input', { concurrent: true }, () => {
     for (const [held, secret] of Object.entries(secrets)) {
       const run = await scenario.run({ preflight: 'off', [name]: write(secret) })
       expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
+      // Nor a part of it, where the value is cut.
+      expect(run.errors[0]).not.toContain(secret.slice(0, 8))
       const message = `It contains the ${held}, which would be shown, or sent to others. Take it out.`
       expect(run.errors[0]).toMatch(new RegExp(`^${name} ".*": ${message}$`, 'm'))
     }
