@@ -63,15 +63,16 @@ export function formatUrl(url: string): string {
   return oneLine(withoutQuery(url), 200)
 }
 
+const INVISIBLE =
+  /[\p{Cc}\p{Zl}\p{Zp}\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]+/gu
+
 /**
- * Text from outside without anything that breaks a line or turns its direction: each run of control and
- * direction marks becomes one space.
+ * Text from outside without anything that breaks a line, turns its direction or hides in it: each run of control,
+ * direction and invisible marks becomes one space. Joiners stay, which scripts and emoji need.
  */
 export function printable(text: string): string {
   // A lone surrogate cannot be written as UTF-8.
-  return text
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+/gu, ' ')
+  return text.toWellFormed().replace(INVISIBLE, ' ')
 }
 
 /** Printable text on one line: at most `limit` characters, and an ellipsis where more were cut off. */

@@ -7,20 +7,21 @@ import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
 import { advise } from './report/advice.ts'
-import { escapeHtml, escapeLogLine } from './report/escape.ts'
+import { annotation, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import type { OutputName } from './runner.ts'
-import { conceal } from './secrets.ts'
+import { conceal, reveals } from './secrets.ts'
 import { VERSION } from './version.ts'
-
-/** Longest annotation that GitHub shows, in characters. */
-const ANNOTATION_LIMIT = 4096
 
 const apiKey = core.getInput('api_key')
 const githubToken = core.getInput('github_token')
 if (apiKey !== '') core.setSecret(apiKey)
 // The token of the job, which is the default, is masked by the runner.
 if (githubToken !== '' && core.getInput('attach_to_release') !== '') core.setSecret(githubToken)
+// The programs that are started inherit the rest of the environment; the inputs are taken out as they are read.
+for (const [name, value = ''] of Object.entries(process.env)) {
+  if (!name.startsWith('INPUT_') && reveals(value, [apiKey])) delete process.env[name]
+}
 
 const { versions, platform, arch } = process
 core.info(`Kling motion control ${VERSION} on Node ${versions.node}, ${platform} ${arch}`)
@@ -45,8 +46,8 @@ const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summ
 const report = await run({
   readInput: takeInput,
   setOutput,
-  info: (line) => core.info(escapeLogLine(line)),
-  warning: (text) => core.warning(annotation(text)),
+  info: (line) => core.info(escapeLogLine(safe(line))),
+  warning: (text) => core.warning(annotation([safe(text)])),
   group: core.group,
   step: {
     repository: process.env.GITHUB_REPOSITORY ?? '',
@@ -72,14 +73,12 @@ const report = await run({
 await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
-  core.debug(annotation(String(failure.stack)))
+  for (const line of String(failure.stack).split('\n')) core.debug(annotation([safe(line)]))
   // A stray error that stopped the run is its failure and a trouble: it is told once.
-  const lines = new Set([...failure.problems, advise(failure, report.task), ...troubles])
-  core.setFailed(annotation([...lines].join('\n')))
+  fail(new Set([...failure.problems, ...troubles]), advise(failure, report.task))
 } else if (troubles.length > 0) {
   const remedy = 'The log above shows how far the run came.'
-  const advice = advise({ reason: 'internal_error', remedy }, report.task)
-  core.setFailed(annotation([...new Set(troubles), advice].join('\n')))
+  fail(new Set(troubles), advise({ reason: 'internal_error', remedy }, report.task))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.
 process.stdout.write('', () => {
@@ -91,7 +90,7 @@ process.stdout.write('', () => {
 
 function setOutput(name: OutputName, value: string): void {
   try {
-    core.setOutput(name, value)
+    core.setOutput(name, safe(value))
   } catch (error) {
     troubles.push(`The output ${name} could not be written: ${messageOf(error)}`)
   }
@@ -115,16 +114,19 @@ async function readEvent(): Promise<{ name: string; payload: unknown }> {
 }
 
 async function writeSummary(report: Report): Promise<void> {
-  // The runner masks secrets in the log but not in the summary.
-  const secrets = [apiKey, githubToken].flatMap((secret) => [secret, escapeHtml(secret, secret.length)])
   try {
-    await core.summary.addRaw(conceal(renderSummary(report), secrets)).write()
+    await core.summary.addRaw(safe(renderSummary(report))).write()
   } catch (error) {
-    core.warning(annotation(`The job summary could not be written: ${messageOf(error)}`))
+    core.warning(annotation([safe(`The job summary could not be written: ${messageOf(error)}`)]))
   }
 }
 
-function annotation(text: string): string {
-  const lines = text.split('\n').map(escapeLogLine).join('\n')
-  return lines.length <= ANNOTATION_LIMIT ? lines : `${lines.slice(0, ANNOTATION_LIMIT - 1)}…`
+/** The one error annotation of a failed step. */
+function fail(problems: ReadonlySet<string>, advice: string): void {
+  core.setFailed(annotation([...problems, advice].map(safe)))
+}
+
+/** A text without the secrets: the runner masks them in the log only, and not in every form. */
+function safe(text: string): string {
+  return conceal(text, [apiKey, githubToken])
 }

@@ -21,6 +21,7 @@ import {
   yesOrNo,
 } from './input-fields.ts'
 import { shownReference } from './references/workspace-file.ts'
+import { conceal, reveals } from './secrets.ts'
 
 const ORIENTATIONS = {
   image: 'the image’s facing, clip of 3 to 10 s',
@@ -155,6 +156,13 @@ function crossProblems(raw: Raw): Problem[] {
     })
   }
   if (raw.attach_to_release !== '') problems.push(...problemsOfRelease(raw))
+  for (const [name, value] of Object.entries(raw)) {
+    const held = SECRETS.find((secret) => secret !== name && reveals(value, [raw[secret] ?? '']))
+    if (held) {
+      const message = `It contains the ${held}, which would be shown, or sent to others. Take it out.`
+      problems.push({ name, message })
+    }
+  }
   return problems
 }
 
@@ -272,18 +280,22 @@ export function requireKey({ api_key }: Pick<Inputs, 'api_key'>): void {
 
 /** Problems as sentences, in the order of the inputs. */
 function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
+  const secrets = SECRETS.map((name) => raw[name] ?? '')
   const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
     problems.flatMap((problem) =>
-      problem.name === name ? [`${name}${quote(name, value)}: ${problem.message}`] : [],
+      problem.name === name ? [`${name}${quote(name, value, secrets)}: ${problem.message}`] : [],
     ),
   )
   return [first, ...others]
 }
 
-/** The value as it may be shown: never the key, no signed query, no flood. */
-function quote(name: string, value: string): string {
+/** The inputs that stand in no other input and in no message. */
+const SECRETS = ['api_key', 'github_token'] as const
+
+/** The value as it may be shown: never a secret, no signed query, no flood. */
+function quote(name: string, value: string, secrets: readonly string[]): string {
   if (name === 'api_key' || name === 'github_token' || value === '') return ''
   const isReference = name === 'image_url' || name === 'video_url'
   const shown = isReference ? shownReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
-  return ` "${oneLine(shown, 80)}"`
+  return ` "${oneLine(conceal(shown, secrets), 80)}"`
 }

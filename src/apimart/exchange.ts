@@ -6,6 +6,7 @@ import { explainNetworkError } from '../network/explain.ts'
 import { AddressRefused } from '../network/guard.ts'
 import type { ApiNetwork } from '../network/network.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { conceal } from '../secrets.ts'
 import { quote, readError } from './answer.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
@@ -44,7 +45,8 @@ export async function exchange(
       'accept-encoding': 'identity',
     },
   })
-  const body = textOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers)
+  // An id or an address that held the key would carry it into outputs, receipts and further requests.
+  const body = conceal(textOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers), [apiKey])
   return { status: answer.statusCode, headers: answer.headers, body }
 }
 

@@ -5,6 +5,7 @@
 import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { ApiNetwork } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
+import { conceal } from '../secrets.ts'
 import { ANSWER_MAX_BYTES, type Answer, exchange, textOf } from './exchange.ts'
 import type { MotionControlRequest } from './request.ts'
 
@@ -83,7 +84,10 @@ export async function postBody(
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
     if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
     const bytes = wire.memory.subarray(0, wire.arrived)
-    const begun = wire.begun && { ...wire.begun, body: textOf(bytes, wire.begun.headers) }
+    const begun = wire.begun && {
+      ...wire.begun,
+      body: conceal(textOf(bytes, wire.begun.headers), [apiKey]),
+    }
     return { kind: 'lost', cause, begun }
   } finally {
     signal.removeEventListener('abort', cancel)

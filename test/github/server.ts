@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { watchFor } from '../harness/leaks.ts'
 import { Exchange } from '../sandbox/exchange.ts'
 import { listening, originOf } from '../sandbox/listening.ts'
 import { answerApi } from './api.ts'
@@ -80,6 +81,8 @@ export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> 
     [Symbol.asyncDispose]: close,
   }
 
+  const tokenHosts = [apiUrl, uploadsUrl].map((url) => new URL(url).host)
+  watchFor([{ name: 'the token', value: github.token, hosts: tokenHosts }])
   if (enterprise) {
     attend(site, (path) => {
       if (path.startsWith('/api/v3/')) return ['api', path.slice('/api/v3'.length)]

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parse } from 'yaml'
+import { expectKept, type Secret, watchFor } from './leaks.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
@@ -57,19 +58,25 @@ export interface StepResult {
   readonly outputFile: string
 }
 
-/** Runs the step to its end. */
+/** Runs the step to its end, and makes sure that it has kept key and token. */
 export async function runStep(options: StepOptions): Promise<StepResult> {
   const action = await readAction()
   const folder = await mkdtemp(join(tmpdir(), 'kling-step-'))
   const files = {
     output: join(folder, 'output'),
     summary: join(folder, 'summary.md'),
+    env: join(folder, 'env'),
+    path: join(folder, 'path'),
+    state: join(folder, 'state'),
     temp: join(folder, 'temp'),
   }
   const workspace = options.workspace ?? join(folder, 'workspace')
   await Promise.all([
     writeFile(files.output, ''),
     writeFile(files.summary, ''),
+    writeFile(files.env, ''),
+    writeFile(files.path, ''),
+    writeFile(files.state, ''),
     mkdir(files.temp),
     mkdir(workspace, { recursive: true }),
   ])
@@ -86,7 +93,10 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     GITHUB_RUN_ATTEMPT: '1',
     GITHUB_JOB: 'film',
     GITHUB_ACTION: '__octo_kling',
+    GITHUB_ENV: files.env,
     GITHUB_OUTPUT: files.output,
+    GITHUB_PATH: files.path,
+    GITHUB_STATE: files.state,
     GITHUB_STEP_SUMMARY: files.summary,
     GITHUB_WORKSPACE: workspace,
     RUNNER_TEMP: files.temp,
@@ -95,6 +105,8 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     ...(options.time && { CLOCK_SPEED: String(options.time.speed), CLOCK_START: String(options.time.start) }),
     ...options.env,
   }
+  const secrets = secretsOf(Object.fromEntries(inputs), env.GITHUB_API_URL)
+  watchFor(secrets)
   const preloads = [...(options.time ? FAST_CLOCK : []), ...(options.nodeOptions ?? [])]
   const child = spawn(process.execPath, [...preloads, join(ROOT, action.runs.main)], {
     cwd: workspace,
@@ -112,6 +124,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     child.on('error', reject)
     child.on('close', resolve)
   })
+  await expectKept(secrets, log, [folder, ...(options.workspace === undefined ? [] : [options.workspace])])
   return {
     exitCode,
     log,
@@ -122,6 +135,18 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     summaryFile: files.summary,
     outputFile: files.output,
   }
+}
+
+function secretsOf(inputs: Record<string, string>, githubApiUrl = 'https://api.github.com'): Secret[] {
+  const [key = '', token = ''] = [inputs.INPUT_API_KEY?.trim(), inputs.INPUT_GITHUB_TOKEN?.trim()]
+  const base = URL.parse(inputs.INPUT_API_BASE_URL ?? '')
+  const isPublished = Boolean(inputs.INPUT_ATTACH_TO_RELEASE?.trim())
+  const keyHosts = base ? [base.host] : []
+  const tokenHosts = [new URL(githubApiUrl).host]
+  return [
+    { name: 'the key', value: key, masks: key === '' ? 0 : 1, hosts: keyHosts },
+    { name: 'the token', value: token, masks: token !== '' && isPublished ? 1 : 0, hosts: tokenHosts },
+  ]
 }
 
 function pick(...names: string[]): Record<string, string> {

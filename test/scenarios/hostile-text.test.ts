@@ -1,7 +1,21 @@
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { EOL } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { startGitHub } from '../github/server.ts'
+import { GITHUB_TOKEN } from '../harness/action.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
-import { expectFailure, expectSubmitted, type Run, startScenario } from './scenario.ts'
+import { listening } from '../network/listening.ts'
+import type { Fault } from '../sandbox/faults.ts'
+import {
+  DIRECTLY,
+  expectFailure,
+  expectSubmitted,
+  type Run,
+  startScenario,
+  writeProgram,
+} from './scenario.ts'
 
 const HOSTILE: [name: string, text: string][] = [
   [
@@ -13,6 +27,15 @@ const HOSTILE: [name: string, text: string][] = [
     'line breaks of all kinds',
     'fine\r::warning::a\r\n::group::a\u2028::notice::a\u2029::notice::a\u0085::notice::a\v::a::b\u001b[31mred\u0007.',
   ],
+  [
+    'escapes of terminals',
+    'fine \u001b]0;title\u0007\u001b[2J\u009b31m\u009d8;;https://example.com\u009c\u0090q\u009c\b\b\u007f end',
+  ],
+  [
+    'marks that nobody sees',
+    'fine\u200b\u2060\u00ad\u180e\ufeff\u2063\u206a\ufff9\u{e0001}\u{e0041}\u{e007f}::error::a end',
+  ],
+  ['halves of characters', 'fine \ud800 \udc00\ud83d end \udfff\ud83c'],
   ['marks of direction', 'fine \u202e\u2066gnp.exe\u2069\u202c \u200f\u061c end'],
   [
     'markup',
@@ -22,17 +45,16 @@ const HOSTILE: [name: string, text: string][] = [
 
 /** The commands that the action itself gives: the toolkit's, in the wording of the action. */
 const OWN =
-  /^::(add-mask::<api key>|group::(Preflight: reference image and clip|Submission|Dry run: the request that would be sent)|endgroup::|(error|warning|debug)::\S.*)$/
+  /^::(add-mask::(<api key>|ghs_\w+)|group::(Preflight: reference image and clip|Submission|Dry run: the request that would be sent)|endgroup::|(error|warning|debug)::\S.*)$/
 
-/** Whatever breaks a line, besides a line feed, or turns its direction. */
-const UNPRINTABLE = /[^\n\P{Cc}]|[\p{Bidi_C}\p{Zl}\p{Zp}]/u
+/** Whatever breaks a line, besides a line feed, turns its direction, or hides in it, apart from joiners. */
+const UNPRINTABLE = /[^\n\P{Cc}]|[\p{Bidi_C}\p{Zl}\p{Zp}]|(?!\u200c|\u200d)\p{Cf}/u
 
 /** Holds the log against what the runner would take for a command, and against what turns or breaks lines. */
 function expectHarmless(run: Run): void {
   const lines = run.log.split('\n')
   expect(lines.filter((line) => /^\s*::/.test(line) && !OWN.test(line))).toEqual([])
   expect(lines.filter((line) => line.includes('##['))).toEqual([])
-  expect(lines.filter((line) => line.startsWith('::add-mask::'))).toHaveLength(1)
   expect(lines.filter((line) => line.startsWith('::endgroup::'))).toHaveLength(
     lines.filter((line) => line.startsWith('::group::')).length,
   )
@@ -41,8 +63,12 @@ function expectHarmless(run: Run): void {
     expect(text.length).toBeLessThanOrEqual(4096)
     expect(text.split('\n').filter((line) => /^\s*::|##\[/.test(line))).toEqual([])
   }
+  expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(20_000)
   expect(run.summary).not.toMatch(UNPRINTABLE)
-  expect(renderMarkdown(run.summary)).not.toMatch(/<!--|<(script|img|a|h1|strong|em)\b/)
+  expect(run.summary.length).toBeLessThan(200_000)
+  expect(renderMarkdown(run.summary)).not.toMatch(
+    /<!--|<(script|h1|strong|em)\b|<(img|a) (?!src="http:|href="http:)/,
+  )
 }
 
 describe.concurrent('harmless in log, annotation and summary:', () => {
@@ -51,7 +77,8 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
     const run = await scenario.run({ prompt, preflight: 'off' })
     expectSubmitted(run)
     expectHarmless(run)
-    expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('prompt', prompt)
+    // An environment holds UTF-8, in which there are no halves of characters.
+    expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('prompt', prompt.toWellFormed())
   })
 
   it.for(HOSTILE)('%s in an error of the API', async ([, message], { expect }) => {
@@ -98,6 +125,113 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
     expect(['reference_unreachable', 'invalid_input']).toContain(run.outputs.failure_reason)
     expectHarmless(run)
     expect(scenario.apiRequests()).toEqual([])
+  })
+})
+
+const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
+
+/** All at once, and short enough for wherever little is shown. */
+const DENSE: typeof HOSTILE = [
+  ['commands and marks', '::error::a\n::b\u202e##[error]c\u001b[1m\u009b2J\u200b<script>|`\ud800\r::d'],
+  ['markup', HOSTILE.at(-1)?.[1] ?? ''],
+]
+
+describe.concurrent('harmless from others:', () => {
+  it.for(DENSE)('%s in the state and the error of a task', async ([, text], { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    const { id: task_id } = scenario.sandbox.addTask()
+    const answer = (data: object): Fault => ({ kind: 'status', status: 200, body: { code: 200, data } })
+    const error = { code: text, message: text, type: text }
+    scenario.sandbox.faults.next('task', answer({ status: text }), answer({ status: 'failed', error }))
+    const run = await scenario.run({ ...NO_REFERENCES, task_id })
+    expect(run.outputs.failure_reason).toBe('task_failed')
+    expect(run.log).toMatch(/\n\[.*\] \S/)
+    expectHarmless(run)
+  })
+
+  it.for(DENSE)('%s in the address of a video', async ([, text], { expect }) => {
+    await using scenario = await startScenario({ speed: 300 })
+    const { id: task_id } = scenario.sandbox.addTask()
+    const url = `${scenario.sandbox.mediaUrl}/files/${text}`
+    const data = { status: 'completed', result: { videos: [{ url: [url] }] } }
+    scenario.sandbox.faults.next('task', { kind: 'status', status: 200, body: { code: 200, data } })
+    const run = await scenario.run({ ...NO_REFERENCES, task_id })
+    expect(run.outputs.result_url).toMatch(/^http:[\x21-\x7e]+$/)
+    expectHarmless(run)
+  })
+
+  it.for(DENSE)(
+    '%s from GitHub, in the name of an event and in that of a release',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
+      await using github = await startGitHub({ token: GITHUB_TOKEN })
+      const release = github.addRelease({ tag: text.toWellFormed() })
+      const event = join(scenario.folder, 'event.json')
+      await writeFile(event, JSON.stringify(github.event(release)))
+      const env = { GITHUB_API_URL: github.apiUrl, GITHUB_EVENT_NAME: 'release', GITHUB_EVENT_PATH: event }
+      const inputs = { ...DIRECTLY, wait: 'true', output_path: 'film.mp4', attach_to_release: 'event' }
+      github.faults.next('assets', { kind: 'status', status: 403, body: { message: text } })
+      const refused = await scenario.run(inputs, { env })
+      expect(refused.outputs.failure_reason).toBe('publish_failed')
+      expectHarmless(refused)
+      await writeFile(event, '{}')
+      const other = await scenario.run(inputs, {
+        env: { ...env, GITHUB_EVENT_NAME: text.replaceAll('\0', '') },
+      })
+      expectFailure(other, 'invalid_input')
+      expectHarmless(other)
+    },
+  )
+
+  it.skipIf(process.platform === 'win32').for(DENSE)('%s from ffprobe and npm', async ([, text]) => {
+    await using scenario = await startScenario()
+    const { folder, sandbox } = scenario
+    const words = JSON.stringify(text.replaceAll('\n', ' '))
+    const says = `process.stdout.write(${words}); process.stderr.write(${words} + 'x'.repeat(1e6)); process.exitCode = 1`
+    const ffprobe_path = await writeProgram(join(folder, 'ffprobe.js'), says)
+    await writeProgram(join(folder, 'npm'), says)
+    for (const inputs of [{ ffprobe_path }, {}]) {
+      const video_url = sandbox.media.url('corpus/fragmented.mp4')
+      const run = await scenario.run({ ...inputs, video_url }, { env: { PATH: folder } })
+      expectFailure(run, 'reference_rejected')
+      expectHarmless(run)
+    }
+  })
+
+  it.skipIf(process.platform === 'win32').for(DENSE)(
+    '%s in the name of a file',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
+      const name = text.replaceAll(/[\n\0/]/g, ' ').slice(0, 60)
+      await mkdir(join(scenario.folder, 'work'))
+      const workspace = join(scenario.folder, 'work')
+      await copyFile(new URL('../media/demo/hero.png', import.meta.url), join(workspace, name))
+      const run = await scenario.run(
+        { preflight: 'warn', image_url: name, output_path: `${name}.mp4`, wait: 'true' },
+        { workspace },
+      )
+      expectHarmless(run)
+      expect(run.summary).not.toBe('')
+    },
+  )
+
+  it.for(DENSE)('%s in the headers of a server and where it leads', async ([, text]) => {
+    const value = Buffer.from(text.replaceAll(/[\n\r\0]/g, ' ')).toString('latin1')
+    await using host = await listening(
+      createServer((socket) => {
+        socket.on('error', () => {})
+        socket.once('data', () =>
+          socket.end(
+            `HTTP/1.1 302 ${value}\r\nLocation: http://127.0.0.1:1/${value}\r\nContent-Type: ${value}\r\nContent-Length: 0\r\n\r\n`,
+            'latin1',
+          ),
+        )
+      }),
+    )
+    await using scenario = await startScenario()
+    const run = await scenario.run({ video_url: `http://127.0.0.1:${host.port}/clip.mp4` })
+    expectFailure(run, 'reference_unreachable')
+    expectHarmless(run)
   })
 })
 
@@ -158,12 +292,6 @@ describe.concurrent('the key stays out of sight', () => {
       expect(run.raw.log.split('\n')[0]).toBe(`::add-mask::${apiKey}`)
     },
   )
-
-  it('when it stands in the prompt', async ({ expect }) => {
-    await using scenario = await startScenario()
-    const run = await scenario.run({ prompt: `say ${scenario.sandbox.apiKey} loudly`, preflight: 'off' })
-    expect(run.raw.summary).not.toContain(scenario.sandbox.apiKey)
-  })
 
   it('from the API that repeats a signed URL does not show its signature', async ({ expect }) => {
     await using scenario = await startScenario()

@@ -36,8 +36,10 @@ describe('inputs', () => {
     const { inputs } = await readAction()
     // Without a scheme a reference is a file, which is looked for later.
     const more = { image_url: 'https://', video_url: 'https://', task_id: '', attach_to_release: '' }
+    // What is secret stands in no other input.
+    const secrets = { api_key: 'no such key', github_token: 'no such token' }
     const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
-    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), ...more })
+    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), ...more, ...secrets })
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
     // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.

@@ -111,7 +111,7 @@ describe('a release', { concurrent: true }, () => {
     const advice =
       'Attach the video once what is said above is put right. Nothing was submitted and nothing is billed.'
     expect(expectFailure(third, 'publish_failed', advice)).toBe(
-      `film.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::${GITHUB_TOKEN} <b>". ${GRANT}`,
+      `film.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::*** <b>". ${GRANT}`,
     )
     expect(third.summary).toContain('no: ::error::*** &#60;b&#62;')
     expect(third.summary).toContain('## Kling motion control: not attached to the release')

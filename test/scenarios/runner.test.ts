@@ -37,7 +37,7 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.exitCode).toBe(1)
     expect(run.errors).toHaveLength(1)
     expect(run.errors[0]).toMatch(
-      /^mode "fast": Use std .*\n.*\nThe output failure_reason could not be written: /,
+      /^mode "fast": Use std .*\nThe output failure_reason could not be written: .*\nCorrect the inputs named above .*$/,
     )
   })
 

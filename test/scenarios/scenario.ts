@@ -9,6 +9,7 @@ import type { FailureReason } from '../../src/failure.ts'
 import { advise } from '../../src/report/advice.ts'
 import { runStep, type StepOptions, type StepResult } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
+import { expectKeptIn } from '../harness/leaks.ts'
 import { realClock } from '../sandbox/clock.ts'
 import type { RecordedRequest } from '../sandbox/exchange.ts'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts'
@@ -109,7 +110,11 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
     },
     async [Symbol.asyncDispose]() {
       await sandbox.close()
+      // Programs note there with which arguments and environment they were started.
+      const kept = expectKeptIn(folder)
+      await kept.catch(() => {})
       await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })))
+      await kept
     },
   }
 }

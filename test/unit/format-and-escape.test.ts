@@ -9,7 +9,7 @@ import {
   printable,
   withoutQuery,
 } from '../../src/format.ts'
-import { escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
+import { annotation, escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 
 /**
@@ -22,7 +22,25 @@ const DOTNET_WHITE_SPACE = [
 ]
 const LINE_BREAK = /[\n\v\f\r\u0085\u2028\u2029]/
 const DIRECTION_MARKS = [...'\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069']
-const INVISIBLE = ['\ufeff', '\u200b', '\u180e', '\0', '\x1b', '\x7f', '\ud800', '\udc00']
+const INVISIBLE = [
+  '\ufeff',
+  '\u200b',
+  '\u00ad',
+  '\u2060',
+  '\u206f',
+  '\ufff9',
+  '\u{e0001}',
+  '\u{e0041}',
+  '\u180e',
+  '\0',
+  '\x1b',
+  '\x7f',
+  '\ud800',
+  '\udc00',
+]
+
+/** Marks that are not shown and join nothing. */
+const UNSEEN = /[\u00ad\u180e\u200b\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u
 
 /** Texts made to be mistaken for something: commands of the log, tags, Markdown, breaks of lines. */
 const hostileText = fc.oneof(
@@ -138,6 +156,8 @@ describe('printable and oneLine', () => {
       fc.property(hostileText, (text) => {
         for (const shown of [printable(text), oneLine(text)]) {
           expect(shown).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u)
+          // What is not shown at all, except for joiners and the marks around numbers of some scripts.
+          expect(shown).not.toMatch(UNSEEN)
           expect(shown.isWellFormed()).toBe(true)
         }
       }),
@@ -203,9 +223,36 @@ describe('escapeLogLine', () => {
     )
   })
 
+  it('is cut where nobody would read on', () => {
+    expect(escapeLogLine('x'.repeat(1e6))).toBe(`${'x'.repeat(19_999)}…`)
+    expect(escapeLogLine('🎬'.repeat(20_000)).isWellFormed()).toBe(true)
+  })
+
   it('leaves a line that is harmless as it is', () => {
     const line = '✓ video_url length: 8.4 s (3 to 10 s)'
     expect(escapeLogLine(line)).toBe(line)
+  })
+})
+
+describe('an annotation', () => {
+  it('has a line for each part, of which none can begin a command or break', () => {
+    expect(annotation(['a\n::error::b', '::c', 'end'])).toBe('a ::error::b\n\\::c\nend')
+    expect(annotation(['alone'])).toBe('alone')
+  })
+
+  it('ends with its last part, however much comes before, within the limit of GitHub', () => {
+    const long = fc.oneof(
+      hostileText,
+      fc.constantFrom('x'.repeat(1e6), '🎬'.repeat(3000), '##['.repeat(2000)),
+    )
+    fc.assert(
+      fc.property(fc.array(long, { maxLength: 20 }), long, (parts, end) => {
+        const text = annotation([...parts, end])
+        expect(text.length).toBeLessThanOrEqual(4096)
+        expect(text.isWellFormed()).toBe(true)
+        expect(text.endsWith(annotation([end]))).toBe(true)
+      }),
+    )
   })
 })
 

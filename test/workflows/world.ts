@@ -3,7 +3,8 @@
  * built action, and a shell in which `gh` only notes what it is asked to do.
  */
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type GitHub, startGitHub } from '../github/server.ts'
 import type { StepOptions } from '../harness/action.ts'
@@ -64,7 +65,10 @@ export async function startWorld(
   const scenario = await startScenario(options)
   const { sandbox, folder } = scenario
   const repository = await createRepository(folder)
-  const [bin, home, notes] = [join(folder, 'bin'), join(folder, 'home'), join(folder, 'gh.txt')]
+  const [bin, home] = [join(folder, 'bin'), join(folder, 'home')]
+  // The token stands in there, as `gh` is to get it: not below the folder that is searched for it.
+  const own = await mkdtemp(join(tmpdir(), 'kling-gh-'))
+  const notes = join(own, 'gh.txt')
   await Promise.all([mkdir(bin), mkdir(home), writeFile(notes, '')])
   await writeFile(
     join(bin, 'gh'),
@@ -217,6 +221,7 @@ export async function startWorld(
     asked: async () => (await readFile(notes, 'utf8')).split('\n').filter((line) => line !== ''),
     async [Symbol.asyncDispose]() {
       await Promise.all([...standIns.values()].map((github) => github.close()))
+      await rm(own, { recursive: true })
       await scenario[Symbol.asyncDispose]()
     },
   }
