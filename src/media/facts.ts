@@ -28,3 +28,6 @@ export interface ImageFacts extends Size {
   readonly format: 'jpeg' | 'png'
   readonly bytes: number
 }
+
+/** A day: longer lengths are damage, such as a field of all ones. */
+export const SANE_MAX_SECONDS = 86_400

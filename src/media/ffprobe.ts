@@ -6,12 +6,10 @@ import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { messageOf } from '../failure.ts'
 import { oneLine } from '../format.ts'
-import type { MovieFacts } from './facts.ts'
+import { type MovieFacts, SANE_MAX_SECONDS } from './facts.ts'
 import { runProgram } from './program.ts'
 
 const PROBE_LIMIT_MILLISECONDS = 60_000
-/** A day: longer lengths are damage, such as a field of all ones. */
-const SANE_MAX_SECONDS = 86_400
 
 /** ffprobe could not say what the clip is; the message is a clause for the user. */
 export class ProbeFailed extends Error {}

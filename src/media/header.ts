@@ -4,10 +4,12 @@
  * mp4box walks the boxes. Its `simple` set knows the structure and leaves sample tables unread, which keeps
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
-import { type Box, createFile, Log } from 'mp4box/simple'
-import type { MovieFacts } from './facts.ts'
+import { BoxParser, createFile, Log } from 'mp4box/simple'
+import { type MovieFacts, SANE_MAX_SECONDS } from './facts.ts'
+import { hasPlainShape } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
 import { OPENING_BYTES } from './remote-file.ts'
+import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
 export type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }
@@ -21,14 +23,28 @@ const HEADER_MAX_BYTES = 4 * 1024 * 1024
 const HEADER_MAX_READS = 12
 /** Boxes before the header; a file of nothing but tiny boxes would keep the walk busy for seconds. */
 const HEADER_MAX_BOXES = 1000
+/** Tracks may last so much longer than their movie, as encoders round. */
+const SLACK_SECONDS = 0.1
+
+/** Bytes as mp4box takes them. */
+type Piece = ArrayBuffer & { fileStart: number }
 
 // mp4box reports on the console; whatever it finds wrong is an "unsettled" here.
 Object.assign(Log, { error() {}, warn() {}, info() {}, debug() {} })
 
+/** The boxes that lead to the fields that are read here. */
+const PARSED = 'moov mvhd trak tkhd mdia mdhd minf dinf stbl edts mvex moof mdat'.split(' ')
+
+// All others stay unread: of a run of samples (trun), mp4box walks the 2^32 that it may claim, not those that it has.
+for (const type of Object.keys(BoxParser.box)) {
+  if (!PARSED.includes(type)) Reflect.deleteProperty(BoxParser.box, type)
+}
+
 /**
  * Reads a movie header, wherever in the file it lies.
  *
- * @param size whole length of the file in bytes, null when the server does not tell
+ * @param size whole length of the file in bytes; null when the server does not tell, and then what follows the header is
+ *   not looked at
  * @throws whatever `read` throws
  */
 export async function readHeader(read: ReadAt, size: number | null): Promise<Header> {
@@ -38,34 +54,47 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
   let offset = 0
   let length = OPENING_BYTES
   let total = 0
+  const pieces: Piece[] = []
   for (let reads = 0; reads < HEADER_MAX_READS && total < HEADER_MAX_BYTES; reads++) {
     const bytes = await read(offset, length)
     if (bytes.length === 0) {
       return { kind: 'truncated', why: 'it ends before its movie header' }
     }
     total += bytes.length
-    const next = feed(file, bytes, offset)
-    if (file.moov) return interpret(file, size)
-    if (next === null) return { kind: 'unsettled', why: 'the header is damaged' }
+    const piece = Object.assign(new ArrayBuffer(bytes.length), { fileStart: offset })
+    new Uint8Array(piece).set(bytes)
+    pieces.push(piece)
+    const next = feed(file, piece)
+    const readEnd = offset + bytes.length
+    const boxesEnd = endOf(file.boxes.at(-1))
+    // What follows the header may contradict it: ffprobe takes the last length that it finds.
+    if (file.moov && (size === null || Math.max(readEnd, boxesEnd) >= size)) {
+      return interpret(file, pieces, size)
+    }
+    if (next === null && !file.moov) return { kind: 'unsettled', why: 'the header is damaged' }
     if (file.boxes.length > HEADER_MAX_BOXES) break
     // Media is jumped over; what comes before it, and a header longer than the piece, is read on in growing pieces.
-    const jump = file.mdats.length > 0 && next > offset + bytes.length
+    const target = file.moov ? boxesEnd : (next ?? 0)
+    const jump = file.mdats.length > 0 && target > readEnd
     length = jump ? OPENING_BYTES : Math.min(length * 2, HEADER_MAX_BYTES - total)
-    offset = jump ? next : offset + bytes.length
+    offset = jump ? target : readEnd
     if (size !== null && offset > size) {
       return { kind: 'truncated', why: 'it is shorter than its own boxes say' }
     }
   }
-  return { kind: 'unsettled', why: 'no movie header is found near its start or end' }
+  const why = file.moov ? 'much follows its movie header' : 'no movie header is found near its start or end'
+  return { kind: 'unsettled', why }
+}
+
+function endOf(box: { start?: number; size: number } | undefined): number {
+  return box ? (box.start ?? 0) + box.size : 0
 }
 
 /** Gives bytes to mp4box; the offset it wants next, or null when it cannot go on. */
-function feed(file: MovieFile, bytes: Buffer, offset: number): number | null {
-  const buffer = Object.assign(new ArrayBuffer(bytes.length), { fileStart: offset })
-  new Uint8Array(buffer).set(bytes)
+function feed(file: MovieFile, piece: Piece): number | null {
   try {
-    const next = file.appendBuffer(buffer)
-    return Number.isSafeInteger(next) && next > offset ? next : null
+    const next = file.appendBuffer(piece)
+    return Number.isSafeInteger(next) && next > piece.fileStart ? next : null
   } catch {
     return null
   }
@@ -73,23 +102,26 @@ function feed(file: MovieFile, bytes: Buffer, offset: number): number | null {
 
 type MovieFile = ReturnType<typeof createFile>
 
-function interpret(file: MovieFile, size: number | null): Header {
+function interpret(file: MovieFile, pieces: readonly Piece[], size: number | null): Header {
   const unsettled = (why: string): Header => ({ kind: 'unsettled', why })
   try {
     const { moov } = file
     if (moov.mvex || file.moofs.length > 0) return unsettled('the clip is fragmented')
-    const seconds = moov.mvhd.duration / moov.mvhd.timescale
-    const isTold = Number.isFinite(seconds) && seconds > 0 && moov.mvhd.duration < 0xffffffff
+    const { duration, timescale } = moov.mvhd
+    const told = duration / timescale
+    const isTold = told >= 0.001 && told < SANE_MAX_SECONDS && duration < 0xffffffff
     if (!isTold) return unsettled('the header tells no length')
-    const tracks = moov.traks.map(readTrack)
-    const longest = Math.max(...tracks.map((track) => track.seconds(moov.mvhd.timescale)))
-    if (longest > seconds + 0.1) return unsettled('the header contradicts its tracks')
+    if (!hasPlainShape(file, pieces)) return unsettled('the header is damaged')
+    const tracks = moov.traks.map((track) => readTrack(track, moov.mvhd))
+    if (tracks.some((track) => track.contradicts)) return unsettled('the header contradicts its tracks')
     if (size !== null && tracks.some((track) => track.mediaEnd > size)) {
       return {
         kind: 'truncated',
         why: 'its media goes on beyond its end',
       }
     }
+    // A file may say a little less of itself than its tracks hold; what is there counts, as with ffprobe.
+    const seconds = Math.max(told, ...tracks.map((track) => track.seconds))
     const video = tracks.find((track) => track.handler === 'vide')
     return {
       kind: 'settled',
@@ -104,25 +136,39 @@ function interpret(file: MovieFile, size: number | null): Header {
   }
 }
 
-function readTrack({ tkhd, mdia, edts }: MovieFile['moov']['traks'][number]) {
-  const handler = fourCharacters(child(mdia.boxes, 'hdlr'), 8)
-  const tables = mdia.minf.stbl.boxes
-  const entry = child(tables, 'stsd')
-  const code = fourCharacters(entry, 12)
+function readTrack(
+  { tkhd, mdia, edts }: MovieFile['moov']['traks'][number],
+  movie: MovieFile['moov']['mvhd'],
+) {
+  const tables = mdia.minf.stbl.boxes ?? []
+  const { duration, end } = readTables(tables)
+  readEntries(unread(mdia.minf.dinf?.boxes, 'dref'))
+  const [entry] = readEntries(unread(tables, 'stsd'))
+  if (!entry) throw new RangeError('there is no sample entry')
+  const code = fourCharacters(entry, 4)
+  if (/^avc[13]$/.test(code) && !contains(entry, 'avcC')) throw new RangeError('H.264 lacks its parameters')
   // The matrix turns the track in steps of 90°; its first number is 0 when width and height change places.
   const isTurned = tkhd.matrix[0] === 0
   const [width, height] = [Math.round(tkhd.width / 65536), Math.round(tkhd.height / 65536)]
   return {
-    handler,
+    handler: fourCharacters(unread(mdia.boxes, 'hdlr'), 8),
     codec: CODECS[code] ?? code.trim(),
     shown: isTurned ? { width: height, height: width } : { width, height },
-    mediaEnd: mediaEnd(tables),
-    /** The longest of what the track tells of itself; an edit list may rightly show less than its media. */
-    seconds(movieTimescale: number): number {
-      const shown = tkhd.duration / movieTimescale
-      const media = Math.max(mdia.mdhd.duration, mediaDuration(child(tables, 'stts')))
-      return edts ? shown : Math.max(shown, media / mdia.mdhd.timescale)
-    },
+    mediaEnd: end,
+    ...length(),
+  }
+
+  /** How long the track lasts in seconds; an edit list may rightly show less than its media. */
+  function length(): { seconds: number; contradicts: boolean } {
+    const told = movie.duration / movie.timescale
+    const shown = tkhd.duration / movie.timescale
+    if (edts) {
+      const edited = readEdits(unread(edts.boxes, 'elst'))
+      return { seconds: 0, contradicts: shown > told + SLACK_SECONDS || edited > movie.duration }
+    }
+    const seconds = Math.max(mdia.mdhd.duration, duration) / mdia.mdhd.timescale
+    const isAmbiguous = seconds > told + 0.001 && mdia.mdhd.duration !== duration
+    return { seconds, contradicts: isAmbiguous || Math.max(shown, seconds) > told + SLACK_SECONDS }
   }
 }
 
@@ -146,43 +192,10 @@ const CODECS: Record<string, string> = {
   ap4x: 'prores',
 }
 
-/** The unread bytes of a box after its size and type. */
-function child(boxes: readonly Box[] | undefined, type: string): DataView {
-  return new DataView(Uint8Array.from(boxes?.find((box) => box.type === type)?.data ?? []).buffer)
+function contains(bytes: DataView, name: string): boolean {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(name)
 }
 
 function fourCharacters(box: DataView, at: number): string {
   return String.fromCharCode(...[0, 1, 2, 3].map((i) => box.getUint8(at + i)))
-}
-
-/** Sum of the durations of all samples, in units of the track. */
-function mediaDuration(stts: DataView): number {
-  let sum = 0
-  for (let at = 8; at + 8 <= stts.byteLength; at += 8) sum += stts.getUint32(at) * stts.getUint32(at + 4)
-  return sum
-}
-
-/** Where in the file the media of a track ends, in bytes: its last chunk and the samples in it. */
-function mediaEnd(tables: readonly Box[] | undefined): number {
-  const narrow = child(tables, 'stco')
-  const wide = child(tables, 'co64')
-  const chunk =
-    wide.byteLength > 8
-      ? Number(wide.getBigUint64(wide.byteLength - 8))
-      : narrow.byteLength > 8
-        ? narrow.getUint32(narrow.byteLength - 4)
-        : 0
-  const runs = child(tables, 'stsc')
-  const samples = runs.byteLength > 8 ? runs.getUint32(runs.byteLength - 8) : 0
-  return chunk + sizeOfLast(samples, child(tables, 'stsz'))
-}
-
-/** Bytes of the last samples of a track. */
-function sizeOfLast(samples: number, stsz: DataView): number {
-  const common = stsz.byteLength >= 8 ? stsz.getUint32(4) : 0
-  if (common > 0) return samples * common
-  let sum = 0
-  const first = Math.max(12, stsz.byteLength - samples * 4)
-  for (let at = first; at + 4 <= stsz.byteLength; at += 4) sum += stsz.getUint32(at)
-  return sum
 }

@@ -28,7 +28,7 @@ export async function readClip(
   const container = await requireKind(file, ['mp4', 'mov'])
   // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
-  const header = await readHeader(file.read, file.size)
+  const header = await readHeader(file.read, await file.length())
   if (header.kind === 'truncated') throw truncated(reference, header.why)
 
   const settle = async (why: string): Promise<{ facts: MovieFacts; source: string }> => {

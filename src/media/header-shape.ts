@@ -1,0 +1,77 @@
+/**
+ * Whether a movie header can be read in one way only. Where programs would read a damaged or hostile one
+ * differently, the service may bill another length than the one that is found here.
+ */
+import type { createFile } from 'mp4box/simple'
+
+type MovieFile = ReturnType<typeof createFile>
+
+/** Readers differ on which of two counts, and on those in a wrong place. */
+const ONCE = ['moov', 'mvhd']
+const ONCE_IN_EVERY_TRACK = 'trak tkhd mdia mdhd minf dinf dref stbl stsd stts stsc stsz'.split(' ')
+const OPTIONAL_TABLES = ['ctts', 'stss']
+/** Also once for the movie. Boxes may lie in others only ten deep. */
+const OF_MOVIE_AND_TRACKS = 'udta meta ilst tref wave'.split(' ')
+/** Fragments, whose durations are not in the header, indexes of them, and compressed headers. */
+const NEVER = 'moof traf tfhd tfdt trun trex mvex sidx cmov'.split(' ')
+/** From here on units a second are taken for negative. */
+const TIMESCALE_MAX = 2 ** 31
+/** Boxes that no reader looks into. */
+const OPAQUE = ['mdat', 'free', 'skip']
+
+/**
+ * Whether every box that tells the length is there exactly as often as it should be, anywhere in what was read.
+ *
+ * @param pieces the bytes that were read; blanked where no reader looks into them
+ */
+export function hasPlainShape(
+  file: MovieFile,
+  pieces: readonly (ArrayBuffer & { fileStart: number })[],
+): boolean {
+  const blanks = file.boxes.filter(({ type }) => OPAQUE.includes(type))
+  for (const piece of pieces) {
+    const within = (place: number) => Math.max(0, place - piece.fileStart)
+    for (const { start = 0, size } of blanks)
+      new Uint8Array(piece).fill(0, within(start), within(start + size))
+  }
+  const bytes = pieces.map((piece) => Buffer.from(piece))
+  const tracks = file.moov.traks.length
+  const edited = file.moov.traks.filter(({ edts }) => edts).length
+  const times = (name: string) => occurrences(bytes, name, tracks + 2)
+  const tables = file.moov.traks.flatMap(({ mdia }) => mdia.minf.stbl.boxes ?? [])
+  const tablesNamed = (name: string) => tables.filter(({ type }) => type === name).length
+  const clocks = [file.moov.mvhd, ...file.moov.traks.map(({ mdia }) => mdia.mdhd)]
+  return (
+    // mp4box goes on behind a box that reaches to the end of the file; others find nothing there.
+    file.boxes.every(({ size }) => size > 0) &&
+    ONCE.every((name) => times(name) === 1) &&
+    ONCE_IN_EVERY_TRACK.every((name) => times(name) === tracks) &&
+    OF_MOVIE_AND_TRACKS.every((name) => times(name) <= tracks + 1) &&
+    NEVER.every((name) => times(name) === 0) &&
+    times('ftyp') <= 1 &&
+    !bytes.some(hasShortUuid) &&
+    times('stco') + times('co64') === tracks &&
+    OPTIONAL_TABLES.every((name) => times(name) === tablesNamed(name)) &&
+    times('edts') === edited &&
+    times('elst') === edited &&
+    clocks.every(({ version, timescale }) => version <= 1 && timescale > 0 && timescale < TIMESCALE_MAX)
+  )
+}
+
+/** Whether a box is called uuid and has no room for one: ffprobe refuses the whole file for it. */
+function hasShortUuid(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf('uuid', 4); at >= 0; at = bytes.indexOf('uuid', at + 4)) {
+    const size = bytes.readUInt32BE(at - 4)
+    if (size >= 8 && size < 24) return true
+  }
+  return false
+}
+
+/** How often a name is there, counted up to `limit`. */
+function occurrences(pieces: readonly Buffer[], name: string, limit: number): number {
+  let count = 0
+  for (const bytes of pieces) {
+    for (let at = bytes.indexOf(name); at >= 0 && count < limit; at = bytes.indexOf(name, at + 4)) count++
+  }
+  return count
+}

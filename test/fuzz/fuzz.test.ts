@@ -1,0 +1,39 @@
+/**
+ * A short campaign, so that the long one (`npm run fuzz`) cannot rot.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { run } from './campaign.ts'
+import { mutant } from './mutate.ts'
+import { BYTES_MAX, MILLISECONDS_MAX } from './work.ts'
+
+const FILES = 400
+
+it('damaged files are read within the limits, and no length is settled that ffprobe does not say', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fuzz-'))
+  try {
+    const { answers, found, slowestMilliseconds, peakBytes } = await run({
+      seed: 1,
+      files: FILES,
+      workers: 2,
+      folder,
+    })
+    expect(found).toEqual([])
+    const { broken, undecodable, ...usual } = answers
+    expect(broken).toBe(0)
+    for (const [answer, count] of Object.entries(usual)) expect(count, answer).toBeGreaterThan(5)
+    expect(Object.values(usual).reduce((sum, count) => sum + count, undecodable)).toBe(FILES)
+    expect(slowestMilliseconds).toBeLessThan(MILLISECONDS_MAX)
+    expect(peakBytes).toBeLessThan(BYTES_MAX)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+it('a seed makes the same files again, and another seed others', () => {
+  const bytes = (seed: number) => Array.from({ length: 20 }, (_, number) => mutant(seed, number).bytes)
+  expect(bytes(7)).toEqual(bytes(7))
+  expect(bytes(8)).not.toEqual(bytes(7))
+})
