@@ -6,14 +6,12 @@ import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
-import { TIMEOUTS } from './network/network.ts'
 import { advise } from './report/advice.ts'
 import { escapeHtml, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
-import { renderSummary } from './report/summary.ts'
-import { run } from './run.ts'
 import type { OutputName } from './runner.ts'
 import { conceal } from './secrets.ts'
+import { VERSION } from './version.ts'
 
 /** Longest annotation that GitHub shows, in characters. */
 const ANNOTATION_LIMIT = 4096
@@ -23,6 +21,9 @@ const githubToken = core.getInput('github_token')
 if (apiKey !== '') core.setSecret(apiKey)
 // The token of the job, which is the default, is masked by the runner.
 if (githubToken !== '' && core.getInput('attach_to_release') !== '') core.setSecret(githubToken)
+
+const { versions, platform, arch } = process
+core.info(`Kling motion control ${VERSION} on Node ${versions.node}, ${platform} ${arch}`)
 
 const cancelled = new AbortController()
 const cancel = () => cancelled.abort(new Failure('cancelled', ['The job was cancelled.']))
@@ -35,6 +36,11 @@ process.on('uncaughtException', (error) => {
   troubles.push(...toFailure(error).problems)
   cancelled.abort(toFailure(error))
 })
+
+// Loaded once the first line is out and signals are heard: it is most of what the action loads.
+const { run } = await import(/* webpackMode: "eager" */ './run.ts')
+const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.ts')
+const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
 
 const report = await run({
   readInput: takeInput,

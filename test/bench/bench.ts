@@ -94,11 +94,15 @@ async function printStep(): Promise<void> {
   const costs = await compareCosts(sandbox)
   const rows = [...costs].map(([name, runs]) => [
     name,
+    spread(runs.map(({ cpuToFirstLine }) => cpuToFirstLine)),
     spread(runs.map(({ cpuToFirstRequest }) => cpuToFirstRequest)),
     spread(runs.map(({ cpuInAll }) => cpuInAll)),
     spread(runs.map(({ peakMemory }) => peakMemory && peakMemory / 1e6)),
   ])
-  printTable(['', 'CPU to first request, ms', 'CPU in all, ms', 'peak memory, MB'], rows)
+  printTable(
+    ['', 'CPU to first line, ms', 'CPU to first request, ms', 'CPU in all, ms', 'peak memory, MB'],
+    rows,
+  )
 }
 
 /** The medians of one way. */

@@ -7,7 +7,18 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 const REQUEST_ON_THE_WIRE = 'undici:client:sendHeaders'
 const STATUS = '/proc/self/status'
+let firstLine = null
 let firstRequest = null
+
+const { write } = process.stdout
+process.stdout.write = (text, ...others) => {
+  // Lines for the runner are no lines of the log.
+  if (!String(text).startsWith('::')) {
+    firstLine = process.cpuUsage()
+    process.stdout.write = write
+  }
+  return write.call(process.stdout, text, ...others)
+}
 
 subscribe(REQUEST_ON_THE_WIRE, function note() {
   firstRequest = process.cpuUsage()
@@ -16,5 +27,5 @@ subscribe(REQUEST_ON_THE_WIRE, function note() {
 process.on('exit', () => {
   const end = process.cpuUsage()
   const status = existsSync(STATUS) ? readFileSync(STATUS, 'utf8') : ''
-  writeFileSync(process.env.BENCH_METER, JSON.stringify({ firstRequest, end, status }))
+  writeFileSync(process.env.BENCH_METER, JSON.stringify({ firstLine, firstRequest, end, status }))
 })

@@ -19,6 +19,7 @@ const METER = ['--import', join(import.meta.dirname, 'meter.mjs')]
 
 /** What the meter writes, without the meter. */
 const SELF_REPORT = `JSON.stringify({
+  firstLine: null,
   firstRequest: null,
   end: process.cpuUsage(),
   status: fs.existsSync('/proc/self/status') ? fs.readFileSync('/proc/self/status', 'utf8') : '',
@@ -30,13 +31,18 @@ const Cpu = v.pipe(
   v.transform(({ user, system }) => (user + system) / 1000),
 )
 
-/** What one process has cost: CPU up to its first request and in all, and its peak of resident memory in bytes. */
+/** What one process has cost: CPU up to its first line, its first request and in all, and its peak of resident memory in bytes. */
 const Cost = v.pipe(
-  v.object({ firstRequest: v.nullable(Cpu), end: Cpu, status: v.string() }),
-  v.transform(({ firstRequest, end, status }) => {
+  v.object({ firstLine: v.nullable(Cpu), firstRequest: v.nullable(Cpu), end: Cpu, status: v.string() }),
+  v.transform(({ firstLine, firstRequest, end, status }) => {
     // getrusage would count the parent's memory from before exec; without /proc there is no figure.
     const peak = /^VmHWM:\s+(\d+) kB$/m.exec(status)
-    return { cpuToFirstRequest: firstRequest, cpuInAll: end, peakMemory: peak && Number(peak[1]) * 1024 }
+    return {
+      cpuToFirstLine: firstLine,
+      cpuToFirstRequest: firstRequest,
+      cpuInAll: end,
+      peakMemory: peak && Number(peak[1]) * 1024,
+    }
   }),
 )
 export type Cost = v.InferOutput<typeof Cost>

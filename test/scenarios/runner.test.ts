@@ -22,6 +22,14 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.errors[0]).toContain(`task_id: ${id}, which waits for it and submits nothing.`)
   })
 
+  it('may have switches for parsers that the bundle leaves out', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const env = { UNDICI_USE_MILO: '1', UNDICI_NO_WASM_SIMD: '1' }
+    const run = await scenario.run({}, { env })
+    expect(run.errors).toEqual([])
+    expect(run.outputs.status).toBe('submitted')
+  })
+
   it('gets the failure as well as the output that cannot be written', async ({ expect }) => {
     await using scenario = await startScenario()
     const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }

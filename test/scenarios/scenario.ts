@@ -69,6 +69,7 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
       .replaceAll(sandbox.apiKey, '<api key>')
       .replaceAll(step, '<step>')
       .replace(/kling-[0-9a-f]{64}/g, '<idempotency key>')
+      .replace(/(?<=^Kling motion control \S+ on Node ).*$/m, '<version>, <platform>')
       .replaceAll('\r\n', '\n')
   }
 

@@ -1,31 +1,38 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { marked, type Token, type Tokens } from 'marked'
 import { describe, expect, it } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
 import { ROOT, readAction } from '../harness/action.ts'
 
-const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
+const english = await readFile(join(ROOT, 'README.md'), 'utf8')
+const chinese = await readFile(join(ROOT, 'README.zh-CN.md'), 'utf8')
 const action = await readAction()
 
-describe('README', () => {
-  it('lists the inputs of action.yml, with their defaults and descriptions', () => {
+const CJK = /\p{Script=Han}/u
+
+describe.each([
+  { name: 'README.md', readme: english, inputs: 'Inputs', outputs: 'Outputs', failures: 'When it fails' },
+  { name: 'README.zh-CN.md', readme: chinese, inputs: '输入', outputs: '输出', failures: '失败时' },
+])('$name', ({ readme, inputs, outputs, failures }) => {
+  it('lists the inputs of action.yml, with their defaults', () => {
     const expected = Object.entries(action.inputs).map(([name, input]) => {
       const fallback = input.required ? 'required' : input.default ? `\`${input.default}\`` : ''
-      return `| \`${name}\` | ${fallback} | ${input.description} |`
+      return [`\`${name}\``, fallback]
     })
-    expect(rows('## Inputs')).toEqual(expected)
+    expect(rows(readme, inputs).map((cells) => cells.slice(0, -1))).toEqual(expected)
   })
 
   it('lists the outputs of action.yml', () => {
-    const expected = Object.entries(action.outputs).map(
-      ([name, { description }]) => `| \`${name}\` | ${description} |`,
-    )
-    expect(rows('## Outputs')).toEqual(expected)
+    const expected = Object.keys(action.outputs).map((name) => [`\`${name}\``])
+    expect(rows(readme, outputs).map((cells) => cells.slice(0, -1))).toEqual(expected)
   })
 
-  it('explains every failure_reason', () => {
-    const names = rows('## When it fails').map((row) => /^\| `(\w+)`/.exec(row)?.[1])
-    expect(names).toEqual(Object.keys(REMEDIES))
+  it('explains every failure_reason, and names them all where the output is described', () => {
+    const reasons = Object.keys(REMEDIES)
+    expect(rows(readme, failures).map(([name]) => name)).toEqual(reasons.map((reason) => `\`${reason}\``))
+    const description = rows(readme, outputs).find(([name]) => name === '`failure_reason`')?.[1]
+    expect(description?.match(new RegExp(`\\b(${reasons.join('|')})\\b`, 'g'))).toEqual(reasons)
   })
 
   it.each(['on-release', 'on-commit'])('shows the example %s as it is run', async (name) => {
@@ -39,6 +46,19 @@ describe('README', () => {
     for (const name of others) expect(readme).toContain(`(.github/examples/${name})`)
   })
 
+  it('links only to what exists', async () => {
+    const links = inline(marked.lexer(readme)).flatMap((token) => (token.type === 'link' ? [token.href] : []))
+    const relative = links.filter((href) => !/^\w+:/.test(href))
+    expect(relative.length).toBeGreaterThan(0)
+    for (const href of relative) {
+      const [path = '', anchor] = href.split('#')
+      await access(join(ROOT, path))
+      if (anchor === undefined) continue
+      const target = parts(await readFile(join(ROOT, path), 'utf8'))
+      expect(target.map(({ heading }) => anchorOf(heading))).toContain(anchor)
+    }
+  })
+
   it('documents only npm scripts that exist', async () => {
     const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
     const texts = [readme, await readFile(join(ROOT, 'CONTRIBUTING.md'), 'utf8')].join('\n')
@@ -50,8 +70,177 @@ describe('README', () => {
   })
 })
 
-/** Body rows of the first table under a heading. */
-function rows(heading: string): string[] {
-  const section = readme.split(`\n${heading}\n`)[1]?.split('\n## ')[0] ?? ''
-  return section.split('\n').filter((line) => line.startsWith('| `'))
+describe('README.md', () => {
+  it('describes inputs and outputs in the words of action.yml', () => {
+    const described = [...rows(english, 'Inputs'), ...rows(english, 'Outputs')].map((cells) => cells.at(-1))
+    const expected = [...Object.values(action.inputs), ...Object.values(action.outputs)]
+    expect(described).toEqual(expected.map(({ description }) => description))
+  })
+})
+
+describe('README.zh-CN.md', () => {
+  it('has the parts of README.md, and each links to the other', () => {
+    expect(parts(chinese).map(({ depth }) => depth)).toEqual(parts(english).map(({ depth }) => depth))
+    expect(english).toMatch(/^# .+\n\n\[简体中文\]\(README\.zh-CN\.md\)\n/)
+    expect(chinese).toMatch(/^# .+\n\n\[English\]\(README\.md\)\n/)
+  })
+
+  it('shows the same workflows and commands', () => {
+    const [expected, shown] = [english, chinese].map((readme) =>
+      marked.lexer(readme).flatMap((token) => {
+        if (token.type !== 'code') return []
+        return token.lang === 'sh' ? token.raw.replaceAll(/ +#.*/g, '') : token.raw
+      }),
+    )
+    expect(shown).toEqual(expected)
+  })
+
+  it.for(parts(english).map((part, index) => ({ ...part, translation: parts(chinese)[index] })))(
+    'has the same code, names, numbers, links and stresses, line by line: $heading',
+    ({ told, translation }) => {
+      const [expected, shown] = [told, translation?.told ?? []].map((tokens) =>
+        lines(tokens).map((cells) => cells.map(facts)),
+      )
+      expect(shown).toEqual(expected)
+    },
+  )
+
+  it('is in Chinese, every line and every description', () => {
+    const all = parts(chinese).flatMap(({ told, measured }) => lines([...told, ...measured]))
+    const texts = all.map((cells) => cells.map(textOf).join(' | '))
+    expect(texts.filter((text) => !CJK.test(text))).toEqual(['[English](README.md)'])
+    const described = [...rows(chinese, '输入'), ...rows(chinese, '输出')].map((cells) =>
+      String(cells.at(-1)),
+    )
+    expect(described.filter((description) => !CJK.test(description))).toEqual([])
+    const sentence = /[a-z]+(?:,? [a-z]+){3}/i
+    expect(
+      inline(marked.lexer(chinese)).filter(({ type, raw }) => type === 'text' && sentence.test(raw)),
+    ).toEqual([])
+  })
+
+  it('has Chinese punctuation, and a space between Chinese and other letters', () => {
+    const texts = inline(marked.lexer(chinese)).filter((token) => token.type === 'text')
+    const tight = /\p{Script=Han}[!-~]|[!-~]\p{Script=Han}/u
+    expect(texts.filter(({ raw }) => tight.test(raw)).map(({ raw }) => raw)).toEqual([])
+  })
+
+  it('gives the figures of README.md where it repeats measured ones', () => {
+    const translations = parts(chinese)
+    parts(english).forEach(({ measured }, index) => {
+      const written = measured.flatMap(({ raw }) => raw.split('\n'))
+      const known = lines(measured).flat().flatMap(facts)
+      for (const token of translations[index]?.measured ?? []) {
+        if (token.type !== 'table')
+          expect(known).toEqual(expect.arrayContaining(lines([token]).flat().flatMap(facts)))
+        else expect(written).toEqual(expect.arrayContaining(translated(token.raw).trimEnd().split('\n')))
+      }
+    })
+  })
+})
+
+/** The words of the measured tables, the longer ones first. */
+const TERMS: readonly (readonly [RegExp | string, string])[] = [
+  ['一切正常', 'nothing goes wrong'],
+  ['已受理，随后连接被重置', 'accepted, then the connection is reset'],
+  ['已受理，随后返回 502', 'accepted, then 502'],
+  ['已受理，随后没有任何应答', 'accepted, then no answer at all'],
+  ['每次都在受理后重置连接', 'accepted, then the connection is reset, every time'],
+  ['被拒绝：429，带 ', 'refused: 429 with '],
+  ['（同一个键）', ' (one key)'],
+  ['参考视频 | 方式 | 请求数 | 字节数 | 毫秒', 'clip | way | requests | bytes | ms'],
+  ['文件头在前', 'header first'],
+  ['本 action 的预检', 'this action’s preflight'],
+  ['对 URL 运行 ffprobe', 'ffprobe on the URL'],
+  ['下载后运行 ffprobe', 'download, then ffprobe'],
+  [/（a 的 ([\d.,]+) 倍）/g, ' ($1 × a)'],
+  ['本 action', 'this action'],
+]
+
+/** A measured table in English. */
+function translated(table: string): string {
+  return TERMS.reduce((text, [term, meaning]) => text.replaceAll(term, meaning), table)
+}
+
+/** A heading and what is below it. */
+interface Part {
+  readonly heading: string
+  readonly depth: number
+  readonly told: Token[]
+  /** From the paragraph on that names the command of a measurement. */
+  readonly measured: Token[]
+}
+
+function parts(readme: string): Part[] {
+  const found: Part[] = []
+  for (const token of marked.lexer(readme)) {
+    if (token.type === 'heading') {
+      found.push({ heading: token.text, depth: token.depth, told: [], measured: [] })
+      continue
+    }
+    const part = found.at(-1)
+    const measured = part?.measured.length || token.raw.includes('`npm run bench')
+    part?.[measured ? 'measured' : 'told'].push(token)
+  }
+  return found
+}
+
+/** Cells of the body of the first table under a heading, as they are written. */
+function rows(readme: string, heading: string): string[][] {
+  const tokens = parts(readme).find((part) => part.heading === heading)?.told ?? []
+  const table = tokens.find((token): token is Tokens.Table => token.type === 'table')
+  return table?.rows.map((row) => row.map(({ text }) => text)) ?? []
+}
+
+/** Paragraphs, items of lists and rows of tables, each with the tokens of its cells. */
+function lines(tokens: readonly Token[]): Token[][][] {
+  return tokens.flatMap((token) => {
+    if (['code', 'html', 'space'].includes(token.type)) return []
+    if (token.type === 'list') return (token as Tokens.List).items.map((item) => [item.tokens])
+    if (token.type !== 'table') return [[[token]]]
+    const { header, rows } = token as Tokens.Table
+    return [header, ...rows].map((row) => row.map((cell) => cell.tokens))
+  })
+}
+
+const UNITS: Record<string, string> = { 秒: 's', 分钟: 'minutes', 小时: 'hours', 美元: 'USD' }
+
+/** What is the same in every language: code, names of inputs, numbers with their units, links, and stress. */
+function facts(tokens: Token[]): string[] {
+  const found = inline(tokens).flatMap((token) => {
+    if (token.type === 'codespan') return `code ${token.text}`
+    if (token.type === 'link' && !token.href.startsWith('README.')) return `link ${token.href}`
+    if (token.type === 'strong') return 'stress'
+    if (token.type !== 'text') return []
+    const names = token.raw.match(/\b[a-z]+(?:_[a-z]+)+\b/g) ?? []
+    const numbers = token.raw.matchAll(
+      /(\d+(?:[.,:]\d+)*)(?: ((?:MB|KiB|px|ms|s|minutes|hours|USD)\b|秒|分钟|小时|美元))?/g,
+    )
+    return [
+      ...names,
+      ...[...numbers].map(([, number, unit = '']) => `${number} ${UNITS[unit] ?? unit}`.trim()),
+    ]
+  })
+  return [...new Set(found)].sort()
+}
+
+function textOf(tokens: readonly Token[]): string {
+  return tokens.map(({ raw }) => raw.trimEnd()).join('')
+}
+
+/** All tokens, those within others too; text that is made of others only as these. */
+function inline(tokens: Token[]): Token[] {
+  const found: Token[] = []
+  marked.walkTokens(tokens, (token) => {
+    if (token.type !== 'text' || !('tokens' in token)) found.push(token)
+  })
+  return found
+}
+
+/** The anchor that GitHub gives a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
 }
