@@ -1,12 +1,10 @@
-import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
-import { filesOfPackages, licensesOf } from '../../.github/scripts/licenses.ts'
+import { filesOfPackages, licensesOf } from '../../src/bundle/licenses.ts'
+import { ROOT } from '../harness/action.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
 const scratch = await mkdtemp(join(tmpdir(), 'licenses-'))
 afterAll(() => rm(scratch, { recursive: true, force: true }))
 
@@ -21,6 +19,24 @@ describe('the licences of the bundle', () => {
     const found = await Promise.all(texts.map(async (file) => [file, await readIfThere(file)] as const))
     const missing = found.filter(([, text]) => text && !shipped.includes(words(text)))
     expect(missing.map(([file]) => file)).toEqual([])
+  })
+
+  it('have a section for each package that the action asks for itself', async () => {
+    const { dependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+    expect(await sections()).toEqual(expect.arrayContaining(Object.keys(dependencies)))
+  })
+
+  it('have one for llhttp, which undici brings without its licence', async () => {
+    expect(await sections()).toContain('undici/lib/llhttp')
+  })
+
+  it('have no section for what is not in it', async () => {
+    const files = await Promise.all(
+      (await bundledFiles()).map(async (file) => ((await isAsInstalled(file)) ? [file] : [])),
+    )
+    const places = files.flat().map((file) => placeInPackages(file))
+    const isBundled = (section: string) => places.some((place) => `${place}/`.startsWith(`${section}/`))
+    expect((await sections()).filter((section) => !isBundled(section))).toEqual([])
   })
 
   it('name whoever a comment of the bundled code says it is from', async () => {
@@ -120,17 +136,30 @@ async function packages(files: Record<string, string>): Promise<string[]> {
   return all.filter((file) => /\.(js|json)$/.test(file)).sort()
 }
 
-let bundled: Promise<string[]> | undefined
-/** The files of packages that a bundle of the built action is made of, asked of ncc once. */
-function bundledFiles(): Promise<string[]> {
-  bundled ??= (async () => {
-    const stats = join(scratch, 'stats.json')
-    const ncc = join(ROOT, 'node_modules/@vercel/ncc/dist/ncc/cli.js')
-    const args = ['build', 'build/index.js', '--out', join(scratch, 'out'), '--stats-out', stats, '--quiet']
-    await promisify(execFile)(process.execPath, [ncc, ...args], { cwd: ROOT })
-    return filesOfPackages(JSON.parse(await readFile(stats, 'utf8')))
-  })()
-  return bundled
+/** The files of packages that the bundle is made of, by the stats of its build. */
+async function bundledFiles(): Promise<string[]> {
+  return filesOfPackages(JSON.parse(await readFile(join(ROOT, 'build/stats.json'), 'utf8')))
+}
+
+/** The packages, folders and files that dist/licenses.txt has a section for. */
+async function sections(): Promise<string[]> {
+  const text = await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8')
+  return text.split(`\n${'-'.repeat(80)}\n\n`).map((section) => section.split('\n', 1)[0] ?? '')
+}
+
+/** Whether a file is its package's own, and not what the build has put in its place. */
+async function isAsInstalled(file: string): Promise<boolean> {
+  const installed = file.replace(/([\\/])build[\\/](?=node_modules[\\/])/, '$1')
+  return (await readIfThere(file)) === (await readIfThere(installed))
+}
+
+function placeInPackages(file: string): string {
+  return (
+    file
+      .split(/[\\/]node_modules[\\/]/)
+      .at(-1)
+      ?.replaceAll('\\', '/') ?? ''
+  )
 }
 
 /** The folders from a file up to its package, the package among them. */

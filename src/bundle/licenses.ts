@@ -1,10 +1,11 @@
 /**
- * Writes the licences of all code of others that is in the bundle: `node licenses.ts <stats of ncc> <file to write>`.
+ * Part of the build: writes the licences of all code of others in the bundle, `node licenses.js <stats of ncc> <file to write>`.
  * ncc's own list leaves out what a package has copied from others, which has its licence in a folder or a comment.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { LEFT_OUT } from './undici.ts'
 
 interface Module {
   nameForCondition?: string | null | undefined
@@ -19,6 +20,7 @@ const Module: v.GenericSchema<Module> = v.object({
 const Stats = v.object({ modules: v.array(Module) })
 const Package = v.object({ license: v.string() })
 
+const REPLACED = new Set(Object.keys(LEFT_OUT).map((file) => `undici/lib/${file}`))
 const LICENSE_FILE = /^(licen[cs]e|copying|notice)(-\w+)?(\.(md|txt))?$/i
 const COMMENT = /^[ \t]*(?:\/\*[\s\S]*?\*\/|\/\/.*(?:\r?\n[ \t]*\/\/.*)*)/gm
 const NOTICE = /copyright|@license|^\s*\/\*!/i
@@ -41,11 +43,15 @@ if (import.meta.main) {
   await writeFile(output, await licensesOf(filesOfPackages(JSON.parse(await readFile(stats, 'utf8')))))
 }
 
-/** The files of packages that are in a bundle, by ncc's stats of it; what the bundler looked at and left out is none. */
+/**
+ * The files of packages that are in a bundle, by ncc's stats of it. None is what the bundler looked at and left out, or
+ * what this project has put in the place of a file.
+ */
 export function filesOfPackages(stats: unknown): string[] {
   const bundled = v.parse(Stats, stats).modules.filter(({ chunks }) => chunks?.length)
   const all = bundled.flatMap(withParts).flatMap(({ nameForCondition }) => nameForCondition ?? [])
-  return [...new Set(all)].filter((file) => packageFolder(file) !== undefined).sort()
+  const isOthers = (file: string) => packageFolder(file) !== undefined && !REPLACED.has(nameOf(file))
+  return [...new Set(all)].filter(isOthers).sort()
 }
 
 /** A module, and those that the bundler has joined into it. */
@@ -69,7 +75,7 @@ export async function licensesOf(files: string[]): Promise<string> {
     const text = texts.join('\n\n') || LICENSES_LEFT_BEHIND[nameOf(folder)]
     const isPackage = packageFolder(join(folder, '_')) === folder
     if (!text && isPackage)
-      throw new Error(`${nameOf(folder)} has no licence file: add its licence to ${import.meta.filename}`)
+      throw new Error(`${nameOf(folder)} has no licence file: add its licence to src/bundle/licenses.ts`)
     if (text) add(folder, isPackage ? `${await licenseName(folder)}\n\n${text}` : text)
   }
   for (const file of files) {
