@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { listening } from '../network/listening.ts'
 
@@ -60,7 +59,8 @@ export async function startRawHost(answering: Answering) {
 function lineOf(socket: Socket): Line {
   const closed = new Promise((resolve) => socket.once('close', resolve))
   const write = async (bytes: string | Uint8Array) => {
-    if (!socket.destroyed && !socket.write(bytes)) await Promise.race([once(socket, 'drain'), closed])
+    if (socket.destroyed || socket.write(bytes)) return
+    await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
   }
   return {
     write,

@@ -2,7 +2,7 @@
  * References of the repository: the clip as GitHub serves it at the commit of the run, and the re-run of a submission
  * whose image was uploaded.
  */
-import { copyFile, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
 import { pointerTo } from '../github/site.ts'
@@ -148,7 +148,11 @@ describe('a clip of the repository', { concurrent: true }, () => {
 
   it('that is too large for APIMart is refused', async ({ expect }) => {
     await using scenario = await startRepository()
-    await truncate(join(scenario.root, CLIP), 110_000_000)
+    const [path, size] = [join(scenario.root, CLIP), 110_000_000]
+    const free = Buffer.from('\0\0\0\0free')
+    free.writeUInt32BE(size - (await stat(path)).size)
+    await appendFile(path, free)
+    await truncate(path, size)
     const run = await scenario.run()
     expect(expectFailure(run, 'reference_rejected')).toMatch(
       /^video_url has 110 MB; at most 100 MB are allowed\./,
