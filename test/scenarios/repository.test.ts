@@ -149,9 +149,9 @@ describe('a clip of the repository', { concurrent: true }, () => {
   it('that is too large for APIMart is refused', async ({ expect }) => {
     await using scenario = await startRepository()
     const [path, size] = [join(scenario.root, CLIP), 110_000_000]
-    const free = Buffer.from('\0\0\0\0free')
-    free.writeUInt32BE(size - (await stat(path)).size)
-    await appendFile(path, free)
+    const media = Buffer.from('\0\0\0\0mdat')
+    media.writeUInt32BE(size - (await stat(path)).size)
+    await appendFile(path, media)
     await truncate(path, size)
     const run = await scenario.run()
     expect(expectFailure(run, 'reference_rejected')).toMatch(
