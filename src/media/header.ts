@@ -26,6 +26,9 @@ const HEADER_MAX_BOXES = 1000
 /** Tracks may last so much longer than their movie, as encoders round. */
 const SLACK_SECONDS = 0.1
 
+/** Units a second; no sound has fewer samples. */
+const SOUND_TIMESCALE_MIN = 4000
+
 /** Bytes as mp4box takes them. */
 type Piece = ArrayBuffer & { fileStart: number }
 
@@ -140,6 +143,7 @@ function readTrack(
   { tkhd, mdia, edts }: MovieFile['moov']['traks'][number],
   movie: MovieFile['moov']['mvhd'],
 ) {
+  const handler = fourCharacters(unread(mdia.boxes, 'hdlr'), 8)
   const tables = mdia.minf.stbl.boxes ?? []
   const { duration, end } = readTables(tables)
   readEntries(unread(mdia.minf.dinf?.boxes, 'dref'))
@@ -151,7 +155,7 @@ function readTrack(
   const isTurned = tkhd.matrix[0] === 0
   const [width, height] = [Math.round(tkhd.width / 65536), Math.round(tkhd.height / 65536)]
   return {
-    handler: fourCharacters(unread(mdia.boxes, 'hdlr'), 8),
+    handler,
     codec: CODECS[code] ?? code.trim(),
     shown: isTurned ? { width: height, height: width } : { width, height },
     mediaEnd: end,
@@ -162,6 +166,9 @@ function readTrack(
   function length(): { seconds: number; contradicts: boolean } {
     const told = movie.duration / movie.timescale
     const shown = tkhd.duration / movie.timescale
+    // Readers round the length of such sound each in its own way.
+    if (handler === 'soun' && mdia.mdhd.timescale < SOUND_TIMESCALE_MIN)
+      return { seconds: 0, contradicts: true }
     if (edts) {
       const edited = readEdits(unread(edts.boxes, 'elst'))
       return { seconds: 0, contradicts: shown > told + SLACK_SECONDS || edited > movie.duration }

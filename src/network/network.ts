@@ -77,6 +77,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
       ...proxies,
       // Over HTTP/2 undici sends a request again that the server refused or left, a paid one as well.
       allowH2: false,
+      proxyTls: { allowH2: false },
       ...limits,
       connectTimeout: timeouts.connect,
       connect,

@@ -72,7 +72,9 @@ export async function startProxy(options: ProxyOptions = {}): Promise<CompanyPro
     }).on('tlsClientError', () => targets.shift())
   const targets: { port: number }[] = []
 
-  const server: Server = identity ? createTlsServer(identity, forward) : createServer(forward)
+  // Like proxies that speak HTTP/2 as well, and take it where a client offers it.
+  const tls = { ...identity, ALPNProtocols: ['h2', 'http/1.1'] }
+  const server: Server = identity ? createTlsServer(tls, forward) : createServer(forward)
   server.on('connect', (incoming: IncomingMessage, client: Socket) => {
     client.on('error', () => {})
     if (!admits(incoming)) {
