@@ -171,7 +171,11 @@ function readTrack(
       return { seconds: 0, contradicts: true }
     if (edts) {
       const edited = readEdits(unread(edts.boxes, 'elst'))
-      return { seconds: 0, contradicts: shown > told + SLACK_SECONDS || edited > movie.duration }
+      // As ffprobe has it, in whole units of the track.
+      const units = Math.round((edited / movie.timescale) * mdia.mdhd.timescale)
+      const seconds = units / mdia.mdhd.timescale
+      const isLonger = Math.max(shown, seconds) > told + SLACK_SECONDS
+      return { seconds, contradicts: isLonger || edited > movie.duration }
     }
     const seconds = Math.max(mdia.mdhd.duration, duration) / mdia.mdhd.timescale
     const isAmbiguous = seconds > told + 0.001 && mdia.mdhd.duration !== duration
