@@ -18,11 +18,6 @@ const githubToken = core.getInput('github_token')
 if (apiKey !== '') core.setSecret(apiKey)
 // The token of the job, which is the default, is masked by the runner.
 if (githubToken !== '' && core.getInput('attach_to_release') !== '') core.setSecret(githubToken)
-// The programs that are started inherit the rest of the environment; the inputs are taken out as they are read.
-for (const [name, value = ''] of Object.entries(process.env)) {
-  if (!name.startsWith('INPUT_') && reveals(value, [apiKey])) delete process.env[name]
-}
-
 const { versions, platform, arch } = process
 core.info(`Kling motion control ${VERSION} on Node ${versions.node}, ${platform} ${arch}`)
 
@@ -42,6 +37,13 @@ process.on('uncaughtException', (error) => {
 const { run } = await import(/* webpackMode: "eager" */ './run.ts')
 const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.ts')
 const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
+const { INPUT_NAMES } = await import(/* webpackMode: "eager" */ './inputs.ts')
+
+// The programs that are started inherit the rest of the environment; the inputs are taken out as they are read.
+const read = new Set(INPUT_NAMES.map((name) => `INPUT_${name.toUpperCase()}`))
+for (const [name, value = ''] of Object.entries(process.env)) {
+  if (!read.has(name) && reveals(value, [apiKey])) delete process.env[name]
+}
 
 const report = await run({
   readInput: takeInput,

@@ -66,7 +66,8 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
     'error',
     '-protocol_whitelist',
     'file',
-    '-f',
+    // Left to choose, it refuses a file that is another kind as well, whose length the service could take.
+    '-format_whitelist',
     'mov',
     '-show_format',
     '-show_streams',
@@ -82,6 +83,9 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
     throw new ProbeFailed(`ffprobe could not be run (${messageOf(error)})`)
   })
   if (result.exitCode === 0) return result.stdout
+  if (/not on whitelist/.test(result.stderr)) {
+    throw new ProbeFailed('ffprobe takes it for another kind of file than an mp4 or mov')
+  }
   const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)
   throw new ProbeFailed(
     `ffprobe cannot read it: ${reason || (result.exitCode === undefined ? 'it was ended by a signal' : `exit code ${result.exitCode}`)}`,

@@ -16,6 +16,8 @@ const OF_MOVIE_AND_TRACKS = 'udta meta ilst tref wave'.split(' ')
 const NEVER = 'moof traf tfhd tfdt trun trex mvex sidx cmov'.split(' ')
 /** From here on units a second are taken for negative. */
 const TIMESCALE_MAX = 2 ** 31
+/** Bytes of a box up to the end of its clock: version, dates, units a second, length. */
+const CLOCK_BYTES = 20
 /** Boxes that no reader looks into. */
 const OPAQUE = ['mdat', 'free', 'skip']
 
@@ -67,11 +69,23 @@ function hasShortUuid(bytes: Buffer): boolean {
   return false
 }
 
-/** How often a name is there, counted up to `limit`. */
+/** How often a name is there, counted up to `limit`; words in a text do not count. */
 function occurrences(pieces: readonly Buffer[], name: string, limit: number): number {
   let count = 0
+  const after = OF_MOVIE_AND_TRACKS.includes(name) ? 0 : CLOCK_BYTES
   for (const bytes of pieces) {
-    for (let at = bytes.indexOf(name); at >= 0 && count < limit; at = bytes.indexOf(name, at + 4)) count++
+    for (let at = bytes.indexOf(name); at >= 0 && count < limit; at = bytes.indexOf(name, at + 4)) {
+      if (!isText(bytes, at - 4, at) || !isText(bytes, at + 4, at + 4 + after)) count++
+    }
   }
   return count
+}
+
+/**
+ * Whether all these bytes are signs of ASCII. As the size of a box, four of them are over 500 MB, more than a clip may
+ * have; as a clock, they tell less than four seconds.
+ */
+function isText(bytes: Buffer, start: number, end: number): boolean {
+  if (start < 0 || end > bytes.length) return false
+  return bytes.subarray(start, end).every((byte) => byte >= 0x20 && byte < 0x7f)
 }

@@ -114,7 +114,9 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     const told = duration / timescale
     const isTold = told >= 0.001 && told < SANE_MAX_SECONDS && duration < 0xffffffff
     if (!isTold) return unsettled('the header tells no length')
-    if (!hasPlainShape(file, pieces)) return unsettled('the header is damaged')
+    // Readers that look for more than mp4 may find another file in what stands before.
+    if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? '')) return unsettled('it does not begin as an mp4 does')
+    if (!hasPlainShape(file, pieces)) return unsettled('its header can be read in more than one way')
     const tracks = moov.traks.map((track) => readTrack(track, moov.mvhd))
     if (tracks.some((track) => track.contradicts)) return unsettled('the header contradicts its tracks')
     if (size !== null && tracks.some((track) => track.mediaEnd > size)) {

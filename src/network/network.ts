@@ -116,9 +116,13 @@ function readProxies() {
   for (const name of ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']) {
     const value = process.env[name]
     if (!value || isProxy(value)) continue
-    throw new Failure('invalid_input', [
-      `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write a percent sign as %25.`,
-    ])
+    throw new Failure(
+      'invalid_input',
+      [
+        `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write a percent sign as %25.`,
+      ],
+      { remedy: 'Correct the variable on the runner, or under env: of the workflow, and run it again.' },
+    )
   }
   return {
     httpProxy: variable('http_proxy'),

@@ -78,7 +78,7 @@ describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, 
     const { env, args } = await readCall(ffprobe)
     expect(JSON.stringify({ env, args })).not.toContain(scenario.sandbox.apiKey)
     expect(Object.keys(env).filter((name) => name.startsWith('INPUT_'))).toEqual([])
-    expect(args.join(' ')).toContain('-protocol_whitelist file -f mov')
+    expect(args.join(' ')).toContain('-protocol_whitelist file -format_whitelist mov')
     expect(args.at(-1)).toMatch(/^file:.+[\\/]temp[\\/]/)
   })
 

@@ -238,12 +238,19 @@ describe('others', { concurrent: true }, () => {
       await using scenario = await startScenario()
       const ffprobe = await writeProgram(join(scenario.folder, 'ffprobe'), 'process.exitCode = 1')
       const { apiKey, media } = scenario.sandbox
-      const env = { APIMART_API_KEY: apiKey, HEADER: `Authorization: Bearer ${apiKey}`, OTHER: 'kept' }
+      const env = {
+        APIMART_API_KEY: apiKey,
+        HEADER: `Authorization: Bearer ${apiKey}`,
+        INPUT_APIKEY: apiKey,
+        OTHER: 'kept',
+      }
       const video_url = media.url('corpus/fragmented.mp4')
       expectFailure(await scenario.run({ video_url, ffprobe_path: ffprobe }, { env }), 'reference_rejected')
       const call = await readCall(ffprobe)
       expect(Object.keys(call.env)).not.toContain('APIMART_API_KEY')
       expect(Object.keys(call.env)).not.toContain('HEADER')
+      // An input that does not exist.
+      expect(Object.keys(call.env)).not.toContain('INPUT_APIKEY')
       expect(call.env.OTHER).toBe('kept')
       expect(JSON.stringify(call)).not.toContain(GITHUB_TOKEN)
     },

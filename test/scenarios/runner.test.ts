@@ -49,6 +49,17 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.warnings).toEqual([expect.stringContaining('The job summary could not be written: ')])
   })
 
+  it('is told when RUNNER_TEMP names no folder', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const RUNNER_TEMP = join(scenario.folder, 'a file')
+    await writeFile(RUNNER_TEMP, '')
+    const run = await scenario.run({}, { env: { RUNNER_TEMP } })
+    expect(run.outputs.failure_reason).toBe('invalid_input')
+    expect(run.errors[0]).toMatch(
+      /^The folder .* for temporary files \(RUNNER_TEMP\) cannot be used: .*\nCorrect RUNNER_TEMP on the runner/,
+    )
+  })
+
   it('may lack the folder that RUNNER_TEMP names', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({}, { env: { RUNNER_TEMP: join(scenario.folder, 'not/yet/there') } })
