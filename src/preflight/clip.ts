@@ -44,7 +44,7 @@ export async function readClip(
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
-        'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner'
+        'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner'
       throw unusable(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
     }
   }

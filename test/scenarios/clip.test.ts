@@ -7,7 +7,7 @@ const OPENING = 65_536
 
 const at = (path: string) => `http://media.test/files/corpus/${path}`
 const PLAIN_MP4 =
-  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4), or install ffmpeg on the runner.'
+  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
 
 /** Clip, the sentence that refuses it, further inputs. */
 const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][] = [

@@ -139,6 +139,7 @@ describe('api_base_url', () => {
     ['http://93.184.216.34', 'Plain http would send the key unprotected over the internet'],
     ['http://[2606:4700::1111]', 'Plain http would send the key unprotected over the internet'],
     ['http://[::ffff:93.184.216.34]', 'Plain http would send the key unprotected over the internet'],
+    ['http://[64:ff9b::808:808]', 'Plain http would send the key unprotected over the internet'],
     ['http://0x5db8d822', 'Plain http would send the key unprotected over the internet'],
     ['http://1572395042', 'Plain http would send the key unprotected over the internet'],
   ])('%j is refused: %s', (given, reason) => {
