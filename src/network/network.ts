@@ -65,7 +65,7 @@ export const MAX_REDIRECTS = 5
 /**
  * Opens the network for one run.
  *
- * @param apiBaseUrl the input `api_base_url`; over plain http its host must not be a public address
+ * @param apiBaseUrl the input `api_base_url`; over plain http its host must be a private address
  * @throws Failure `invalid_input` when a proxy variable of the runner is no address of a proxy
  */
 export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {

@@ -439,8 +439,8 @@ describe('what was not sent', () => {
 
   it('because the certificate is for another host does not pass', async () => {
     const server = createTlsServer(TRUSTED)
-    const stranger = await served(server, '127.0.0.2')
-    expect(await endingOf(`https://127.0.0.2:${stranger.port}`)).toEqual({
+    const stranger = await served(server, '::1')
+    expect(await endingOf(`https://[::1]:${stranger.port}`)).toEqual({
       kind: 'never_sent',
       cause: 'its certificate is for another host (ERR_TLS_CERT_ALTNAME_INVALID)',
       isPassing: false,
