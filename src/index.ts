@@ -39,12 +39,7 @@ const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.
 const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
 const { INPUT_NAMES } = await import(/* webpackMode: "eager" */ './inputs.ts')
 
-// The programs that are started inherit the rest of the environment; the inputs are taken out as they are read.
-const read = new Set(INPUT_NAMES.map((name) => `INPUT_${name.toUpperCase()}`))
-for (const [name, value = ''] of Object.entries(process.env)) {
-  if (!read.has(name) && reveals(value, [apiKey])) delete process.env[name]
-}
-
+dropKeyFromEnvironment(new Set(INPUT_NAMES.map(variableOf)))
 const report = await run({
   readInput: takeInput,
   setOutput,
@@ -75,7 +70,7 @@ const report = await run({
 await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
-  for (const line of String(failure.stack).split('\n')) core.debug(annotation([safe(line)]))
+  for (const line of String(failure.stack).split('\n')) core.debug(escapeLogLine(safe(line)))
   // A stray error that stopped the run is its failure and a trouble: it is told once.
   fail(new Set([...failure.problems, ...troubles]), advise(failure, report.task))
 } else if (troubles.length > 0) {
@@ -98,10 +93,22 @@ function setOutput(name: OutputName, value: string): void {
   }
 }
 
-/** Reads an input and takes it out of the environment, so that no program that is started inherits the key. */
+/** The runner's variable of an input. */
+function variableOf(input: string): string {
+  return `INPUT_${input.toUpperCase()}`
+}
+
+/** No program that is started inherits the key: whatever else holds it goes now, and inputs go as they are read. */
+function dropKeyFromEnvironment(inputs: ReadonlySet<string>): void {
+  for (const [name, value = ''] of Object.entries(process.env)) {
+    if (!inputs.has(name) && reveals(value, [apiKey])) delete process.env[name]
+  }
+}
+
+/** Reads an input and takes it out of the environment. */
 function takeInput(name: string): string {
   const value = core.getInput(name)
-  delete process.env[`INPUT_${name.toUpperCase()}`]
+  delete process.env[variableOf(name)]
   return value
 }
 

@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import { oneLine } from './format.ts'
-import { isPrivateAddress, literalAddress } from './network/address.ts'
+import { addressKind, literalAddress } from './network/address.ts'
 import { namesFile } from './references/workspace-file.ts'
 
 /** Kling's published limit of a prompt, in characters. */
@@ -144,8 +144,8 @@ function problemOfBaseUrl(url: URL | null, given: string): string | null {
   }
   if (/\/v1(\/|$)/i.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
   const address = literalAddress(url)
-  if (url.protocol === 'http:' && address !== null && !isPrivateAddress(address)) {
-    return `Plain http would send the key unprotected over the internet. ${remedy}`
+  if (url.protocol === 'http:' && address !== null && addressKind(address) !== 'private') {
+    return `Plain http sends the key unprotected, so it is for private addresses only. ${remedy}`
   }
   return null
 }

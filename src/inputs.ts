@@ -117,6 +117,9 @@ interface Problem {
   readonly message: string
 }
 
+/** The inputs that stand in no other input and in no message. */
+const SECRETS = ['api_key', 'github_token'] as const
+
 /** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
 function crossProblems(raw: Raw): Problem[] {
   const problems: Problem[] = []
@@ -289,12 +292,12 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
   return [first, ...others]
 }
 
-/** The inputs that stand in no other input and in no message. */
-const SECRETS = ['api_key', 'github_token'] as const
-
-/** The value as it may be shown: never a secret, no signed query, no flood. */
+/**
+ * The value as it may be shown: never a secret, no signed query, no flood. Whoever shows it could not recognise the part of a
+ * secret that is left where it is cut.
+ */
 function quote(name: string, value: string, secrets: readonly string[]): string {
-  if (name === 'api_key' || name === 'github_token' || value === '') return ''
+  if (SECRETS.some((secret) => secret === name) || value === '') return ''
   const isReference = name === 'image_url' || name === 'video_url'
   const shown = isReference ? shownReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
   return ` "${oneLine(conceal(shown, secrets), 80)}"`

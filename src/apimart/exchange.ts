@@ -45,21 +45,27 @@ export async function exchange(
       'accept-encoding': 'identity',
     },
   })
-  // An id or an address that held the key would carry it into outputs, receipts and further requests.
-  const body = conceal(textOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers), [apiKey])
+  const body = bodyOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers, apiKey)
   return { status: answer.statusCode, headers: answer.headers, body }
 }
 
-const UNPACK: Readonly<Record<string, typeof gunzipSync>> = {
-  br: brotliDecompressSync,
-  deflate: inflateSync,
-  gzip: gunzipSync,
+/**
+ * The body of an answer as text, without the key: an id or an address that held it would carry it into outputs,
+ * receipts and further requests.
+ */
+export function bodyOf(bytes: Buffer, headers: Answer['headers'], apiKey: string): string {
+  return conceal(textOf(bytes, headers), [apiKey])
 }
 
-/** The text of an answer. A gateway may compress what was to be sent as it is, also the id of a paid task. */
-export function textOf(bytes: Buffer, headers: Answer['headers']): string {
-  const coding = String(headers['content-encoding'] ?? '').toLowerCase()
-  const unpack = Object.hasOwn(UNPACK, coding) ? UNPACK[coding] : undefined
+const UNPACK = new Map([
+  ['br', brotliDecompressSync],
+  ['deflate', inflateSync],
+  ['gzip', gunzipSync],
+])
+
+/** A gateway may compress what was to be sent as it is, also the id of a paid task. */
+function textOf(bytes: Buffer, headers: Answer['headers']): string {
+  const unpack = UNPACK.get(String(headers['content-encoding']).toLowerCase())
   try {
     const unpacked = unpack?.(bytes, { maxOutputLength: ANSWER_MAX_BYTES }) ?? bytes
     // The decoder drops a byte order mark, with which the JSON would be none.

@@ -5,8 +5,7 @@
 import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { ApiNetwork } from '../network/network.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { conceal } from '../secrets.ts'
-import { ANSWER_MAX_BYTES, type Answer, exchange, textOf } from './exchange.ts'
+import { ANSWER_MAX_BYTES, type Answer, bodyOf, exchange } from './exchange.ts'
 import type { MotionControlRequest } from './request.ts'
 
 /** What a submission needs. */
@@ -37,7 +36,7 @@ interface Wire {
   isSent: boolean
   begun: Pick<Answer, 'status' | 'headers'> | null
   /** The first bytes of the body, in one piece: kept one by one, pieces of a byte take hundreds each. */
-  readonly memory: Buffer
+  readonly body: Buffer
   arrived: number
 }
 
@@ -68,7 +67,7 @@ export async function postBody(
   signal: AbortSignal,
 ): Promise<Ending> {
   signal.throwIfAborted()
-  const wire: Wire = { isSent: false, begun: null, memory: Buffer.allocUnsafe(ANSWER_MAX_BYTES), arrived: 0 }
+  const wire: Wire = { isSent: false, begun: null, body: Buffer.allocUnsafe(ANSWER_MAX_BYTES), arrived: 0 }
   const stop = new AbortController()
   const cancel = () => {
     if (wire.isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
@@ -83,11 +82,8 @@ export async function postBody(
     if (!wire.isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
     if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
-    const bytes = wire.memory.subarray(0, wire.arrived)
-    const begun = wire.begun && {
-      ...wire.begun,
-      body: conceal(textOf(bytes, wire.begun.headers), [apiKey]),
-    }
+    const bytes = wire.body.subarray(0, wire.arrived)
+    const begun = wire.begun && { ...wire.begun, body: bodyOf(bytes, wire.begun.headers, apiKey) }
     return { kind: 'lost', cause, begun }
   } finally {
     signal.removeEventListener('abort', cancel)
@@ -110,7 +106,7 @@ function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
         handler.onResponseStart?.(controller, status, headers, ...args)
       },
       onResponseData(controller, chunk) {
-        wire.arrived += chunk.copy(wire.memory, wire.arrived)
+        wire.arrived += chunk.copy(wire.body, wire.arrived)
         handler.onResponseData?.(controller, chunk)
       },
       onResponseEnd: (...args) => handler.onResponseEnd?.(...args),

@@ -4,7 +4,10 @@
  */
 import type { createFile } from 'mp4box/simple'
 
-type MovieFile = ReturnType<typeof createFile>
+export type MovieFile = ReturnType<typeof createFile>
+
+/** Bytes as mp4box takes them, with their place in the file. */
+export type Piece = ArrayBuffer & { fileStart: number }
 
 /** Readers differ on which of two counts, and on those in a wrong place. */
 const ONCE = ['moov', 'mvhd']
@@ -22,21 +25,19 @@ const CLOCK_BYTES = 20
 const OPAQUE = ['mdat', 'free', 'skip']
 
 /**
- * Whether every box that tells the length is there exactly as often as it should be, anywhere in what was read.
+ * Whether other programs read this header as mp4box does: every box that tells the length is there exactly as often as it
+ * should be, anywhere in what was read, and none is of a size or has a clock that readers take differently.
  *
- * @param pieces the bytes that were read; blanked where no reader looks into them
+ * @param pieces all bytes that were read
  */
-export function hasPlainShape(
-  file: MovieFile,
-  pieces: readonly (ArrayBuffer & { fileStart: number })[],
-): boolean {
-  const blanks = file.boxes.filter(({ type }) => OPAQUE.includes(type))
-  for (const piece of pieces) {
+export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolean {
+  const opaque = file.boxes.filter(({ type }) => OPAQUE.includes(type))
+  const bytes = pieces.map((piece) => {
+    const copy = new Uint8Array(piece.slice(0))
     const within = (place: number) => Math.max(0, place - piece.fileStart)
-    for (const { start = 0, size } of blanks)
-      new Uint8Array(piece).fill(0, within(start), within(start + size))
-  }
-  const bytes = pieces.map((piece) => Buffer.from(piece))
+    for (const { start = 0, size } of opaque) copy.fill(0, within(start), within(start + size))
+    return Buffer.from(copy.buffer)
+  })
   const tracks = file.moov.traks.length
   const edited = file.moov.traks.filter(({ edts }) => edts).length
   const times = (name: string) => occurrences(bytes, name, tracks + 2)

@@ -6,7 +6,7 @@
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
 import { type MovieFacts, SANE_MAX_SECONDS } from './facts.ts'
-import { hasPlainShape } from './header-shape.ts'
+import { hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
 import { OPENING_BYTES } from './remote-file.ts'
 import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
@@ -26,11 +26,8 @@ const HEADER_MAX_BOXES = 1000
 /** Tracks may last so much longer than their movie, as encoders round. */
 const SLACK_SECONDS = 0.1
 
-/** Units a second; no sound has fewer samples. */
+/** Units a second. No sound has fewer samples, and readers round the length of one that is counted so each in its own way. */
 const SOUND_TIMESCALE_MIN = 4000
-
-/** Bytes as mp4box takes them. */
-type Piece = ArrayBuffer & { fileStart: number }
 
 // mp4box reports on the console; whatever it finds wrong is an "unsettled" here.
 Object.assign(Log, { error() {}, warn() {}, info() {}, debug() {} })
@@ -103,8 +100,6 @@ function feed(file: MovieFile, piece: Piece): number | null {
   }
 }
 
-type MovieFile = ReturnType<typeof createFile>
-
 function interpret(file: MovieFile, pieces: readonly Piece[], size: number | null): Header {
   const unsettled = (why: string): Header => ({ kind: 'unsettled', why })
   try {
@@ -118,6 +113,7 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? '')) return unsettled('it does not begin as an mp4 does')
     if (!hasPlainShape(file, pieces)) return unsettled('its header can be read in more than one way')
     const tracks = moov.traks.map((track) => readTrack(track, moov.mvhd))
+    if (tracks.some((track) => track.isCoarseSound)) return unsettled('its sound is counted too coarsely')
     if (tracks.some((track) => track.contradicts)) return unsettled('the header contradicts its tracks')
     if (size !== null && tracks.some((track) => track.mediaEnd > size)) {
       return {
@@ -141,16 +137,15 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
   }
 }
 
-function readTrack(
-  { tkhd, mdia, edts }: MovieFile['moov']['traks'][number],
-  movie: MovieFile['moov']['mvhd'],
-) {
+type Movie = MovieFile['moov']['mvhd']
+type Track = MovieFile['moov']['traks'][number]
+
+function readTrack(track: Track, movie: Movie) {
+  const { tkhd, mdia } = track
   const handler = fourCharacters(unread(mdia.boxes, 'hdlr'), 8)
-  const tables = mdia.minf.stbl.boxes ?? []
-  const { duration, end } = readTables(tables)
+  const { duration, end, entry } = readTables(mdia.minf.stbl.boxes ?? [])
+  // Not used here, but ffprobe refuses a track whose list of places is damaged.
   readEntries(unread(mdia.minf.dinf?.boxes, 'dref'))
-  const [entry] = readEntries(unread(tables, 'stsd'))
-  if (!entry) throw new RangeError('there is no sample entry')
   const code = fourCharacters(entry, 4)
   if (/^avc[13]$/.test(code) && !contains(entry, 'avcC')) throw new RangeError('H.264 lacks its parameters')
   // The matrix turns the track in steps of 90°; its first number is 0 when width and height change places.
@@ -161,28 +156,30 @@ function readTrack(
     codec: CODECS[code] ?? code.trim(),
     shown: isTurned ? { width: height, height: width } : { width, height },
     mediaEnd: end,
-    ...length(),
+    isCoarseSound: handler === 'soun' && mdia.mdhd.timescale < SOUND_TIMESCALE_MIN,
+    ...lengthOf(track, duration, movie),
   }
+}
 
-  /** How long the track lasts in seconds; an edit list may rightly show less than its media. */
-  function length(): { seconds: number; contradicts: boolean } {
-    const told = movie.duration / movie.timescale
-    const shown = tkhd.duration / movie.timescale
-    // Readers round the length of such sound each in its own way.
-    if (handler === 'soun' && mdia.mdhd.timescale < SOUND_TIMESCALE_MIN)
-      return { seconds: 0, contradicts: true }
-    if (edts) {
-      const edited = readEdits(unread(edts.boxes, 'elst'))
-      // As ffprobe has it, in whole units of the track.
-      const units = Math.round((edited / movie.timescale) * mdia.mdhd.timescale)
-      const seconds = units / mdia.mdhd.timescale
-      const isLonger = Math.max(shown, seconds) > told + SLACK_SECONDS
-      return { seconds, contradicts: isLonger || edited > movie.duration }
-    }
-    const seconds = Math.max(mdia.mdhd.duration, duration) / mdia.mdhd.timescale
-    const isAmbiguous = seconds > told + 0.001 && mdia.mdhd.duration !== duration
-    return { seconds, contradicts: isAmbiguous || Math.max(shown, seconds) > told + SLACK_SECONDS }
+/**
+ * How long a track lasts in seconds; an edit list may rightly show less than its media.
+ *
+ * @param duration of all its samples, in its own units
+ */
+function lengthOf({ tkhd, mdia, edts }: Track, duration: number, movie: Movie) {
+  const told = movie.duration / movie.timescale
+  const shown = tkhd.duration / movie.timescale
+  if (edts) {
+    const edited = readEdits(unread(edts.boxes, 'elst'))
+    // As ffprobe has it, in whole units of the track.
+    const units = Math.round((edited / movie.timescale) * mdia.mdhd.timescale)
+    const seconds = units / mdia.mdhd.timescale
+    const isLonger = Math.max(shown, seconds) > told + SLACK_SECONDS
+    return { seconds, contradicts: isLonger || edited > movie.duration }
   }
+  const seconds = Math.max(mdia.mdhd.duration, duration) / mdia.mdhd.timescale
+  const isAmbiguous = seconds > told + 0.001 && mdia.mdhd.duration !== duration
+  return { seconds, contradicts: isAmbiguous || Math.max(shown, seconds) > told + SLACK_SECONDS }
 }
 
 /** Sample entries by the names that ffprobe gives the codecs. */

@@ -9,11 +9,13 @@ const SAMPLE_MAX_BYTES = 2 ** 30
 /** Durations of samples from which on they are taken for negative ones. */
 const SAMPLE_MAX_UNITS = 2 ** 31
 
-export interface SampleTables {
+interface SampleTables {
   /** Sum of the durations of all samples, in units of the track. */
   readonly duration: number
   /** Where in the file the media of the track ends, in bytes: its last chunk and the samples in it. */
   readonly end: number
+  /** The first sample entry, from its size on. */
+  readonly entry: DataView
 }
 
 /**
@@ -28,7 +30,8 @@ export function readTables(boxes: readonly Box[]): SampleTables {
   const isWide = has(boxes, 'co64')
   const offsets = unread(boxes, isWide ? 'co64' : 'stco')
   const chunks = countRows(offsets, isWide ? 8 : 4)
-  const runs = readRuns(unread(boxes, 'stsc'), chunks, readEntries(unread(boxes, 'stsd')).length)
+  const entries = readEntries(unread(boxes, 'stsd'))
+  const runs = readRuns(unread(boxes, 'stsc'), chunks, entries.length)
   if (times.samples !== sizes.samples || runs.samples !== sizes.samples) {
     throw new RangeError('the tables count different numbers of samples')
   }
@@ -36,7 +39,7 @@ export function readTables(boxes: readonly Box[]): SampleTables {
   if (has(boxes, 'stss')) countRows(unread(boxes, 'stss'), 4)
   const last = offsets.byteLength - (isWide ? 8 : 4)
   const chunk = chunks === 0 ? 0 : isWide ? Number(offsets.getBigUint64(last)) : offsets.getUint32(last)
-  return { duration: times.duration, end: chunk + sizes.ofLast(runs.inLastChunk) }
+  return { duration: times.duration, end: chunk + sizes.ofLast(runs.inLastChunk), entry: entries[0] }
 }
 
 /** Sum of the durations of all edits of an edit list, in units of the movie; throws a RangeError on damage. */
@@ -60,7 +63,7 @@ export function unread(boxes: readonly Box[] | undefined, type: string): DataVie
 }
 
 /** The entries of an stsd or dref, each from its size on; throws a RangeError when there is none, or a damaged one. */
-export function readEntries(box: DataView): DataView[] {
+export function readEntries(box: DataView): [DataView, ...DataView[]] {
   const entries: DataView[] = []
   let at = 8
   for (let left = box.getUint32(4); left > 0; left--) {
@@ -69,8 +72,9 @@ export function readEntries(box: DataView): DataView[] {
     entries.push(new DataView(box.buffer, at, size))
     at += size
   }
-  if (entries.length === 0) throw new RangeError('there is no entry')
-  return entries
+  const [first, ...others] = entries
+  if (!first) throw new RangeError('there is no entry')
+  return [first, ...others]
 }
 
 function has(boxes: readonly Box[], type: string): boolean {

@@ -41,7 +41,6 @@ const METADATA_NAMES = new Set([
 const PRIVATE = new Set<string>([
   'unspecified',
   'loopback',
-  'linkLocal',
   'private',
   'uniqueLocal',
   'deprecatedSiteLocal',
@@ -50,30 +49,30 @@ const PRIVATE = new Set<string>([
   'reserved',
 ])
 
+/** Whom an IP address leads to. */
+export type AddressKind =
+  /** Somebody on the internet, and nobody but its owner. */
+  | 'public'
+  /** The network around this machine. */
+  | 'private'
+  /** What tells a machine its credentials in a cloud, as far as that is known; all link-local addresses count. */
+  | 'metadata'
+  /** Nobody who is to be asked: multicast, tunnels, translations, what is not given out. */
+  | 'other'
+
 /**
- * Whether an IP address can be reached from the internet, and is nobody's but its owner's. Private, loopback,
- * link-local (cloud metadata), carrier, reserved and documentation ranges are not public; a mapped IPv4 address inside
- * IPv6 counts as itself, one that is tunnelled or translated is not public.
+ * The kind of an IP address. A mapped IPv4 address inside IPv6 counts as itself, one that is tunnelled or translated as
+ * `other`.
  *
  * @param address an IPv4 or IPv6 address without brackets
  * @throws Error when the text is not an IP address
  */
-export function isPublicAddress(address: string): boolean {
+export function addressKind(address: string): AddressKind {
   const ip = parse(address)
-  return (
-    ip.range() === 'unicast' && (ip.kind() === 'ipv4' || isIn(ip, [GLOBAL_UNICAST])) && !isIn(ip, METADATA)
-  )
-}
-
-/** Whether an IP address belongs to the network around this machine; some are neither private nor public. */
-export function isPrivateAddress(address: string): boolean {
-  return PRIVATE.has(parse(address).range())
-}
-
-/** Whether an IP address is link-local or otherwise one at which clouds hand out the credentials of the machine. */
-export function isMetadataAddress(address: string): boolean {
-  const ip = parse(address)
-  return ip.range() === 'linkLocal' || isIn(ip, METADATA)
+  const range = ip.range()
+  if (range === 'linkLocal' || isIn(ip, METADATA)) return 'metadata'
+  if (PRIVATE.has(range)) return 'private'
+  return range === 'unicast' && (ip.kind() === 'ipv4' || isIn(ip, [GLOBAL_UNICAST])) ? 'public' : 'other'
 }
 
 /** Whether a host is by its name the metadata service of a cloud, wherever that name leads to. */

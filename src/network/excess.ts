@@ -64,7 +64,7 @@ function watch(socket: Socket): Talk {
   return talk
 }
 
-/** Ends connections over which more than 2 MiB come in a row that bring nothing of what was asked for, until disposed. */
+/** Ends connections of this process over which more than 2 MiB come in a row that bring nothing of what was asked for, until disposed. */
 export function limitExcess(): Disposable {
   const listeners = Object.entries(LISTENERS)
   for (const [channel, listener] of listeners) subscribe(channel, listener)

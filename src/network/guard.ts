@@ -5,14 +5,7 @@
 import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  isLocalName,
-  isMetadataAddress,
-  isMetadataName,
-  isPrivateAddress,
-  isPublicAddress,
-  literalAddress,
-} from './address.ts'
+import { addressKind, isLocalName, isMetadataName, literalAddress } from './address.ts'
 import type { Dispatcher } from './undici.ts'
 
 /** A machine behind a proxy may have nobody to ask for names outside; then the proxy's answer is not awaited for longer. */
@@ -34,8 +27,9 @@ export type AddressCheck = (address: string, host: string) => Promise<void>
 export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
   let apiIsPrivate: Promise<boolean> | null = null
   return async (address, host) => {
-    if (isPublicAddress(address)) return
-    if (isPrivateAddress(address) && !isMetadataAddress(address)) {
+    const kind = addressKind(address)
+    if (kind === 'public') return
+    if (kind === 'private') {
       apiIsPrivate ??= isPrivateHost(apiBaseUrl).catch(() => false)
       if (await apiIsPrivate) return
     }
@@ -130,9 +124,9 @@ const REFUSED: Dispatcher.DispatchController = {
 /** Whether every address of a host is private; throws when its name cannot be looked up. */
 async function isPrivateHost(url: URL): Promise<boolean> {
   const literal = literalAddress(url)
-  if (literal !== null) return isPrivateAddress(literal)
+  if (literal !== null) return addressKind(literal) === 'private'
   const addresses = await addressesOf(url.hostname)
-  return addresses.length > 0 && addresses.every(({ address }) => isPrivateAddress(address))
+  return addresses.length > 0 && addresses.every(({ address }) => addressKind(address) === 'private')
 }
 
 function addressesOf(hostname: string): Promise<LookupAddress[]> {

@@ -133,9 +133,9 @@ function readProxies() {
 
 function isProxy(text: string): boolean {
   const url = URL.parse(text)
-  if (!/^https?:$/.test(url?.protocol ?? '')) return false
+  if (!url || !/^https?:$/.test(url.protocol)) return false
   try {
-    decodeURIComponent(`${url?.username}${url?.password}`)
+    decodeURIComponent(`${url.username}${url.password}`)
     return true
   } catch {
     return false

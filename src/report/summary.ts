@@ -4,7 +4,7 @@
 import type { Failure, FailureReason } from '../failure.ts'
 import { formatSeconds, formatUsd } from '../format.ts'
 import type { Inputs } from '../inputs.ts'
-import { isPublicAddress, literalAddress } from '../network/address.ts'
+import { addressKind, literalAddress } from '../network/address.ts'
 import { checks } from '../preflight/preflight.ts'
 import { shownReference } from '../references/workspace-file.ts'
 import { advise } from './advice.ts'
@@ -182,7 +182,7 @@ function renderPicture({ places, preflight }: Report): string {
   if (places?.image.kind !== 'web' || preflight?.image.kind !== 'read') return ''
   const url = new URL(places.image.reference.url)
   const address = literalAddress(url)
-  const isPublic = address === null ? url.hostname.includes('.') : isPublicAddress(address)
+  const isPublic = address === null ? url.hostname.includes('.') : addressKind(address) === 'public'
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''
   return `<img src="${escapeHtml(url.href, url.href.length)}" alt="reference image" height="140" align="right">`
 }

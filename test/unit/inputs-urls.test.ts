@@ -136,12 +136,18 @@ describe('api_base_url', () => {
     ['https://api.apimart.ai#secret', 'It carries a user name, password, query or fragment'],
     ['https://user:secret@api.apimart.ai', 'It carries a user name, password, query or fragment'],
     ['https://user@api.apimart.ai', 'It carries a user name, password, query or fragment'],
-    ['http://93.184.216.34', 'Plain http would send the key unprotected over the internet'],
-    ['http://[2606:4700::1111]', 'Plain http would send the key unprotected over the internet'],
-    ['http://[::ffff:93.184.216.34]', 'Plain http would send the key unprotected over the internet'],
-    ['http://[64:ff9b::808:808]', 'Plain http would send the key unprotected over the internet'],
-    ['http://0x5db8d822', 'Plain http would send the key unprotected over the internet'],
-    ['http://1572395042', 'Plain http would send the key unprotected over the internet'],
+    ['http://93.184.216.34', 'Plain http sends the key unprotected, so it is for private addresses only'],
+    ['http://[2606:4700::1111]', 'Plain http sends the key unprotected, so it is for private addresses only'],
+    [
+      'http://[::ffff:93.184.216.34]',
+      'Plain http sends the key unprotected, so it is for private addresses only',
+    ],
+    [
+      'http://[64:ff9b::808:808]',
+      'Plain http sends the key unprotected, so it is for private addresses only',
+    ],
+    ['http://0x5db8d822', 'Plain http sends the key unprotected, so it is for private addresses only'],
+    ['http://1572395042', 'Plain http sends the key unprotected, so it is for private addresses only'],
   ])('%j is refused: %s', (given, reason) => {
     const problems = problemsOf({ api_base_url: given })
     expect(problems).toHaveLength(1)

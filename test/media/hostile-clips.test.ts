@@ -1,0 +1,168 @@
+/**
+ * Clips that were made to hurt: to take time or memory, or to be read in two ways.
+ */
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { endsEarly } from '../../src/media/boxes.ts'
+import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
+import { readHeader } from '../../src/media/header.ts'
+import type { ReadAt } from '../../src/media/read-at.ts'
+import { ffprobePath } from '../sandbox/ffprobe.ts'
+import { box, CLIP, endOf, FTYP, LONG } from './clips.ts'
+
+const ONES = 0xffffffff
+const WITH_SOUND = readFileSync(join(import.meta.dirname, 'corpus/edit-list.mp4'))
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'hostile-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+/** A clip with one of its numbers changed, so many bytes after the start of its first box of a type. */
+function changed(type: string, at: number, ...values: number[]): Buffer {
+  const copy = Buffer.from(CLIP)
+  const start = copy.indexOf(type) - 4
+  for (const [index, value] of values.entries()) copy.writeUInt32BE(value >>> 0, start + at + index * 4)
+  return copy
+}
+
+/** A clip with another box behind its first one of a type; the header around it grows with it. */
+function extended(type: string, more: Buffer): Buffer {
+  const end = endOf(type)
+  const longer = Buffer.concat([CLIP.subarray(0, end), more, CLIP.subarray(end)])
+  const header = longer.indexOf('moov') - 4
+  longer.writeUInt32BE(longer.readUInt32BE(header) + more.length, header)
+  return longer
+}
+
+function nested(type: string, depth: number, core: Buffer = Buffer.alloc(0)): Buffer {
+  const headers = Array.from({ length: depth }, (_, level) =>
+    box(type, '', 8 * (depth - level) + core.length),
+  )
+  return Buffer.concat([...headers, core])
+}
+
+/** A movie header of an own length in seconds. */
+function movieHeader(seconds: number): Buffer {
+  const start = CLIP.indexOf('mvhd') - 4
+  const copy = Buffer.from(CLIP.subarray(start, endOf('mvhd')))
+  copy.writeUInt32BE(copy.readUInt32BE(20) * seconds, 24)
+  return copy
+}
+
+const MOVIE = CLIP.subarray(CLIP.indexOf('moov') - 4, endOf('moov'))
+const TRACK = CLIP.subarray(CLIP.indexOf('trak') - 4, endOf('trak'))
+
+const CLIPS: [what: string, make: () => Buffer][] = [
+  ['a track that overlaps the next', () => changed('trak', 0, TRACK.length + 40)],
+  ['a track that is larger than its movie', () => changed('trak', 0, 0x7fffffff)],
+  ...[0, 1, 2, 3, 4, 5, 6, 7].map((size): [string, () => Buffer] => [
+    `a media header of ${size} bytes`,
+    () => changed('mdhd', 0, size),
+  ]),
+  [
+    'a header with a 64-bit size of all ones',
+    () => Buffer.concat([FTYP, box('moov', Buffer.alloc(8, 255), 1), MOVIE]),
+  ],
+  ['a million tracks', () => Buffer.concat([FTYP, box('moov', Buffer.alloc(8_000_000, box('trak')))])],
+  ['a thousand whole tracks', () => extended('trak', Buffer.concat(Array(1000).fill(TRACK)))],
+  ['no time scale', () => changed('mvhd', 20, 0)],
+  ['no time scale of a track', () => changed('mdhd', 20, 0)],
+  ['a negative time scale of a track', () => changed('mdhd', 20, ONES)],
+  ['a length of all ones', () => changed('mvhd', 24, ONES)],
+  ['64-bit times of all ones', () => changed('mvhd', 8, 0x01000000, ...Array(8).fill(ONES))],
+  ['a movie header of version 255', () => changed('mvhd', 8, 0xff000000)],
+  ['a media header of version 255', () => changed('mdhd', 8, 0xff000000)],
+  ['an edit list of version 255', () => changed('elst', 8, 0xff000000)],
+  ...['stts', 'stsc', 'stco', 'elst', 'stsd', 'ctts', 'stss'].map((type): [string, () => Buffer] => [
+    `2^32 - 1 entries in ${type}`,
+    () => (CLIP.includes(type) ? changed(type, 12, ONES) : extended('stts', box(type, Buffer.alloc(8, 255)))),
+  ]),
+  ['2^32 - 1 samples', () => changed('stsz', 16, ONES)],
+  ['samples of 4 GB', () => changed('stsz', 12, ONES)],
+  ['a second movie in the movie', () => extended('mvhd', MOVIE)],
+  ['a second length in the movie', () => extended('mvhd', movieHeader(30))],
+  ['a second length behind the movie', () => Buffer.concat([CLIP, movieHeader(30)])],
+  ['a second length behind media that is not read', () => Buffer.concat([LONG, movieHeader(30)])],
+  ['a second length deep in the user data', () => extended('mvhd', nested('udta', 3, movieHeader(30)))],
+  ['a second movie behind the first', () => Buffer.concat([CLIP, MOVIE])],
+  ['user data 100,000 deep', () => extended('mvhd', nested('udta', 100_000))],
+  [
+    'runs of 2^32 - 1 samples',
+    () =>
+      Buffer.concat([
+        FTYP,
+        Buffer.alloc(28 * 200, box('trun', Buffer.from('00000000ffffffff000000000000000000000000', 'hex'))),
+        CLIP,
+      ]),
+  ],
+  ['room for another file before it', () => Buffer.concat([box('free', 'another file'), CLIP])],
+  ['a uuid without room for it', () => Buffer.concat([CLIP, box('uuid')])],
+  ['user data 20 deep', () => extended('mvhd', nested('udta', 20))],
+  ['4 MiB of tiny boxes', () => Buffer.concat([Buffer.alloc(4 * 2 ** 20, box('free')), CLIP])],
+  ['4 MiB of tiny boxes in the header', () => extended('mvhd', Buffer.alloc(4 * 2 ** 20, box('free')))],
+  ['4 MiB of names of boxes', () => extended('mvhd', box('free', Buffer.alloc(4 * 2 ** 20, 'trakmdia')))],
+]
+
+describe('a hostile clip', { concurrent: true }, () => {
+  it.for(CLIPS)('%s: its header settles nothing, and ffprobe ends', async ([what, make], { expect }) => {
+    const bytes = make()
+    const read: ReadAt = async (offset, length) => bytes.subarray(offset, offset + length)
+    const header = await readHeader(read, bytes.length)
+    expect(header.kind).not.toBe('settled')
+    await endsEarly(read, bytes.length)
+    const path = join(folder, what)
+    await writeFile(path, bytes)
+    await probe(ffprobePath, path, new AbortController().signal).catch(expectProbeFailed)
+  })
+
+  it('that names another length behind itself is unsettled, one with padding there is not', async () => {
+    const header = (tail: Buffer) => {
+      const bytes = Buffer.concat([LONG, tail])
+      return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
+    }
+    const whole = await header(Buffer.alloc(0))
+    expect(whole.kind).toBe('settled')
+    expect(await header(movieHeader(30))).toEqual({
+      kind: 'unsettled',
+      why: 'its header can be read in more than one way',
+    })
+    expect(await header(Buffer.alloc(5000))).toEqual(whole)
+    expect(await header(box('free', movieHeader(30)))).toEqual(whole)
+    expect(await header(Buffer.alloc(5_000_000))).toEqual({
+      kind: 'unsettled',
+      why: 'much follows its movie header',
+    })
+  })
+})
+
+it('a clip whose sound has fewer units a second than any sound has samples is unsettled', async () => {
+  const header = (unitsPerSecond: number) => {
+    const bytes = Buffer.from(WITH_SOUND)
+    bytes.writeUInt32BE(unitsPerSecond, bytes.lastIndexOf('mdhd', bytes.indexOf('soun')) + 16)
+    return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
+  }
+  const why = 'its sound is counted too coarsely'
+  expect(await header(3999)).toEqual({ kind: 'unsettled', why })
+  expect(await header(4000)).not.toMatchObject({ why })
+})
+
+it('words in the texts of a clip are no boxes, unless more than words stand around them', async () => {
+  const header = (text: string) => {
+    const bytes = extended('mvhd', box('udta', box('XMP_', text)))
+    return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
+  }
+  const words = '{"_meta": "contrakt", "meta": "a wave on the moov and the trak"}'.repeat(9)
+  expect(await header(`${words} and so on and so on`)).toMatchObject({ kind: 'settled' })
+  for (const hidden of ['mvhd\0\0\0\0', '\0\0\0\x6cmvhd', `mvhd${'a'.repeat(12)}\0\0\x03\xe8`]) {
+    expect(await header(`${words}${hidden}${words}`)).toMatchObject({ kind: 'unsettled' })
+  }
+})
+
+function expectProbeFailed(error: unknown): void {
+  if (!(error instanceof ProbeFailed)) throw error
+}
