@@ -1,9 +1,8 @@
 /**
- * What a release needs to know: `node release.ts v1.2.3 <file for the notes>` holds the tag against package.json and CHANGELOG.md, writes
- * the notes and prints `name=value` lines for GITHUB_OUTPUT. A problem ends it with a sentence and exit code 1.
+ * Holds the tag of a release against package.json and CHANGELOG.md: `node release.ts v1.2.3` prints the notes of the release. A
+ * problem ends it with a sentence and exit code 1.
  */
-import { execFileSync } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 
@@ -12,14 +11,11 @@ const VERSION = /^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/
 const PackageFile = v.object({ version: v.string() })
 
 if (import.meta.main) {
-  const [tag = '', notesFile = ''] = process.argv.slice(2)
+  const [tag = ''] = process.argv.slice(2)
   try {
     const { version } = v.parse(PackageFile, JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')))
     checkTag(tag, version)
-    await writeFile(notesFile, notesOf(version, await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')))
-    const tags = execFileSync('git', ['tag', '--list'], { cwd: ROOT, encoding: 'utf8' }).split('\n')
-    const { major, latest } = placeOf(tag, tags)
-    console.log(`major=${major}\nlatest=${latest}`)
+    process.stdout.write(notesOf(version, await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')))
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     process.exitCode = 1
@@ -50,23 +46,4 @@ export function notesOf(version: string, changelog: string): string {
   const notes = lines.join('\n').trim()
   if (notes === '') throw new Error(`CHANGELOG.md says nothing about ${version}: write what a user gets.`)
   return `${notes}\n`
-}
-
-/**
- * The tag that follows a release (`v1`), empty when a later release of that major is out already; and whether it is the latest of all.
- * So a mend of an old version takes nobody back.
- */
-export function placeOf(tag: string, tags: string[]): { major: string; latest: boolean } {
-  const releases = tags.filter((other) => VERSION.test(other))
-  const major = tag.split('.')[0] ?? ''
-  const ofMajor = releases.filter((other) => other.startsWith(`${major}.`))
-  return { major: isNewest(tag, ofMajor) ? major : '', latest: isNewest(tag, releases) }
-}
-
-function isNewest(tag: string, others: string[]): boolean {
-  return others.every((other) => compare(tag, other) >= 0)
-}
-
-function compare(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true })
 }

@@ -43,7 +43,7 @@ export async function run(campaign: Campaign): Promise<Outcome> {
   let slowestMilliseconds = 0
   let peakBytes = 0
 
-  /** Every so manieth file, in one process after another until all are done. */
+  /** Every `workers`-th file from the first on, in one process after another until all are done. */
   async function share(first: number): Promise<void> {
     let next = first
     while (next < files) {

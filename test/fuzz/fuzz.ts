@@ -16,11 +16,9 @@ const { values } = parseArgs({
     workers: { type: 'string', default: String(availableParallelism()) },
   },
 })
-const [seed, files, workers] = [values.seed, values.files, values.workers].map(Number) as [
-  number,
-  number,
-  number,
-]
+const seed = Number(values.seed)
+const files = Number(values.files)
+const workers = Number(values.workers)
 console.log(`${files} files from seed ${seed} in ${workers} processes`)
 const folder = await mkdtemp(join(tmpdir(), 'kling-fuzz-'))
 const { answers, found, slowestMilliseconds, peakBytes } = await run({ seed, files, workers, folder })

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { filesOfPackages, licensesOf } from '../../src/bundle/licenses.ts'
+import { filesOfPackages, licensesOf } from '../../.github/scripts/licenses.ts'
 import { ROOT } from '../harness/action.ts'
 
 const scratch = await mkdtemp(join(tmpdir(), 'licenses-'))

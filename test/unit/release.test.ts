@@ -1,7 +1,12 @@
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
-import { checkTag, notesOf, placeOf } from '../../.github/scripts/release.ts'
+import { parse } from 'yaml'
+import { checkTag, notesOf } from '../../.github/scripts/release.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -69,13 +74,60 @@ describe('the notes of a release', () => {
 })
 
 describe('a release', () => {
-  it.for([
-    ['v1.10.0', ['v1.9.0', 'v1.10.0', 'v1', 'v0.1.0'], { major: 'v1', latest: true }],
-    ['v1.9.1', ['v1.9.0', 'v1.9.1', 'v1.10.0'], { major: '', latest: false }],
-    ['v1.9.1', ['v1.9.1', 'v2.0.0', 'v2', 'v10.0.0'], { major: 'v1', latest: false }],
-    ['v0.1.0', ['v0.1.0', ''], { major: 'v0', latest: true }],
-    ['v1.0.0', ['v1.0.0', 'v9.0.0-rc.1', 'nightly'], { major: 'v1', latest: true }],
-  ] as const)('%s among %s moves the tags that it should', ([tag, tags, place]) => {
-    expect(placeOf(tag, [...tags])).toEqual(place)
+  it.skipIf(process.platform === 'win32').for([
+    ['v1.10.0', ['v1.9.0', 'v0.1.0'], { latest: true, moved: 'v1' }],
+    ['v1.10.0', ['v1.10.0', 'v1.9.0'], { latest: true, moved: 'v1' }],
+    ['v1.9.1', ['v1.9.0', 'v1.10.0'], { latest: false, moved: null }],
+    ['v1.9.1', ['v2.0.0', 'v10.0.0'], { latest: false, moved: 'v1' }],
+    ['v0.1.0', [], { latest: true, moved: 'v0' }],
+    ['v1.0.0', ['v0.9.0', 'nightly'], { latest: true, moved: 'v1' }],
+  ] as const)('%s beside %s is published as what it is', async ([tag, out, { latest, moved }]) => {
+    const [list, ...calls] = await publish(tag, out, { isDrafted: out.some((other) => other === tag) })
+    expect(list).toContain('release list --exclude-drafts')
+    const refs = 'api --method PATCH repos/octo/films/git/refs/tags'
+    expect(calls).toEqual([
+      `release view ${tag}`,
+      ...(out.some((other) => other === tag)
+        ? []
+        : [`release create ${tag} --draft --verify-tag --title ${tag} --notes - One.`]),
+      `release edit ${tag} --draft=false --latest=${latest} --notes - One.`,
+      ...(moved ? [`${refs}/${moved} --raw-field sha=0123abcd --field force=true`] : []),
+    ])
   })
+
+  it.skipIf(process.platform === 'win32')('is not published when nobody tells what is out', async () => {
+    expect(await publish('v1.0.0', null)).toHaveLength(1)
+  })
+})
+
+/**
+ * The calls of gh that the workflow makes to publish a tag.
+ *
+ * @param out the tags of all releases, null when GitHub does not tell
+ */
+async function publish(
+  tag: string,
+  out: readonly string[] | null,
+  { isDrafted = false } = {},
+): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'release-'))
+  try {
+    const answers = `case "$2" in list) ${out ? `printf '%s\\n' ${out.join(' ')}` : 'exit 1'} ;; view) exit ${isDrafted ? 0 : 1} ;; esac`
+    await writeFile(join(folder, 'gh'), `#!/bin/sh\necho "$*" >> "$CALLS"\n${answers}\n`, { mode: 0o755 })
+    const workflow: unknown = parse(await readFile(join(ROOT, '.github/workflows/release.yml'), 'utf8'))
+    const step = v.parse(Workflow, workflow).jobs.publish.steps.at(-1)
+    const CALLS = join(folder, 'calls')
+    const env = {
+      ...{ CALLS, TAG: tag, NOTES: '- One.', GITHUB_REPOSITORY: 'octo/films', GITHUB_SHA: '0123abcd' },
+      PATH: `${folder}:${process.env.PATH}`,
+    }
+    await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', step?.run ?? ''], { env }).catch(() => {})
+    return (await readFile(CALLS, 'utf8')).trim().split('\n')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+const Workflow = v.object({
+  jobs: v.object({ publish: v.object({ steps: v.array(v.object({ run: v.optional(v.string()) })) }) }),
 })

@@ -55,13 +55,6 @@ describe.each(files)('$name', ({ text }) => {
       job.steps.some(({ run }) => /\b(npm|npx|node|node_modules)\b/.test(run))
     expect(namesOf(jobs, (job) => writes(job) && runsPackages(job))).toEqual([])
   })
-
-  it('pins whatever it uses by its commit, with the version beside it', () => {
-    const uses = [...text.matchAll(/^ *(?:- )?uses: (.*)$/gm)].flatMap(([, used = '']) => used)
-    const pinned = /^(\.\/|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/
-    expect(uses.filter((used) => !pinned.test(used))).toEqual([])
-    expect(uses).not.toEqual([])
-  })
 })
 
 function namesOf<T>(jobs: Record<string, T>, isMeant: (job: T) => boolean): string[] {

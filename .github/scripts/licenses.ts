@@ -1,11 +1,11 @@
 /**
- * Part of the build: writes the licences of all code of others in the bundle, `node licenses.js <stats of ncc> <file to write>`.
+ * Part of the build: writes the licences of all code of others in the bundle, `node licenses.ts <stats of ncc> <file to write>`.
  * ncc's own list leaves out what a package has copied from others, which has its licence in a folder or a comment.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
-import { LEFT_OUT } from './undici.ts'
+import { LEFT_OUT } from './bundled-undici.ts'
 
 interface Module {
   nameForCondition?: string | null | undefined
@@ -24,6 +24,8 @@ const REPLACED = new Set(Object.keys(LEFT_OUT).map((file) => `undici/lib/${file}
 const LICENSE_FILE = /^(licen[cs]e|copying|notice)(-\w+)?(\.(md|txt))?$/i
 const COMMENT = /^[ \t]*(?:\/\*[\s\S]*?\*\/|\/\/.*(?:\r?\n[ \t]*\/\/.*)*)/gm
 const NOTICE = /copyright|@license|^\s*\/\*!/i
+
+const PACKAGE_NAME = /^(@[^/]+\/)?[^/]+$/
 
 /** Code that its package brings without its licence: the licence as its source has it. */
 const LICENSES_LEFT_BEHIND: Record<string, string> = {
@@ -73,9 +75,9 @@ export async function licensesOf(files: string[]): Promise<string> {
     const names = (await readdir(folder)).filter((name) => LICENSE_FILE.test(name)).sort()
     const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
     const text = texts.join('\n\n') || LICENSES_LEFT_BEHIND[nameOf(folder)]
-    const isPackage = packageFolder(join(folder, '_')) === folder
+    const isPackage = PACKAGE_NAME.test(nameOf(folder))
     if (!text && isPackage)
-      throw new Error(`${nameOf(folder)} has no licence file: add its licence to src/bundle/licenses.ts`)
+      throw new Error(`${nameOf(folder)} has no licence file: add its licence to LICENSES_LEFT_BEHIND`)
     if (text) add(folder, isPackage ? `${await licenseName(folder)}\n\n${text}` : text)
   }
   for (const file of files) {
