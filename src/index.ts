@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
+import { oneLine } from './format.ts'
 import { advise } from './report/advice.ts'
 import { annotation, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
@@ -70,7 +71,7 @@ const report = await run({
 await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
-  for (const line of String(failure.stack).split('\n')) core.debug(escapeLogLine(safe(line)))
+  for (const line of String(failure.stack).split('\n')) core.debug(escapeLogLine(oneLine(safe(line))))
   // A stray error that stopped the run is its failure and a trouble: it is told once.
   fail(new Set([...failure.problems, ...troubles]), advise(failure, report.task))
 } else if (troubles.length > 0) {

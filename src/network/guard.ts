@@ -18,7 +18,7 @@ export class AddressRefused extends Error {
 }
 
 /** Lets an address pass or throws AddressRefused. */
-export type AddressCheck = (address: string, host: string) => Promise<void>
+type AddressCheck = (address: string, host: string) => Promise<void>
 
 /**
  * The rule for references and videos: public addresses, private ones only when the API itself lies on one, as with a
