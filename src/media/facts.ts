@@ -31,3 +31,6 @@ export interface ImageFacts extends Size {
 
 /** A day: longer lengths are damage, such as a field of all ones. */
 export const SANE_MAX_SECONDS = 86_400
+
+/** Tracks may last so much longer than their movie, as encoders round. */
+export const SLACK_SECONDS = 0.1

@@ -19,8 +19,8 @@ const OF_MOVIE_AND_TRACKS = 'udta meta ilst tref wave'.split(' ')
 const NEVER = 'moof traf tfhd tfdt trun trex mvex sidx cmov'.split(' ')
 /** From here on units a second are taken for negative. */
 const TIMESCALE_MAX = 2 ** 31
-/** Bytes of a box up to the end of its clock: version, dates, units a second, length. */
-const CLOCK_BYTES = 20
+/** Names that stand in texts as well, as in "truncated". What is in such boxes is told by others, whose names do not. */
+const WORDS = 'moov trak udta meta ilst tref wave traf trun'.split(' ')
 /** Boxes that no reader looks into. */
 const OPAQUE = ['mdat', 'free', 'skip']
 
@@ -31,13 +31,7 @@ const OPAQUE = ['mdat', 'free', 'skip']
  * @param pieces all bytes that were read
  */
 export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolean {
-  const opaque = file.boxes.filter(({ type }) => OPAQUE.includes(type))
-  const bytes = pieces.map((piece) => {
-    const copy = new Uint8Array(piece.slice(0))
-    const within = (place: number) => Math.max(0, place - piece.fileStart)
-    for (const { start = 0, size } of opaque) copy.fill(0, within(start), within(start + size))
-    return Buffer.from(copy.buffer)
-  })
+  const bytes = withoutOpaque(file, pieces)
   const tracks = file.moov.traks.length
   const edited = file.moov.traks.filter(({ edts }) => edts).length
   const times = (name: string) => occurrences(bytes, name, tracks + 2)
@@ -52,7 +46,8 @@ export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolea
     OF_MOVIE_AND_TRACKS.every((name) => times(name) <= tracks + 1) &&
     NEVER.every((name) => times(name) === 0) &&
     times('ftyp') <= 1 &&
-    !bytes.some(hasShortUuid) &&
+    !bytes.some(hasOddUuid) &&
+    hasOneKindInEachTrack(bytes, file) &&
     times('stco') + times('co64') === tracks &&
     OPTIONAL_TABLES.every((name) => times(name) === tablesNamed(name)) &&
     times('edts') === edited &&
@@ -61,32 +56,62 @@ export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolea
   )
 }
 
-/** Whether a box is called uuid and has no room for one: ffprobe refuses the whole file for it. */
-function hasShortUuid(bytes: Buffer): boolean {
-  for (let at = bytes.indexOf('uuid', 4); at >= 0; at = bytes.indexOf('uuid', at + 4)) {
-    const size = bytes.readUInt32BE(at - 4)
-    if (size >= 8 && size < 24) return true
+/** The bytes that were read, joined where they follow each other; blank where no reader looks into them. */
+function withoutOpaque(file: MovieFile, pieces: readonly Piece[]): Buffer[] {
+  const opaque = file.boxes.filter(({ type }) => OPAQUE.includes(type))
+  const runs: Buffer[] = []
+  let end = -1
+  for (const piece of pieces) {
+    const bytes = new Uint8Array(piece.slice(0))
+    const within = (place: number) => Math.max(0, place - piece.fileStart)
+    for (const { start = 0, size } of opaque) bytes.fill(0, within(start), within(start + size))
+    const before = piece.fileStart === end ? runs.pop() : undefined
+    runs.push(Buffer.concat(before ? [before, bytes] : [bytes]))
+    end = piece.fileStart + bytes.length
   }
-  return false
+  return runs
+}
+
+/**
+ * Whether a box is called uuid and has no room for one, for which ffprobe refuses the whole file, or a 64-bit size, which
+ * mp4box looks for in another place than others.
+ */
+function hasOddUuid(bytes: Buffer): boolean {
+  return placesOf(bytes, 'uuid').some((at) => {
+    const size = at < 4 ? 0 : bytes.readUInt32BE(at - 4)
+    return size === 1 || (size >= 8 && size < 24)
+  })
+}
+
+/** Whether no track is called a video or a sound a second time, which would be what ffprobe believes. */
+function hasOneKindInEachTrack(bytes: readonly Buffer[], file: MovieFile): boolean {
+  const isKind = (content: ArrayLike<number> = []) =>
+    /^(vide|soun)$/.test(Buffer.from(content).toString('latin1', 8, 12))
+  const named = bytes.flatMap((run) =>
+    placesOf(run, 'hdlr').filter((at) => isKind(run.subarray(at + 4, at + 16))),
+  )
+  const own = file.moov.traks.flatMap(({ mdia }) => mdia.boxes ?? []).filter(({ type }) => type === 'hdlr')
+  return named.length === own.filter(({ data }) => isKind(data)).length
+}
+
+function placesOf(bytes: Buffer, name: string): number[] {
+  const places: number[] = []
+  for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 4)) places.push(at)
+  return places
 }
 
 /** How often a name is there, counted up to `limit`; words in a text do not count. */
-function occurrences(pieces: readonly Buffer[], name: string, limit: number): number {
+function occurrences(runs: readonly Buffer[], name: string, limit: number): number {
   let count = 0
-  const after = OF_MOVIE_AND_TRACKS.includes(name) ? 0 : CLOCK_BYTES
-  for (const bytes of pieces) {
+  for (const bytes of runs) {
     for (let at = bytes.indexOf(name); at >= 0 && count < limit; at = bytes.indexOf(name, at + 4)) {
-      if (!isText(bytes, at - 4, at) || !isText(bytes, at + 4, at + 4 + after)) count++
+      if (!WORDS.includes(name) || !isText(bytes, at - 4, at)) count++
     }
   }
   return count
 }
 
-/**
- * Whether all these bytes are signs of ASCII. As the size of a box, four of them are over 500 MB, more than a clip may
- * have; as a clock, they tell less than four seconds.
- */
+/** Whether all these bytes are signs of ASCII. As the size of a box, four of them are over 500 MB, more than a clip may have. */
 function isText(bytes: Buffer, start: number, end: number): boolean {
-  if (start < 0 || end > bytes.length) return false
-  return bytes.subarray(start, end).every((byte) => byte >= 0x20 && byte < 0x7f)
+  return start >= 0 && bytes.subarray(start, end).every((byte) => byte >= 0x20 && byte < 0x7f)
 }

@@ -5,7 +5,7 @@
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
-import { type MovieFacts, SANE_MAX_SECONDS } from './facts.ts'
+import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
 import { hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
 import { OPENING_BYTES } from './remote-file.ts'
@@ -13,8 +13,8 @@ import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
 export type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }
-  /** The header alone cannot tell the length; `why` is a clause for the log. */
-  | { readonly kind: 'unsettled'; readonly why: string }
+  /** The header alone cannot tell the length; `why` is a clause for the log, `claimed` what a track says of itself in seconds, or 0. */
+  | { readonly kind: 'unsettled'; readonly why: string; readonly claimed: number }
   /** The file ends before its own end; `why` is a clause for the user. */
   | { readonly kind: 'truncated'; readonly why: string }
 
@@ -23,8 +23,8 @@ const HEADER_MAX_BYTES = 4 * 1024 * 1024
 const HEADER_MAX_READS = 12
 /** Boxes before the header; a file of nothing but tiny boxes would keep the walk busy for seconds. */
 const HEADER_MAX_BOXES = 1000
-/** Tracks may last so much longer than their movie, as encoders round. */
-const SLACK_SECONDS = 0.1
+/** ffprobe reads no file of a thousand. */
+const TRACKS_MAX = 100
 
 /** Units a second. No sound has fewer samples, and readers round the length of one that is counted so each in its own way. */
 const SOUND_TIMESCALE_MIN = 4000
@@ -71,7 +71,7 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     if (file.moov && (size === null || Math.max(readEnd, boxesEnd) >= size)) {
       return interpret(file, pieces, size)
     }
-    if (next === null && !file.moov) return { kind: 'unsettled', why: 'the header is damaged' }
+    if (next === null && !file.moov) return unsettled('the header is damaged')
     if (file.boxes.length > HEADER_MAX_BOXES) break
     // Media is jumped over; what comes before it, and a header longer than the piece, is read on in growing pieces.
     const target = file.moov ? boxesEnd : (next ?? 0)
@@ -83,7 +83,11 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     }
   }
   const why = file.moov ? 'much follows its movie header' : 'no movie header is found near its start or end'
-  return { kind: 'unsettled', why }
+  return unsettled(why)
+}
+
+function unsettled(why: string, claimed = 0): Header {
+  return { kind: 'unsettled', why, claimed }
 }
 
 function endOf(box: { start?: number; size: number } | undefined): number {
@@ -101,7 +105,6 @@ function feed(file: MovieFile, piece: Piece): number | null {
 }
 
 function interpret(file: MovieFile, pieces: readonly Piece[], size: number | null): Header {
-  const unsettled = (why: string): Header => ({ kind: 'unsettled', why })
   try {
     const { moov } = file
     if (moov.mvex || file.moofs.length > 0) return unsettled('the clip is fragmented')
@@ -112,9 +115,13 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     // Readers that look for more than mp4 may find another file in what stands before.
     if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? '')) return unsettled('it does not begin as an mp4 does')
     if (!hasPlainShape(file, pieces)) return unsettled('its header can be read in more than one way')
+    if (moov.traks.length > TRACKS_MAX) return unsettled('it has too many tracks')
     const tracks = moov.traks.map((track) => readTrack(track, moov.mvhd))
     if (tracks.some((track) => track.isCoarseSound)) return unsettled('its sound is counted too coarsely')
-    if (tracks.some((track) => track.contradicts)) return unsettled('the header contradicts its tracks')
+    const longest = Math.max(...tracks.map((track) => track.seconds))
+    if (tracks.some((track) => track.contradicts)) {
+      return unsettled('the header contradicts its tracks', longest)
+    }
     if (size !== null && tracks.some((track) => track.mediaEnd > size)) {
       return {
         kind: 'truncated',
@@ -122,7 +129,7 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
       }
     }
     // A file may say a little less of itself than its tracks hold; what is there counts, as with ffprobe.
-    const seconds = Math.max(told, ...tracks.map((track) => track.seconds))
+    const seconds = Math.max(told, longest)
     const video = tracks.find((track) => track.handler === 'vide')
     return {
       kind: 'settled',

@@ -97,6 +97,9 @@ export function explainNetworkError(error: unknown): string {
   // It has no code, although undici means to give it one.
   if (error.name === 'HTTPParserError') return 'the answer is not HTTP'
   const code = codeOf(error)
+  // It may be that of a proxy.
+  if (code === 'ENOTFOUND' && 'hostname' in error)
+    return `the host name ${error.hostname} does not exist (${code})`
   const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]
   if (known) return `${known} (${code})`
   const first = error instanceof AggregateError ? error.errors[0] : error.cause

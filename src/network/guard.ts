@@ -34,7 +34,7 @@ export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
       if (await apiIsPrivate) return
     }
     throw new AddressRefused(
-      `${host === address ? address : `${host} (${address})`} is not a public address, so neither this action nor the API's servers may fetch from it`,
+      `it leads to ${host === address ? address : `${host} (${address})`}, which is not a public address, so neither this action nor the API's servers may fetch from it`,
     )
   }
 }
@@ -72,12 +72,12 @@ export function guardHosts(check: AddressCheck, hasProxy: boolean): Dispatcher.D
     if (literal !== null) return await check(literal, literal)
     if (isMetadataName(hostname)) {
       throw new AddressRefused(
-        `${hostname} is the metadata service of a cloud, from which neither this action nor the API's servers may fetch`,
+        `it leads to ${hostname}, the metadata service of a cloud, from which neither this action nor the API's servers may fetch`,
       )
     }
     if (isLocalName(hostname)) await check('127.0.0.1', hostname)
     if (!hasProxy) return
-    const known = lookedUp.get(hostname) ?? addressesIfKnown(hostname)
+    const known = lookedUp.get(hostname) ?? addressesIfKnown(hostname.replace(/\.+$/, ''))
     lookedUp.set(hostname, known)
     for (const { address } of await known) await check(address, hostname)
   }

@@ -119,7 +119,7 @@ function readProxies() {
     throw new Failure(
       'invalid_input',
       [
-        `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write a percent sign as %25.`,
+        `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.`,
       ],
       { remedy: 'Correct the variable on the runner, or under env: of the workflow, and run it again.' },
     )
@@ -133,7 +133,7 @@ function readProxies() {
 
 function isProxy(text: string): boolean {
   const url = URL.parse(text)
-  if (!url || !/^https?:$/.test(url.protocol)) return false
+  if (!url || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search || url.hash) return false
   try {
     decodeURIComponent(`${url.username}${url.password}`)
     return true

@@ -4,10 +4,10 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Failure } from '../failure.ts'
-import { formatBytes } from '../format.ts'
+import { formatBytes, formatSeconds } from '../format.ts'
 import type { NewTaskInputs } from '../inputs.ts'
 import { endsEarly } from '../media/boxes.ts'
-import type { ClipFacts, MovieFacts } from '../media/facts.ts'
+import { type ClipFacts, type MovieFacts, SLACK_SECONDS } from '../media/facts.ts'
 import { ProbeFailed, probe } from '../media/ffprobe.ts'
 import { type Reference, type RemoteReference, rejected } from '../media/reference.ts'
 import { type Reach, RemoteFile } from '../media/remote-file.ts'
@@ -40,7 +40,14 @@ export async function readClip(
       )
     }
     try {
-      return await askFfprobe(inputs.ffprobe_path, file, reach, why)
+      const probed = await askFfprobe(inputs.ffprobe_path, file, reach, why)
+      const { duration_seconds } = probed.facts
+      // Some versions leave parts of an edit list out that are played.
+      if (header.kind === 'unsettled' && header.claimed > duration_seconds + SLACK_SECONDS) {
+        const [found, claimed] = [duration_seconds, header.claimed].map(formatSeconds)
+        throw new ProbeFailed(`ffprobe finds ${found} where a track claims ${claimed}`)
+      }
+      return probed
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =

@@ -10,6 +10,7 @@ import { endsEarly } from '../../src/media/boxes.ts'
 import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
 import type { ReadAt } from '../../src/media/read-at.ts'
+import { OPENING_BYTES } from '../../src/media/remote-file.ts'
 import { ffprobePath } from '../sandbox/ffprobe.ts'
 import { box, CLIP, endOf, FTYP, LONG } from './clips.ts'
 
@@ -30,12 +31,14 @@ function changed(type: string, at: number, ...values: number[]): Buffer {
   return copy
 }
 
-/** A clip with another box behind its first one of a type; the header around it grows with it. */
-function extended(type: string, more: Buffer): Buffer {
+/** A clip with another box behind its first one of a type; the boxes around it grow with it. */
+function extended(type: string, more: Buffer, around = ['moov']): Buffer {
   const end = endOf(type)
   const longer = Buffer.concat([CLIP.subarray(0, end), more, CLIP.subarray(end)])
-  const header = longer.indexOf('moov') - 4
-  longer.writeUInt32BE(longer.readUInt32BE(header) + more.length, header)
+  for (const name of around) {
+    const start = longer.indexOf(name) - 4
+    longer.writeUInt32BE(longer.readUInt32BE(start) + more.length, start)
+  }
   return longer
 }
 
@@ -56,6 +59,26 @@ function movieHeader(seconds: number): Buffer {
 
 const MOVIE = CLIP.subarray(CLIP.indexOf('moov') - 4, endOf('moov'))
 const TRACK = CLIP.subarray(CLIP.indexOf('trak') - 4, endOf('trak'))
+
+/** The first read ends two bytes into the name of this box, which lies deep in the header. */
+function acrossReads(hidden: Buffer): Buffer {
+  const padding = Buffer.alloc(OPENING_BYTES - endOf('mvhd') - 8 - 8 - 6)
+  return extended('mvhd', box('udta', Buffer.concat([box('free', padding), hidden])))
+}
+
+/** The movie of a clip that says that it lasts so many seconds. */
+function lasting(seconds: number): Buffer {
+  const movie = Buffer.from(MOVIE)
+  movieHeader(seconds).copy(movie, movie.indexOf('mvhd') - 4)
+  return movie
+}
+
+/** A box that ends where its 64-bit size says; taken for one of 32 bytes, it is followed by another that hides the movie. */
+function hiding(movie: Buffer): Buffer {
+  const size = (bytes: number) => Buffer.from([0, 0, 0, 0, 0, 0, 0, bytes])
+  const start = Buffer.concat([box('uuid', '', 1), size(40), Buffer.alloc(8), size(32)])
+  return Buffer.concat([start, box('free', '', 8 + movie.length), movie])
+}
 
 const CLIPS: [what: string, make: () => Buffer][] = [
   ['a track that overlaps the next', () => changed('trak', 0, TRACK.length + 40)],
@@ -90,6 +113,23 @@ const CLIPS: [what: string, make: () => Buffer][] = [
   ['a second length behind media that is not read', () => Buffer.concat([LONG, movieHeader(30)])],
   ['a second length deep in the user data', () => extended('mvhd', nested('udta', 3, movieHeader(30)))],
   ['a second movie behind the first', () => Buffer.concat([CLIP, MOVIE])],
+  ['a second length whose name lies across two reads', () => acrossReads(movieHeader(30))],
+  [
+    'a second length that looks like a text',
+    () => extended('mvhd', box('udta', `    mvhd${'a'.repeat(12)}    ~~~~${'a'.repeat(84)}`)),
+  ],
+  [
+    'a second list of edits that looks like a text',
+    () => extended('trak', box('udta', `    elst${' '.repeat(20)}`)),
+  ],
+  [
+    'a movie behind a uuid with a 64-bit size',
+    () => Buffer.concat([FTYP, hiding(lasting(30)), CLIP.subarray(FTYP.length)]),
+  ],
+  [
+    'a track of a second kind',
+    () => extended('vmhd', box('hdlr', '\0\0\0\0\0\0\0\0soun'), ['moov', 'trak', 'mdia', 'minf']),
+  ],
   ['user data 100,000 deep', () => extended('mvhd', nested('udta', 100_000))],
   [
     'runs of 2^32 - 1 samples',
@@ -130,12 +170,14 @@ describe('a hostile clip', { concurrent: true }, () => {
     expect(await header(movieHeader(30))).toEqual({
       kind: 'unsettled',
       why: 'its header can be read in more than one way',
+      claimed: 0,
     })
     expect(await header(Buffer.alloc(5000))).toEqual(whole)
     expect(await header(box('free', movieHeader(30)))).toEqual(whole)
     expect(await header(Buffer.alloc(5_000_000))).toEqual({
       kind: 'unsettled',
       why: 'much follows its movie header',
+      claimed: 0,
     })
   })
 })
@@ -147,7 +189,7 @@ it('a clip whose sound has fewer units a second than any sound has samples is un
     return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
   }
   const why = 'its sound is counted too coarsely'
-  expect(await header(3999)).toEqual({ kind: 'unsettled', why })
+  expect(await header(3999)).toEqual({ kind: 'unsettled', why, claimed: 0 })
   expect(await header(4000)).not.toMatchObject({ why })
 })
 

@@ -117,19 +117,23 @@ describe('the variables', () => {
     expect(one.lines.slice(1)).toEqual([`POST ${plain.url}/`, `CONNECT ${secure.authority}`])
   })
 
-  it.each(['http://runner:50%off@127.0.0.1:1', 'http://100%@127.0.0.1:1', 'ftp://127.0.0.1:1'])(
-    'that name no proxy are told, without their words: %s',
-    (value) => {
-      const problem = refusalOf({ https_proxy: value })
-      expect(problem).toBeInstanceOf(Failure)
-      expect(problem).toMatchObject({
-        reason: 'invalid_input',
-        problems: [
-          'The variable https_proxy of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write a percent sign as %25.',
-        ],
-      })
-    },
-  )
+  it.each([
+    'http://runner:50%off@127.0.0.1:1',
+    'http://100%@127.0.0.1:1',
+    'ftp://127.0.0.1:1',
+    'http://127.0.0.1:1/proxy',
+    'http://runner:12?34@127.0.0.1:1',
+    'http://127.0.0.1:1#34',
+  ])('that name no proxy are told, without their words: %s', (value) => {
+    const problem = refusalOf({ https_proxy: value })
+    expect(problem).toBeInstanceOf(Failure)
+    expect(problem).toMatchObject({
+      reason: 'invalid_input',
+      problems: [
+        'The variable https_proxy of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.',
+      ],
+    })
+  })
 })
 
 describe('NO_PROXY', () => {

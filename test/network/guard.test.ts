@@ -61,7 +61,7 @@ describe('references beside a public API', () => {
       expect(error).toBeInstanceOf(AddressRefused)
       expect(explainNetworkError(error)).toMatch(
         new RegExp(
-          `^(${address}|localhost \\(${address}\\)) is not a public address, so neither this action nor the API's servers may fetch from it$`,
+          `^it leads to (${address}|localhost \\(${address}\\)), which is not a public address, so neither this action nor the API's servers may fetch from it$`,
         ),
       )
     }
@@ -71,7 +71,9 @@ describe('references beside a public API', () => {
   it('are refused too when the name of the API does not resolve', async () => {
     const server = await served(createServer())
     const { media } = network('https://gateway.invalid')
-    expect(await refusal(ask(media, `http://127.0.0.1:${server.port}/`))).toMatch(/is not a public address/)
+    expect(await refusal(ask(media, `http://127.0.0.1:${server.port}/`))).toMatch(
+      /which is not a public address/,
+    )
     expect(server.connections).toBe(0)
   })
 })
@@ -104,9 +106,10 @@ async function everywhere() {
   return { url, asked }
 }
 
-const NOT_PUBLIC = / is not a public address, so neither this action nor the API's servers may fetch from it$/
+const NOT_PUBLIC =
+  /, which is not a public address, so neither this action nor the API's servers may fetch from it$/
 const METADATA_SERVICE =
-  / is the metadata service of a cloud, from which neither this action nor the API's servers may fetch$/
+  /, the metadata service of a cloud, from which neither this action nor the API's servers may fetch$/
 
 // Through a proxy, which would note them, should the guard ever fail.
 describe.each([
@@ -183,7 +186,7 @@ describe('a name', () => {
       const { media, results } = network(PUBLIC_API, proxy)
       for (const dispatcher of [media, results]) {
         expect(await refusal(ask(dispatcher, 'http://media.test:1/clip.mp4'))).toMatch(
-          /^media\.test \([\d:.a-f]+\) is not a public address, /,
+          /^it leads to media\.test \([\d:.a-f]+\), which is not a public address, /,
         )
       }
     }
@@ -201,7 +204,9 @@ describe('a name', () => {
     expect(await ask(media, url)).toEqual({ statusCode: 200, text: 'here' })
     expect(asked).toEqual(['media.test'])
     // The next connection looks it up anew, and finds what it has become.
-    expect(await refusal(ask(media, url))).toMatch(/^media\.test \(fd00:ec2::254\) is not a public address, /)
+    expect(await refusal(ask(media, url))).toMatch(
+      /^it leads to media\.test \(fd00:ec2::254\), which is not a public address, /,
+    )
     expect([asked.length, host.connections]).toEqual([2, 1])
   })
 
@@ -214,7 +219,7 @@ describe('a name', () => {
       const { media } = network(PUBLIC_API, proxy)
       for (const host of hosts) {
         expect(await refusal(ask(media, `http://${host}/`))).toBe(
-          `${host.toLowerCase()} (127.0.0.1) is not a public address, so neither this action nor the API's servers may fetch from it`,
+          `it leads to ${host.toLowerCase()} (127.0.0.1), which is not a public address, so neither this action nor the API's servers may fetch from it`,
         )
       }
     }
@@ -259,7 +264,7 @@ describe('behind a proxy', () => {
     vi.stubEnv('https_proxy', through.url)
     const opened = endWithTest(openNetwork(new URL(PUBLIC_API), TIMEOUTS))
     expect(await refusal(ask(opened.media, 'https://media.test/'))).toMatch(
-      /^media\.test \(10\.0\.0\.1\) is not /,
+      /^it leads to media\.test \(10\.0\.0\.1\), which is not /,
     )
     expect(through.asked).toEqual([])
   })
@@ -271,7 +276,7 @@ describe('behind a proxy', () => {
     const through = await everywhere()
     const { media } = network(PUBLIC_API, through.url, 'media.test')
     expect(await refusal(ask(media, `http://media.test:${host.port}/`))).toBe(
-      "media.test (127.0.0.1) is not a public address, so neither this action nor the API's servers may fetch from it",
+      "it leads to media.test (127.0.0.1), which is not a public address, so neither this action nor the API's servers may fetch from it",
     )
     expect(asked).toEqual(['media.test', 'media.test'])
     expect([host.connections, through.asked.length]).toEqual([0, 0])
@@ -313,7 +318,7 @@ describe('redirects of a reference', () => {
     const { media, results, asked } = await redirecting(location)
     for (const dispatcher of [media, results]) {
       expect(await refusal(ask(dispatcher, 'http://media.example/clip.mp4'))).toBe(
-        `${address} is not a public address, so neither this action nor the API's servers may fetch from it`,
+        `it leads to ${address}, which is not a public address, so neither this action nor the API's servers may fetch from it`,
       )
     }
     expect(asked).toEqual(Array(2).fill('http://media.example/clip.mp4'))

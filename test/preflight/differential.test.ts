@@ -59,7 +59,11 @@ describe('a whole clip', () => {
   })
 
   it.each(fragmented)('%s: the header does not know, ffprobe does', async (name) => {
-    expect(await served(bytesOf(name)).header()).toEqual({ kind: 'unsettled', why: 'the clip is fragmented' })
+    expect(await served(bytesOf(name)).header()).toEqual({
+      kind: 'unsettled',
+      why: 'the clip is fragmented',
+      claimed: 0,
+    })
     const { duration_seconds } = await ask(name)
     expect(duration_seconds).toBe(name === 'fragmented-40s-claims-1s.mp4' ? 40 : 10.064)
   })
@@ -68,6 +72,7 @@ describe('a whole clip', () => {
     expect(await served(bytesOf(name)).header()).toEqual({
       kind: 'unsettled',
       why: 'the header tells no length',
+      claimed: 0,
     })
     await expect(ask(name)).rejects.toThrow(ProbeFailed)
   })

@@ -513,7 +513,7 @@ describe('a redirect', () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('redirect-to-private'))).toEqual({
       kind: 'refused',
-      says: "fe80::1 is not a public address, so neither this action nor the API's servers may fetch from it",
+      says: "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers may fetch from it",
     })
     expect(host.asked()).toEqual(['all'])
   })
@@ -535,7 +535,7 @@ describe('a host that cannot be asked', () => {
     await using network = openNetwork(new URL('https://8.8.8.8'), TIMEOUTS)
     const { kind, says } = await failure(host.fetchUrl(host.url(), { network }))
     expect(kind).toBe('refused')
-    expect(says).toContain('127.0.0.1 is not a public address')
+    expect(says).toContain('127.0.0.1, which is not a public address')
     expect(host.asked()).toEqual([])
   })
 })

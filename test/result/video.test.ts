@@ -289,7 +289,7 @@ describe('several links', () => {
       ),
       failed(
         `/habit/redirect-to-private/${FILE}`,
-        "fe80::1 is not a public address, so neither this action nor the API's servers may fetch from it",
+        "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers may fetch from it",
       ),
     ])
   })

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
+import { ROOT } from '../harness/action.ts'
 import { ffprobePath } from '../sandbox/ffprobe.ts'
 import { expectFailure, expectSubmitted, readCall, startScenario, writeProgram } from './scenario.ts'
 
@@ -101,5 +103,23 @@ describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, 
     expect(expectFailure(run, 'reference_rejected')).toContain(
       'the clip is fragmented, and ffprobe cannot read it: ::error::libfoo.so: not found.',
     )
+  })
+
+  it('that find less than the edits of a track claim are not believed', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const clip = await readFile(join(ROOT, 'test/media/corpus/header-first.mp4'))
+    clip.writeUInt32BE(30_000, clip.indexOf('elst') + 12)
+    const answer = JSON.stringify({ format: { duration: '5' } })
+    const run = await scenario.run({
+      video_url: scenario.sandbox.media.put('edited.mp4', clip),
+      ffprobe_path: await writeProgram(
+        join(scenario.folder, 'ffprobe'),
+        `console.log(${JSON.stringify(answer)})`,
+      ),
+    })
+    expect(expectFailure(run, 'reference_rejected')).toContain(
+      'its length cannot be told: the header contradicts its tracks, and ffprobe finds 5 s where a track claims 30 s.',
+    )
+    expect(scenario.apiRequests()).toEqual([])
   })
 })

@@ -56,7 +56,7 @@ const REFUSED: Refused[] = [
   unreachable('redirect-loop', FINAL_ADDRESS),
   unreachable('redirects-to', FINAL_ADDRESS, { path: `10/${DEMO.clip}`, requests: 6 }),
   unreachable('redirect-to-file', /redirect/),
-  unreachable('redirect-to-private', /fe80::1 is not a public address/),
+  unreachable('redirect-to-private', /it leads to fe80::1, which is not a public address/),
   unreachable('cut-connection', /the server broke the connection off \(\w+\)\.$/, { requests: 3 }),
   unreachable('wrong-range', ANOTHER_HOST),
   unreachable('multipart-ranges', ANOTHER_HOST, { bytes: 66_000 }),
@@ -112,7 +112,7 @@ describe.concurrent('a clip is refused when its host', () => {
         'video_url http://media.test/files/demo/walk.mp4',
       ].map(
         (which) =>
-          `${which} cannot be read: 127.0.0.1 is not a public address, so neither this action nor the API's servers may fetch from it.`,
+          `${which} cannot be read: it leads to 127.0.0.1, which is not a public address, so neither this action nor the API's servers may fetch from it.`,
       ),
     )
     expect(scenario.sandbox.requests).toEqual([])

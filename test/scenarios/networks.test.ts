@@ -165,8 +165,8 @@ describe('a run', { concurrent: true }, () => {
       video_url: 'https://[fd00:ec2::254]/walk.mp4',
     })
     const told = expectFailure(run, 'reference_unreachable')
-    expect(told).toContain('metadata.google.internal is the metadata service of a cloud, from which neither ')
-    expect(told).toContain('fd00:ec2::254 is not a public address, so neither ')
+    expect(told).toContain('metadata.google.internal, the metadata service of a cloud, from which neither ')
+    expect(told).toContain('fd00:ec2::254, which is not a public address, so neither ')
     expect([way.through.heard, way.scenario.sandbox.requests]).toEqual(['', []])
   })
 })

@@ -33,9 +33,9 @@ describe('a submission', { concurrent: true }, () => {
   it('to a name that does not exist was never sent, and is not tried again', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     // Longer than a label may be, so that no name server has to be asked.
-    const api_base_url = `https://${'gateway'.repeat(10)}.invalid`
-    const run = await scenario.run({ ...DIRECTLY, api_base_url })
-    expectNeverSent(run, 'the host name does not exist (ENOTFOUND)', 1, expect)
+    const name = `${'gateway'.repeat(10)}.invalid`
+    const run = await scenario.run({ ...DIRECTLY, api_base_url: `https://${name}` })
+    expectNeverSent(run, `the host name ${name} does not exist (ENOTFOUND)`, 1, expect)
   })
 
   it('to a host with a certificate of its own is made only where that is trusted', async ({ expect }) => {
