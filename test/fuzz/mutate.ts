@@ -102,6 +102,8 @@ const CLIP_MUTATIONS: readonly Mutation[] = [
   ['a box doubled', withBox((bytes, box) => insert(bytes, box, bytes.subarray(box.start, box.end)))],
   ['a box moved to another', withBox(moveBox)],
   ['a box put into another', withBox(wrapBox)],
+  ['a changed box hidden', hideBox],
+  ['a changed box hidden', hideBox],
   ['a box removed', withBox((bytes, box) => resize(cutOut(bytes, box), box.parents, box.start - box.end))],
 ]
 
@@ -215,6 +217,41 @@ function wrapBox(bytes: Buffer, box: Box, draw: Draw): Buffer {
   }
   const deeper = Buffer.concat([bytes.subarray(0, box.start), headers, bytes.subarray(box.start)])
   return resize(deeper, box.parents, headers.length)
+}
+
+/** Ways to put a box where one reader finds it and another does not; `at` is its place in the file. */
+const HIDINGS: readonly ((box: Buffer, at: number, draw: Draw) => Buffer)[] = [
+  // Its name lies across two reads.
+  (box, at, draw) => {
+    const padding = pick([65_536, 196_608], draw) - at - 16 - draw(8)
+    return boxOf('udta', Buffer.concat([boxOf('free', Buffer.alloc(Math.max(0, padding))), box]))
+  },
+  // Its size is one that a text would have.
+  (box, _, draw) => boxOf(pick(CONTAINERS, draw), write(box, 0, pick(['    ', 'mmmm', '~~~~'], draw))),
+  // What stands before it ends here for one and there for another.
+  (box, _, draw) => {
+    const [wide, wider] = [pick([16, 24, 32, 40], draw), pick([16, 24, 32, 40], draw)]
+    const header = [1, 0, 0, wide, 0, 0, 0, wider, 8 + box.length, 0].map((number) =>
+      write(Buffer.alloc(4), 0, number),
+    )
+    return Buffer.concat([write(write(Buffer.concat(header), 4, pick(TYPES, draw)), 36, 'free'), box])
+  },
+]
+
+/** A copy of a table with another number in it. */
+function hideBox(bytes: Buffer, draw: Draw): Buffer {
+  const boxes = boxesOf(bytes)
+  const tables = boxes.filter(({ type }) => TABLES.includes(type))
+  if (tables.length === 0) return flipBits(bytes, draw)
+  const { start, end } = pick(tables, draw)
+  const copy = changeField(bytes.subarray(start, end), draw)
+  const target = pick(boxes, draw)
+  return insert(bytes, target, pick(HIDINGS, draw)(copy, target.end, draw), draw(4) > 0)
+}
+
+function boxOf(type: string, content: Buffer): Buffer {
+  const header = write(write(Buffer.alloc(8), 0, 8 + content.length), 4, type)
+  return Buffer.concat([header, content])
 }
 
 function cutOut(bytes: Buffer, { start, end }: Box): Buffer {
