@@ -39,8 +39,8 @@ export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolea
   const tablesNamed = (name: string) => tables.filter(({ type }) => type === name).length
   const clocks = [file.moov.mvhd, ...file.moov.traks.map(({ mdia }) => mdia.mdhd)]
   return (
-    // mp4box goes on behind a box that reaches to the end of the file; others find nothing there.
-    file.boxes.every(({ size }) => size > 0) &&
+    // mp4box goes on behind a box without a size of its own; others find nothing there.
+    file.boxes.every(({ start, size }, i) => size >= 8 && start === endOf(file.boxes[i - 1])) &&
     ONCE.every((name) => times(name) === 1) &&
     ONCE_IN_EVERY_TRACK.every((name) => times(name) === tracks) &&
     OF_MOVIE_AND_TRACKS.every((name) => times(name) <= tracks + 1) &&
@@ -92,6 +92,11 @@ function hasOneKindInEachTrack(bytes: readonly Buffer[], file: MovieFile): boole
   )
   const own = file.moov.traks.flatMap(({ mdia }) => mdia.boxes ?? []).filter(({ type }) => type === 'hdlr')
   return named.length === own.filter(({ data }) => isKind(data)).length
+}
+
+/** Where a box ends; for none, the start of the file. */
+export function endOf(box: { readonly start?: number; readonly size: number } | undefined): number {
+  return box ? (box.start ?? 0) + box.size : 0
 }
 
 function placesOf(bytes: Buffer, name: string): number[] {

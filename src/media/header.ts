@@ -6,7 +6,7 @@
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
 import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
-import { hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
+import { endOf, hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
 import { OPENING_BYTES } from './remote-file.ts'
 import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
@@ -88,10 +88,6 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
 
 function unsettled(why: string, claimed = 0): Header {
   return { kind: 'unsettled', why, claimed }
-}
-
-function endOf(box: { start?: number; size: number } | undefined): number {
-  return box ? (box.start ?? 0) + box.size : 0
 }
 
 /** Gives bytes to mp4box; the offset it wants next, or null when it cannot go on. */

@@ -70,8 +70,8 @@ function opened(bytes: Buffer, input: Reference['input']): LocalFile {
 async function compare(bytes: Buffer, seconds: number, folder: string): Promise<Comparison> {
   const asked = await ask(bytes, folder)
   if (typeof asked === 'number') return { undecodable: false, trouble: difference(seconds, asked) }
-  // Damaged parameters of a codec change no length, but ffprobe tells none then: asked without them, it does.
-  const undecoded = await ask(withoutCodecs(bytes), folder)
+  // Damaged parameters of a codec or texts change no length, but ffprobe tells none then: asked without them, it does.
+  const undecoded = await ask(withoutDetails(bytes), folder)
   if (typeof undecoded === 'number' && difference(seconds, undecoded) === '') {
     return { undecodable: true, trouble: '' }
   }
@@ -102,16 +102,19 @@ async function ask(bytes: Buffer, folder: string): Promise<number | string> {
   }
 }
 
-/** The clip with names of codecs and of their parameters that ffprobe does not know. */
-function withoutCodecs(bytes: Buffer): Buffer {
+/** The clip with names of codecs, of their parameters and of its texts that ffprobe does not know. */
+function withoutDetails(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes)
   for (let at = copy.indexOf('stsd'); at >= 0; at = copy.indexOf('stsd', at + 4)) {
     copy.fill('x', at + 16, at + 20)
     const entries = copy.subarray(at, at + Math.max(4, copy.readUInt32BE(at - 4) - 4))
-    for (const name of ['avcC', 'hvcC', 'av1C', 'vpcC', 'esds']) {
+    for (const name of ['avcC', 'hvcC', 'av1C', 'vpcC', 'esds', 'fiel']) {
       const place = entries.indexOf(name)
       if (place >= 0) entries.fill('x', place, place + 4)
     }
+  }
+  for (const name of ['udta', 'meta']) {
+    for (let at = copy.indexOf(name); at >= 0; at = copy.indexOf(name, at + 4)) copy.fill('x', at, at + 4)
   }
   return copy
 }

@@ -20,7 +20,7 @@ export type Share = v.InferOutput<typeof Share>
 
 /**
  * What became of a file: the header's answer, where `undecodable` is a settled one of a clip that ffprobe refuses for the
- * parameters of its codecs alone; `refused` with a sentence for the user; `broken`, as no reader may be.
+ * parameters of its codecs or for its texts alone; `refused` with a sentence for the user; `broken`, as no reader may be.
  */
 export const ANSWERS = [
   'settled',

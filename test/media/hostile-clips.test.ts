@@ -80,6 +80,12 @@ function hiding(movie: Buffer): Buffer {
   return Buffer.concat([start, box('free', '', 8 + movie.length), movie])
 }
 
+function sevenBytes(): Buffer {
+  const bytes = readFileSync(join(import.meta.dirname, 'corpus/header-last-beyond-64k.mp4'))
+  bytes.writeUInt32BE(7, bytes.indexOf('free') - 4)
+  return bytes
+}
+
 const CLIPS: [what: string, make: () => Buffer][] = [
   ['a track that overlaps the next', () => changed('trak', 0, TRACK.length + 40)],
   ['a track that is larger than its movie', () => changed('trak', 0, 0x7fffffff)],
@@ -141,6 +147,7 @@ const CLIPS: [what: string, make: () => Buffer][] = [
       ]),
   ],
   ['room for another file before it', () => Buffer.concat([box('free', 'another file'), CLIP])],
+  ['a box of seven bytes, and the movie in the second read', () => sevenBytes()],
   ['a uuid without room for it', () => Buffer.concat([CLIP, box('uuid')])],
   ['user data 20 deep', () => extended('mvhd', nested('udta', 20))],
   ['4 MiB of tiny boxes', () => Buffer.concat([Buffer.alloc(4 * 2 ** 20, box('free')), CLIP])],
