@@ -10,6 +10,8 @@ const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),
   v.trim(),
   v.regex(TASK_ID),
+  // What stands for no task.
+  v.check((id) => !/^(0|null|none|undefined)$/i.test(id)),
 )
 const named = v.pipe(
   v.object({ task_id: taskId }),
@@ -40,7 +42,12 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
   return result.success ? result.output : null
 }
 
-const submitted = v.union([inData(named), named, inData(unnamed)])
+/** Beside an error a bare `id` may be that of anything. */
+const noError = v.looseObject({
+  success: v.optional(v.literal(true)),
+  error: v.optional(v.union([v.null(), v.literal(''), v.literal(false)])),
+})
+const submitted = v.union([inData(named), named, v.pipe(noError, inData(unnamed))])
 
 const webAddress = v.pipe(
   v.string(),
@@ -71,14 +78,11 @@ export function readTaskId(body: string): string | null {
 
 /** Where a body names a task, in whatever place, and however little of it arrived. */
 const MENTION = /"task_?id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])/gi
-/** What stands for no task. */
-const PLACEHOLDER = /^(0|null|none|undefined)$/i
-
 /** The id of a task in an answer that is none to a submission; null when there is none, or just an `id` of something. */
 export function readMentionedTaskId(body: string): string | null {
   for (const [, text, number] of body.matchAll(MENTION)) {
     const result = v.safeParse(taskId, text ?? number)
-    if (result.success && !PLACEHOLDER.test(result.output)) return result.output
+    if (result.success) return result.output
   }
   return null
 }

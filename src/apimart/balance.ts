@@ -15,8 +15,8 @@ export type Balance =
 const account = v.object({
   success: v.optional(v.literal(true)),
   remain_balance: v.union([
-    v.number(),
-    v.pipe(v.string(), v.trim(), v.regex(/^-?\d+(\.\d+)?$/), v.toNumber()),
+    v.pipe(v.number(), v.finite()),
+    v.pipe(v.string(), v.trim(), v.regex(/^-?\d+(\.\d+)?$/), v.toNumber(), v.finite()),
   ]),
   unlimited_quota: v.nullish(v.boolean()),
 })

@@ -1,7 +1,7 @@
 /**
  * One exchange with the API: what every request to it has in common.
  */
-import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
+import { brotliDecompressSync, constants, inflateRawSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { explainNetworkError } from '../network/explain.ts'
 import { AddressRefused } from '../network/guard.ts'
 import type { ApiNetwork } from '../network/network.ts'
@@ -57,22 +57,51 @@ export function bodyOf(bytes: Buffer, headers: Answer['headers'], apiKey: string
   return conceal(textOf(bytes, headers), [apiKey])
 }
 
-const UNPACK = new Map([
-  ['br', brotliDecompressSync],
-  ['deflate', inflateSync],
-  ['gzip', gunzipSync],
+/** What stands for a compressed answer that nothing could be read of. */
+export const UNREADABLE = '(compressed, and cannot be unpacked)'
+
+/** A bomb is not unpacked; of anything else the first bytes are kept. */
+const maxOutputLength = 16 * ANSWER_MAX_BYTES
+/** Of what broke off, as much as came. */
+const unzip = { maxOutputLength, finishFlush: constants.Z_SYNC_FLUSH }
+const unbrotli = { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH }
+
+/** Ways to unpack a coding, the first that works; gateways call by one name what differs. */
+const UNPACK = new Map<string, readonly ((packed: Buffer) => Buffer)[]>([
+  ['br', [(packed) => brotliDecompressSync(packed, unbrotli)]],
+  ['deflate', [(packed) => unzipSync(packed, unzip), (packed) => inflateRawSync(packed, unzip)]],
+  ['gzip', [(packed) => unzipSync(packed, unzip)]],
+  ['x-gzip', [(packed) => unzipSync(packed, unzip)]],
+  ['zstd', [(packed) => zstdDecompressSync(packed, { maxOutputLength })]],
 ])
 
-/** A gateway may compress what was to be sent as it is, also the id of a paid task. */
+/** A gateway may compress what was to be sent as it is, also the id of a paid task; or only say that it did. */
 function textOf(bytes: Buffer, headers: Answer['headers']): string {
-  const unpack = UNPACK.get(String(headers['content-encoding']).toLowerCase())
+  const codings = String(headers['content-encoding'] ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((coding) => coding.trim())
+  const unpacked = codings.reduceRight(unpack, bytes)
   try {
-    const unpacked = unpack?.(bytes, { maxOutputLength: ANSWER_MAX_BYTES }) ?? bytes
-    // The decoder drops a byte order mark, with which the JSON would be none.
-    return new TextDecoder().decode(unpacked)
+    const fatal = codings.some((coding) => !/^(identity)?$/.test(coding))
+    // The decoder drops a byte order mark, with which the JSON would be none, and half a character at the end.
+    const decoder = new TextDecoder('utf-8', { fatal })
+    return decoder.decode(unpacked.subarray(0, ANSWER_MAX_BYTES), { stream: true })
   } catch {
-    return '(compressed, and cannot be unpacked)'
+    return UNREADABLE
   }
+}
+
+/** What a coding was made of; the same where it is none, or another. */
+function unpack(packed: Buffer, coding: string): Buffer {
+  for (const way of UNPACK.get(coding) ?? []) {
+    try {
+      return way(packed)
+    } catch {
+      // The next one may.
+    }
+  }
+  return packed
 }
 
 /** A question that costs nothing. */

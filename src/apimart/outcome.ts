@@ -6,7 +6,7 @@
 import type { FailureReason } from '../failure.ts'
 import { conceal } from '../secrets.ts'
 import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './answer.ts'
-import { type Answer, retryAfter } from './exchange.ts'
+import { type Answer, retryAfter, UNREADABLE } from './exchange.ts'
 import type { Ending } from './post.ts'
 
 type Verdict =
@@ -121,10 +121,11 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
   const error = readError(body)
   const row = isSuccess ? 'success without a task id' : rowOf(status, error, body)
   const verdict = OUTCOMES[row]
+  const mayNameTask = isSuccess ? /task_?id|"id"/i : /task_?id/i
   const lack = isSuccess ? ' without a task id that can be used' : ''
   const message = sentences(
-    // An answer with the id of a task in some other place is shown whole.
-    `APIMart answered ${status}${lack}. ${quote(/task_?id/i.test(body) ? null : error, body, secrets)}`,
+    // An answer with what may be the id of a task is shown whole.
+    `APIMart answered ${status}${lack}. ${quote(mayNameTask.test(body) ? null : error, body, secrets)}`,
     mention(body, secrets),
     hint(status, error),
     verdict.accepted === 'unknown' ? NOBODY_KNOWS : '',
@@ -154,6 +155,8 @@ function rowOf(status: number, error: ApiError | null, body: string): FailedRow 
   const names = [error?.code, error?.type].map((name) => `${status} ${name?.toLowerCase()}`)
   if (names.includes('409 idempotency_in_progress')) return '409 idempotency_in_progress'
   if (readMentionedTaskId(body) !== null) return 'no success, but a task id'
+  // It may name a task.
+  if (body === UNREADABLE) return 'any other status'
   if (isLackOfCredit(error, body)) names.push(`${status} for lack of credit`)
   names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
   return names.find(isFailedRow) ?? 'any other status'

@@ -70,9 +70,13 @@ const instant = v.pipe(
 
 const DAY_SECONDS = 86_400
 
+/** Signed addresses have some thousand characters; all outputs of a job may have a megabyte. */
+const ADDRESS_CHARACTERS = 262_144
+
 const webAddress = v.pipe(
   v.string(),
   v.trim(),
+  v.maxLength(ADDRESS_CHARACTERS),
   v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
   // As it goes over the network: without line breaks and marks of direction.
   v.transform((given) => new URL(given).href),

@@ -25,8 +25,8 @@ export interface GitHub {
   readonly onPause: (text: string) => void
 }
 
-/** A list of assets has some hundred KB at most. */
-const ANSWER_MAX_BYTES = 8 * 1024 * 1024
+/** A release with a thousand assets has some 2 MB, a page of releases seldom more. */
+const ANSWER_MAX_BYTES = 4 * 1024 * 1024
 const TRIES_MAX = 4
 const FIRST_PAUSE_MILLISECONDS = 2000
 /** How long a pause may be that GitHub asks for; a limit on the rate may last for an hour. */

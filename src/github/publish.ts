@@ -103,9 +103,16 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
       throw new GitHubRefusal('GitHub has got other bytes than those of the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
-      await pauseAfter(error, tries, github)
+      await pauseAfter(orUnclear(error), tries, github)
     }
   }
+}
+
+/** After these the file may be there all the same, by this try or by another run: the list will tell. */
+function orUnclear(refusal: GitHubRefusal): GitHubRefusal {
+  const { message, status, words, cause } = refusal
+  const isUnclear = v.isValiError(cause) || /already_exists/.test(words)
+  return isUnclear ? new GitHubRefusal(message, { status, words, cause, pause: 0 }) : refusal
 }
 
 async function upload(
@@ -117,6 +124,13 @@ async function upload(
   const found = await stat(file.path).catch(() => null)
   if (found?.size !== file.bytes) {
     throw new GitHubRefusal('The file is not there any more, or is another one than before')
+  }
+  const { protocol } = new URL(octokit.request.endpoint.DEFAULTS.baseUrl)
+  if (!upload_url.startsWith(`${protocol}//`)) {
+    const shown = oneLine(upload_url, 200)
+    throw new GitHubRefusal(
+      `GitHub names "${shown}" for uploads, where the token must not go: it is not ${protocol}//`,
+    )
   }
   const stream = createReadStream(file.path)
   try {

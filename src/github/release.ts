@@ -44,8 +44,10 @@ export function wantedRelease(given: string, event: { name: string; payload: unk
   ])
 }
 
-/** Pages of 100 releases in which a draft is looked for. */
-const PAGES_MAX = 10
+/** Each release brings all of its assets along. */
+const RELEASES_PER_PAGE = 10
+/** Pages in which a draft is looked for; GitHub lists the newest first. */
+const PAGES_MAX = 30
 
 /**
  * Looks the release up; changes nothing.
@@ -85,11 +87,12 @@ async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
   // A draft is not found by its tag.
   for (let page = 1; page <= PAGES_MAX; page++) {
     const listed = await ask(github, async (request) => {
-      const { data } = await octokit.rest.repos.listReleases({ owner, repo, page, per_page: 100, request })
+      const terms = { owner, repo, page, per_page: RELEASES_PER_PAGE, request }
+      const { data } = await octokit.rest.repos.listReleases(terms)
       return v.parse(v.array(answer), data)
     })
     const draft = listed.find(({ tag_name }) => tag_name === tag)
-    if (draft || listed.length < 100) return draft ?? null
+    if (draft || listed.length < RELEASES_PER_PAGE) return draft ?? null
   }
   return null
 }

@@ -13,7 +13,7 @@ const CAUSES: Record<string, string> = {
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network of the host cannot be reached',
   EPIPE: 'the server broke the connection off',
-  UND_ERR_REQ_RETRY: 'the server gives inconsistent answers',
+  UND_ERR_REQ_RETRY: 'the server broke off, or gives inconsistent answers',
   UND_ERR_SOCKET: 'the server broke the connection off',
   UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
   UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',

@@ -24,7 +24,7 @@ export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageF
   if (!size) {
     throw rejected(
       file.reference,
-      `cannot be used: it is a damaged ${format} file without a width and height. Save the image anew`,
+      `cannot be used: its width and height cannot be read, as in a damaged or unusual ${format} file. Save the image anew`,
     )
   }
   return { format, width: size.width, height: size.height, bytes: await file.length() }
@@ -47,6 +47,8 @@ async function readSize(format: typeof JPG, file: ReferenceFile): Promise<Size |
 
 /** image-size throws on damage; only bytes of their own keep it from reading on behind a header that is cut. */
 function calculate(format: typeof JPG, bytes: Buffer): Size | null {
+  // Of a png that begins with another chunk, whatever stands there would be taken for its size.
+  if (format === PNG && bytes.toString('latin1', 12, 16) !== 'IHDR') return null
   try {
     const { width, height } = format.calculate(new Uint8Array(bytes))
     return width > 0 && height > 0 ? { width, height } : null

@@ -36,8 +36,10 @@ export async function download(
       const answer = await askForRest(link, file, etag, limited)
       etag = strongEtag(answer)
       await file.append(answer.body)
-      if (file.bytes < announcedBytes(answer)) {
-        throw new DownloadFailed('broken', 'its server sends less than it announces')
+      const announced = announcedBytes(answer)
+      if (announced > 0 && file.bytes !== announced) {
+        const amount = file.bytes < announced ? 'less' : 'more'
+        throw new DownloadFailed('broken', `its server sends ${amount} than it announces`)
       }
       return { bytes: file.bytes, sha256: file.sha256() }
     } catch (error) {

@@ -23,6 +23,13 @@ import {
   UPLOAD,
 } from './publishing.ts'
 
+const TAKEN = status(422, {
+  body: {
+    message: 'Validation Failed',
+    errors: [{ resource: 'ReleaseAsset', code: 'already_exists', field: 'name' }],
+  },
+})
+
 describe('a fault is overcome:', () => {
   it.each<[string, Endpoint, Fault[], requests: string[], pauses: number[]]>([
     [
@@ -61,6 +68,20 @@ describe('a fault is overcome:', () => {
       [2],
     ],
     [
+      'an upload that is done, and said to be taken',
+      'upload',
+      [done(TAKEN)],
+      [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'an upload that is done, with an answer that cannot be read',
+      'upload',
+      [done(status(201, { body: 'ok' }))],
+      [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
+      [2],
+    ],
+    [
       'an upload that comes too soon',
       'upload',
       [{ kind: 'secondary-limit', retryAfter: 60 }],
@@ -92,12 +113,6 @@ describe('a fault is overcome:', () => {
 })
 
 describe('a fault is told:', () => {
-  const TAKEN = status(422, {
-    body: {
-      message: 'Validation Failed',
-      errors: [{ resource: 'ReleaseAsset', code: 'already_exists', field: 'name' }],
-    },
-  })
   const taken =
     'GitHub answered 422: "Validation Failed: {"resource":"ReleaseAsset","code":"already_exists","field":"name"}"'
   const clash = 'Another asset of this name has come in between. Remove it, or give the file another name.'
@@ -126,7 +141,7 @@ describe('a fault is told:', () => {
       `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
       ['film.mp4'],
     ],
-    ['a name that is taken', 'upload', [TAKEN], `${taken}. ${clash}`, ['film.mp4']],
+    ['a name that is taken', 'upload', Array(4).fill(TAKEN), `${taken}. ${clash}`, ['film.mp4']],
     [
       'a release that is published, and immutable',
       'upload',
@@ -161,13 +176,6 @@ describe('a fault is told:', () => {
       [status(200, { body: { film: 1 } })],
       'GitHub gave an answer that cannot be read.',
       ['film.mp4'],
-    ],
-    [
-      'an upload whose answer cannot be read',
-      'upload',
-      [done(status(201, { body: 'ok' }))],
-      'GitHub gave an answer that cannot be read.',
-      ['film.mp4', LEFT],
     ],
     [
       'no removal',
@@ -291,3 +299,14 @@ it('whatever goes wrong, the release is never without the video, and the next ru
     { numRuns: 40 },
   )
 })
+
+it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
+  'the token does not go to an address for uploads that is not of the kind of the API: %j',
+  async (upload_url) => {
+    const at = await setting()
+    expect(await problemOf(at.publish(FILE, { upload_url }))).toBe(
+      failed(`GitHub names "${upload_url}" for uploads, where the token must not go: it is not http://.`),
+    )
+    expect(at.asked()).toEqual([LIST, LIST])
+  },
+)

@@ -61,7 +61,8 @@ export async function setting({
     github,
     release,
     asker,
-    publish: (file: PublishedFile = FILE) => publish(file, found, asker),
+    publish: (file: PublishedFile = FILE, changes: Partial<typeof found> = {}) =>
+      publish(file, { ...found, ...changes }, asker),
     /** What the release held, after each change. */
     history: () => release.history.slice(start),
     asked: () =>

@@ -77,12 +77,12 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
       })
     })
 
-    it('as a draft, by its tag, on the second page', async () => {
+    it('as a draft, by its tag, on the third page', async () => {
       const github = await standIn(options)
       const { id } = github.addRelease({ tag: 'v1', draft: true, immutable: true })
-      for (let i = 0; i < 100; i++) github.addRelease({ tag: `w${i}` })
+      for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
       expect(await findRelease(V1, await asking(github))).toMatchObject({ id, draft: true })
-      const pages = [1, 2].map((page) => `api GET ?page=${page}&per_page=100`)
+      const pages = [1, 2, 3].map((page) => `api GET ?page=${page}&per_page=10`)
       expect(asked(github)).toEqual(['api GET /tags/v1', ...pages])
     })
   },
@@ -94,7 +94,7 @@ describe('a release is not found', () => {
     ['refs/tags/v1', ' Give the tag alone, as github.ref_name has it.'],
   ])('where there is none of the tag %s', async (name, more) => {
     const github = await standIn()
-    for (let i = 0; i < 200; i++) github.addRelease({ tag: `w${i}` })
+    for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
     expect(await failureOf(findRelease(tag(name), await asking(github)))).toEqual([
       'invalid_input',
       none(name, more),

@@ -41,6 +41,11 @@ function exif(entries: number): Buffer {
 const IMAGES: [what: string, answer: 'image' | 'refused', make: () => Buffer][] = [
   ['a PNG without sides', 'refused', () => png(0, 0)],
   ['a PNG without height', 'refused', () => png(800, 0)],
+  [
+    'a PNG that begins with its pixels',
+    'refused',
+    () => Buffer.concat([PNG_START, chunk('IDAT', Buffer.alloc(40, 1)), png(800, 800).subarray(8)]),
+  ],
   ['a PNG of 2^31 by 2^31', 'image', () => png(2 ** 31, 2 ** 31)],
   ['a PNG of all ones', 'image', () => png(ONES, ONES)],
   [

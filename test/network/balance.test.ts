@@ -104,6 +104,7 @@ describe('the balance is not known', () => {
     ['no balance', '{"success":true}', '"{"success":true}".'],
     ['no number', '{"remain_balance":null}', '"{"remain_balance":null}".'],
     ['a word for a number', '{"remain_balance":"much"}', '"{"remain_balance":"much"}".'],
+    ['a number beyond all', '{"remain_balance":1e400}', '"{"remain_balance":1e400}".'],
     ['a text of nothing', '{"remain_balance":""}', '"{"remain_balance":""}".'],
     ['an array', '[{"remain_balance":10.5}]', '"[{"remain_balance":10.5}]".'],
     ['commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],

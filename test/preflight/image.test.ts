@@ -102,9 +102,9 @@ describe('damaged images', () => {
       read(sandbox.media.put('late.jpg', bytesOf('late-sof.jpg').subarray(0, 100_000))),
     ])
     expect(refused.join('\n')).toMatchInlineSnapshot(`
-      "reference_rejected: image_url …/files/cut.png cannot be used: it is a damaged png file without a width and height. Save the image anew.
-      reference_rejected: image_url …/files/cut.jpg cannot be used: it is a damaged jpeg file without a width and height. Save the image anew.
-      reference_rejected: image_url …/files/late.jpg cannot be used: it is a damaged jpeg file without a width and height. Save the image anew."
+      "reference_rejected: image_url …/files/cut.png cannot be used: its width and height cannot be read, as in a damaged or unusual png file. Save the image anew.
+      reference_rejected: image_url …/files/cut.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image anew.
+      reference_rejected: image_url …/files/late.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image anew."
     `)
   })
 
@@ -113,7 +113,7 @@ describe('damaged images', () => {
     const endless = Buffer.concat([bytesOf('ok.jpg').subarray(0, 20), ...Array(200).fill(segment)])
     expect(endless.length).toBeGreaterThan(11 * 1024 * 1024)
     expect(await read(sandbox.media.put('endless.jpg', endless))).toMatch(
-      /^reference_rejected: .*damaged jpeg/,
+      /^reference_rejected: .*damaged or unusual jpeg/,
     )
     expect(requestsFor('endless.jpg')).toBeLessThanOrEqual(3)
   })

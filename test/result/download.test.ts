@@ -257,6 +257,20 @@ describe('a body that breaks off', () => {
   })
 })
 
+it('a rest that is longer than its range is not taken', async () => {
+  await using host = await mediaHost()
+  const headers = { etag: '"1"', 'content-range': `bytes ${HALF}-${film.length - 1}/${film.length}` }
+  const tooLong: RequestListener = (_, response) => {
+    response.writeHead(206, headers).write(film.subarray(HALF))
+    response.end(Buffer.alloc(10))
+  }
+  const broken = cut(film, { 'content-length': film.length, etag: '"1"' })
+  await using server = await scripted(broken, tooLong, whole)
+  expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
+  expect(film.equals(await host.stored())).toBe(true)
+  expect(server.asked()).toEqual(['all', REST, `bytes=${film.length + 10}-`])
+})
+
 describe('without a validator to rely on, a body that breaks off', () => {
   const zeros = Buffer.alloc(film.length)
   const length = { 'content-length': film.length }

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, type ExpectStatic, it } from 'vitest'
 import { ROOT } from '../harness/action.ts'
 import { type Answering, head, startRawHost } from './raw-host.ts'
@@ -155,7 +155,18 @@ const CODINGS = [
   ['gzip', gzipSync],
   ['deflate', deflateSync],
   ['br', brotliCompressSync],
+  ['zstd', zstdCompressSync],
 ] as const
+/** What gateways send under a name that says something else, or only a part of it. */
+const ODD_CODINGS: readonly [what: string, coding: string, pack: (body: Buffer) => Buffer][] = [
+  ['under its old name', 'X-Gzip', gzipSync],
+  ['beside what is none', 'gzip, identity', gzipSync],
+  ['twice', 'br, gzip', (body) => gzipSync(brotliCompressSync(body))],
+  ['without its header', 'deflate', deflateRawSync],
+  ['without its end', 'gzip', (body) => gzipSync(body).subarray(0, -6)],
+  ['by its name alone', 'gzip', (body) => body],
+  ['with much behind it', 'gzip', (body) => gzipSync(Buffer.concat([body, Buffer.alloc(2e6, ' ')]))],
+]
 const UNPACKED = 'It says: "(compressed, and cannot be unpacked)".'
 
 describe('an answer of the API that is compressed all the same', { concurrent: true }, () => {
@@ -164,6 +175,19 @@ describe('an answer of the API that is compressed all the same', { concurrent: t
     const { run } = await meet('submission', answering, expect)
     expect(run.errors).toEqual([])
     expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
+  })
+
+  it.for(ODD_CODINGS)('%s keeps the id of the task', async ([, coding, pack], { expect }) => {
+    const { run } = await meet('submission', whole(pack(ACCEPTED), `Content-Encoding: ${coding}`), expect)
+    expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
+  })
+
+  it('and cannot be unpacked is no refusal, as it may name a task', async ({ expect }) => {
+    const start = head('429 Too Many Requests', 'Content-Encoding: gzip', 'Content-Length: 4')
+    const answering: Answering = ({ write }) =>
+      write(Buffer.concat([Buffer.from(start), Buffer.alloc(4, 255)]))
+    const { run } = await meet('submission', answering, expect)
+    expectClause(run, 'submission', UNPACKED, expect)
   })
 
   it('and breaks off after its last byte keeps it, too', async ({ expect }) => {
@@ -193,7 +217,7 @@ describe('an answer of the API that is compressed all the same', { concurrent: t
     ...CODINGS.map(
       ([coding, pack]) => [`100 MB in ${coding}`, coding, pack(Buffer.alloc(100e6, ' '))] as const,
     ),
-    ['no gzip', 'gzip', ACCEPTED] as const,
+    ['no gzip', 'gzip', Buffer.alloc(20, 255)] as const,
   ])('is no id, but a sentence, when it is %s', async ([, coding, body], { expect }) => {
     const { run, peak } = await meet('submission', whole(body, `Content-Encoding: ${coding}`), expect)
     expectClause(run, 'submission', UNPACKED, expect)

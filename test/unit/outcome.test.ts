@@ -167,6 +167,12 @@ describe('judge, the table of answers', () => {
     ['{"code":200,"data":[{"task_id":"task_', 'It says: "{"code":200,"data":[{"task_id":"task_".'],
     ['{"code":200,"data":[]}', 'It says: "{"code":200,"data":[]}".'],
     ['{"success":false}', 'It says: "{"success":false}".'],
+    ...[
+      '{"success":false,"message":"insufficient balance","data":{"id":"req_77"}}',
+      '{"error":{"message":"no"},"data":{"id":"log_1"}}',
+      '{"code":500,"message":"no","data":{"task_id":"0"}}',
+      '{"code":200,"data":[{"task_id":"null"}]}',
+    ].map((body): [string, string] => [body, `It says: "${body}".`]),
   ])('200 %j is unknown, and is shown', (body, words) => {
     expect(judge(answered(200, body))).toMatchObject({
       accepted: 'unknown',
