@@ -2,8 +2,8 @@
  * What a video will cost, as far as the user's own price tells, and whether that is too much.
  */
 import { Failure } from './failure.ts'
-import { formatSeconds, formatUsd } from './format.ts'
-import type { NewTaskInputs } from './inputs.ts'
+import type { NewTaskInputs } from './inputs/inputs.ts'
+import { formatSeconds, formatUsd } from './text/format.ts'
 
 /**
  * The estimated cost in USD, rounded up to a hundredth of a cent; null without a price or a length.

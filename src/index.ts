@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
-import { oneLine } from './format.ts'
 import { advise } from './report/advice.ts'
-import { annotation, escapeLogLine } from './report/escape.ts'
 import type { Report } from './report/report.ts'
 import type { OutputName } from './runner.ts'
-import { conceal, reveals } from './secrets.ts'
+import { annotation, escapeLogLine } from './text/escape.ts'
+import { oneLine } from './text/format.ts'
+import { conceal, reveals } from './text/secrets.ts'
 import { VERSION } from './version.ts'
 
 const apiKey = core.getInput('api_key')
@@ -38,7 +38,7 @@ process.on('uncaughtException', (error) => {
 const { run } = await import(/* webpackMode: "eager" */ './run.ts')
 const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.ts')
 const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
-const { INPUT_NAMES } = await import(/* webpackMode: "eager" */ './inputs.ts')
+const { INPUT_NAMES } = await import(/* webpackMode: "eager" */ './inputs/inputs.ts')
 
 dropKeyFromEnvironment(new Set(INPUT_NAMES.map(variableOf)))
 const report = await run({

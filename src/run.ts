@@ -4,22 +4,28 @@
  */
 import { buildRequest, furtherKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { toFailure } from './failure.ts'
-import { type ExistingTaskInputs, type Inputs, type NewTaskInputs, readInputs, requireKey } from './inputs.ts'
+import {
+  type ExistingTaskInputs,
+  type Inputs,
+  type NewTaskInputs,
+  readInputs,
+  requireKey,
+} from './inputs/inputs.ts'
 import { openNetwork } from './network/network.ts'
-import { type Places, shownAddresses } from './references/places.ts'
+import { type Places, shownAddresses } from './references/sources.ts'
 import { describeRequest } from './report/describe.ts'
 import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
-import { type OutputFile, prepareOutput } from './result/output-file.ts'
 import type { Runner } from './runner.ts'
-import { attach, findTarget, findTargetLate, type Target } from './stations/attach-to-release.ts'
-import { checkBudget, tellEstimate } from './stations/check-budget.ts'
-import { lookAtReferences, measureReference, tellDiffering } from './stations/check-references.ts'
-import { type CompleteWay, completeTask } from './stations/complete.ts'
-import { type Kept, keep, receiptFor } from './stations/keep-receipt.ts'
-import { keyFor, prepareRequest } from './stations/prepare-request.ts'
-import { decide, FIRST_TIME, findReceipt, receiptOfTask, tellStanding } from './stations/regenerate.ts'
-import { reuseVideo } from './stations/reuse-video.ts'
-import { submitTask } from './stations/submit-task.ts'
+import { checkBudget, tellEstimate } from './stages/check-budget.ts'
+import { type CompleteWay, completeTask } from './stages/finish.ts'
+import { lookAtReferences, measureReference, tellDiffering } from './stages/inspect-references.ts'
+import { decide, FIRST_TIME, findReceipt, receiptOfTask, tellStanding } from './stages/plan.ts'
+import { keyFor, prepareRequest } from './stages/prepare-request.ts'
+import { attach, findTarget, findTargetLate, type Target } from './stages/publish.ts'
+import { type Kept, keep, receiptFor } from './stages/receipt-keeping.ts'
+import { reuseVideo } from './stages/reuse.ts'
+import { submitTask } from './stages/submit.ts'
+import { type OutputFile, prepareOutput } from './workspace/output-file.ts'
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
 export async function run(runner: Runner): Promise<Report> {

@@ -3,7 +3,7 @@
  */
 import type { StepIdentity } from './apimart/request.ts'
 import type { Clock } from './clock.ts'
-import type { InputName } from './inputs.ts'
+import type { InputName } from './inputs/inputs.ts'
 import type { Timeouts } from './network/network.ts'
 import type { Commit } from './references/commit.ts'
 

@@ -3,8 +3,8 @@
  */
 import * as v from 'valibot'
 import type { ApiNetwork } from '../network/network.ts'
-import { readJson } from './answer.ts'
-import { ask, describeAnswer, type Question } from './exchange.ts'
+import { ask, describeAnswer, type Question } from './http.ts'
+import { readJson } from './parse.ts'
 
 /** What is left on the account, or why that is not known, in whole sentences. */
 export type Balance =

@@ -4,9 +4,9 @@
  * else is unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
-import { conceal } from '../secrets.ts'
-import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './answer.ts'
-import { type Answer, retryAfter, UNREADABLE } from './exchange.ts'
+import { conceal } from '../text/secrets.ts'
+import { type Answer, retryAfter, UNREADABLE } from './http.ts'
+import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './parse.ts'
 import type { Ending } from './post.ts'
 
 type Verdict =

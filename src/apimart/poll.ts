@@ -4,8 +4,8 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { ApiNetwork } from '../network/network.ts'
-import { type Answer, ask, describeAnswer, type Question, retryAfter } from './exchange.ts'
-import { readTask, type Task } from './task.ts'
+import { type Answer, ask, describeAnswer, type Question, retryAfter } from './http.ts'
+import { readTask, type Task } from './task-state.ts'
 
 /** What came of a poll. */
 export type Poll =

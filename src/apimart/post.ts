@@ -2,10 +2,11 @@
  * One try of a request that changes something, above all of the paid one: it never follows a redirect, and once it
  * may have left, every way in which it can end is told, not thrown.
  */
-import { explainNetworkError, isBreak } from '../network/explain.ts'
+
 import type { ApiNetwork } from '../network/network.ts'
+import { explainNetworkError, isBreak } from '../network/network-errors.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { ANSWER_MAX_BYTES, type Answer, bodyOf, exchange } from './exchange.ts'
+import { ANSWER_MAX_BYTES, type Answer, bodyOf, exchange } from './http.ts'
 import type { MotionControlRequest } from './request.ts'
 
 /** What a submission needs. */

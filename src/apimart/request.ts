@@ -2,7 +2,7 @@
  * The paid request, field for field as the API documents it.
  */
 import { createHash } from 'node:crypto'
-import type { NewTaskInputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs/inputs.ts'
 
 /** Body of `POST /v1/videos/generations` for motion control (APIMart's page of the model). */
 export interface MotionControlRequest {

@@ -3,7 +3,7 @@
  * again only after an answer that allows it, always with the same key and the same body.
  */
 import { type Clock, jittered } from '../clock.ts'
-import { formatDuration } from '../format.ts'
+import { formatDuration } from '../text/format.ts'
 import { besideAtWork, type Unaccepted } from './outcome.ts'
 import type { Ending } from './post.ts'
 

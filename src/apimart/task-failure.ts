@@ -2,10 +2,10 @@
  * What it means that a task ended without a video.
  */
 import { Failure } from '../failure.ts'
-import { oneLine } from '../format.ts'
-import { conceal } from '../secrets.ts'
-import { quote } from './answer.ts'
-import type { CancelledTask, FailedTask } from './task.ts'
+import { oneLine } from '../text/format.ts'
+import { conceal } from '../text/secrets.ts'
+import { quote } from './parse.ts'
+import type { CancelledTask, FailedTask } from './task-state.ts'
 
 /** Known messages, and what the user can do about each (Kling's demands of the references). */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [

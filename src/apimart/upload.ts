@@ -1,10 +1,10 @@
 /**
  * The upload of an image, which costs nothing. Its outcome decides nothing but whether there is an address to submit.
  */
-import { conceal } from '../secrets.ts'
-import { readUploadedUrl } from './answer.ts'
-import { describeAnswer } from './exchange.ts'
+import { conceal } from '../text/secrets.ts'
+import { describeAnswer } from './http.ts'
 import { judge, type Unaccepted } from './outcome.ts'
+import { readUploadedUrl } from './parse.ts'
 import type { Ending } from './post.ts'
 
 /** Largest image that APIMart takes, in bytes (its page on uploads, for the platform). */

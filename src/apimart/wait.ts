@@ -3,9 +3,9 @@
  */
 import { type Clock, jittered } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import { formatDuration } from '../format.ts'
+import { formatDuration } from '../text/format.ts'
 import type { Poll } from './poll.ts'
-import type { EndedTask } from './task.ts'
+import type { EndedTask } from './task-state.ts'
 
 /** From a submission to the first poll. */
 export const FIRST_PAUSE_MILLISECONDS = 10_000

@@ -4,10 +4,10 @@
 import * as v from 'valibot'
 import { type Clock, jittered } from '../clock.ts'
 import { messageOf } from '../failure.ts'
-import { formatDuration, formatInstant, oneLine } from '../format.ts'
-import { explainNetworkError, isBreak } from '../network/explain.ts'
 import type { Network } from '../network/network.ts'
+import { explainNetworkError, isBreak } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { formatDuration, formatInstant, oneLine } from '../text/format.ts'
 
 /** GitHub's client of the toolkit. */
 export type Octokit = ReturnType<typeof import('@actions/github').getOctokit>

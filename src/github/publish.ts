@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
-import { formatBytes, oneLine } from '../format.ts'
+import { formatBytes, oneLine } from '../text/format.ts'
 import { ask, type GitHub, GitHubRefusal, once, pauseAfter } from './client.ts'
 import { describeRefusal, type Release } from './release.ts'
 

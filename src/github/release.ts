@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
-import { oneLine } from '../format.ts'
+import { oneLine } from '../text/format.ts'
 import { ask, type GitHub, GitHubRefusal } from './client.ts'
 
 const answer = v.object({

@@ -10,9 +10,9 @@ import { pipeline } from 'node:stream/promises'
 import { which } from '@actions/io'
 import { cacheFile, find } from '@actions/tool-cache'
 import { Failure, messageOf } from '../failure.ts'
-import { oneLine } from '../format.ts'
+import { oneLine } from '../text/format.ts'
 import { ProbeFailed } from './ffprobe.ts'
-import { runProgram } from './program.ts'
+import { runProgram } from './run-program.ts'
 
 /** A program and where it comes from, for the log. */
 export interface Ffprobe {

@@ -5,9 +5,9 @@
 import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { messageOf } from '../failure.ts'
-import { oneLine } from '../format.ts'
+import { oneLine } from '../text/format.ts'
 import { type MovieFacts, SANE_MAX_SECONDS } from './facts.ts'
-import { runProgram } from './program.ts'
+import { runProgram } from './run-program.ts'
 
 const PROBE_LIMIT_MILLISECONDS = 60_000
 

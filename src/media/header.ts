@@ -5,10 +5,10 @@
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
+import { OPENING_BYTES } from '../references/remote-file.ts'
 import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
 import { endOf, hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
-import { OPENING_BYTES } from './remote-file.ts'
 import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
 export type Header =

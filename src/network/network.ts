@@ -3,8 +3,8 @@
  */
 import type { LookupFunction } from 'node:net'
 import { Failure } from '../failure.ts'
-import { limitExcess } from './excess.ts'
 import { guardedLookup, guardHosts, publicOrBesideApi, requirePrivate } from './guard.ts'
+import { limitExcess } from './traffic-limit.ts'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */

@@ -4,9 +4,9 @@
 import { lstat, readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { messageOf } from '../failure.ts'
-import { oneLine } from '../format.ts'
-import { codeOf } from '../network/explain.ts'
-import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../result/output-file.ts'
+import { codeOf } from '../network/network-errors.ts'
+import { oneLine } from '../text/format.ts'
+import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../workspace/output-file.ts'
 import { type Found, parseReceipt, type Receipt, renderReceipt } from './receipt.ts'
 
 /** A receipt has some 2 KB, its prompt included. */

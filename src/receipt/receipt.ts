@@ -5,7 +5,7 @@
 import * as v from 'valibot'
 import type { StepIdentity } from '../apimart/request.ts'
 import { TASK_ID } from '../apimart/task-id.ts'
-import type { NewTaskInputs } from '../inputs.ts'
+import type { NewTaskInputs } from '../inputs/inputs.ts'
 import type { Identities } from '../references/identity.ts'
 
 /** The newest version of receipts that this code knows; it grows when an older reader would misunderstand. */

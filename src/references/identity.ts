@@ -4,11 +4,11 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
-import { readLfsPointer } from '../media/lfs.ts'
-import type { RemoteReference } from '../media/reference.ts'
-import { type Reach, RemoteFile } from '../media/remote-file.ts'
-import type { Places } from './places.ts'
-import type { WorkspaceFile } from './workspace-file.ts'
+import type { WorkspaceFile } from '../workspace/workspace-file.ts'
+import { readLfsPointer } from './lfs.ts'
+import type { RemoteReference } from './reference.ts'
+import { type Reach, RemoteFile } from './remote-file.ts'
+import type { Places } from './sources.ts'
 
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
 const POINTER_MAX_BYTES = 1024

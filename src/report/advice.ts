@@ -2,7 +2,7 @@
  * What a failed run means for the user: what to do, and what has become of the money.
  */
 import { type Failure, type FailureReason, REMEDIES } from '../failure.ts'
-import { formatUsd, oneLine } from '../format.ts'
+import { formatUsd, oneLine } from '../text/format.ts'
 import { type KnownTask, standingOf } from './report.ts'
 
 /** What to do after a failure, in whole sentences on one line; tells the truth about a task that exists. */

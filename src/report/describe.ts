@@ -3,10 +3,10 @@
  */
 import type { Balance } from '../apimart/balance.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
-import { formatBytes, formatPixels, formatSeconds, formatUsd } from '../format.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
-import { checks, type Preflight } from '../preflight/preflight.ts'
-import { shownReference } from '../references/workspace-file.ts'
+import { checks, type Preflight } from '../references/preflight.ts'
+import { formatBytes, formatPixels, formatSeconds, formatUsd } from '../text/format.ts'
+import { shownReference } from '../workspace/workspace-file.ts'
 
 /** Facts of the reference clip on one line. */
 export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {

@@ -2,7 +2,7 @@
  * The blocks that a summary is made of. Text from outside stands in HTML blocks only, where nothing but HTML
  * counts, and is escaped for them.
  */
-import { escapeHtml } from './escape.ts'
+import { escapeHtml } from '../text/escape.ts'
 
 /** Longest prompt or message that a summary shows, in characters; the whole summary may have 1 MiB. */
 export const TEXT_LIMIT = 1000

@@ -2,7 +2,7 @@
  * The progress of a task in a log that cannot redraw: a line when the state changes, otherwise one a minute.
  */
 import type { Poll } from '../apimart/poll.ts'
-import { formatDuration, oneLine } from '../format.ts'
+import { formatDuration, oneLine } from '../text/format.ts'
 
 const QUIET_MILLISECONDS = 60_000
 

@@ -2,12 +2,12 @@
  * What is known at the end of a run, good or bad: all that the summary is made of.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
-import type { Task } from '../apimart/task.ts'
+import type { Task } from '../apimart/task-state.ts'
 import type { Failure } from '../failure.ts'
-import type { Inputs } from '../inputs.ts'
-import type { Preflight } from '../preflight/preflight.ts'
+import type { Inputs } from '../inputs/inputs.ts'
 import type { FinishedReceipt } from '../receipt/receipt.ts'
-import type { Places } from '../references/places.ts'
+import type { Preflight } from '../references/preflight.ts'
+import type { Places } from '../references/sources.ts'
 import type { Video } from '../result/video.ts'
 
 /** What was found out on the way; null where the run did not come so far or did not look. */

@@ -1,6 +1,9 @@
 /**
  * What the summary tells of a task beyond its submission: where the video is, what it cost, when what happened.
  */
+
+import { linksOf, type Video } from '../result/video.ts'
+import { escapeHtml } from '../text/escape.ts'
 import {
   formatBytes,
   formatDuration,
@@ -8,9 +11,7 @@ import {
   formatSeconds,
   formatUsd,
   withoutQuery,
-} from '../format.ts'
-import { linksOf, type Video } from '../result/video.ts'
-import { escapeHtml } from './escape.ts'
+} from '../text/format.ts'
 import { type Cell, TEXT_LIMIT, table } from './html.ts'
 import type { End, KnownTask, Report } from './report.ts'
 

@@ -1,10 +1,11 @@
 /**
  * The download of a result: bounded in bytes and time, and resumed by `Range` after a break.
  */
-import { formatDuration } from '../format.ts'
-import { drop, grantedRange } from '../network/file-answer.ts'
+
+import { drop, grantedRange } from '../network/file-response.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './link.ts'
+import { formatDuration } from '../text/format.ts'
+import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './fetch-link.ts'
 import { PartialFile } from './partial-file.ts'
 
 /** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */

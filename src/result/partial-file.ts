@@ -4,9 +4,9 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { messageOf } from '../failure.ts'
-import { formatBytes } from '../format.ts'
-import { codeOf } from '../network/explain.ts'
-import { DownloadFailed } from './link.ts'
+import { codeOf } from '../network/network-errors.ts'
+import { formatBytes } from '../text/format.ts'
+import { DownloadFailed } from './fetch-link.ts'
 
 /** How much is written at once. */
 const BATCH_BYTES = 2 ** 20

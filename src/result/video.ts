@@ -2,18 +2,18 @@
  * The finished video: the first of its links that works, stored where it is wanted, and its length.
  */
 import { open } from 'node:fs/promises'
-import type { CompletedTask } from '../apimart/task.ts'
+import type { CompletedTask } from '../apimart/task-state.ts'
 import { Failure } from '../failure.ts'
-import { formatInstant, formatUrl } from '../format.ts'
-import { endsEarly } from '../media/boxes.ts'
 import { isHtml, recognise } from '../media/kind.ts'
 import { type ReadAt, readerOf } from '../media/read-at.ts'
-import { OPENING_BYTES } from '../media/remote-file.ts'
-import { drop, grantedRange } from '../network/file-answer.ts'
+import { endsEarly } from '../media/truncation.ts'
+import { drop, grantedRange } from '../network/file-response.ts'
 import { readUpTo } from '../network/undici.ts'
+import { OPENING_BYTES } from '../references/remote-file.ts'
+import { formatInstant, formatUrl } from '../text/format.ts'
+import { discard, makeRoom, moveIntoPlace, type OutputFile } from '../workspace/output-file.ts'
 import { download } from './download.ts'
-import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './link.ts'
-import { discard, makeRoom, moveIntoPlace, type OutputFile } from './output-file.ts'
+import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './fetch-link.ts'
 import { unstorable } from './partial-file.ts'
 
 /** The video, wherever it is. */

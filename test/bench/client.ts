@@ -10,10 +10,10 @@ import { stream } from 'undici'
 // Loaded beforehand, as in the bundle: reading a clip is to be timed, not the loading of modules.
 import 'file-type'
 import '../../src/media/header.ts'
-import { CLIP_MAX_BYTES } from '../../src/media/limits.ts'
-import { remoteReference } from '../../src/media/reference.ts'
 import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
-import { readClip } from '../../src/preflight/clip.ts'
+import { readClip } from '../../src/references/clip.ts'
+import { CLIP_MAX_BYTES } from '../../src/references/limits.ts'
+import { remoteReference } from '../../src/references/reference.ts'
 import { probe } from '../sandbox/ffprobe.ts'
 
 const WAYS: Record<string, (url: string, folder: string) => Promise<number | undefined>> = {

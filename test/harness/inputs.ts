@@ -2,7 +2,12 @@
  * Sound inputs, so that a test or a demo states only what matters to it.
  */
 import { Failure } from '../../src/failure.ts'
-import { type ExistingTaskInputs, type InputName, type NewTaskInputs, readInputs } from '../../src/inputs.ts'
+import {
+  type ExistingTaskInputs,
+  type InputName,
+  type NewTaskInputs,
+  readInputs,
+} from '../../src/inputs/inputs.ts'
 import type { Sandbox } from '../sandbox/server.ts'
 import { GITHUB_TOKEN, readAction } from './action.ts'
 

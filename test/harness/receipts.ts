@@ -11,9 +11,9 @@ import { TIMEOUTS } from '../../src/network/network.ts'
 import { newReceipt, type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import { type Identities, identifyFile } from '../../src/references/identity.ts'
 import { nothingKnown } from '../../src/report/report.ts'
-import { prepareOutput } from '../../src/result/output-file.ts'
 import type { Runner } from '../../src/runner.ts'
-import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/stations/regenerate.ts'
+import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/stages/plan.ts'
+import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
 
 /** Another sha256 for every letter. */

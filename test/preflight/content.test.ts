@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Kind } from '../../src/media/kind.ts'
-import { type Reference, remoteReference } from '../../src/media/reference.ts'
-import { RemoteFile } from '../../src/media/remote-file.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
-import { refusePage, requireKind } from '../../src/preflight/content.ts'
+import { refusePage, requireKind } from '../../src/references/content.ts'
+import { type Reference, remoteReference } from '../../src/references/reference.ts'
+import { RemoteFile } from '../../src/references/remote-file.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')

@@ -5,10 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
-import { endsEarly } from '../../src/media/boxes.ts'
 import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
 import type { ReadAt } from '../../src/media/read-at.ts'
+import { endsEarly } from '../../src/media/truncation.ts'
 import { ffprobePath, probe as independentProbe } from '../sandbox/ffprobe.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')

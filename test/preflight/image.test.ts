@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { remoteReference } from '../../src/media/reference.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
-import { readImage } from '../../src/preflight/image.ts'
+import { readImage } from '../../src/references/image.ts'
+import { remoteReference } from '../../src/references/reference.ts'
 import { type Sandbox, startSandbox } from '../sandbox/server.ts'
 
 const IMAGES = join(import.meta.dirname, '../media/images')

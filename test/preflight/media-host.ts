@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { remoteReference } from '../../src/media/reference.ts'
-import { RemoteFile } from '../../src/media/remote-file.ts'
 import { openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { remoteReference } from '../../src/references/reference.ts'
+import { RemoteFile } from '../../src/references/remote-file.ts'
 import { startSandbox } from '../sandbox/server.ts'
 
 /** Bytes of `big.mp4`, whose header comes last. */

@@ -2,7 +2,7 @@ import { mkdtemp, open, rm, symlink, truncate, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { readLocalFile } from '../../src/media/local-file.ts'
+import { readLocalFile } from '../../src/references/local-file.ts'
 import { openFiles } from '../preflight/media-host.ts'
 
 const REFERENCE = { input: 'image_url', shown: 'assets/hero.png', url: null, maxBytes: 10 } as const

@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/result/output-file.ts'
+import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/workspace/output-file.ts'
 
 const isWindows = process.platform === 'win32'
 

@@ -8,7 +8,7 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
-import type { Means } from '../../src/result/link.ts'
+import type { Means } from '../../src/result/fetch-link.ts'
 import { listening } from '../network/listening.ts'
 import { startSandbox } from '../sandbox/server.ts'
 import { quickClock } from './quick-clock.ts'

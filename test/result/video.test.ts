@@ -5,11 +5,11 @@
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
-import { readTask } from '../../src/apimart/task.ts'
+import { readTask } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { prepareOutput } from '../../src/result/output-file.ts'
 import { fetchVideo, linksOf, lookAtVideo } from '../../src/result/video.ts'
+import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
 /** A media host, and an output with an older film in its place, which stays unless the new one is whole. */

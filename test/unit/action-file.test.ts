@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
-import { INPUT_NAMES } from '../../src/inputs.ts'
+import { INPUT_NAMES } from '../../src/inputs/inputs.ts'
 import type { OutputName } from '../../src/runner.ts'
 import { readAction } from '../harness/action.ts'
 

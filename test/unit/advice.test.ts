@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readTask, type Task } from '../../src/apimart/task.ts'
+import { readTask, type Task } from '../../src/apimart/task-state.ts'
 import { type FailureReason, REMEDIES } from '../../src/failure.ts'
 import { advise as adviseOnFailure } from '../../src/report/advice.ts'
 import type { KnownTask } from '../../src/report/report.ts'

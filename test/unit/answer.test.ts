@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readError, readTaskId } from '../../src/apimart/answer.ts'
+import { readError, readTaskId } from '../../src/apimart/parse.ts'
 
 const ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ClipFacts, ImageFacts } from '../../src/media/facts.ts'
-import { type Check, checkClip, checkImage } from '../../src/preflight/checks.ts'
+import { type Check, checkClip, checkImage } from '../../src/references/rules.ts'
 
 const MB = 1e6
 const MIB = 1024 * 1024

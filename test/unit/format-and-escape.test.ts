@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { annotation, escapeHtml, escapeLogLine } from '../../src/text/escape.ts'
 import {
   formatBytes,
   formatPixels,
@@ -8,8 +9,7 @@ import {
   oneLine,
   printable,
   withoutQuery,
-} from '../../src/format.ts'
-import { annotation, escapeHtml, escapeLogLine } from '../../src/report/escape.ts'
+} from '../../src/text/format.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 
 /**

@@ -7,7 +7,7 @@ import {
   type Inputs,
   type NewTaskInputs,
   readInputs,
-} from '../../src/inputs.ts'
+} from '../../src/inputs/inputs.ts'
 import { readAction } from '../harness/action.ts'
 import { type Given, inputsOfTask, inputsWith, NEEDED, problemsOf } from '../harness/inputs.ts'
 

@@ -1,7 +1,7 @@
 import * as core from '@actions/core'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { INPUT_NAMES, type InputName, readInputs } from '../../src/inputs.ts'
+import { INPUT_NAMES, type InputName, readInputs } from '../../src/inputs/inputs.ts'
 import { GITHUB_TOKEN, readAction } from '../harness/action.ts'
 import { inputsWith, NEEDED, problemsOf } from '../harness/inputs.ts'
 

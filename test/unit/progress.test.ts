@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Poll } from '../../src/apimart/poll.ts'
-import { readTask } from '../../src/apimart/task.ts'
+import { readTask } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import { followProgress } from '../../src/report/progress.ts'
 

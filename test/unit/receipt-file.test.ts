@@ -16,13 +16,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readTask } from '../../src/apimart/task.ts'
+import { readTask } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import { renderReceipt } from '../../src/receipt/receipt.ts'
 import { readReceipt, writeReceipt } from '../../src/receipt/receipt-file.ts'
 import { type Known, nothingKnown } from '../../src/report/report.ts'
-import { prepareOutput } from '../../src/result/output-file.ts'
-import { keep, receiptFor } from '../../src/stations/keep-receipt.ts'
+import { keep, receiptFor } from '../../src/stages/receipt-keeping.ts'
+import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { inputsWith } from '../harness/inputs.ts'
 import {
   listeningRunner,

@@ -8,7 +8,7 @@ import { Failure } from '../../src/failure.ts'
 import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Identities } from '../../src/references/identity.ts'
 import { nothingKnown } from '../../src/report/report.ts'
-import { FIRST_TIME, type Standing, tellStanding } from '../../src/stations/regenerate.ts'
+import { FIRST_TIME, type Standing, tellStanding } from '../../src/stages/plan.ts'
 import { type Given, inputsWith } from '../harness/inputs.ts'
 import {
   EXPIRY,

@@ -9,7 +9,7 @@ import {
   submissionUrl,
   taskUrl,
 } from '../../src/apimart/request.ts'
-import type { NewTaskInputs } from '../../src/inputs.ts'
+import type { NewTaskInputs } from '../../src/inputs/inputs.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
 import type { Ending } from '../../src/apimart/post.ts'
-import { conceal, secretsOf } from '../../src/secrets.ts'
+import { conceal, secretsOf } from '../../src/text/secrets.ts'
 
 const KEY = 'sk-ab"cd<ef>&h12345'
 const QUERY = "name=UTF-8''a.mp4&X-Amz-Signature=SIGNATURE"

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { ApiError } from '../../src/apimart/answer.ts'
-import { type CancelledTask, type FailedTask, readTask } from '../../src/apimart/task.ts'
+import type { ApiError } from '../../src/apimart/parse.ts'
 import { taskFailure } from '../../src/apimart/task-failure.ts'
+import { type CancelledTask, type FailedTask, readTask } from '../../src/apimart/task-state.ts'
 import type { Failure } from '../../src/failure.ts'
-import { secretsOf } from '../../src/secrets.ts'
+import { secretsOf } from '../../src/text/secrets.ts'
 
 const KEY = 'sk-ab"cd<ef>&h12345'
 const SIGNED = 'https://cdn.example.com/ref-image.png?X-Amz-Signature=SIGNATURE'

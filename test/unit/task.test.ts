@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readTask, type Task } from '../../src/apimart/task.ts'
+import { readTask, type Task } from '../../src/apimart/task-state.ts'
 
 const VIDEO = 'https://cdn.example.com/result.mp4'
 const DOCUMENTED = {

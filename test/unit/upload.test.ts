@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Answer } from '../../src/apimart/exchange.ts'
+import type { Answer } from '../../src/apimart/http.ts'
 import type { Ending } from '../../src/apimart/post.ts'
 import { encodeUpload, judgeUpload, type UploadOutcome } from '../../src/apimart/upload.ts'
 import type { FailureReason } from '../../src/failure.ts'

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { findFile, namesFile, pathWithin, shownReference } from '../../src/references/workspace-file.ts'
+import { findFile, namesFile, pathWithin, shownReference } from '../../src/workspace/workspace-file.ts'
 import { problemsOf } from '../harness/inputs.ts'
 
 const MISSING =

@@ -1,0 +1,159 @@
+/**
+ * The state of a task as APIMart tells it, read tolerantly: pages of the API disagree on the words and shapes.
+ */
+import * as v from 'valibot'
+import { oneLine } from '../text/format.ts'
+import { conceal } from '../text/secrets.ts'
+import { type ApiError, errorAnswer, inData, readJson, textOrNumber } from './parse.ts'
+
+/** What every view of a task tells. Times are in milliseconds since the epoch, null where it does not say. */
+interface View {
+  /** The state in the API's own word. */
+  readonly word: string
+  /** Percent. */
+  readonly progress: number | null
+  readonly createdAt: number | null
+  readonly endedAt: number | null
+  /** Seconds from its creation to its end, as the API estimates them. */
+  readonly estimatedSeconds: number | null
+  /** USD, as billed. */
+  readonly cost: number | null
+}
+
+/** One address of the result. */
+interface ResultLink {
+  readonly url: string
+  /** Milliseconds since the epoch, null where the API does not say. */
+  readonly expiresAt: number | null
+}
+
+/** A task that goes on. */
+export type RunningTask = View & { readonly state: 'running' }
+export type CompletedTask = View & { readonly state: 'completed'; readonly links: readonly ResultLink[] }
+export type FailedTask = View & { readonly state: 'failed'; readonly error: ApiError }
+export type CancelledTask = View & { readonly state: 'cancelled' }
+
+/** A task that has ended. */
+export type EndedTask = CompletedTask | FailedTask | CancelledTask
+export type Task = RunningTask | EndedTask
+
+/** The words that end a task, first-party and seen; every other word means that it goes on. */
+const ENDS: ReadonlyMap<string, EndedTask['state']> = new Map([
+  ['completed', 'completed'],
+  ['succeeded', 'completed'],
+  ['success', 'completed'],
+  ['failed', 'failed'],
+  ['error', 'failed'],
+  ['cancelled', 'cancelled'],
+  ['canceled', 'cancelled'],
+])
+
+/** Whether a task is seen to be worked on, not only waiting for its turn. */
+export function hasStarted({ state, word, progress }: Task): boolean {
+  return state === 'running' && (/^(processing|in_progress)$/i.test(word) || (progress ?? 0) > 0)
+}
+
+/** A number that may come as a text; null where it is missing or makes no sense. */
+function tolerantNumber(min: number, max: number) {
+  const number = v.union([v.number(), v.pipe(v.string(), v.trim(), v.regex(/^\d+(\.\d+)?$/), v.toNumber())])
+  return v.fallback(v.nullish(v.pipe(number, v.minValue(min), v.maxValue(max)), null), null)
+}
+
+/** Longest word for a state that is shown. */
+const WORD_CHARACTERS = 40
+
+/** Unix seconds from 2001 up to the year 2100, as milliseconds. */
+const instant = v.pipe(
+  tolerantNumber(1e9, 4_102_444_800),
+  v.transform((seconds) => seconds && seconds * 1000),
+)
+
+const DAY_SECONDS = 86_400
+
+/** Signed addresses have some thousand characters; all outputs of a job may have a megabyte. */
+const ADDRESS_CHARACTERS = 262_144
+
+const webAddress = v.pipe(
+  v.string(),
+  v.trim(),
+  v.maxLength(ADDRESS_CHARACTERS),
+  v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
+  // As it goes over the network: without line breaks and marks of direction.
+  v.transform((given) => new URL(given).href),
+)
+const addresses = v.union([
+  v.pipe(
+    webAddress,
+    v.transform((url) => [url]),
+  ),
+  v.pipe(
+    v.array(v.fallback(v.nullable(webAddress), null)),
+    v.transform((urls) => urls.filter((url) => url !== null)),
+  ),
+])
+const video = v.fallback(
+  v.pipe(
+    v.object({ url: addresses, expires_at: instant }),
+    v.transform(({ url, expires_at }) => url.map((one) => ({ url: one, expiresAt: expires_at }))),
+  ),
+  [],
+)
+
+const view = v.object({
+  status: v.pipe(v.string(), v.trim(), v.minLength(1)),
+  progress: v.pipe(
+    tolerantNumber(0, 100),
+    v.transform((percent) => percent && Math.floor(percent)),
+  ),
+  created: instant,
+  completed: instant,
+  estimated_time: tolerantNumber(1, DAY_SECONDS),
+  cost: tolerantNumber(0, 1e6),
+  fail_reason: v.fallback(v.nullish(textOrNumber, ''), ''),
+  result: v.fallback(
+    v.pipe(
+      v.object({ videos: v.array(video) }),
+      v.transform(({ videos }) => videos.flat()),
+    ),
+    [],
+  ),
+})
+const answer = inData(v.looseObject({ status: v.string() }))
+
+/**
+ * The task in an answer to a poll; null when the answer tells no state of a task.
+ *
+ * @param secrets what its word for the state must not repeat
+ */
+export function readTask(body: string, secrets: readonly string[] = []): Task | null {
+  const data = readJson(body, answer)
+  const result = v.safeParse(view, data)
+  if (!result.success) return null
+  const { status, progress, created, completed, estimated_time, cost } = result.output
+  const common = {
+    word: oneLine(conceal(status, secrets), WORD_CHARACTERS) || 'a state without a name',
+    progress,
+    createdAt: created,
+    endedAt: completed,
+    estimatedSeconds: estimated_time,
+    cost,
+  }
+  const state = ENDS.get(status.toLowerCase()) ?? 'running'
+  switch (state) {
+    case 'running':
+      return { ...common, state }
+    case 'completed':
+      return { ...common, state, links: result.output.result }
+    case 'cancelled':
+      return { ...common, state }
+    case 'failed':
+      return { ...common, state, error: readTaskError(data, result.output.fail_reason) }
+  }
+}
+
+/** The error of a failed task; a reason beside it counts where the error has no message. */
+function readTaskError(data: unknown, failReason: string): ApiError {
+  const result = v.safeParse(errorAnswer, data)
+  const { message, code, type } = result.success ? result.output.error : { message: '', code: '', type: '' }
+  return { message: message || failReason, code, type }
+}

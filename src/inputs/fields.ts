@@ -1,0 +1,151 @@
+/**
+ * What the text of an input may say, and what it becomes.
+ */
+import * as v from 'valibot'
+import { addressKind, literalAddress } from '../network/address.ts'
+import { oneLine } from '../text/format.ts'
+import { namesFile } from '../workspace/workspace-file.ts'
+
+/** Kling's published limit of a prompt, in characters. */
+export const PROMPT_MAX_CHARACTERS = 2500
+
+/** Any text, as `core.getInput` gives it: trimmed, empty when unset. */
+export const text = v.string()
+
+/** Longest wait, in minutes: a week, more than any job may last. */
+const WAIT_MAX_MINUTES = 10_080
+
+/** One of a fixed set of words; `legal` maps each word to what it means. */
+export function choice<const Words extends Record<string, string>>(legal: Words) {
+  type Word = Extract<keyof Words, string>
+  return v.pipe(
+    text,
+    v.rawTransform<string, Word>(({ dataset, addIssue, NEVER }) => {
+      const given = dataset.value
+      const isLegal = (word: string): word is Word => Object.hasOwn(legal, word)
+      if (isLegal(given)) return given
+      addIssue({ message: `${given === '' ? 'It is required. ' : ''}Use ${meanings(legal).join(' or ')}.` })
+      return NEVER
+    }),
+  )
+}
+
+/** Words with what they mean in brackets. */
+export function meanings(legal: Readonly<Record<string, string>>): string[] {
+  return Object.entries(legal).map(([word, means]) => (means ? `${word} (${means})` : word))
+}
+
+/** `true` or `false` in the spellings that GitHub's toolkit reads. */
+export const boolean = v.pipe(
+  text,
+  v.check((given) => /^(true|True|TRUE|false|False|FALSE)$/.test(given), 'Use true or false.'),
+  v.transform((given) => given.toLowerCase() === 'true'),
+)
+
+/** `yes` or `no`, which the API wants as words; `true` and `false` are what YAML authors write. */
+export const yesOrNo = v.pipe(
+  text,
+  v.check((given) => /^(yes|no|true|false)$/i.test(given), 'Use yes or no.'),
+  v.transform((given) => (/^(yes|true)$/i.test(given) ? 'yes' : 'no')),
+)
+
+/** A number with a point for decimals, without sign, exponent or unit. */
+const NUMBER = /^(\d{1,9}(\.\d+)?|\.\d+)$/
+
+/** A wait in minutes. */
+export const minutes = v.pipe(
+  text,
+  v.check(
+    (given) => NUMBER.test(given) && Number(given) > 0 && Number(given) <= WAIT_MAX_MINUTES,
+    `Give a number of minutes above 0 and up to ${WAIT_MAX_MINUTES}, such as 45 or 0.5.`,
+  ),
+  v.transform(Number),
+)
+
+/** An amount of USD above zero. */
+export const usd = v.pipe(
+  text,
+  v.check(
+    (given) => NUMBER.test(given) && Number(given) > 0,
+    'Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.',
+  ),
+  v.transform(Number),
+)
+
+/** An input that may be left out, which is null then. */
+export function optional<const Schema extends v.GenericSchema<string, unknown>>(schema: Schema) {
+  const nothing = v.pipe(
+    text,
+    v.transform(() => null),
+  )
+  return v.lazy((given) => (given === '' ? nothing : schema))
+}
+
+/** A reference, kept as written: the API must get exactly the address that the user gave. */
+export function reference(what: string) {
+  return v.pipe(
+    text,
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return
+      const given = dataset.value
+      const problem = namesFile(given) ? problemOfPath(given) : problemOfUrl(given, addressOf(what))
+      if (problem) addIssue({ message: problem })
+    }),
+  )
+}
+
+/** How a missing or wrong reference is put right. */
+export function addressOf(what: string): string {
+  return `Give the direct https address of the ${what}, readable without a login, or the path of a file in the workspace.`
+}
+
+/** A path on one line. */
+const PATH = /^\P{Cc}+$/u
+const NO_PATH = 'It contains a line break or another control character. Give a plain path.'
+
+/** The path of a file. */
+export const path = v.pipe(text, v.regex(PATH, NO_PATH))
+
+function problemOfPath(given: string): string | null {
+  return PATH.test(given) ? null : NO_PATH
+}
+
+function problemOfUrl(given: string, remedy: string): string | null {
+  const url = URL.parse(given)
+  if (!url) return `It is not a URL. ${remedy}`
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    return `Only https and http addresses can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
+  }
+  if (/\s/.test(given)) return `It contains white space. Write a space as %20. ${remedy}`
+  if (url.username || url.password) {
+    return `It carries a user name or password, which would be handed to the API. ${remedy}`
+  }
+  return null
+}
+
+/** The address of the API, without its version. */
+export const apiBaseUrl = v.pipe(
+  text,
+  v.rawTransform<string, URL>(({ dataset, addIssue, NEVER }) => {
+    const url = URL.parse(dataset.value)
+    const problem = problemOfBaseUrl(url, dataset.value)
+    if (url && problem === null) return url
+    addIssue({ message: problem ?? '' })
+    return NEVER
+  }),
+)
+
+function problemOfBaseUrl(url: URL | null, given: string): string | null {
+  const remedy = 'Use https://api.apimart.ai or the https address of your gateway, without /v1.'
+  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    return `It is not an https address. ${remedy}`
+  if (url.username || url.password || /[?#]/.test(given)) {
+    return `It carries a user name, password, query or fragment. ${remedy}`
+  }
+  if (/\/v1(\/|$)/i.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
+  const address = literalAddress(url)
+  if (url.protocol === 'http:' && address !== null && addressKind(address) !== 'private') {
+    return `Plain http sends the key unprotected, so it is for private addresses only. ${remedy}`
+  }
+  return null
+}

@@ -1,0 +1,304 @@
+/**
+ * The inputs of the action, read once into one typed object. Every problem is found and told together.
+ */
+import * as v from 'valibot'
+import { TASK_ID } from '../apimart/task-id.ts'
+import { Failure } from '../failure.ts'
+import { oneLine, withoutQuery } from '../text/format.ts'
+import { conceal, reveals } from '../text/secrets.ts'
+import { shownReference } from '../workspace/workspace-file.ts'
+import {
+  addressOf,
+  apiBaseUrl,
+  boolean,
+  choice,
+  meanings,
+  minutes,
+  optional,
+  PROMPT_MAX_CHARACTERS,
+  path,
+  reference,
+  text,
+  usd,
+  yesOrNo,
+} from './fields.ts'
+
+const ORIENTATIONS = {
+  image: 'the image’s facing, clip of 3 to 10 s',
+  video: 'the clip’s facing, clip of 3 to 30 s',
+} as const
+
+/** What only a new task needs, and how to give it. */
+const NEEDED_TO_SUBMIT = {
+  image_url: addressOf('reference image'),
+  video_url: addressOf('reference clip'),
+  character_orientation: `Use ${meanings(ORIENTATIONS).join(' or ')}.`,
+} as const
+
+const schema = v.object({
+  api_key: v.pipe(
+    text,
+    v.check(
+      (key) => /^[\x21-\x7e]*$/.test(key),
+      (issue) =>
+        /^bearer\s/i.test(issue.input)
+          ? 'It begins with "Bearer ". Give the key alone.'
+          : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
+    ),
+  ),
+  image_url: optional(reference('reference image')),
+  video_url: optional(reference('reference clip')),
+  character_orientation: optional(choice(ORIENTATIONS)),
+  mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
+  keep_original_sound: yesOrNo,
+  prompt: v.pipe(
+    text,
+    v.check(
+      (prompt) => Array.from(prompt).length <= PROMPT_MAX_CHARACTERS,
+      (issue) =>
+        `It has ${Array.from(issue.input).length} characters, at most ${PROMPT_MAX_CHARACTERS} are allowed. Shorten it.`,
+    ),
+  ),
+  model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
+  watermark: boolean,
+  preflight: choice({
+    enforce: 'refuse references that break a limit',
+    warn: 'say so and submit',
+    off: 'do not look',
+  }),
+  duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
+  ffprobe_path: text,
+  dry_run: boolean,
+  price_per_second: optional(usd),
+  max_cost: optional(usd),
+  idempotency_key: optional(
+    v.pipe(
+      text,
+      v.regex(
+        /^[\x21-\x7e]{1,191}$/,
+        'APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
+      ),
+    ),
+  ),
+  wait: boolean,
+  wait_timeout_minutes: minutes,
+  task_id: optional(
+    v.pipe(
+      text,
+      v.regex(
+        TASK_ID,
+        'An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.',
+      ),
+    ),
+  ),
+  output_path: optional(path),
+  regenerate: choice({
+    changed: 'submit only when request or references differ from the receipt beside the file',
+    always: '',
+  }),
+  attach_to_release: optional(
+    v.pipe(
+      text,
+      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give event or a tag.'),
+    ),
+  ),
+  github_token: v.pipe(
+    text,
+    v.regex(
+      /^[\x21-\x7e]*$/,
+      'It contains spaces, line breaks or characters outside ASCII. Give the token alone.',
+    ),
+  ),
+  api_base_url: apiBaseUrl,
+})
+
+interface Problem {
+  readonly name: string
+  readonly message: string
+}
+
+/** The inputs that stand in no other input and in no message. */
+const SECRETS = ['api_key', 'github_token'] as const
+
+/** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
+function crossProblems(raw: Raw): Problem[] {
+  const problems: Problem[] = []
+  const [isDryRun, isWaiting] = [raw.dry_run, raw.wait].map((given) => /^true$/i.test(given ?? ''))
+  for (const [name, remedy] of Object.entries(NEEDED_TO_SUBMIT)) {
+    if (raw[name] === '' && raw.task_id === '') problems.push({ name, message: `It is required. ${remedy}` })
+  }
+  const mayHaveNothingToDo = raw.output_path !== '' && raw.task_id === '' && raw.regenerate !== 'always'
+  if (raw.api_key === '' && !isDryRun && !mayHaveNothingToDo) {
+    problems.push({ name: 'api_key', message: NO_KEY })
+  }
+  const isCapped = raw.max_cost !== '' && raw.task_id === ''
+  if (isCapped && raw.price_per_second === '') {
+    problems.push({
+      name: 'max_cost',
+      message: 'It needs price_per_second, which turns the length of the clip into an estimate.',
+    })
+  }
+  if (isCapped && raw.preflight === 'off') {
+    problems.push({
+      name: 'max_cost',
+      message:
+        'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
+    })
+  }
+  if (raw.task_id !== '' && isDryRun) {
+    problems.push({
+      name: 'dry_run',
+      message:
+        'It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.',
+    })
+  }
+  if (raw.output_path !== '' && raw.task_id === '' && !isWaiting) {
+    problems.push({
+      name: 'output_path',
+      message: 'It needs the finished video. Add wait: true, or give the task_id of an existing task.',
+    })
+  }
+  if (raw.attach_to_release !== '') problems.push(...problemsOfRelease(raw))
+  for (const [name, value] of Object.entries(raw)) {
+    const held = SECRETS.find((secret) => secret !== name && reveals(value, [raw[secret] ?? '']))
+    if (held) {
+      const message = `It contains the ${held}, which would be shown, or sent to others. Take it out.`
+      problems.push({ name, message })
+    }
+  }
+  return problems
+}
+
+const NO_KEY =
+  'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.'
+
+function problemsOfRelease(raw: Raw): Problem[] {
+  const problems: Problem[] = []
+  if (raw.output_path === '') {
+    const message = 'It needs output_path: the file there is attached, under its name.'
+    problems.push({ name: 'attach_to_release', message })
+  } else if (!ASSET_NAME.test(raw.output_path?.split(/[/\\]/).at(-1) ?? '')) {
+    const message =
+      'GitHub renames assets whose names hold anything but ASCII letters, digits, dots, dashes and underscores. Give the file such a name, or leave out attach_to_release.'
+    problems.push({ name: 'output_path', message })
+  }
+  if (raw.github_token === '') {
+    const message =
+      'It is empty, and attach_to_release needs it. Leave it out for the token of the job, or pass one that may write the contents of the repository.'
+    problems.push({ name: 'github_token', message })
+  }
+  return problems
+}
+
+/** Names that GitHub takes for assets as they are. */
+const ASSET_NAME = /^(?!.*\.\.)\w([\w.-]*\w)?$/
+
+/** What says how a new video is to be made, and means nothing to a task that exists. */
+const ONLY_FOR_NEW = [
+  'image_url',
+  'character_orientation',
+  'mode',
+  'keep_original_sound',
+  'prompt',
+  'model',
+  'watermark',
+  'max_cost',
+  'idempotency_key',
+  'regenerate',
+] as const
+
+const existingSchema = v.object({
+  ...v.omit(schema, ONLY_FOR_NEW).entries,
+  // Good for a comparison only: a wrong one must not keep a paid video away.
+  video_url: v.fallback(schema.entries.video_url, null),
+})
+
+type All = Readonly<v.InferOutput<typeof schema>>
+
+/** The inputs of a run that submits a task, under the names of action.yml. */
+export type NewTaskInputs = All & {
+  readonly task_id: null
+  readonly image_url: string
+  readonly video_url: string
+  readonly character_orientation: keyof typeof ORIENTATIONS
+}
+
+/** The inputs of a run that waits for a task that exists; its reference clip may be given beside it. */
+export type ExistingTaskInputs = Readonly<v.InferOutput<typeof existingSchema>> & { readonly task_id: string }
+
+export type Inputs = NewTaskInputs | ExistingTaskInputs
+
+/** The name of an input. */
+export type InputName = keyof All
+
+/** All inputs that the action reads, in the order of action.yml. */
+export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
+
+/**
+ * Reads and checks all inputs; touches no network.
+ *
+ * @param read gives the trimmed text of an input, `''` when it is not set (`core.getInput`)
+ * @throws Failure `invalid_input` with one sentence for every problem there is
+ */
+export function readInputs(read: (name: InputName) => string): Inputs {
+  const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
+  return raw.task_id ? readExistingTask(raw, raw.task_id) : readNewTask(raw)
+}
+
+type Raw = Readonly<Record<string, string>>
+
+function readNewTask(raw: Raw): NewTaskInputs {
+  const result = v.safeParse(schema, raw)
+  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  if (result.success && problems.length === 0) {
+    const { image_url, video_url, character_orientation } = result.output
+    if (image_url !== null && video_url !== null && character_orientation !== null) {
+      return { ...result.output, task_id: null, image_url, video_url, character_orientation }
+    }
+  }
+  throw new Failure('invalid_input', tell(problems, raw))
+}
+
+function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
+  const result = v.safeParse(existingSchema, raw)
+  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  if (result.success && problems.length === 0) return { ...result.output, task_id }
+  const remedy =
+    'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task that task_id names goes its own way.'
+  throw new Failure('invalid_input', tell(problems, raw), { remedy })
+}
+
+function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
+  return issues.map((issue) => ({ name: v.getDotPath(issue) ?? '', message: issue.message }))
+}
+
+/**
+ * Makes sure that there is a key, where nothing but the receipt could tell whether one is needed.
+ *
+ * @throws Failure `invalid_input`
+ */
+export function requireKey({ api_key }: Pick<Inputs, 'api_key'>): void {
+  if (api_key === '') throw new Failure('invalid_input', [`api_key: ${NO_KEY}`])
+}
+
+/** Problems as sentences, in the order of the inputs. */
+function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
+  const secrets = SECRETS.map((name) => raw[name] ?? '')
+  const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
+    problems.flatMap((problem) =>
+      problem.name === name ? [`${name}${quote(name, value, secrets)}: ${problem.message}`] : [],
+    ),
+  )
+  return [first, ...others]
+}
+
+/**
+ * The value as it may be shown: never a secret, no signed query, no flood. Whoever shows it could not recognise the part of a
+ * secret that is left where it is cut.
+ */
+function quote(name: string, value: string, secrets: readonly string[]): string {
+  if (SECRETS.some((secret) => secret === name) || value === '') return ''
+  const isReference = name === 'image_url' || name === 'video_url'
+  const shown = isReference ? shownReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
+  return ` "${oneLine(conceal(shown, secrets), 80)}"`
+}

@@ -1,0 +1,110 @@
+/**
+ * What went wrong on the network: in words, and whether it may be gone a moment later.
+ */
+import { messageOf } from '../failure.ts'
+import { AddressRefused } from './guard.ts'
+import { Excess } from './traffic-limit.ts'
+
+const CAUSES: Record<string, string> = {
+  ENOTFOUND: 'the host name does not exist',
+  EAI_AGAIN: 'the host name could not be looked up',
+  ECONNREFUSED: 'the host, or the proxy on the way, refuses connections',
+  ECONNRESET: 'the server broke the connection off',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network of the host cannot be reached',
+  EPIPE: 'the server broke the connection off',
+  UND_ERR_REQ_RETRY: 'the server broke off, or gives inconsistent answers',
+  UND_ERR_SOCKET: 'the server broke the connection off',
+  UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
+  UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',
+  UND_ERR_BODY_TIMEOUT: 'the server stopped sending',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server sent another length than it announced',
+  UND_ERR_HEADERS_OVERFLOW: 'the headers of the answer are too large',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
+}
+
+/** Codes that begin alike, whose own messages help nobody. */
+const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
+  ['ERR_SSL_', 'the host and this machine agree on no TLS'],
+  ['ERR_ASSERTION', 'the answer is not HTTP'],
+]
+
+/** Errors that may be gone a moment later. */
+const BREAKS = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EAI_AGAIN',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_SOCKET',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+])
+
+/** What undici and Node call an address that cannot be asked. */
+const INVALID = new Set(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
+
+/** undici's words, under the code of a broken connection, for an answer that it takes for none. */
+const UNASKED = /^bad (response|upgrade)$/
+
+/** undici's word for a proxy that hands plain http on to nobody without a password. */
+const PROXY_PASSWORD = 'Proxy Authentication Required (407)'
+
+/** Whether it is worth asking again after this error. */
+export function isBreak(error: unknown): boolean {
+  if (codeOf(error) === 'UND_ERR_PRX_CONN' && error instanceof Error) return isBreak(error.cause)
+  const status = tunnelStatus(error)
+  return status === null ? BREAKS.has(codeOf(error)) : status === 429 || status >= 500
+}
+
+/** With which status a proxy refused a tunnel, null when it is not that. */
+function tunnelStatus(error: unknown): number | null {
+  const refusal = error instanceof Error ? /^Proxy response \((\d{3})\)/.exec(error.message) : null
+  return refusal && Number(refusal[1])
+}
+
+/** Whether a redirect led to itself, or to something that is no address: the URL asked for was sound. */
+export function isLostRedirect(error: unknown): boolean {
+  return INVALID.has(codeOf(error)) && messageOf(error) !== PROXY_PASSWORD
+}
+
+/** The code of an error, such as `ECONNRESET`; empty without one. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */
+export function explainNetworkError(error: unknown): string {
+  if (error instanceof AddressRefused || error instanceof Excess) return error.message
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'TimeoutError') return 'the server sent too slowly'
+  if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
+  if (isLostRedirect(error)) return 'its redirects lead nowhere'
+  if (UNASKED.test(error.message)) return 'the server says 100 or 101 first, which it was not asked for'
+  // It has no code, although undici means to give it one.
+  if (error.name === 'HTTPParserError') return 'the answer is not HTTP'
+  const code = codeOf(error)
+  // It may be that of a proxy.
+  if (code === 'ENOTFOUND' && 'hostname' in error)
+    return `the host name ${error.hostname} does not exist (${code})`
+  const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]
+  if (known) return `${known} (${code})`
+  const first = error instanceof AggregateError ? error.errors[0] : error.cause
+  if (first instanceof Error) return explainNetworkError(first)
+  const status = tunnelStatus(error)
+  if (status !== null) return `the proxy refuses the connection (${status})`
+  return code ? `${error.message} (${code})` : error.message
+}

@@ -1,0 +1,78 @@
+/**
+ * Whether a reference is a file of a kind that is taken, and what it is instead.
+ */
+
+import { isHtml, type Kind, type Recognised, recognise } from '../media/kind.ts'
+import { formatBytes, formatUrl } from '../text/format.ts'
+import { mediaAddress } from './commit.ts'
+import { readLfsPointer } from './lfs.ts'
+import { type Reference, type ReferenceFile, type RemoteReference, rejected } from './reference.ts'
+
+/**
+ * Makes sure that a file is of one of the kinds that are taken here.
+ *
+ * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
+ */
+export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
+  const found = await recognise(file.opening)
+  const match = taken.find((one) => one === found.kind)
+  if (match) return match
+  throw rejected(file.reference, explain(file, found, taken.join(' or ')))
+}
+
+/**
+ * Refuses addresses that are known to be pages about a file, before anything is fetched.
+ *
+ * @throws Failure `reference_rejected` with the address to use instead
+ */
+export function refusePage(reference: RemoteReference): void {
+  const url = new URL(reference.url)
+  const [, owner, repository, view, ...path] = url.pathname.split('/')
+  if (url.hostname !== 'github.com' || view !== 'blob' || url.searchParams.has('raw') || path.length < 2)
+    return
+  const direct = `https://raw.githubusercontent.com/${owner}/${repository}/${path.join('/')}`
+  throw rejected(reference, `is a page of github.com about the file, not the file. Use ${formatUrl(direct)}`)
+}
+
+function explain(
+  { opening, reference, size }: ReferenceFile,
+  { kind, ending }: Recognised,
+  taken: string,
+): string {
+  const what = reference.input === 'video_url' ? 'clip' : 'image'
+  const remedy = `Convert the ${what} to ${taken}`
+  if (opening.length === 0) return `is an empty file. Upload the ${what} again`
+  const start = opening.subarray(0, 1024).toString('latin1').trimStart()
+  if (readLfsPointer(opening)) {
+    return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. ${remedyForPointer(reference)}`
+  }
+  if (isHtml(opening)) {
+    return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
+  }
+  const other = `not ${article(taken)} file`
+  if (start.startsWith('#EXTM3U') || start.includes('<MPD')) {
+    return `is a playlist, ${other}. Use the direct address of the ${what}`
+  }
+  if (start.includes('<svg')) return `is an SVG drawing, ${other}. ${remedy}`
+  if (start.startsWith('<?xml')) {
+    return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
+  }
+  if (ending !== null && kind !== null) {
+    return `is really of the type ${ending.toUpperCase()}. Perhaps image_url and video_url are swapped`
+  }
+  if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
+  if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
+    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct address of the ${what}`
+  }
+  return `is not ${article(taken)} file, nor anything else that is known. ${remedy}`
+}
+
+function article(kind: string): string {
+  return /^m/.test(kind) ? `an ${kind}` : `a ${kind}`
+}
+
+function remedyForPointer({ url }: Reference): string {
+  if (url === null) return 'Check the repository out with lfs: true'
+  const address = mediaAddress(url)
+  return `Use ${address === null ? 'the address of the file itself' : formatUrl(address)}`
+}

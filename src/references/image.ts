@@ -1,0 +1,58 @@
+/**
+ * The facts of the reference image, from its header.
+ */
+import { JPG } from 'image-size/types/jpg'
+import { PNG } from 'image-size/types/png'
+import type { ImageFacts, Size } from '../media/facts.ts'
+import { refusePage, requireKind } from './content.ts'
+import { type ReferenceFile, rejected } from './reference.ts'
+import { OPENING_BYTES, type Reach, RemoteFile } from './remote-file.ts'
+import type { ImagePlace } from './sources.ts'
+
+/** How far into a JPEG its size is looked for: profiles and previews may come first. image-size takes 0.14 s a MiB of junk. */
+const HEADER_PIECES = [OPENING_BYTES, 2 ** 20, 4 * 2 ** 20]
+
+/**
+ * Reads what the rules need to know of the image.
+ *
+ * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
+ */
+export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageFacts> {
+  const file = await openImage(place, reach)
+  const format = await requireKind(file, ['jpeg', 'png'])
+  const size = await readSize(format === 'png' ? PNG : JPG, file)
+  if (!size) {
+    throw rejected(
+      file.reference,
+      `cannot be used: its width and height cannot be read, as in a damaged or unusual ${format} file. Save the image anew`,
+    )
+  }
+  return { format, width: size.width, height: size.height, bytes: await file.length() }
+}
+
+async function openImage(place: ImagePlace, reach: Reach): Promise<ReferenceFile> {
+  if (place.kind === 'file') return place.opened
+  refusePage(place.reference)
+  return RemoteFile.open(place.reference, reach)
+}
+
+async function readSize(format: typeof JPG, file: ReferenceFile): Promise<Size | null> {
+  for (const length of HEADER_PIECES) {
+    const bytes = await file.read(0, length)
+    const size = calculate(format, bytes)
+    if (size || bytes.length < length) return size
+  }
+  return null
+}
+
+/** image-size throws on damage; only bytes of their own keep it from reading on behind a header that is cut. */
+function calculate(format: typeof JPG, bytes: Buffer): Size | null {
+  // Of a png that begins with another chunk, whatever stands there would be taken for its size.
+  if (format === PNG && bytes.toString('latin1', 12, 16) !== 'IHDR') return null
+  try {
+    const { width, height } = format.calculate(new Uint8Array(bytes))
+    return width > 0 && height > 0 ? { width, height } : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * A reference that is a file of this machine, read once: what was looked at is what is used.
+ */
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { messageOf } from '../failure.ts'
+import { formatBytes } from '../text/format.ts'
+import { type Reference, type ReferenceFile, rejected, unreachable } from './reference.ts'
+
+/** A file that is wholly in memory. */
+export interface LocalFile extends ReferenceFile {
+  readonly bytes: Buffer
+}
+
+/**
+ * Reads a file whole.
+ *
+ * @param path without links; one that has come there since is not followed
+ * @throws Failure `reference_rejected` when it has more than `maxBytes`, `reference_unreachable` when it cannot be read
+ */
+export async function readLocalFile(
+  reference: Reference,
+  path: string,
+  maxBytes: number,
+): Promise<LocalFile> {
+  const { size, bytes } = await readUpTo(path, maxBytes).catch((error: unknown) => {
+    throw unreachable(reference, messageOf(error), error)
+  })
+  if (bytes === null) {
+    throw rejected(
+      reference,
+      `has ${formatBytes(size)}; at most ${formatBytes(maxBytes)} can be uploaded. Compress it`,
+    )
+  }
+  return {
+    reference,
+    bytes,
+    opening: bytes,
+    size,
+    read: async (offset, length) => bytes.subarray(offset, offset + length),
+    length: async () => size,
+  }
+}
+
+async function readUpTo(path: string, maxBytes: number): Promise<{ size: number; bytes: Buffer | null }> {
+  // Windows has no such flag, and seldom such links.
+  await using file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+  const { size } = await file.stat()
+  if (size > maxBytes) return { size, bytes: null }
+  const bytes = await file.readFile()
+  return { size: bytes.length, bytes }
+}

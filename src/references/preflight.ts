@@ -1,0 +1,74 @@
+/**
+ * Everything that can be known of both references before anything is paid, read at the same time.
+ */
+import { Failure } from '../failure.ts'
+import type { NewTaskInputs } from '../inputs/inputs.ts'
+import type { ClipFacts, ImageFacts } from '../media/facts.ts'
+import { readClip } from './clip.ts'
+import { readImage } from './image.ts'
+import type { Reach } from './remote-file.ts'
+import { type Check, checkClip, checkImage } from './rules.ts'
+import type { Places } from './sources.ts'
+
+/** What came of looking at one reference. */
+export type Finding<Facts> =
+  | {
+      readonly kind: 'read'
+      readonly facts: Facts
+      readonly checks: readonly Check[]
+    }
+  | { readonly kind: 'unread'; readonly failure: Failure }
+
+/** The findings about both references. */
+export interface Preflight {
+  readonly image: Finding<ImageFacts>
+  readonly clip: Finding<ClipFacts>
+}
+
+/**
+ * Looks at both references; what is wrong with them is in the findings.
+ *
+ * @throws Failure of another kind, or the reason of the signal when the run is cancelled
+ */
+export async function preflight(places: Places, inputs: NewTaskInputs, reach: Reach): Promise<Preflight> {
+  const image = async (): Promise<Finding<ImageFacts>> => {
+    const facts = await readImage(places.image, reach)
+    return { kind: 'read', facts, checks: checkImage(facts) }
+  }
+  const clip = async (): Promise<Finding<ClipFacts>> => {
+    const facts = await readClip(places.clip.reference, inputs, reach)
+    return { kind: 'read', facts, checks: checkClip(facts, inputs) }
+  }
+  const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])
+  return { image: imageFinding, clip: clipFinding }
+}
+
+function unread(error: unknown): { kind: 'unread'; failure: Failure } {
+  const isAboutReference =
+    error instanceof Failure &&
+    (error.reason === 'reference_unreachable' || error.reason === 'reference_rejected')
+  if (isAboutReference) return { kind: 'unread', failure: error }
+  throw error
+}
+
+/** What speaks against submitting these references, as one failure; null when nothing does. */
+export function refusal({ image, clip }: Preflight): Failure | null {
+  const unreadable = [image, clip].flatMap((finding) => (finding.kind === 'unread' ? [finding.failure] : []))
+  const broken = checks({ image, clip }).flatMap((check) =>
+    check.verdict === 'refuse' ? [check.advice] : [],
+  )
+  const [first, ...others] = [...unreadable.flatMap((failure) => failure.problems), ...broken]
+  if (first === undefined) return null
+  const isUnreachable = unreadable.some((failure) => failure.reason === 'reference_unreachable')
+  return new Failure(isUnreachable ? 'reference_unreachable' : 'reference_rejected', [first, ...others])
+}
+
+/** The rules held against whatever could be read, image first. */
+export function checks({ image, clip }: Preflight): Check[] {
+  return [image, clip].flatMap((finding) => (finding.kind === 'read' ? finding.checks : []))
+}
+
+/** Advice that does not stand in the way. */
+export function warnings(preflight: Preflight): string[] {
+  return checks(preflight).flatMap((check) => (check.verdict === 'warn' ? [check.advice] : []))
+}

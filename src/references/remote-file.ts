@@ -1,0 +1,229 @@
+/**
+ * A reference on the web, read piece by piece: range requests where the server grants them, one bounded
+ * download where it does not. HEAD is never used, as many hosts refuse it.
+ */
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Failure } from '../failure.ts'
+import { type ReadAt, readerOf } from '../media/read-at.ts'
+import { describeStatus, drop, grantedRange, isCompressed } from '../network/file-response.ts'
+import { MAX_REDIRECTS, type Network } from '../network/network.ts'
+import { explainNetworkError, isLostRedirect } from '../network/network-errors.ts'
+import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+import { formatBytes } from '../text/format.ts'
+import {
+  type Reference,
+  type ReferenceFile,
+  type RemoteReference,
+  rejected,
+  unreachable,
+} from './reference.ts'
+
+/** What reading references may use: the network, a folder for what has to be stored meanwhile, the run's abort signal. */
+export interface Reach {
+  readonly network: Network
+  readonly folder: string
+  readonly signal: AbortSignal
+}
+
+/** Bytes of the first request: enough for nearly every movie header that comes first. */
+export const OPENING_BYTES = 64 * 1024
+
+/** A file whose first bytes are read; more is fetched only when asked for. */
+export class RemoteFile implements ReferenceFile {
+  readonly reference: RemoteReference
+  readonly opening: Buffer
+  /** Whole length in bytes, null while the server has not told it. */
+  size: number | null
+  requests = 1
+  bytesRead: number
+  readonly #acceptsRanges: boolean
+  readonly #reach: Reach
+  #local: Promise<string> | null = null
+
+  private constructor(reference: RemoteReference, reach: Reach, answer: Answer, opening: Buffer) {
+    this.reference = reference
+    this.opening = opening
+    this.size = answer.size ?? (answer.partial || opening.length >= OPENING_BYTES ? null : opening.length)
+    this.bytesRead = opening.length
+    this.#acceptsRanges = answer.partial
+    this.#reach = reach
+  }
+
+  /**
+   * Fetches the first 64 KiB.
+   *
+   * @throws Failure `reference_unreachable` with a sentence for every way in which that can fail
+   */
+  static async open(reference: RemoteReference, reach: Reach): Promise<RemoteFile> {
+    return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
+      const answer = await get(reference, reach, signal, { start: 0, length: OPENING_BYTES })
+      return new RemoteFile(reference, reach, answer, await readUpTo(answer.body, OPENING_BYTES))
+    })
+  }
+
+  /**
+   * Up to `length` bytes from `offset`, fewer at the end of the file; an empty buffer beyond it.
+   *
+   * @throws Failure as `open`, and `reference_rejected` when it needs a download that is too large
+   */
+  readonly read: ReadAt = async (offset, length) => {
+    const end = Math.min(offset + length, this.size ?? Infinity)
+    if (end <= this.opening.length) return this.opening.subarray(offset, Math.max(offset, end))
+    if (offset >= end) return Buffer.alloc(0)
+    if (!this.#acceptsRanges || this.#local || this.size === null)
+      return readLocal(await this.download(), offset, length)
+    this.requests++
+    return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
+      const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
+      if (!answer.partial || answer.size !== this.size) {
+        drop(answer)
+        throw unreachable(
+          this.reference,
+          'its server answers range requests inconsistently. Serve it from another host',
+        )
+      }
+      const bytes = await readUpTo(answer.body, length)
+      this.bytesRead += bytes.length
+      return bytes
+    })
+  }
+
+  /**
+   * Downloads the whole file once, at most `maxBytes`, and gives its path. Sets `size`.
+   *
+   * @throws Failure `reference_rejected` when it is longer than that, otherwise as `open`
+   */
+  download(): Promise<string> {
+    this.#local ??= this.#download()
+    return this.#local
+  }
+
+  /** Whole length in bytes; downloads the file when its server does not tell. Fails as `download`. */
+  async length(): Promise<number> {
+    if (this.size === null) await this.download()
+    return this.size ?? 0
+  }
+
+  /** Throws Failure `reference_rejected` when the file is known to be too large for `download`. */
+  requireDownloadable(): void {
+    if (this.size !== null && this.size > this.reference.maxBytes) throw tooLarge(this.reference, this.size)
+  }
+
+  async #download(): Promise<string> {
+    const { reference } = this
+    this.requireDownloadable()
+    const path = join(this.#reach.folder, reference.input)
+    this.requests++
+    let written = 0
+    await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
+      const answer = await get(reference, this.#reach, signal, null)
+      await using file = await open(path, 'w')
+      for await (const chunk of answer.body) {
+        const bytes: Buffer = chunk
+        written += bytes.length
+        this.bytesRead += bytes.length
+        if (written > reference.maxBytes) {
+          drop(answer)
+          throw tooLarge(reference, null)
+        }
+        await file.appendFile(bytes)
+      }
+    })
+    if (this.size !== null && written !== this.size) throw unreachable(reference, INCONSISTENT)
+    this.size = written
+    return path
+  }
+}
+
+interface Answer {
+  /** 206 rather than 200. */
+  readonly partial: boolean
+  readonly size: number | null
+  readonly body: Dispatcher.ResponseData['body']
+}
+
+async function get(
+  reference: RemoteReference,
+  { network }: Reach,
+  signal: AbortSignal,
+  range: { start: number; length: number } | null,
+): Promise<Answer> {
+  const answer = await request(reference.url, {
+    method: 'GET',
+    dispatcher: network.media,
+    signal,
+    headers: {
+      accept: '*/*',
+      'accept-encoding': 'identity',
+      ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
+    },
+  })
+  const { statusCode, headers, body } = answer
+  if (statusCode < 300 && isCompressed(answer)) {
+    drop(answer)
+    throw unreachable(reference, 'its server sends it compressed, not as the file it is. Use another host')
+  }
+  if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
+  const granted = grantedRange(answer)
+  if (statusCode === 206 && range && granted?.start === range.start) {
+    return { partial: true, size: granted.size, body }
+  }
+  drop(answer)
+  // Whoever asks for more than the beginning has been told that there is more.
+  const isInconsistent = statusCode === 206 || (statusCode === 416 && range !== null && range.start > 0)
+  throw unreachable(reference, isInconsistent ? INCONSISTENT : explainStatus(statusCode))
+}
+
+function length(text: string | string[] | undefined): number | null {
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : null
+}
+
+async function readLocal(path: string, offset: number, length: number): Promise<Buffer> {
+  await using file = await open(path)
+  return await readerOf(file)(offset, length)
+}
+
+/** Runs one exchange under its time limit and turns network errors into sentences. */
+async function reading<T>(
+  reference: Reference,
+  reach: Reach,
+  milliseconds: number,
+  exchange: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  try {
+    return await exchange(AbortSignal.any([reach.signal, AbortSignal.timeout(milliseconds)]))
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    reach.signal.throwIfAborted()
+    const remedy = isLostRedirect(error) ? '. Use the final address' : ''
+    const clause = `${explainNetworkError(error)}${remedy}`
+    throw unreachable(reference, clause, error)
+  }
+}
+
+const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
+
+function tooLarge(reference: Reference, size: number | null): Failure {
+  const found = size === null ? '' : `it has ${formatBytes(size)}, `
+  const limit = Number((reference.maxBytes / 2 ** 20).toFixed(2))
+  return rejected(
+    reference,
+    `is too large: ${found}more than the ${limit} MiB that are read. Compress or shorten it`,
+  )
+}
+
+function explainStatus(status: number): string {
+  const answer = describeStatus(status)
+  if (status === 401 || status === 403) {
+    return `${answer}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
+  }
+  if (status === 404 || status === 410) {
+    return `${answer}. Check the spelling; a file of a private repository answers like this too`
+  }
+  if (status === 416) return `${answer}, so it is empty. Upload it again`
+  if (status >= 300 && status < 400 && status !== 304)
+    return `${answer}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
+  if (status === 429 || status >= 500) return `${answer}. Try later or use another host`
+  return answer
+}

@@ -1,0 +1,80 @@
+/**
+ * A link to the video, and what its server answers.
+ */
+import type { Clock } from '../clock.ts'
+import { describeStatus, drop, isCompressed } from '../network/file-response.ts'
+import type { Network } from '../network/network.ts'
+import { explainNetworkError, isBreak } from '../network/network-errors.ts'
+import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
+
+/** How much of a refusal is read to learn its cause. */
+const REFUSAL_BYTES = 4096
+
+export interface Link {
+  readonly url: string
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number
+}
+
+/** What fetching may use. */
+export interface Means {
+  readonly network: Network
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+/** A link that gives no video; the message is a clause for the user. */
+export class DownloadFailed extends Error {
+  /** Only what is `broken` can go better a moment later; `unstorable` is the fault of no link. */
+  readonly kind: 'broken' | 'refused' | 'expired' | 'unusable' | 'unstorable'
+
+  constructor(kind: DownloadFailed['kind'], clause: string, options?: ErrorOptions) {
+    super(clause, options)
+    this.kind = kind
+  }
+}
+
+/** What was thrown on the way, as a DownloadFailed; a defect of this action is thrown on. */
+export function toDownloadFailed(thrown: unknown): DownloadFailed {
+  if (thrown instanceof DownloadFailed) return thrown
+  if (thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
+  const kind = isBreak(thrown) ? 'broken' : 'refused'
+  return new DownloadFailed(kind, explainNetworkError(thrown), { cause: thrown })
+}
+
+/**
+ * Asks for what a link leads to, or with `range` for a part of it.
+ *
+ * @returns an answer with the status 200, or 206 or 416 when a range was asked for
+ * @throws DownloadFailed when it answers anything else, and whatever the network throws
+ */
+export async function ask(
+  link: Link,
+  { dispatcher, clock, signal }: { dispatcher: Dispatcher; clock: Clock; signal: AbortSignal },
+  range: Record<string, string> = {},
+): Promise<Dispatcher.ResponseData> {
+  const headers = { accept: '*/*', 'accept-encoding': 'identity', ...range }
+  const answer = await request(link.url, { method: 'GET', dispatcher, signal, headers })
+  const isWanted = answer.statusCode === 200 || ('range' in range && [206, 416].includes(answer.statusCode))
+  if (!isWanted) throw await refusal(answer, clock.now() >= link.expiresAt)
+  if (isCompressed(answer)) {
+    drop(answer)
+    throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
+  }
+  return answer
+}
+
+async function refusal(answer: Dispatcher.ResponseData, isOver: boolean): Promise<DownloadFailed> {
+  const { statusCode, body } = answer
+  const text = (await readUpTo(body, REFUSAL_BYTES).catch(() => Buffer.alloc(0))).toString('latin1')
+  const says = describeStatus(statusCode)
+  const isRefused = [400, 401, 403, 404].includes(statusCode)
+  if (statusCode === 410 || (isRefused && (isOver || /expired/i.test(text)))) {
+    return new DownloadFailed('expired', `the link has expired, ${says}`)
+  }
+  if (statusCode >= 300 && statusCode < 400) {
+    return new DownloadFailed('refused', `its redirects lead nowhere, ${says}`)
+  }
+  const isPassing = statusCode === 408 || statusCode === 429 || statusCode >= 500
+  return new DownloadFailed(isPassing ? 'broken' : 'refused', says)
+}

@@ -1,0 +1,52 @@
+/**
+ * The way of an image from the workspace to an address at which APIMart fetches it.
+ */
+import { basename } from 'node:path'
+import { postBody } from '../apimart/post.ts'
+import { imageUploadUrl } from '../apimart/request.ts'
+import { submit } from '../apimart/submit.ts'
+import { encodeUpload, judgeUpload } from '../apimart/upload.ts'
+import { Failure } from '../failure.ts'
+import type { NewTaskInputs } from '../inputs/inputs.ts'
+import type { Network } from '../network/network.ts'
+import { requireKind } from '../references/content.ts'
+import type { ImagePlace } from '../references/sources.ts'
+import type { Runner } from '../runner.ts'
+import { formatDuration, formatUrl } from '../text/format.ts'
+
+/**
+ * Uploads an image of the workspace. An upload whose outcome is not known is not repeated.
+ *
+ * @returns its address, at which APIMart finds it
+ * @throws Failure when the file is no image, or APIMart does not take it; nothing is billed then
+ */
+export async function uploadImage(
+  { opened, file }: Extract<ImagePlace, { kind: 'file' }>,
+  inputs: NewTaskInputs,
+  network: Network,
+  runner: Runner,
+): Promise<string> {
+  const { reference, bytes } = opened
+  // Also without a preflight: nothing but an image leaves the workspace.
+  const kind = await requireKind(opened, ['jpeg', 'png'])
+  const encoded = await encodeUpload({ name: basename(file.path), type: `image/${kind}`, bytes })
+  const { clock, random, signal } = runner
+  const url = imageUploadUrl(inputs.api_base_url)
+  const outcome = await submit({
+    post: (cancelled) => postBody({ url, apiKey: inputs.api_key, ...encoded }, network, cancelled),
+    judge: judgeUpload,
+    clock,
+    random,
+    secrets: [inputs.api_key],
+    onPause({ message }, pause) {
+      runner.info(`${message} Trying the upload again in ${formatDuration(pause)}.`)
+    },
+    signal,
+  })
+  if (outcome.accepted === 'yes') {
+    runner.info(`image_url ${reference.shown} is uploaded to ${formatUrl(outcome.url)}`)
+    return outcome.url
+  }
+  const message = `image_url ${reference.shown} could not be uploaded. ${outcome.message}`
+  throw new Failure(outcome.accepted === 'no' ? outcome.reason : 'request_rejected', [message])
+}

@@ -1,0 +1,159 @@
+/**
+ * Where the finished video goes: a file of the workspace, filled beside its place and moved there when it is whole.
+ */
+import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { Failure, messageOf } from '../failure.ts'
+import { codeOf } from '../network/network-errors.ts'
+import type { Places } from '../references/sources.ts'
+import { oneLine } from '../text/format.ts'
+import { isInGit, pathWithin } from './workspace-file.ts'
+
+/** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
+const BUSY_MILLISECONDS = 60_000
+
+/** A place for the video, or for its receipt. */
+export interface OutputFile {
+  /** Relative to the workspace, with `/` on every platform. */
+  readonly shown: string
+  readonly path: string
+  /** Beside `path`: what will be there when it is whole. */
+  readonly partial: string
+}
+
+/**
+ * Makes sure that the video and its receipt can be stored, before anything is paid, by storing empty files that are
+ * removed again.
+ *
+ * @param given the input `output_path`, relative to the workspace or absolute inside it
+ * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
+ */
+export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
+  const output = await locate(given, workspace)
+  try {
+    for (const place of [output, receiptOf(output)]) await tryOut(place)
+  } catch (error) {
+    throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
+  }
+  return output
+}
+
+/**
+ * Makes sure that the video does not take the place of a reference.
+ *
+ * @throws Failure `invalid_input`
+ */
+export async function requireApart({ path, shown }: OutputFile, { image, clip }: Places): Promise<void> {
+  const there = await stat(path).catch(() => null)
+  for (const file of [image.kind === 'file' ? image.file : null, clip.file]) {
+    const found = file && (await stat(file.path).catch(() => null))
+    // Also by a link of either kind.
+    if (file?.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
+      throw problem(
+        shown,
+        'It is one of the references, which the video would overwrite. Give it a file of its own.',
+      )
+    }
+  }
+}
+
+/** Where the receipt of a video lies. */
+export function receiptOf({ shown, path }: OutputFile): OutputFile {
+  return placeAt(`${shown}${RECEIPT_ENDING}`, `${path}${RECEIPT_ENDING}`)
+}
+
+const RECEIPT_ENDING = '.receipt.json'
+
+function placeAt(shown: string, path: string): OutputFile {
+  return { shown, path, partial: `${path}.kling-partial` }
+}
+
+async function tryOut(place: OutputFile): Promise<void> {
+  if ((await lstat(place.path).catch(() => null))?.isDirectory())
+    throw new Error(`${place.shown} is a folder`)
+  const created = await makeRoom(place)
+  const file = await open(place.partial, 'wx')
+  await file.close()
+  await discard(place)
+  if (created !== undefined) await removeFolders(created, dirname(place.path))
+}
+
+/**
+ * Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind.
+ *
+ * @throws Error when another step is filling the place at this moment
+ */
+export async function makeRoom(output: OutputFile): Promise<string | undefined> {
+  await requireFolder(output)
+  const created = await mkdir(dirname(output.path), { recursive: true })
+  const left = await lstat(output.partial).catch(() => null)
+  if (left?.isFile() && Date.now() - left.mtimeMs < BUSY_MILLISECONDS) {
+    throw new Error('another step writes it at this moment, or was killed within the last minute')
+  }
+  await discard(output)
+  return created
+}
+
+/** Removes what was not finished. */
+export async function discard({ partial }: OutputFile): Promise<void> {
+  await rm(partial, { force: true, maxRetries: 3 })
+}
+
+/** Removes empty folders, from the last one up to the first. */
+async function removeFolders(first: string, last: string): Promise<void> {
+  for (let folder = last; folder.length >= first.length; folder = dirname(folder)) await rmdir(folder)
+}
+
+/** Puts the whole video in its place; a link there is replaced, not followed. */
+export async function moveIntoPlace(output: OutputFile): Promise<void> {
+  await requireFolder(output)
+  await rename(output.partial, output.path)
+}
+
+/** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
+async function requireFolder({ shown, path }: OutputFile): Promise<void> {
+  const folder = dirname(path)
+  if ((await realFolder(shown, folder)) !== folder) throw new Error('a link has come into its way')
+}
+
+async function locate(given: string, workspace: string): Promise<OutputFile> {
+  const root = await realpath(workspace).catch(() => {
+    throw problem(given, `The workspace ${workspace} does not exist.`)
+  })
+  const wanted = resolve(workspace, given)
+  const found = await lstat(wanted).catch(() => null)
+  if (/[/\\]$/.test(given) || found?.isDirectory()) {
+    throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
+  }
+  const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
+  const shown = pathWithin(root, path)
+  if (shown === null) {
+    throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
+  }
+  if (isInGit(shown))
+    throw problem(given, 'It lies in the folder .git. Give a path outside it, such as assets/film.mp4.')
+  return placeAt(shown, path)
+}
+
+/** The folder without links; the part of it that does not exist yet has none. */
+async function realFolder(given: string, folder: string): Promise<string> {
+  try {
+    return await realpath(folder)
+  } catch (error) {
+    const isMissing = codeOf(error) === 'ENOENT'
+    const isLink = (await lstat(folder).catch(() => null)) !== null
+    if (!isMissing || isLink || dirname(folder) === folder) {
+      const why = isMissing ? 'a link on the way to it leads nowhere' : reason(error)
+      throw problem(given, `Its folder cannot be used: ${why}. Choose another one.`)
+    }
+    return join(await realFolder(given, dirname(folder)), basename(folder))
+  }
+}
+
+function reason(error: unknown): string {
+  return oneLine(messageOf(error), 300)
+}
+
+function problem(given: string, message: string): Failure {
+  return new Failure('invalid_input', [`output_path "${oneLine(given, 80)}": ${message}`])
+}

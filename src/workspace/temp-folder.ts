@@ -1,0 +1,34 @@
+/**
+ * A folder for whatever a run has to store meanwhile; disposing removes it.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Failure, messageOf } from '../failure.ts'
+import type { Runner } from '../runner.ts'
+
+export interface TempFolder extends AsyncDisposable {
+  readonly path: string
+}
+
+/**
+ * Makes an empty folder in the runner's folder for such.
+ *
+ * @throws Failure `invalid_input` when that cannot be used
+ */
+export async function openTempFolder({ temp }: Pick<Runner, 'temp'>): Promise<TempFolder> {
+  const path = await makeFolder(temp).catch((error: unknown) => {
+    const problem = `The folder ${temp} for temporary files (RUNNER_TEMP) cannot be used: ${messageOf(error)}.`
+    throw new Failure('invalid_input', [problem], {
+      remedy: 'Correct RUNNER_TEMP on the runner, and run it again.',
+    })
+  })
+  return {
+    path,
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
+  }
+}
+
+async function makeFolder(temp: string): Promise<string> {
+  await mkdir(temp, { recursive: true })
+  return await mkdtemp(join(temp, 'kling-'))
+}

@@ -1,0 +1,75 @@
+/**
+ * Files of the workspace that inputs name: they never lead out of it, not through `..` nor through links.
+ */
+import { realpath, stat } from 'node:fs/promises'
+import { isAbsolute, relative, resolve, sep } from 'node:path'
+import { Failure, messageOf } from '../failure.ts'
+import { codeOf } from '../network/network-errors.ts'
+import type { Reference } from '../references/reference.ts'
+import { oneLine, withoutQuery } from '../text/format.ts'
+
+/** A file of the workspace. */
+export interface WorkspaceFile {
+  /** Without links. */
+  readonly path: string
+  /** Relative to the workspace, with `/` on every platform. */
+  readonly shown: string
+}
+
+/** Whether the text of a reference names a file, not an address. A single letter is a drive of Windows. */
+export function namesFile(given: string): boolean {
+  return !/^[a-z][a-z\d+.-]+:/i.test(given)
+}
+
+/** The text of a reference as it may be shown: without a query, which a path has when it is an address without its scheme. */
+export function shownReference(given: string): string {
+  return namesFile(given) ? given.replace(/\?.*$/s, '?…') : withoutQuery(given)
+}
+
+/**
+ * Finds the file that an input names.
+ *
+ * @param given relative to the workspace, or absolute inside it
+ * @throws Failure `invalid_input` when there is none, or it lies outside the workspace
+ */
+export async function findFile(
+  input: Reference['input'],
+  given: string,
+  workspace: string,
+): Promise<WorkspaceFile> {
+  const problem = (message: string) =>
+    new Failure('invalid_input', [`${input} "${oneLine(shownReference(given), 80)}": ${message}`])
+  const wanted = resolve(workspace, given)
+  const root = await realpath(workspace).catch(() => workspace)
+  const path = await realpath(wanted).catch((error: unknown) => {
+    throw problem(
+      codeOf(error) === 'ENOENT' ? MISSING : `It cannot be read: ${oneLine(messageOf(error), 300)}.`,
+    )
+  })
+  const shown = pathWithin(root, path)
+  if (shown === null) {
+    throw problem(
+      'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.',
+    )
+  }
+  if (isInGit(shown))
+    throw problem('It lies in the folder .git. Give a file outside it, or an https address.')
+  if (!(await stat(path)).isFile())
+    throw problem('It is not a file. Give the path of a file, such as assets/hero.png.')
+  return { path, shown }
+}
+
+const MISSING =
+  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
+
+/** Whether a path leads into the folder of Git itself. */
+export function isInGit(shown: string): boolean {
+  return /(^|\/)\.git(\/|$)/i.test(shown)
+}
+
+/** A path relative to a folder, with `/` on every platform; null when it is not inside it. Both are without links. */
+export function pathWithin(root: string, path: string): string | null {
+  const inside = relative(root, path)
+  const isOutside = inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)
+  return isOutside ? null : inside.replaceAll(sep, '/')
+}
