@@ -5,11 +5,11 @@
 import { writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { parseArgs } from 'node:util'
+import { realClock } from './fakes/sandbox/clock.ts'
+import { startSandbox } from './fakes/sandbox/server.ts'
 import { readAction, runStep, type StepResult } from './harness/action.ts'
 import { renderPage } from './harness/github-page.ts'
 import { demoInputs } from './harness/inputs.ts'
-import { realClock } from './sandbox/clock.ts'
-import { startSandbox } from './sandbox/server.ts'
 
 /** How many times as fast as real time the sandbox renders, and the step waits for it. */
 const SPEED = 60

@@ -15,7 +15,7 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs')
 /** What "no" can mean: stop, or send it again. */
 const REPLACEMENTS = ["stop('request_rejected')", "retry('request_rejected')"]
 /** Each of them has to notice. */
-const SUITES = { 'the table': 'test/unit/outcome.test.ts', schedules: 'test/schedules' } as const
+const SUITES = { 'the table': 'test/apimart/outcome.test.ts', schedules: 'test/schedules' } as const
 const ENVIRONMENT = { ...process.env, SCHEDULES: '100', SCHEDULE_SEED: '1' }
 
 interface Mutant {

@@ -2,7 +2,7 @@
  * `npm run bench`: measures this action against the sandbox and prints Markdown tables. Nothing is asserted.
  */
 import { availableParallelism, cpus } from 'node:os'
-import { startSandbox } from '../sandbox/server.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
 import { compareDownloads, DOWNLOAD_RUNS, RESULT_BYTES } from './download.ts'
 import { CLIP_BYTES, LATENCY, PREFLIGHT_RUNS, type Reading, readInEveryWay, type Way } from './preflight.ts'
 import { archiveSizes, compareCosts, STEP_RUNS } from './step.ts'

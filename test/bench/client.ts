@@ -14,7 +14,7 @@ import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { readClip } from '../../src/references/clip.ts'
 import { CLIP_MAX_BYTES } from '../../src/references/limits.ts'
 import { remoteReference } from '../../src/references/reference.ts'
-import { probe } from '../sandbox/ffprobe.ts'
+import { probe } from '../fakes/sandbox/ffprobe.ts'
 
 const WAYS: Record<string, (url: string, folder: string) => Promise<number | undefined>> = {
   async preflight(url, folder) {

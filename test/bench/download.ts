@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { manualClock } from '../sandbox/clock.ts'
-import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+import { manualClock } from '../fakes/sandbox/clock.ts'
+import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
 import { runMetered } from './step.ts'
 
 export const RESULT_BYTES = 2 ** 30

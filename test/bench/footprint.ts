@@ -2,7 +2,7 @@
  * `npm run footprint`: what the action may cost every job that uses it. CPU and memory are held against an empty Node
  * program that is measured in turn with it, and the least of several runs counts, so that a busy machine changes little.
  */
-import { startSandbox } from '../sandbox/server.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
 import { archiveSizes, type Cost, compareCosts } from './step.ts'
 
 await using sandbox = await startSandbox()

@@ -6,8 +6,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
-import type { Layout } from '../sandbox/padded-clip.ts'
-import type { Sandbox } from '../sandbox/server.ts'
+import type { Layout } from '../fakes/sandbox/padded-clip.ts'
+import type { Sandbox } from '../fakes/sandbox/server.ts'
 import { runMetered } from './step.ts'
 
 export const CLIP_BYTES = 94_000_000

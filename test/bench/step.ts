@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import * as v from 'valibot'
+import type { Sandbox } from '../fakes/sandbox/server.ts'
 import { ROOT, runStep } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
-import type { Sandbox } from '../sandbox/server.ts'
 
 export const STEP_RUNS = 9
 

@@ -3,10 +3,10 @@
  */
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { realClock } from '../fakes/sandbox/clock.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
 import { runStep } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
-import { realClock } from '../sandbox/clock.ts'
-import { startSandbox } from '../sandbox/server.ts'
 
 export const WAIT_RUNS = 9
 

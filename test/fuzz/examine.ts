@@ -13,7 +13,7 @@ import { readImage } from '../../src/references/image.ts'
 import type { LocalFile } from '../../src/references/local-file.ts'
 import type { Reference } from '../../src/references/reference.ts'
 import { OPENING_BYTES, type Reach } from '../../src/references/remote-file.ts'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { Mutant } from './mutate.ts'
 import type { Verdict } from './work.ts'
 

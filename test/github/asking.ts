@@ -7,9 +7,9 @@ import { Failure } from '../../src/failure.ts'
 import { type GitHub as Asker, openOctokit } from '../../src/github/client.ts'
 import type { Wanted } from '../../src/github/release.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { endWithTest, networkOf, served } from '../network/hosts.ts'
-import type { Fault } from './faults.ts'
-import { type GitHub, type GitHubOptions, startGitHub } from './server.ts'
+import type { Fault } from '../fakes/github/faults.ts'
+import { type GitHub, type GitHubOptions, startGitHub } from '../fakes/github/server.ts'
+import { endWithTest, networkOf, served } from '../harness/hosts.ts'
 
 export const V1: Wanted = { kind: 'tag', tag: 'v1' }
 export const GRANT =

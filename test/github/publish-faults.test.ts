@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { FILM } from '../fakes/github/client.ts'
+import type { Endpoint, Fault } from '../fakes/github/faults.ts'
 import { GRANT, NOW, problemOf, status } from './asking.ts'
-import { FILM } from './client.ts'
-import type { Endpoint, Fault } from './faults.ts'
 import {
   DELETE,
   DOCS,

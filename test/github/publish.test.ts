@@ -2,8 +2,8 @@ import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { FILM } from '../fakes/github/client.ts'
 import { forwarder, problemOf, status } from './asking.ts'
-import { FILM } from './client.ts'
 import {
   DELETE,
   FILE,

@@ -8,11 +8,11 @@ import { join } from 'node:path'
 import { afterAll, expect } from 'vitest'
 import { type PublishedFile, publish } from '../../src/github/publish.ts'
 import { findRelease } from '../../src/github/release.ts'
+import { FILM } from '../fakes/github/client.ts'
+import type { Fault } from '../fakes/github/faults.ts'
+import type { Release } from '../fakes/github/records.ts'
+import type { GitHubOptions } from '../fakes/github/server.ts'
 import { type AskingOptions, asked, asking, standIn, V1 } from './asking.ts'
-import { FILM } from './client.ts'
-import type { Fault } from './faults.ts'
-import type { Release } from './records.ts'
-import type { GitHubOptions } from './server.ts'
 
 export const folder = await mkdtemp(join(tmpdir(), 'kling-publish-'))
 afterAll(() => rm(folder, { recursive: true }))

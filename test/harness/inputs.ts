@@ -8,7 +8,7 @@ import {
   type NewTaskInputs,
   readInputs,
 } from '../../src/inputs/inputs.ts'
-import type { Sandbox } from '../sandbox/server.ts'
+import type { Sandbox } from '../fakes/sandbox/server.ts'
 import { GITHUB_TOKEN, readAction } from './action.ts'
 
 const action = await readAction()

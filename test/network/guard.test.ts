@@ -8,8 +8,8 @@ import { AddressRefused } from '../../src/network/guard.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { explainNetworkError } from '../../src/network/network-errors.ts'
 import { request } from '../../src/network/undici.ts'
-import { endWithTest, served } from './hosts.ts'
-import { knowNames } from './names.ts'
+import { knowNames } from '../fakes/network/names.ts'
+import { endWithTest, served } from '../harness/hosts.ts'
 
 afterEach(() => {
   vi.unstubAllEnvs()

@@ -10,10 +10,10 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
 import { type Ending, post } from '../../src/apimart/post.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { startProxy } from '../fakes/network/company-proxy.ts'
+import { selfSigned } from '../fakes/network/self-signed.ts'
+import { endWithTest, served, streamRefuser } from '../harness/hosts.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { startProxy } from './company-proxy.ts'
-import { endWithTest, served, streamRefuser } from './hosts.ts'
-import { selfSigned } from './self-signed.ts'
 
 const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']
 const identity = selfSigned()

@@ -3,9 +3,9 @@
  * wrong is what goes wrong in the sandbox, by the same code.
  */
 import { createServer } from 'node:http'
-import { listening } from '../network/listening.ts'
-import { Exchange, type RecordedRequest } from '../sandbox/exchange.ts'
-import { type Answer, type Endpoint, Faults, sendAnswer, sendFault } from '../sandbox/faults.ts'
+import { listening } from '../fakes/network/listening.ts'
+import { Exchange, type RecordedRequest } from '../fakes/sandbox/exchange.ts'
+import { type Answer, type Endpoint, Faults, sendAnswer, sendFault } from '../fakes/sandbox/faults.ts'
 
 /** One server for one call of one client. */
 export interface PeerServer extends AsyncDisposable {

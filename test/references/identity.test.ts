@@ -13,9 +13,9 @@ import { remoteReference } from '../../src/references/reference.ts'
 import { OPENING_BYTES } from '../../src/references/remote-file.ts'
 import type { ImagePlace, Places } from '../../src/references/sources.ts'
 import { findFile } from '../../src/workspace/workspace-file.ts'
-import { pointerTo } from '../github/site.ts'
-import { endWithTest, httpHost, networkOf } from '../network/hosts.ts'
-import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+import { pointerTo } from '../fakes/github/site.ts'
+import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
+import { endWithTest, httpHost, networkOf } from '../harness/hosts.ts'
 
 /** Longest reference that is read. */
 const MAX_BYTES = 300_000

@@ -11,7 +11,7 @@ import { Failure } from '../../src/failure.ts'
 import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 import { download } from '../../src/result/download.ts'
 import { DownloadFailed, type Means } from '../../src/result/fetch-link.ts'
-import { openFiles } from '../preflight/media-host.ts'
+import { openFiles } from '../references/media-host.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
 const HALF = Math.floor(film.length / 2)

@@ -3,7 +3,7 @@
  * never a reason not to submit.
  */
 import { describe, it } from 'vitest'
-import type { Fault } from '../sandbox/faults.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import {
   DIRECTLY,
   expectFailure,

@@ -4,9 +4,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, type ExpectStatic, expect, it, vi } from 'vitest'
-import { listening } from '../network/listening.ts'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
-import type { SandboxOptions } from '../sandbox/server.ts'
+import { listening } from '../fakes/network/listening.ts'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
+import type { SandboxOptions } from '../fakes/sandbox/server.ts'
 import {
   DEMO,
   expectFailure,

@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import { expectFailure, expectSubmitted, startScenario } from './scenario.ts'
 
 /** What the action may fetch of a clip before it refuses it, in bytes. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
-import { manualClock } from '../sandbox/clock.ts'
+import { manualClock } from '../fakes/sandbox/clock.ts'
 import { DEMO, expectCompleted, expectFailure, type Run, startScenario } from './scenario.ts'
 
 const RESULT = 'demo/result.mp4'

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { which } from '@actions/io'
 import { describe, it, vi } from 'vitest'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { StepOptions } from '../harness/action.ts'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
 import {
   expectFailure,
   expectSubmitted,

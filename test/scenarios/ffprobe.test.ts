@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import { ROOT } from '../harness/action.ts'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
 import { expectFailure, expectSubmitted, readCall, startScenario, writeProgram } from './scenario.ts'
 
 const FRAGMENTED = 'corpus/fragmented.mp4'

@@ -3,11 +3,11 @@ import { createServer } from 'node:net'
 import { EOL } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { startGitHub } from '../github/server.ts'
+import { startGitHub } from '../fakes/github/server.ts'
+import { listening } from '../fakes/network/listening.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import { GITHUB_TOKEN } from '../harness/action.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
-import { listening } from '../network/listening.ts'
-import type { Fault } from '../sandbox/faults.ts'
 import {
   DIRECTLY,
   expectFailure,

@@ -2,7 +2,7 @@ import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { conceal } from '../../src/text/secrets.ts'
-import { startGitHub } from '../github/server.ts'
+import { startGitHub } from '../fakes/github/server.ts'
 import { GITHUB_TOKEN } from '../harness/action.ts'
 import { findSecret } from '../harness/leaks.ts'
 import {

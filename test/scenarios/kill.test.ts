@@ -8,10 +8,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { beforeAll, describe, it, vi } from 'vitest'
+import type { RecordedRequest } from '../fakes/sandbox/exchange.ts'
+import type { Sandbox } from '../fakes/sandbox/server.ts'
+import type { Source } from '../fakes/sandbox/source.ts'
 import { ROOT, type StepOptions } from '../harness/action.ts'
-import type { RecordedRequest } from '../sandbox/exchange.ts'
-import type { Sandbox } from '../sandbox/server.ts'
-import type { Source } from '../sandbox/source.ts'
 import { expectCompleted, outputBlocks, type Run, type Scenario, startScenario } from './scenario.ts'
 
 const KILLS = Number(process.env.KILLS ?? 40)

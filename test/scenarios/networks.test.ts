@@ -6,11 +6,11 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { describe, type ExpectStatic, it } from 'vitest'
-import { startGitHub } from '../github/server.ts'
+import { startGitHub } from '../fakes/github/server.ts'
+import { bridge, type ProxyOptions, startProxy } from '../fakes/network/company-proxy.ts'
+import { listening } from '../fakes/network/listening.ts'
+import { selfSigned, signedByRoot } from '../fakes/network/self-signed.ts'
 import { GITHUB_TOKEN } from '../harness/action.ts'
-import { bridge, type ProxyOptions, startProxy } from '../network/company-proxy.ts'
-import { listening } from '../network/listening.ts'
-import { selfSigned, signedByRoot } from '../network/self-signed.ts'
 import {
   DEMO,
   DIRECTLY,

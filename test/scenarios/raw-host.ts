@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import { listening } from '../network/listening.ts'
+import { listening } from '../fakes/network/listening.ts'
 
 /** A request, as far as an answer depends on it. */
 export interface Asked {

@@ -5,8 +5,8 @@
 import { appendFile, copyFile, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
-import { pointerTo } from '../github/site.ts'
-import type { Fault } from '../sandbox/faults.ts'
+import { pointerTo } from '../fakes/github/site.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import {
   CLIP,
   IMAGE,

@@ -3,10 +3,10 @@
  */
 import { copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type GitHub, type GitHubOptions, startGitHub } from '../github/server.ts'
+import { type GitHub, type GitHubOptions, startGitHub } from '../fakes/github/server.ts'
+import type { RecordedRequest } from '../fakes/sandbox/exchange.ts'
+import type { SandboxOptions } from '../fakes/sandbox/server.ts'
 import type { StepOptions } from '../harness/action.ts'
-import type { RecordedRequest } from '../sandbox/exchange.ts'
-import type { SandboxOptions } from '../sandbox/server.ts'
 import { DEMO, type Run, type Scenario, startScenario, submissions } from './scenario.ts'
 
 export const IMAGE = 'assets/hero.png'

@@ -8,9 +8,9 @@ import { describe, type ExpectStatic, it, vi } from 'vitest'
 import type { FailureReason } from '../../src/failure.ts'
 import { REPLAYED } from '../../src/report/describe.ts'
 import { escapeHtml } from '../../src/text/escape.ts'
-import { listening } from '../network/listening.ts'
-import { manualClock, realClock } from '../sandbox/clock.ts'
-import type { Fault } from '../sandbox/faults.ts'
+import { listening } from '../fakes/network/listening.ts'
+import { manualClock, realClock } from '../fakes/sandbox/clock.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import {
   DEMO,
   DIRECTLY,

@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import type { FailureReason } from '../../src/failure.ts'
 import { advise } from '../../src/report/advice.ts'
+import { realClock } from '../fakes/sandbox/clock.ts'
+import type { RecordedRequest } from '../fakes/sandbox/exchange.ts'
+import { type Sandbox, type SandboxOptions, startSandbox } from '../fakes/sandbox/server.ts'
 import { runStep, type StepOptions, type StepResult } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
 import { expectKeptIn } from '../harness/leaks.ts'
-import { realClock } from '../sandbox/clock.ts'
-import type { RecordedRequest } from '../sandbox/exchange.ts'
-import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts'
 
 /** What a step leaves behind, with addresses, key and temporary folders under fixed names. */
 export interface Run {

@@ -2,9 +2,9 @@ import { afterAll, describe, type ExpectStatic, it, vi } from 'vitest'
 import { OUTCOMES, type Row } from '../../src/apimart/outcome.ts'
 import { type FailureReason, REMEDIES } from '../../src/failure.ts'
 import { escapeHtml } from '../../src/text/escape.ts'
-import type { Clock } from '../sandbox/clock.ts'
-import type { Fault } from '../sandbox/faults.ts'
-import { startSandbox } from '../sandbox/server.ts'
+import type { Clock } from '../fakes/sandbox/clock.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
 import {
   DIRECTLY,
   expectFailure,

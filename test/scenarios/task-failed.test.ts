@@ -1,9 +1,9 @@
 import { EOL } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
+import type { TaskScript } from '../fakes/sandbox/tasks.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
-import type { Fault } from '../sandbox/faults.ts'
-import type { TaskScript } from '../sandbox/tasks.ts'
 import { expectCompleted, expectFailure, type Run, startScenario } from './scenario.ts'
 
 /** A step that only names a task, beside key and address. */

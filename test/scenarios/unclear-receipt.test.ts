@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
 import { parseReceipt, renderReceipt } from '../../src/receipt/receipt.ts'
-import type { Fault } from '../sandbox/faults.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import {
   DEMO,
   expectCompleted,

@@ -5,7 +5,7 @@ import { copyFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, vi } from 'vitest'
 import type { FailureReason } from '../../src/failure.ts'
-import type { Fault } from '../sandbox/faults.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 import {
   CLIP,
   IMAGE,

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
 import type { FailureReason } from '../../src/failure.ts'
-import type { Endpoint, Fault } from '../sandbox/faults.ts'
-import type { Sandbox } from '../sandbox/server.ts'
+import type { Endpoint, Fault } from '../fakes/sandbox/faults.ts'
+import type { Sandbox } from '../fakes/sandbox/server.ts'
 import { DEMO, expectCompleted, expectFailure, type Run, type Scenario, startScenario } from './scenario.ts'
 
 /** Submits without a look at the references, and waits. */

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import type { Row } from '../../src/apimart/outcome.ts'
-import type { Fault } from '../sandbox/faults.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
 
 /** What happens to a connection before any request is on it. */
 export type Refusal = 'reset' | 'untrusted'

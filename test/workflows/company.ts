@@ -4,8 +4,8 @@
 import { createServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
-import { type Listening, listening } from '../network/listening.ts'
-import { selfSigned } from '../network/self-signed.ts'
+import { type Listening, listening } from '../fakes/network/listening.ts'
+import { selfSigned } from '../fakes/network/self-signed.ts'
 
 export interface Company extends AsyncDisposable {
   readonly proxyUrl: string

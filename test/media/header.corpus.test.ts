@@ -9,7 +9,7 @@ import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
 import type { ReadAt } from '../../src/media/read-at.ts'
 import { endsEarly } from '../../src/media/truncation.ts'
-import { ffprobePath, probe as independentProbe } from '../sandbox/ffprobe.ts'
+import { ffprobePath, probe as independentProbe } from '../fakes/sandbox/ffprobe.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')
 const CORPUS = join(MEDIA, 'corpus')

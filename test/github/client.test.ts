@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { findRelease } from '../../src/github/release.ts'
+import type { Fault } from '../fakes/github/faults.ts'
 import { asking, failureOf, GRANT, NOW, standIn, status, V1 } from './asking.ts'
-import type { Fault } from './faults.ts'
 
 const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const lookedUp = (name: string, clause: string) =>

@@ -11,9 +11,9 @@ import { judge, type Outcome } from '../../src/apimart/outcome.ts'
 import { type Ending, post } from '../../src/apimart/post.ts'
 import { balanceUrl, submissionUrl } from '../../src/apimart/request.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
+import { selfSigned } from '../fakes/network/self-signed.ts'
+import { endWithTest, served, streamRefuser } from '../harness/hosts.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { endWithTest, served, streamRefuser } from './hosts.ts'
-import { selfSigned } from './self-signed.ts'
 
 const TRUSTED = selfSigned()
 const TIMEOUTS = shortTimeouts({ answer: 10_000 })

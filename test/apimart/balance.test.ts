@@ -10,9 +10,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { readBalance } from '../../src/apimart/balance.ts'
 import { balanceUrl } from '../../src/apimart/request.ts'
 import type { ApiNetwork } from '../../src/network/network.ts'
-import { liveErrorBody } from '../sandbox/errors.ts'
-import { startSandbox } from '../sandbox/server.ts'
-import { httpHost, networkOf, rawHost, sends, served } from './hosts.ts'
+import { liveErrorBody } from '../fakes/sandbox/errors.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
+import { httpHost, networkOf, rawHost, sends, served } from '../harness/hosts.ts'
 
 const STOPPED = new Error('the run was stopped')
 const KEY = 'sk-0123456789abcdef'

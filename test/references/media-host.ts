@@ -6,7 +6,7 @@ import { Failure } from '../../src/failure.ts'
 import { openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { remoteReference } from '../../src/references/reference.ts'
 import { RemoteFile } from '../../src/references/remote-file.ts'
-import { startSandbox } from '../sandbox/server.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
 
 /** Bytes of `big.mp4`, whose header comes last. */
 export const BIG = 300_000

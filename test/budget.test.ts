@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { estimateCost as estimate, overBudget } from '../../src/budget.ts'
-import { Failure } from '../../src/failure.ts'
+import { estimateCost as estimate, overBudget } from '../src/budget.ts'
+import { Failure } from '../src/failure.ts'
 
 const noLimit = { max_cost: null }
 

@@ -4,7 +4,7 @@
 import dns, { type LookupAddress } from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
 import { isIP } from 'node:net'
-import { endWithTest } from './hosts.ts'
+import { endWithTest } from '../../harness/hosts.ts'
 
 /** The addresses that a name has, none when it does not exist, or `silence`. */
 type Answer = readonly string[] | 'silence'

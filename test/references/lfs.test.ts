@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { readLfsPointer } from '../../src/references/lfs.ts'
-import { pointerTo } from '../github/site.ts'
+import { pointerTo } from '../fakes/github/site.ts'
 
 const oid = '4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393'
 const VERSION = 'version https://git-lfs.github.com/spec/v1'

@@ -14,13 +14,13 @@ import { Failure } from '../../src/failure.ts'
 import type { ApiNetwork } from '../../src/network/network.ts'
 import type { Dispatcher } from '../../src/network/undici.ts'
 import { advise } from '../../src/report/advice.ts'
+import { manualClock } from '../fakes/sandbox/clock.ts'
+import { errorBody, liveErrorBody } from '../fakes/sandbox/errors.ts'
+import type { Fault } from '../fakes/sandbox/faults.ts'
+import { startSandbox } from '../fakes/sandbox/server.ts'
+import { httpHost, networkOf, rawHost, sends, served } from '../harness/hosts.ts'
 import { problemsOf } from '../harness/inputs.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { manualClock } from '../sandbox/clock.ts'
-import { errorBody, liveErrorBody } from '../sandbox/errors.ts'
-import type { Fault } from '../sandbox/faults.ts'
-import { startSandbox } from '../sandbox/server.ts'
-import { httpHost, networkOf, rawHost, sends, served } from './hosts.ts'
 
 const TIMEOUTS = shortTimeouts()
 const STOPPED = new Error('the run was stopped')

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { Agent } from 'undici'
-import { watchFor } from '../harness/leaks.ts'
+import { watchFor } from '../../harness/leaks.ts'
 import { type Api, answerApi } from './api.ts'
 import { type Clock, realClock } from './clock.ts'
 import { errorBody } from './errors.ts'
@@ -68,7 +68,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const clock = options.clock ?? realClock(options.speed)
   const apiKey = options.apiKey ?? 'sk-sandbox-0123456789abcdef'
   watchFor([{ name: 'the key', value: apiKey, hosts: [new URL(originOf(apiServer)).host] }])
-  const roots = options.mediaRoots ?? [fileURLToPath(new URL('../media', import.meta.url))]
+  const roots = options.mediaRoots ?? [fileURLToPath(new URL('../../media', import.meta.url))]
   const media = new MediaHost(originOf(mediaServer), roots, clock)
   const timing = options.timing ?? { queue: 2_000, perClipSecond: 30_000 }
   const store = new TaskStore(clock, timing, options.balance ?? 100, media)

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
-import { manualClock } from './sandbox/clock.ts'
-import type { Fault } from './sandbox/faults.ts'
-import { probe } from './sandbox/ffprobe.ts'
-import { type Sandbox, startSandbox } from './sandbox/server.ts'
+import { manualClock } from './clock.ts'
+import type { Fault } from './faults.ts'
+import { probe } from './ffprobe.ts'
+import { type Sandbox, startSandbox } from './server.ts'
 
 const DOCUMENTED = [
   '{"model":"kling-v2-6-motion-control","prompt":"保持人物朝向与参考图一致,完成转身和挥手动作","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-8s.mp4","character_orientation":"image","mode":"std","keep_original_sound":"yes","watermark_info":{"enabled":false}}',
@@ -385,7 +385,7 @@ describe('scripted faults', () => {
   })
 })
 
-const file = await readFile(new URL(`media/${CLIP}`, import.meta.url))
+const file = await readFile(new URL(`../../media/${CLIP}`, import.meta.url))
 
 describe('media host', () => {
   const bytes = async (response: Response) => Buffer.from(await response.arrayBuffer())
@@ -605,7 +605,7 @@ describe('media host', () => {
     await using sandbox = await startSandbox()
     const url = await sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', size, layout)
     expect(head(await fetch(url, { method: 'HEAD' }), 'content-length')).toEqual([`${size}`])
-    const original = await probe(new URL('media/corpus/header-first.mp4', import.meta.url).pathname)
+    const original = await probe(new URL('../../media/corpus/header-first.mp4', import.meta.url).pathname)
     expect(await probe(url, undefined, 'http,tcp')).toEqual(original)
     const boxes = await (await fetch(url, range('bytes=0-65535'))).text()
     expect(boxes.indexOf('mdat') < boxes.indexOf('moov') || !boxes.includes('moov')).toBe(

@@ -12,8 +12,8 @@ import { readLocalFile } from '../../src/references/local-file.ts'
 import type { Runner } from '../../src/runner.ts'
 import { uploadImage } from '../../src/stages/upload-image.ts'
 import { findFile } from '../../src/workspace/workspace-file.ts'
+import { httpHost, networkOf, rawHost, sends } from '../harness/hosts.ts'
 import { inputsWith } from '../harness/inputs.ts'
-import { httpHost, networkOf, rawHost, sends } from './hosts.ts'
 
 const PNG = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
 const ADDRESS = 'https://cdn.example.com/uploads/1.png'

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { watchFor } from '../harness/leaks.ts'
+import { watchFor } from '../../harness/leaks.ts'
 import { Exchange } from '../sandbox/exchange.ts'
 import { listening, originOf } from '../sandbox/listening.ts'
 import { answerApi } from './api.ts'

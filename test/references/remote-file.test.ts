@@ -9,8 +9,8 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
 import { OPENING_BYTES } from '../../src/references/remote-file.ts'
+import { listening } from '../fakes/network/listening.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { listening } from '../network/listening.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
 
 const SHORT = shortTimeouts()

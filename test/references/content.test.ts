@@ -10,7 +10,7 @@ import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.t
 import { refusePage, requireKind } from '../../src/references/content.ts'
 import { type Reference, remoteReference } from '../../src/references/reference.ts'
 import { RemoteFile } from '../../src/references/remote-file.ts'
-import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
 
 const MEDIA = join(import.meta.dirname, '../media')
 const CLIP: Kind[] = ['mp4', 'mov']

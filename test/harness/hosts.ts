@@ -6,8 +6,8 @@ import { constants, createSecureServer } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
 import { type Network, openNetwork, type Timeouts } from '../../src/network/network.ts'
-import { shortTimeouts } from '../harness/timeouts.ts'
-import { listening } from './listening.ts'
+import { listening } from '../fakes/network/listening.ts'
+import { shortTimeouts } from './timeouts.ts'
 
 const resources: AsyncDisposable[] = []
 afterEach(async () => {

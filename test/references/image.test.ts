@@ -11,7 +11,7 @@ import { Failure } from '../../src/failure.ts'
 import { type Network, openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { readImage } from '../../src/references/image.ts'
 import { remoteReference } from '../../src/references/reference.ts'
-import { type Sandbox, startSandbox } from '../sandbox/server.ts'
+import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
 
 const IMAGES = join(import.meta.dirname, '../media/images')
 const names = readdirSync(IMAGES).filter((name) => !name.endsWith('.py'))

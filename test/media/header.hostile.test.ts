@@ -11,7 +11,7 @@ import { readHeader } from '../../src/media/header.ts'
 import type { ReadAt } from '../../src/media/read-at.ts'
 import { endsEarly } from '../../src/media/truncation.ts'
 import { OPENING_BYTES } from '../../src/references/remote-file.ts'
-import { ffprobePath } from '../sandbox/ffprobe.ts'
+import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import { box, CLIP, endOf, FTYP, LONG } from './clips.ts'
 
 const ONES = 0xffffffff
