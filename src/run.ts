@@ -2,7 +2,7 @@
  * The way of a run: inputs, references, preflight, receipt, budget, submission, and on request the way to the finished
  * video and into a release. Every end is a report.
  */
-import { buildRequest, furtherKey, submissionUrl, taskUrl } from './apimart/request.ts'
+import { buildRequest, derivedKey, submissionUrl, taskUrl } from './apimart/request.ts'
 import { toFailure } from './failure.ts'
 import {
   type ExistingTaskInputs,
@@ -12,7 +12,7 @@ import {
   requireKey,
 } from './inputs/inputs.ts'
 import { openNetwork } from './network/network.ts'
-import { type Places, shownAddresses } from './references/sources.ts'
+import { displayAddresses, type Sources } from './references/sources.ts'
 import { describeRequest } from './report/describe.ts'
 import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
 import type { Runner } from './runner.ts'
@@ -68,14 +68,14 @@ async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): P
   const way = { inputs, output, network, runner, known }
   if (output && standing?.kind === 'fetch') {
     const task = pickUp(standing.taskId, 'receipt', inputs, runner, known)
-    const addresses = Object.values(shownAddresses(places))
+    const addresses = Object.values(displayAddresses(places))
     return await finish(task, { ...way, addresses, receipt: standing.receipt }, async () => target)
   }
   const prepared = await prepareRequest(places, inputs, network, runner)
   const { keyNumber, earlier } = standing?.kind === 'make' ? standing.sending : FIRST_TIME
   const receipt =
     earlier ??
-    (output && receiptFor(inputs, furtherKey(idempotencyKey, keyNumber), identities, runner, known))
+    (output && receiptFor(inputs, derivedKey(idempotencyKey, keyNumber), identities, runner, known))
   const task = await submitTask({ ...prepared, idempotencyKey, keyNumber, ...way }).catch(
     async (error: unknown) => {
       const isUncertain = toFailure(error).reason === 'submission_uncertain'
@@ -147,8 +147,8 @@ function pickUp(
   return task
 }
 
-async function showRequest(inputs: NewTaskInputs, places: Places, runner: Runner): Promise<End> {
-  const request = buildRequest(inputs, shownAddresses(places))
+async function showRequest(inputs: NewTaskInputs, places: Sources, runner: Runner): Promise<End> {
+  const request = buildRequest(inputs, displayAddresses(places))
   const url = submissionUrl(inputs.api_base_url)
   await runner.group('Dry run: the request that would be sent', async () => {
     for (const line of describeRequest(url, request)) runner.info(line)

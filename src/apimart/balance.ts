@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import type { ApiNetwork } from '../network/network.ts'
-import { ask, describeAnswer, type Question } from './http.ts'
+import { askApi, describeResponse, type Question } from './http.ts'
 import { readJson } from './parse.ts'
 
 /** What is left on the account, or why that is not known, in whole sentences. */
@@ -32,11 +32,11 @@ export async function readBalance(
   network: ApiNetwork,
   signal: AbortSignal,
 ): Promise<Balance> {
-  const reply = await ask(question, network, signal)
+  const reply = await askApi(question, network, signal)
   if (reply.kind === 'unanswered') return { kind: 'unknown', cause: reply.cause }
-  const { status, body } = reply.answer
+  const { status, body } = reply.response
   const read = status === 200 ? readJson(body, account) : null
-  if (read === null) return { kind: 'unknown', cause: describeAnswer(reply.answer, question.secrets) }
+  if (read === null) return { kind: 'unknown', cause: describeResponse(reply.response, question.secrets) }
   // The API's page on balances: an unlimited one is told as -1.
   const isUnlimited = read.unlimited_quota ?? read.remain_balance === -1
   return isUnlimited ? { kind: 'unlimited' } : { kind: 'known', usd: read.remain_balance }

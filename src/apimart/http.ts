@@ -10,10 +10,10 @@ import { conceal } from '../text/secrets.ts'
 import { quote, readError } from './parse.ts'
 
 /** A documented answer has some hundred bytes; what comes after this many is dropped. */
-export const ANSWER_MAX_BYTES = 1024 * 1024
+export const RESPONSE_MAX_BYTES = 1024 * 1024
 
 /** An answer of the API, whatever it says. */
-export interface Answer {
+export interface ApiResponse {
   readonly status: number
   readonly headers: Dispatcher.ResponseData['headers']
   readonly body: string
@@ -31,8 +31,8 @@ export async function exchange(
   options: { method: 'GET' | 'POST'; body?: string | Buffer; headers?: Record<string, string> },
   dispatcher: Dispatcher,
   signal: AbortSignal,
-): Promise<Answer> {
-  const answer = await request(url, {
+): Promise<ApiResponse> {
+  const response = await request(url, {
     ...options,
     dispatcher,
     signal,
@@ -45,15 +45,15 @@ export async function exchange(
       'accept-encoding': 'identity',
     },
   })
-  const body = bodyOf(await readUpTo(answer.body, ANSWER_MAX_BYTES), answer.headers, apiKey)
-  return { status: answer.statusCode, headers: answer.headers, body }
+  const body = bodyOf(await readUpTo(response.body, RESPONSE_MAX_BYTES), response.headers, apiKey)
+  return { status: response.statusCode, headers: response.headers, body }
 }
 
 /**
  * The body of an answer as text, without the key: an id or an address that held it would carry it into outputs,
  * receipts and further requests.
  */
-export function bodyOf(bytes: Buffer, headers: Answer['headers'], apiKey: string): string {
+export function bodyOf(bytes: Buffer, headers: ApiResponse['headers'], apiKey: string): string {
   return conceal(textOf(bytes, headers), [apiKey])
 }
 
@@ -61,7 +61,7 @@ export function bodyOf(bytes: Buffer, headers: Answer['headers'], apiKey: string
 export const UNREADABLE = '(compressed, and cannot be unpacked)'
 
 /** A bomb is not unpacked; of anything else the first bytes are kept. */
-const maxOutputLength = 16 * ANSWER_MAX_BYTES
+const maxOutputLength = 16 * RESPONSE_MAX_BYTES
 /** Of what broke off, as much as came. */
 const unzip = { maxOutputLength, finishFlush: constants.Z_SYNC_FLUSH }
 const unbrotli = { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH }
@@ -76,7 +76,7 @@ const UNPACK = new Map<string, readonly ((packed: Buffer) => Buffer)[]>([
 ])
 
 /** A gateway may compress what was to be sent as it is, also the id of a paid task; or only say that it did. */
-function textOf(bytes: Buffer, headers: Answer['headers']): string {
+function textOf(bytes: Buffer, headers: ApiResponse['headers']): string {
   const codings = String(headers['content-encoding'] ?? '')
     .toLowerCase()
     .split(',')
@@ -86,7 +86,7 @@ function textOf(bytes: Buffer, headers: Answer['headers']): string {
     const fatal = codings.some((coding) => !/^(identity)?$/.test(coding))
     // The decoder drops a byte order mark, with which the JSON would be none, and half a character at the end.
     const decoder = new TextDecoder('utf-8', { fatal })
-    return decoder.decode(unpacked.subarray(0, ANSWER_MAX_BYTES), { stream: true })
+    return decoder.decode(unpacked.subarray(0, RESPONSE_MAX_BYTES), { stream: true })
   } catch {
     return UNREADABLE
   }
@@ -114,7 +114,7 @@ export interface Question {
 
 /** What came of a question: an answer, or a sentence that says why there is none. */
 export type Reply =
-  | { readonly kind: 'answered'; readonly answer: Answer }
+  | { readonly kind: 'answered'; readonly response: ApiResponse }
   /** `isRefused`: this action must not ask there, and never will. */
   | { readonly kind: 'unanswered'; readonly cause: string; readonly isRefused: boolean }
 
@@ -123,15 +123,15 @@ export type Reply =
  *
  * @throws the signal's reason when it aborts, nothing else
  */
-export async function ask(
+export async function askApi(
   { url, apiKey }: Question,
   { api, timeouts }: ApiNetwork,
   signal: AbortSignal,
 ): Promise<Reply> {
   const limit = AbortSignal.timeout(timeouts.question)
   try {
-    const answer = await exchange(url, apiKey, { method: 'GET' }, api, AbortSignal.any([signal, limit]))
-    return { kind: 'answered', answer }
+    const response = await exchange(url, apiKey, { method: 'GET' }, api, AbortSignal.any([signal, limit]))
+    return { kind: 'answered', response }
   } catch (error) {
     signal.throwIfAborted()
     const why = limit.aborted
@@ -143,7 +143,7 @@ export async function ask(
 }
 
 /** An answer that brings nothing, in whole sentences, with the API's own words. */
-export function describeAnswer({ status, body }: Answer, secrets: readonly string[]): string {
+export function describeResponse({ status, body }: ApiResponse, secrets: readonly string[]): string {
   return `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
 }
 
@@ -153,7 +153,7 @@ export function describeAnswer({ status, body }: Answer, secrets: readonly strin
  *
  * @param now milliseconds since the epoch, against which a date counts
  */
-export function retryAfter({ headers }: Answer, now: number): number {
+export function retryAfter({ headers }: ApiResponse, now: number): number {
   const value = headers['retry-after']
   if (typeof value !== 'string') return 0
   if (/^\s*\d{1,10}\s*$/.test(value)) return Number(value) * 1000

@@ -5,9 +5,9 @@
  */
 import type { FailureReason } from '../failure.ts'
 import { conceal } from '../text/secrets.ts'
-import { type Answer, retryAfter, UNREADABLE } from './http.ts'
+import { type ApiResponse, retryAfter, UNREADABLE } from './http.ts'
 import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './parse.ts'
-import type { Ending } from './post.ts'
+import type { PostResult } from './post.ts'
 
 type Verdict =
   | { readonly accepted: 'yes' }
@@ -55,7 +55,7 @@ export const OUTCOMES = {
 /** A row of the table. */
 export type Row = keyof typeof OUTCOMES
 
-/** What an ending means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
+/** What an result means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
 export type Outcome =
   | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
   | Unaccepted
@@ -68,32 +68,32 @@ export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
 }
 
 /**
- * Decides what an ending means.
+ * Decides what an result means.
  *
  * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
  * @param secrets what no message may repeat of the API's words
  */
-export function judge(ending: Ending, now: number, secrets: readonly string[]): Outcome {
-  switch (ending.kind) {
+export function judge(result: PostResult, now: number, secrets: readonly string[]): Outcome {
+  switch (result.kind) {
     case 'never_sent': {
-      const row = ending.isPassing
+      const row = result.isTransient
         ? 'not sent, for a cause that may pass'
         : 'not sent, for a cause that stays'
-      const message = `APIMart could not be reached, so the request was never sent: ${ending.cause}. Check api_base_url and the proxy settings.`
+      const message = `APIMart could not be reached, so the request was never sent: ${result.cause}. Check api_base_url and the proxy settings.`
       return { ...OUTCOMES[row], message, remedy: null, pause: 0 }
     }
     case 'lost': {
       // As much as came may be the whole of it.
-      const begun = ending.begun && judgeAnswer(ending.begun, now, secrets)
-      if (begun?.accepted === 'yes') return begun
-      const body = ending.begun?.body.trim() ?? ''
+      const partial = result.partial && judgeResponse(result.partial, now, secrets)
+      if (partial?.accepted === 'yes') return partial
+      const body = result.partial?.body.trim() ?? ''
       const words = body === '' ? '' : quote(null, body, secrets)
-      const lost = `The answer to the submission was lost: ${ending.cause}.`
+      const lost = `The answer to the submission was lost: ${result.cause}.`
       const message = sentences(lost, words, mention(body, secrets), NOBODY_KNOWS)
       return { ...OUTCOMES['sent, and the answer lost'], message, remedy: null, pause: 0 }
     }
     case 'answered':
-      return judgeAnswer(ending.answer, now, secrets)
+      return judgeResponse(result.response, now, secrets)
   }
 }
 
@@ -110,8 +110,8 @@ const AT_WORK =
   'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
 const NOBODY_KNOWS = 'Whether a task was accepted is not known.'
 
-function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): Outcome {
-  const { status, headers, body } = answer
+function judgeResponse(response: ApiResponse, now: number, secrets: readonly string[]): Outcome {
+  const { status, headers, body } = response
   const isSuccess = status >= 200 && status < 300
   const taskId = isSuccess ? readTaskId(body) : null
   if (taskId !== null) {
@@ -131,7 +131,7 @@ function judgeAnswer(answer: Answer, now: number, secrets: readonly string[]): O
     verdict.accepted === 'unknown' ? NOBODY_KNOWS : '',
   )
   const remedy = row === '409 idempotency_key_reused' ? KEY_REUSED : null
-  return { ...verdict, message, remedy, pause: retryAfter(answer, now) }
+  return { ...verdict, message, remedy, pause: retryAfter(response, now) }
 }
 
 /** What to do when a key stands for another request already. */

@@ -95,7 +95,7 @@ const names = {
   type: v.fallback(v.nullish(textOrNumber, ''), ''),
 }
 /** An object that tells an error, in whichever of the shapes that were seen. */
-export const errorAnswer = v.union([
+export const errorBody = v.union([
   v.object({ error: v.object({ message: v.nullish(textOrNumber, ''), ...names }) }),
   v.pipe(
     v.object({ error: textOrNumber }),
@@ -119,7 +119,7 @@ export interface ApiError {
 
 /** The error in an answer, null when the body holds none that can be read. */
 export function readError(body: string): ApiError | null {
-  return readJson(body, errorAnswer)?.error ?? null
+  return readJson(body, errorBody)?.error ?? null
 }
 
 /** How much of the API's words a message repeats, in characters. */

@@ -4,12 +4,12 @@
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { ApiNetwork } from '../network/network.ts'
-import { type Answer, ask, describeAnswer, type Question, retryAfter } from './http.ts'
-import { readTask, type Task } from './task-state.ts'
+import { type ApiResponse, askApi, describeResponse, type Question, retryAfter } from './http.ts'
+import { readTaskState, type TaskState } from './task-state.ts'
 
 /** What came of a poll. */
 export type Poll =
-  | { readonly kind: 'seen'; readonly task: Task }
+  | { readonly kind: 'seen'; readonly task: TaskState }
   /** Worth another try, `pause` milliseconds later at the earliest; `cause` is a whole sentence. */
   | { readonly kind: 'unseen'; readonly cause: string; readonly pause: number }
   /** Another try would be answered alike. */
@@ -28,19 +28,19 @@ export async function poll(
   clock: Pick<Clock, 'now'>,
   signal: AbortSignal,
 ): Promise<Poll> {
-  const reply = await ask({ ...question, url: `${question.url}?language=en` }, network, signal)
-  if (reply.kind === 'answered') return read(reply.answer, question.secrets, clock.now())
+  const reply = await askApi({ ...question, url: `${question.url}?language=en` }, network, signal)
+  if (reply.kind === 'answered') return read(reply.response, question.secrets, clock.now())
   const { cause, isRefused } = reply
   if (!isRefused) return { kind: 'unseen', cause, pause: 0 }
   const remedy = 'Correct api_base_url.'
   return { kind: 'refused', failure: new Failure('request_rejected', [cause], { remedy }) }
 }
 
-function read(answer: Answer, secrets: readonly string[], now: number): Poll {
-  const { status, body } = answer
-  const task = status === 200 ? readTask(body, secrets) : null
+function read(response: ApiResponse, secrets: readonly string[], now: number): Poll {
+  const { status, body } = response
+  const task = status === 200 ? readTaskState(body, secrets) : null
   if (task) return { kind: 'seen', task }
-  const words = describeAnswer(answer, secrets)
+  const words = describeResponse(response, secrets)
   if (status === 401 || status === 403) {
     return { kind: 'refused', failure: new Failure('authentication', [words]) }
   }
@@ -48,5 +48,5 @@ function read(answer: Answer, secrets: readonly string[], now: number): Poll {
     const why = 'It knows no such task, or not under this key.'
     return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
   }
-  return { kind: 'unseen', cause: words, pause: retryAfter(answer, now) }
+  return { kind: 'unseen', cause: words, pause: retryAfter(response, now) }
 }

@@ -4,9 +4,9 @@
  */
 
 import type { ApiNetwork } from '../network/network.ts'
-import { explainNetworkError, isBreak } from '../network/network-errors.ts'
+import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import type { Dispatcher } from '../network/undici.ts'
-import { ANSWER_MAX_BYTES, type Answer, bodyOf, exchange } from './http.ts'
+import { type ApiResponse, bodyOf, exchange, RESPONSE_MAX_BYTES } from './http.ts'
 import type { MotionControlRequest } from './request.ts'
 
 /** What a submission needs. */
@@ -18,12 +18,12 @@ export interface Submission {
 }
 
 /** How a try ended on the wire; `cause` is a clause without a full stop. */
-export type Ending =
-  /** `isPassing`: it may be otherwise a moment later. */
-  | { readonly kind: 'never_sent'; readonly cause: string; readonly isPassing: boolean }
-  /** `begun` is as much of an answer as had come, null without its headers. */
-  | { readonly kind: 'lost'; readonly cause: string; readonly begun: Answer | null }
-  | { readonly kind: 'answered'; readonly answer: Answer }
+export type PostResult =
+  /** `isTransient`: it may be otherwise a moment later. */
+  | { readonly kind: 'never_sent'; readonly cause: string; readonly isTransient: boolean }
+  /** `partial` is as much of an answer as had come, null without its headers. */
+  | { readonly kind: 'lost'; readonly cause: string; readonly partial: ApiResponse | null }
+  | { readonly kind: 'answered'; readonly response: ApiResponse }
 
 /**
  * How long an answer is still awaited after the run was stopped: it carries the id of a paid task. GitHub's runner
@@ -35,7 +35,7 @@ const CANCEL_GRACE_MILLISECONDS = 4000
 interface Wire {
   /** Whether any of the request may have left. */
   isSent: boolean
-  begun: Pick<Answer, 'status' | 'headers'> | null
+  partial: Pick<ApiResponse, 'status' | 'headers'> | null
   /** The first bytes of the body, in one piece: kept one by one, pieces of a byte take hundreds each. */
   readonly body: Buffer
   arrived: number
@@ -51,7 +51,7 @@ export function post(
   { url, apiKey, idempotencyKey, request }: Submission,
   network: ApiNetwork,
   signal: AbortSignal,
-): Promise<Ending> {
+): Promise<PostResult> {
   const headers = { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }
   return postBody({ url, apiKey, headers, body: JSON.stringify(request) }, network, signal)
 }
@@ -66,9 +66,14 @@ export async function postBody(
   }: { url: string; apiKey: string; headers: Record<string, string>; body: string | Buffer },
   { api, timeouts }: ApiNetwork,
   signal: AbortSignal,
-): Promise<Ending> {
+): Promise<PostResult> {
   signal.throwIfAborted()
-  const wire: Wire = { isSent: false, begun: null, body: Buffer.allocUnsafe(ANSWER_MAX_BYTES), arrived: 0 }
+  const wire: Wire = {
+    isSent: false,
+    partial: null,
+    body: Buffer.allocUnsafe(RESPONSE_MAX_BYTES),
+    arrived: 0,
+  }
   const stop = new AbortController()
   const cancel = () => {
     if (wire.isSent) setTimeout(() => stop.abort(), CANCEL_GRACE_MILLISECONDS).unref()
@@ -78,14 +83,14 @@ export async function postBody(
   const end = AbortSignal.any([stop.signal, AbortSignal.timeout(timeouts.submission)])
   const options = { method: 'POST', headers, body } as const
   try {
-    return { kind: 'answered', answer: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
+    return { kind: 'answered', response: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
   } catch (error) {
     if (!wire.isSent) signal.throwIfAborted()
     const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
-    if (!wire.isSent) return { kind: 'never_sent', cause, isPassing: isBreak(error) }
+    if (!wire.isSent) return { kind: 'never_sent', cause, isTransient: isTransient(error) }
     const bytes = wire.body.subarray(0, wire.arrived)
-    const begun = wire.begun && { ...wire.begun, body: bodyOf(bytes, wire.begun.headers, apiKey) }
-    return { kind: 'lost', cause, begun }
+    const partial = wire.partial && { ...wire.partial, body: bodyOf(bytes, wire.partial.headers, apiKey) }
+    return { kind: 'lost', cause, partial }
   } finally {
     signal.removeEventListener('abort', cancel)
   }
@@ -103,7 +108,7 @@ function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
         wire.isSent ||= !controller.aborted
       },
       onResponseStart(controller, status, headers, ...args) {
-        if (status >= 200) wire.begun = { status, headers }
+        if (status >= 200) wire.partial = { status, headers }
         handler.onResponseStart?.(controller, status, headers, ...args)
       },
       onResponseData(controller, chunk) {

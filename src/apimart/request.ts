@@ -61,13 +61,13 @@ export function idempotencyKey(step: StepIdentity, request: MotionControlRequest
  *
  * @param number from 1, which is the first key itself
  */
-export function furtherKey(firstKey: string, number: number): string {
+export function derivedKey(firstKey: string, number: number): string {
   return number === 1 ? firstKey : hashed([firstKey, number])
 }
 
 /** Which of the keys for one request this is, from 1, which is the first itself; null when none of so many. */
 export function numberOfKey(key: string, firstKey: string, keys: number): number | null {
-  for (let number = 1; number <= keys; number++) if (furtherKey(firstKey, number) === key) return number
+  for (let number = 1; number <= keys; number++) if (derivedKey(firstKey, number) === key) return number
   return null
 }
 

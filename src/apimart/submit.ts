@@ -5,7 +5,7 @@
 import { type Clock, jittered } from '../clock.ts'
 import { formatDuration } from '../text/format.ts'
 import { besideAtWork, type Unaccepted } from './outcome.ts'
-import type { Ending } from './post.ts'
+import type { PostResult } from './post.ts'
 
 /** How often a refused request is sent in all: an empty account can look like too many requests. */
 const TRIES_MAX = 4
@@ -17,9 +17,9 @@ const PATIENCE_MILLISECONDS = 300_000
 /** All that a submission depends on. */
 export interface Tries<Accepted> {
   /** Sends the request once. */
-  readonly post: (signal: AbortSignal) => Promise<Ending>
-  /** Decides what an ending means, at a moment in milliseconds since the epoch. */
-  readonly judge: (ending: Ending, now: number, secrets: readonly string[]) => Accepted | Unaccepted
+  readonly post: (signal: AbortSignal) => Promise<PostResult>
+  /** Decides what an result means, at a moment in milliseconds since the epoch. */
+  readonly judge: (result: PostResult, now: number, secrets: readonly string[]) => Accepted | Unaccepted
   readonly clock: Clock
   /** From 0 to 1, evenly. */
   readonly random: () => number
@@ -31,7 +31,7 @@ export interface Tries<Accepted> {
 }
 
 /** Milliseconds until the next try, after so many. */
-function pauseAfter(tries: number, random: () => number): number {
+function pauseAfterTry(tries: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
   return jittered(Math.min(max, min * 2 ** (tries - 1)), random)
 }
@@ -60,7 +60,7 @@ export async function submit<Accepted extends { readonly accepted: 'yes' }>(
       if (outcome.next === 'stop') return ended(outcome)
       if (outcome.next === 'wait') atWork = outcome
       else if (atWork === null && count === TRIES_MAX) return ended(outcome, `It was tried ${count} times.`)
-      const ownPause = pauseAfter(count, random)
+      const ownPause = pauseAfterTry(count, random)
       const pause = Math.max(ownPause, outcome.pause)
       if (clock.now() + pause - start > PATIENCE_MILLISECONDS) {
         const asked = pause > ownPause ? `It asks to wait ${formatDuration(pause)}. ` : ''

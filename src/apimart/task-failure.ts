@@ -30,13 +30,13 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
  * @returns `task_failed` or `task_cancelled`, with the API's own message and code
  */
 export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly string[]): Failure {
-  if (task.state === 'cancelled') {
+  if (task.status === 'cancelled') {
     return new Failure('task_cancelled', ['The task was cancelled at APIMart, not by this job.'])
   }
   const { error } = task
   const code = [...new Set([error.code, error.type])].filter((part) => part !== '')
   const named = code.length > 0 ? ` (${oneLine(conceal(code.join(', '), secrets), 100)})` : ''
-  const problem = `APIMart ended the task as ${oneLine(task.word, 40)}${named}. ${quote(error, '', secrets)}`
+  const problem = `APIMart ended the task as ${oneLine(task.rawStatus, 40)}${named}. ${quote(error, '', secrets)}`
   // A code says the same with other marks between the words: content_policy_violation.
   const words = `${error.message} ${code.join(' ')}`.slice(0, 4000).replace(/[_-]+/g, ' ')
   const meaning = MEANINGS.find(([pattern]) => pattern.test(words))

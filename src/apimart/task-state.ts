@@ -4,12 +4,12 @@
 import * as v from 'valibot'
 import { oneLine } from '../text/format.ts'
 import { conceal } from '../text/secrets.ts'
-import { type ApiError, errorAnswer, inData, readJson, textOrNumber } from './parse.ts'
+import { type ApiError, errorBody, inData, readJson, textOrNumber } from './parse.ts'
 
 /** What every view of a task tells. Times are in milliseconds since the epoch, null where it does not say. */
 interface View {
-  /** The state in the API's own word. */
-  readonly word: string
+  /** The status in the API's own word. */
+  readonly rawStatus: string
   /** Percent. */
   readonly progress: number | null
   readonly createdAt: number | null
@@ -28,17 +28,17 @@ interface ResultLink {
 }
 
 /** A task that goes on. */
-export type RunningTask = View & { readonly state: 'running' }
-export type CompletedTask = View & { readonly state: 'completed'; readonly links: readonly ResultLink[] }
-export type FailedTask = View & { readonly state: 'failed'; readonly error: ApiError }
-export type CancelledTask = View & { readonly state: 'cancelled' }
+export type RunningTask = View & { readonly status: 'running' }
+export type CompletedTask = View & { readonly status: 'completed'; readonly links: readonly ResultLink[] }
+export type FailedTask = View & { readonly status: 'failed'; readonly error: ApiError }
+export type CancelledTask = View & { readonly status: 'cancelled' }
 
 /** A task that has ended. */
 export type EndedTask = CompletedTask | FailedTask | CancelledTask
-export type Task = RunningTask | EndedTask
+export type TaskState = RunningTask | EndedTask
 
 /** The words that end a task, first-party and seen; every other word means that it goes on. */
-const ENDS: ReadonlyMap<string, EndedTask['state']> = new Map([
+const ENDS: ReadonlyMap<string, EndedTask['status']> = new Map([
   ['completed', 'completed'],
   ['succeeded', 'completed'],
   ['success', 'completed'],
@@ -49,8 +49,8 @@ const ENDS: ReadonlyMap<string, EndedTask['state']> = new Map([
 ])
 
 /** Whether a task is seen to be worked on, not only waiting for its turn. */
-export function hasStarted({ state, word, progress }: Task): boolean {
-  return state === 'running' && (/^(processing|in_progress)$/i.test(word) || (progress ?? 0) > 0)
+export function hasStarted({ status, rawStatus, progress }: TaskState): boolean {
+  return status === 'running' && (/^(processing|in_progress)$/i.test(rawStatus) || (progress ?? 0) > 0)
 }
 
 /** A number that may come as a text; null where it is missing or makes no sense. */
@@ -59,8 +59,8 @@ function tolerantNumber(min: number, max: number) {
   return v.fallback(v.nullish(v.pipe(number, v.minValue(min), v.maxValue(max)), null), null)
 }
 
-/** Longest word for a state that is shown. */
-const WORD_CHARACTERS = 40
+/** Longest status that is shown. */
+const RAW_STATUS_CHARACTERS = 40
 
 /** Unix seconds from 2001 up to the year 2100, as milliseconds. */
 const instant = v.pipe(
@@ -118,42 +118,42 @@ const view = v.object({
     [],
   ),
 })
-const answer = inData(v.looseObject({ status: v.string() }))
+const taskBody = inData(v.looseObject({ status: v.string() }))
 
 /**
  * The task in an answer to a poll; null when the answer tells no state of a task.
  *
  * @param secrets what its word for the state must not repeat
  */
-export function readTask(body: string, secrets: readonly string[] = []): Task | null {
-  const data = readJson(body, answer)
+export function readTaskState(body: string, secrets: readonly string[] = []): TaskState | null {
+  const data = readJson(body, taskBody)
   const result = v.safeParse(view, data)
   if (!result.success) return null
   const { status, progress, created, completed, estimated_time, cost } = result.output
   const common = {
-    word: oneLine(conceal(status, secrets), WORD_CHARACTERS) || 'a state without a name',
+    rawStatus: oneLine(conceal(status, secrets), RAW_STATUS_CHARACTERS) || 'a state without a name',
     progress,
     createdAt: created,
     endedAt: completed,
     estimatedSeconds: estimated_time,
     cost,
   }
-  const state = ENDS.get(status.toLowerCase()) ?? 'running'
-  switch (state) {
+  const phase = ENDS.get(status.toLowerCase()) ?? 'running'
+  switch (phase) {
     case 'running':
-      return { ...common, state }
+      return { ...common, status: phase }
     case 'completed':
-      return { ...common, state, links: result.output.result }
+      return { ...common, status: phase, links: result.output.result }
     case 'cancelled':
-      return { ...common, state }
+      return { ...common, status: phase }
     case 'failed':
-      return { ...common, state, error: readTaskError(data, result.output.fail_reason) }
+      return { ...common, status: phase, error: readTaskError(data, result.output.fail_reason) }
   }
 }
 
 /** The error of a failed task; a reason beside it counts where the error has no message. */
 function readTaskError(data: unknown, failReason: string): ApiError {
-  const result = v.safeParse(errorAnswer, data)
+  const result = v.safeParse(errorBody, data)
   const { message, code, type } = result.success ? result.output.error : { message: '', code: '', type: '' }
   return { message: message || failReason, code, type }
 }

@@ -2,10 +2,10 @@
  * The upload of an image, which costs nothing. Its outcome decides nothing but whether there is an address to submit.
  */
 import { conceal } from '../text/secrets.ts'
-import { describeAnswer } from './http.ts'
+import { describeResponse } from './http.ts'
 import { judge, type Unaccepted } from './outcome.ts'
 import { readUploadedUrl } from './parse.ts'
-import type { Ending } from './post.ts'
+import type { PostResult } from './post.ts'
 
 /** Largest image that APIMart takes, in bytes (its page on uploads, for the platform). */
 export const UPLOAD_MAX_BYTES = 20e6
@@ -34,15 +34,16 @@ export async function encodeUpload({ name, type, bytes }: UploadedImage): Promis
 export type UploadOutcome = { readonly accepted: 'yes'; readonly url: string } | Unaccepted
 
 /** Decides what the end of an upload means; refusals mean what they mean for a submission. */
-export function judgeUpload(ending: Ending, now: number, secrets: readonly string[]): UploadOutcome {
-  const isSuccess = ending.kind === 'answered' && ending.answer.status >= 200 && ending.answer.status < 300
-  const url = isSuccess ? readUploadedUrl(ending.answer.body) : null
+export function judgeUpload(result: PostResult, now: number, secrets: readonly string[]): UploadOutcome {
+  const isSuccess =
+    result.kind === 'answered' && result.response.status >= 200 && result.response.status < 300
+  const url = isSuccess ? readUploadedUrl(result.response.body) : null
   if (url !== null) return { accepted: 'yes', url }
-  const outcome = judge(ending, now, secrets)
+  const outcome = judge(result, now, secrets)
   if (outcome.accepted === 'no') return outcome
   const words =
-    ending.kind === 'answered'
-      ? `${describeAnswer(ending.answer, secrets)} There is no address of the image in that.`
-      : `The answer was lost: ${ending.cause}.`
+    result.kind === 'answered'
+      ? `${describeResponse(result.response, secrets)} There is no address of the image in that.`
+      : `The answer was lost: ${result.cause}.`
   return { accepted: 'unknown', next: 'stop', message: conceal(words, secrets), remedy: null, pause: 0 }
 }

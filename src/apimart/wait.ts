@@ -32,7 +32,7 @@ export interface Wait {
 }
 
 /** Milliseconds between two polls, when a task has been waited for so long. */
-export function pauseAfter(waited: number, random: () => number): number {
+export function pauseBetweenPolls(waited: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
   return jittered(Math.min(max, Math.max(min, waited * LATENESS)), random)
 }
@@ -55,9 +55,9 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
     const poll = await wait.poll(signal)
     wait.onPoll(poll)
     if (poll.kind === 'refused') throw poll.failure
-    if (poll.kind === 'seen' && poll.task.state !== 'running') return poll.task
+    if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     const now = clock.now()
-    pause = pauseAfter(now - start, wait.random)
+    pause = pauseBetweenPolls(now - start, wait.random)
     if (poll.kind === 'seen') failingSince = null
     else {
       failingSince ??= now

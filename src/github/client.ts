@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { type Clock, jittered } from '../clock.ts'
 import { messageOf } from '../failure.ts'
 import type { Network } from '../network/network.ts'
-import { explainNetworkError, isBreak } from '../network/network-errors.ts'
+import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { formatDuration, formatInstant, oneLine } from '../text/format.ts'
 
@@ -61,7 +61,7 @@ function fetchThrough({ github, timeouts }: Network) {
     const isUpload = typeof body === 'object'
     const limit = isUpload ? timeouts.upload : timeouts.question
     const late = AbortSignal.timeout(limit)
-    const answer = await request(url, {
+    const response = await request(url, {
       method,
       headers: { ...headers, 'accept-encoding': 'identity' },
       body: body ?? null,
@@ -74,12 +74,12 @@ function fetchThrough({ github, timeouts }: Network) {
       if (isUpload && late.aborted) throw new Error(`the upload had not ended after ${formatDuration(limit)}`)
       throw error
     })
-    const bytes = await readUpTo(answer.body, ANSWER_MAX_BYTES)
-    const pairs = Object.entries(answer.headers).map(([name, value]): [string, string] => [
+    const bytes = await readUpTo(response.body, ANSWER_MAX_BYTES)
+    const pairs = Object.entries(response.headers).map(([name, value]): [string, string] => [
       name,
       String(value),
     ])
-    const { statusCode: status } = answer
+    const { statusCode: status } = response
     if (status > 599) throw new Error(`it answers ${status}, which is no status of HTTP`)
     const isEmpty = [204, 205, 304].includes(status)
     return new Response(isEmpty ? null : new Uint8Array(bytes), { status, headers: pairs })
@@ -111,22 +111,22 @@ export class GitHubRefusal extends Error {
  *
  * @throws GitHubRefusal, or the signal's reason
  */
-export async function ask<T>(
+export async function askGitHub<T>(
   github: GitHub,
   question: (request: { signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await once(github, question)
+      return await askGitHubOnce(github, question)
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
-      await pauseAfter(error, tries, github)
+      await pauseBeforeRetry(error, tries, github)
     }
   }
 }
 
 /** Asks once; throws as `ask`. */
-export async function once<T>(
+export async function askGitHubOnce<T>(
   { signal, clock }: GitHub,
   question: (request: { signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
@@ -139,7 +139,7 @@ export async function once<T>(
 }
 
 /** Waits before another try; throws the refusal again when there is to be none. */
-export async function pauseAfter(refusal: GitHubRefusal, tries: number, github: GitHub): Promise<void> {
+export async function pauseBeforeRetry(refusal: GitHubRefusal, tries: number, github: GitHub): Promise<void> {
   const { clock, random, signal, onPause } = github
   if (refusal.pause === null || tries === TRIES_MAX || refusal.pause > PATIENCE_MILLISECONDS) throw refusal
   const pause = Math.max(refusal.pause, jittered(FIRST_PAUSE_MILLISECONDS * 2 ** (tries - 1), random))
@@ -160,7 +160,7 @@ function toRefusal(cause: unknown, now: number): GitHubRefusal {
   const { status, response } = v.is(thrown, cause) ? cause : { status: 0, response: undefined }
   if (response === undefined) {
     const error = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause
-    const isPassing = isBreak(error) || (error instanceof Error && error.name === 'TimeoutError')
+    const isPassing = isTransient(error) || (error instanceof Error && error.name === 'TimeoutError')
     const clause = `GitHub could not be asked: ${explainNetworkError(error)}`
     return new GitHubRefusal(clause, { pause: isPassing ? 0 : null, cause })
   }

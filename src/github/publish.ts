@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises'
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { formatBytes, oneLine } from '../text/format.ts'
-import { ask, type GitHub, GitHubRefusal, once, pauseAfter } from './client.ts'
+import { askGitHub, askGitHubOnce, type GitHub, GitHubRefusal, pauseBeforeRetry } from './client.ts'
 import { describeRefusal, type Release } from './release.ts'
 
 /** A file to attach; sha256 in hexadecimal. */
@@ -18,7 +18,7 @@ export interface PublishedFile {
   readonly sha256: string
 }
 
-const answer = v.object({
+const assetBody = v.object({
   id: v.number(),
   name: v.string(),
   /** `uploaded`; `starter` or `open` of an upload that did not come to its end. */
@@ -28,7 +28,7 @@ const answer = v.object({
   digest: v.nullish(v.string()),
   browser_download_url: v.pipe(v.string(), v.regex(/^https?:\/\/[^\s]+$/)),
 })
-type Asset = v.InferOutput<typeof answer>
+type Asset = v.InferOutput<typeof assetBody>
 
 /** GitHub takes assets below this size (GitHub's page on releases). */
 const ASSET_MAX_BYTES = 2 ** 31
@@ -97,13 +97,13 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
     if (left && isWhole(left, file)) return left
     if (left) await remove(left, github)
     try {
-      const asset = await once(github, (request) => upload(file, release, github, request))
+      const asset = await askGitHubOnce(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
       await remove(asset, github)
       throw new GitHubRefusal('GitHub has got other bytes than those of the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
-      await pauseAfter(orUnclear(error), tries, github)
+      await pauseBeforeRetry(orUnclear(error), tries, github)
     }
   }
 }
@@ -140,7 +140,7 @@ async function upload(
       data: stream,
       request,
     })
-    return v.parse(answer, data)
+    return v.parse(assetBody, data)
   } finally {
     stream.destroy()
   }
@@ -155,9 +155,9 @@ async function listAssets({ id }: Release, github: GitHub): Promise<Asset[]> {
   const { octokit, owner, repo } = github
   const assets: Asset[] = []
   for (let page = 1; page <= PAGES_MAX; page++) {
-    const listed = await ask(github, async (request) => {
+    const listed = await askGitHub(github, async (request) => {
       const terms = { owner, repo, release_id: id, page, per_page: 100, request }
-      return v.parse(v.array(answer), (await octokit.rest.repos.listReleaseAssets(terms)).data)
+      return v.parse(v.array(assetBody), (await octokit.rest.repos.listReleaseAssets(terms)).data)
     })
     assets.push(...listed)
     if (listed.length < 100) break
@@ -167,7 +167,7 @@ async function listAssets({ id }: Release, github: GitHub): Promise<Asset[]> {
 
 async function remove({ id }: Asset, github: GitHub): Promise<void> {
   const { octokit, owner, repo } = github
-  await ask(github, (request) =>
+  await askGitHub(github, (request) =>
     octokit.rest.repos.deleteReleaseAsset({ owner, repo, asset_id: id, request }),
   ).catch((error: unknown) => {
     // It is gone, perhaps by a try whose answer was lost.
@@ -185,9 +185,9 @@ async function replace(
   const { octokit, owner, repo } = github
   try {
     if (before) await remove(before, github)
-    return await ask(github, async (request) => {
+    return await askGitHub(github, async (request) => {
       const terms = { owner, repo, asset_id: fresh.id, name, request }
-      return v.parse(answer, (await octokit.rest.repos.updateReleaseAsset(terms)).data)
+      return v.parse(assetBody, (await octokit.rest.repos.updateReleaseAsset(terms)).data)
     })
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error

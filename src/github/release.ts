@@ -4,9 +4,9 @@
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
-import { ask, type GitHub, GitHubRefusal } from './client.ts'
+import { askGitHub, type GitHub, GitHubRefusal } from './client.ts'
 
-const answer = v.object({
+const releaseBody = v.object({
   id: v.number(),
   tag_name: v.string(),
   draft: v.boolean(),
@@ -15,7 +15,7 @@ const answer = v.object({
 })
 
 /** A release as GitHub's API tells it. */
-export type Release = v.InferOutput<typeof answer>
+export type Release = v.InferOutput<typeof releaseBody>
 
 /** What `attach_to_release` can name. */
 export type Wanted =
@@ -86,10 +86,10 @@ async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
   if (published) return published
   // A draft is not found by its tag.
   for (let page = 1; page <= PAGES_MAX; page++) {
-    const listed = await ask(github, async (request) => {
+    const listed = await askGitHub(github, async (request) => {
       const terms = { owner, repo, page, per_page: RELEASES_PER_PAGE, request }
       const { data } = await octokit.rest.repos.listReleases(terms)
-      return v.parse(v.array(answer), data)
+      return v.parse(v.array(releaseBody), data)
     })
     const draft = listed.find(({ tag_name }) => tag_name === tag)
     if (draft || listed.length < RELEASES_PER_PAGE) return draft ?? null
@@ -102,7 +102,7 @@ async function orNull(
   question: (request: { signal: AbortSignal }) => Promise<{ data: unknown }>,
 ): Promise<Release | null> {
   try {
-    return await ask(github, async (request) => v.parse(answer, (await question(request)).data))
+    return await askGitHub(github, async (request) => v.parse(releaseBody, (await question(request)).data))
   } catch (error) {
     if (error instanceof GitHubRefusal && error.status === 404) return null
     throw error

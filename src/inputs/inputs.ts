@@ -6,7 +6,7 @@ import { TASK_ID } from '../apimart/task-id.ts'
 import { Failure } from '../failure.ts'
 import { oneLine, withoutQuery } from '../text/format.ts'
 import { conceal, reveals } from '../text/secrets.ts'
-import { shownReference } from '../workspace/workspace-file.ts'
+import { displayReference } from '../workspace/workspace-file.ts'
 import {
   addressOf,
   apiBaseUrl,
@@ -299,6 +299,6 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
 function quote(name: string, value: string, secrets: readonly string[]): string {
   if (SECRETS.some((secret) => secret === name) || value === '') return ''
   const isReference = name === 'image_url' || name === 'video_url'
-  const shown = isReference ? shownReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
+  const shown = isReference ? displayReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
   return ` "${oneLine(conceal(shown, secrets), 80)}"`
 }

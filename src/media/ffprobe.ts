@@ -28,7 +28,7 @@ const stream = v.object({
   side_data_list: v.optional(v.array(v.object({ rotation: v.optional(v.number(), 0) })), []),
 })
 
-const answer = v.object({
+const probeOutput = v.object({
   format: v.object({ duration: v.optional(seconds, '0') }),
   streams: v.optional(v.array(stream), []),
 })
@@ -42,7 +42,7 @@ const answer = v.object({
  */
 export async function probe(ffprobe: string, path: string, signal: AbortSignal): Promise<MovieFacts> {
   const output = await run(ffprobe, path, signal)
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), answer), output)
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), probeOutput), output)
   if (!parsed.success) throw new ProbeFailed('ffprobe gave no readable answer')
   const { format, streams } = parsed.output
   const isLength = (length: number) => length > 0 && length < SANE_MAX_SECONDS

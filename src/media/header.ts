@@ -5,7 +5,7 @@
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
-import { OPENING_BYTES } from '../references/remote-file.ts'
+import { HEAD_BYTES } from '../references/remote-file.ts'
 import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
 import { endOf, hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
 import type { ReadAt } from './read-at.ts'
@@ -52,7 +52,7 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
   // The tables of samples stay unread, so there are no lists of samples to build from them.
   file.sampleListBuilt = true
   let offset = 0
-  let length = OPENING_BYTES
+  let length = HEAD_BYTES
   let total = 0
   const pieces: Piece[] = []
   for (let reads = 0; reads < HEADER_MAX_READS && total < HEADER_MAX_BYTES; reads++) {
@@ -76,7 +76,7 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     // Media is jumped over; what comes before it, and a header longer than the piece, is read on in growing pieces.
     const target = file.moov ? boxesEnd : (next ?? 0)
     const jump = file.mdats.length > 0 && target > readEnd
-    length = jump ? OPENING_BYTES : Math.min(length * 2, HEADER_MAX_BYTES - total)
+    length = jump ? HEAD_BYTES : Math.min(length * 2, HEADER_MAX_BYTES - total)
     offset = jump ? target : readEnd
     if (size !== null && offset > size) {
       return { kind: 'truncated', why: 'it is shorter than its own boxes say' }
@@ -131,7 +131,7 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
       kind: 'settled',
       facts: {
         duration_seconds: Math.round(seconds * 1000) / 1000,
-        video: video ? { codec: video.codec, ...video.shown } : null,
+        video: video ? { codec: video.codec, ...video.displaySize } : null,
         sound: tracks.some((track) => track.handler === 'soun'),
       },
     }
@@ -157,7 +157,7 @@ function readTrack(track: Track, movie: Movie) {
   return {
     handler,
     codec: CODECS[code] ?? code.trim(),
-    shown: isTurned ? { width: height, height: width } : { width, height },
+    displaySize: isTurned ? { width: height, height: width } : { width, height },
     mediaEnd: end,
     isCoarseSound: handler === 'soun' && mdia.mdhd.timescale < SOUND_TIMESCALE_MIN,
     ...lengthOf(track, duration, movie),

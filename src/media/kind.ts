@@ -17,24 +17,24 @@ const KINDS: Record<string, Kind> = {
 }
 
 /** Whether a file is an HTML page, such as a login or an error page of its host. */
-export function isHtml(opening: Buffer): boolean {
-  return /^\s*<(!doctype html|html|head|body)/i.test(opening.toString('latin1', 0, 1024))
+export function isHtml(head: Buffer): boolean {
+  return /^\s*<(!doctype html|html|head|body)/i.test(head.toString('latin1', 0, 1024))
 }
 
-/** What is recognised in a file; `ending` is the usual one of its type, without a dot. */
+/** What is recognised in a file; `extension` is the usual one of its type, without a dot. */
 export interface Recognised {
   readonly kind: Kind | null
-  readonly ending: string | null
+  readonly extension: string | null
 }
 
 /**
  * Recognises a file.
  *
- * @param opening its first bytes, some 4 KiB or more if it has them
+ * @param head its first bytes, some 4 KiB or more if it has them
  */
-export async function recognise(opening: Uint8Array): Promise<Recognised> {
+export async function recognise(head: Uint8Array): Promise<Recognised> {
   // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
   const { fileTypeFromBuffer } = await import(/* webpackMode: "eager" */ 'file-type')
-  const ending = (await fileTypeFromBuffer(opening))?.ext ?? null
-  return { kind: ending === null ? null : (KINDS[ending] ?? null), ending }
+  const extension = (await fileTypeFromBuffer(head))?.ext ?? null
+  return { kind: extension === null ? null : (KINDS[extension] ?? null), extension }
 }

@@ -4,15 +4,15 @@
 import { STATUS_CODES } from 'node:http'
 import type { Dispatcher } from './undici.ts'
 
-type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'body'>
+type FileResponse = Pick<Dispatcher.ResponseData, 'headers' | 'body'>
 
 /** Whether the body is compressed on its way, so that its bytes are not those of the file. */
-export function isCompressed({ headers }: Answer): boolean {
+export function isCompressed({ headers }: FileResponse): boolean {
   return /[^\s,]/.test(String(headers['content-encoding'] ?? '').replace(/identity/gi, ''))
 }
 
 /** The range that is granted: its first byte, and the length of the whole file where that is told; null for none. */
-export function grantedRange({ headers }: Answer): { start: number; size: number | null } | null {
+export function grantedRange({ headers }: FileResponse): { start: number; size: number | null } | null {
   const range = /^bytes (\d{1,15})-\d+\/(\d{1,15}|\*)$/.exec(String(headers['content-range'] ?? ''))
   return range && { start: Number(range[1]), size: range[2] === '*' ? null : Number(range[2]) }
 }
@@ -23,6 +23,6 @@ export function describeStatus(status: number): string {
 }
 
 /** Ends a body that is not wanted; undici reports that as an error of the body. */
-export function drop({ body }: Pick<Answer, 'body'>): void {
+export function drop({ body }: Pick<FileResponse, 'body'>): void {
   body.on('error', () => {}).destroy()
 }

@@ -3,7 +3,7 @@
  */
 import { messageOf } from '../failure.ts'
 import { AddressRefused } from './guard.ts'
-import { Excess } from './traffic-limit.ts'
+import { TrafficLimitExceeded } from './traffic-limit.ts'
 
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',
@@ -37,7 +37,7 @@ const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
 ]
 
 /** Errors that may be gone a moment later. */
-const BREAKS = new Set([
+const TRANSIENT = new Set([
   'ECONNRESET',
   'ECONNREFUSED',
   'EAI_AGAIN',
@@ -64,10 +64,10 @@ const UNASKED = /^bad (response|upgrade)$/
 const PROXY_PASSWORD = 'Proxy Authentication Required (407)'
 
 /** Whether it is worth asking again after this error. */
-export function isBreak(error: unknown): boolean {
-  if (codeOf(error) === 'UND_ERR_PRX_CONN' && error instanceof Error) return isBreak(error.cause)
+export function isTransient(error: unknown): boolean {
+  if (codeOf(error) === 'UND_ERR_PRX_CONN' && error instanceof Error) return isTransient(error.cause)
   const status = tunnelStatus(error)
-  return status === null ? BREAKS.has(codeOf(error)) : status === 429 || status >= 500
+  return status === null ? TRANSIENT.has(codeOf(error)) : status === 429 || status >= 500
 }
 
 /** With which status a proxy refused a tunnel, null when it is not that. */
@@ -88,7 +88,7 @@ export function codeOf(error: unknown): string {
 
 /** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */
 export function explainNetworkError(error: unknown): string {
-  if (error instanceof AddressRefused || error instanceof Excess) return error.message
+  if (error instanceof AddressRefused || error instanceof TrafficLimitExceeded) return error.message
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
   if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'

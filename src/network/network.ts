@@ -4,7 +4,7 @@
 import type { LookupFunction } from 'node:net'
 import { Failure } from '../failure.ts'
 import { guardedLookup, guardHosts, publicOrBesideApi, requirePrivate } from './guard.ts'
-import { limitExcess } from './traffic-limit.ts'
+import { limitTraffic } from './traffic-limit.ts'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, redirect, retry } from './undici.ts'
 
 /** How long each part of a request may take, in milliseconds. */
@@ -89,7 +89,7 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
   const media = agent(timeouts.headers, { lookup: guardedLookup(checkMedia) })
   const api = agent(timeouts.answer, {})
   const guarded = media.compose(guardHosts(checkMedia, proxies.httpProxy !== '' || proxies.httpsProxy !== ''))
-  const excess = limitExcess()
+  const excess = limitTraffic()
   const following = redirect({ maxRedirections: MAX_REDIRECTS })
   return {
     media: guarded.compose(

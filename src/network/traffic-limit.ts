@@ -11,7 +11,7 @@ import * as v from 'valibot'
 const EXCESS_MAX_BYTES = 2 * 2 ** 20
 
 /** A server that sent too much beside the answer; the message is a clause for the user. */
-export class Excess extends Error {
+export class TrafficLimitExceeded extends Error {
   /** An error with a code that it does not know is one that undici's retry leaves alone. */
   readonly code = 'EXCESS'
 }
@@ -59,13 +59,15 @@ function watch(socket: Socket): Talk {
   // undici listens since the connection stands, so it has read by now what came.
   socket.on('readable', () => {
     if (socket.bytesRead - talk.useful <= EXCESS_MAX_BYTES) return
-    socket.destroy(new Excess('the server sends on and on, and nothing of what it was asked for'))
+    socket.destroy(
+      new TrafficLimitExceeded('the server sends on and on, and nothing of what it was asked for'),
+    )
   })
   return talk
 }
 
 /** Ends connections of this process over which more than 2 MiB come in a row that bring nothing of what was asked for, until disposed. */
-export function limitExcess(): Disposable {
+export function limitTraffic(): Disposable {
   const listeners = Object.entries(LISTENERS)
   for (const [channel, listener] of listeners) subscribe(channel, listener)
   return {

@@ -35,14 +35,14 @@ export function request(
     signal.throwIfAborted()
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
-  const answer = dispatcher.request({
+  const response = dispatcher.request({
     ...options,
     headers: { ...headers, 'user-agent': USER_AGENT },
     signal,
     origin,
     path: pathname + search,
   })
-  return Promise.race([aborted, answer])
+  return Promise.race([aborted, response])
 }
 
 /** Reads at most `limit` bytes of a body and drops the rest. */

@@ -14,7 +14,7 @@ import { type Reference, type ReferenceFile, type RemoteReference, rejected } fr
  * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
  */
 export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
-  const found = await recognise(file.opening)
+  const found = await recognise(file.head)
   const match = taken.find((one) => one === found.kind)
   if (match) return match
   throw rejected(file.reference, explain(file, found, taken.join(' or ')))
@@ -35,18 +35,18 @@ export function refusePage(reference: RemoteReference): void {
 }
 
 function explain(
-  { opening, reference, size }: ReferenceFile,
-  { kind, ending }: Recognised,
+  { head, reference, size }: ReferenceFile,
+  { kind, extension }: Recognised,
   taken: string,
 ): string {
   const what = reference.input === 'video_url' ? 'clip' : 'image'
   const remedy = `Convert the ${what} to ${taken}`
-  if (opening.length === 0) return `is an empty file. Upload the ${what} again`
-  const start = opening.subarray(0, 1024).toString('latin1').trimStart()
-  if (readLfsPointer(opening)) {
-    return `is a Git LFS pointer of ${opening.length} bytes, not the ${what} itself. ${remedyForPointer(reference)}`
+  if (head.length === 0) return `is an empty file. Upload the ${what} again`
+  const start = head.subarray(0, 1024).toString('latin1').trimStart()
+  if (readLfsPointer(head)) {
+    return `is a Git LFS pointer of ${head.length} bytes, not the ${what} itself. ${remedyForPointer(reference)}`
   }
-  if (isHtml(opening)) {
+  if (isHtml(head)) {
     return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
   }
   const other = `not ${article(taken)} file`
@@ -57,10 +57,10 @@ function explain(
   if (start.startsWith('<?xml')) {
     return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
   }
-  if (ending !== null && kind !== null) {
-    return `is really of the type ${ending.toUpperCase()}. Perhaps image_url and video_url are swapped`
+  if (extension !== null && kind !== null) {
+    return `is really of the type ${extension.toUpperCase()}. Perhaps image_url and video_url are swapped`
   }
-  if (ending !== null) return `is really of the type ${ending.toUpperCase()}. ${remedy}`
+  if (extension !== null) return `is really of the type ${extension.toUpperCase()}. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
     return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct address of the ${what}`
   }

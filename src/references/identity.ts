@@ -8,7 +8,7 @@ import type { WorkspaceFile } from '../workspace/workspace-file.ts'
 import { readLfsPointer } from './lfs.ts'
 import type { RemoteReference } from './reference.ts'
 import { type Reach, RemoteFile } from './remote-file.ts'
-import type { Places } from './sources.ts'
+import type { Sources } from './sources.ts'
 
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
 const POINTER_MAX_BYTES = 1024
@@ -30,7 +30,7 @@ export interface Identities {
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` when one cannot be read whole
  */
-export async function identify({ image, clip }: Places, reach: Reach): Promise<Identities> {
+export async function identify({ image, clip }: Sources, reach: Reach): Promise<Identities> {
   const [imageIdentity, clipIdentity] = await Promise.all([
     image.kind === 'file' ? identifyBytes(image.opened.bytes) : identifyRemote(image.reference, reach),
     identifyRemote(clip.reference, reach),
@@ -56,8 +56,8 @@ export function identifyBytes(bytes: Buffer): Identity {
 
 async function identifyRemote(reference: RemoteReference, reach: Reach): Promise<Identity> {
   const file = await RemoteFile.open(reference, reach)
-  const { opening, size } = file
-  if (size === opening.length) return identifyBytes(opening)
+  const { head, size } = file
+  if (size === head.length) return identifyBytes(head)
   return identifyFile(await file.download())
 }
 

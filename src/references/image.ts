@@ -6,18 +6,18 @@ import { PNG } from 'image-size/types/png'
 import type { ImageFacts, Size } from '../media/facts.ts'
 import { refusePage, requireKind } from './content.ts'
 import { type ReferenceFile, rejected } from './reference.ts'
-import { OPENING_BYTES, type Reach, RemoteFile } from './remote-file.ts'
-import type { ImagePlace } from './sources.ts'
+import { HEAD_BYTES, type Reach, RemoteFile } from './remote-file.ts'
+import type { ImageSource } from './sources.ts'
 
 /** How far into a JPEG its size is looked for: profiles and previews may come first. image-size takes 0.14 s a MiB of junk. */
-const HEADER_PIECES = [OPENING_BYTES, 2 ** 20, 4 * 2 ** 20]
+const HEADER_PIECES = [HEAD_BYTES, 2 ** 20, 4 * 2 ** 20]
 
 /**
  * Reads what the rules need to know of the image.
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
-export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageFacts> {
+export async function readImage(place: ImageSource, reach: Reach): Promise<ImageFacts> {
   const file = await openImage(place, reach)
   const format = await requireKind(file, ['jpeg', 'png'])
   const size = await readSize(format === 'png' ? PNG : JPG, file)
@@ -30,7 +30,7 @@ export async function readImage(place: ImagePlace, reach: Reach): Promise<ImageF
   return { format, width: size.width, height: size.height, bytes: await file.length() }
 }
 
-async function openImage(place: ImagePlace, reach: Reach): Promise<ReferenceFile> {
+async function openImage(place: ImageSource, reach: Reach): Promise<ReferenceFile> {
   if (place.kind === 'file') return place.opened
   refusePage(place.reference)
   return RemoteFile.open(place.reference, reach)

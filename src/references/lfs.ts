@@ -9,8 +9,8 @@ export interface LfsPointer {
 }
 
 /** The pointer that a file is, by its first bytes; null when it is none. */
-export function readLfsPointer(opening: Buffer): LfsPointer | null {
-  const text = opening.toString('latin1', 0, 1024).trimStart()
+export function readLfsPointer(head: Buffer): LfsPointer | null {
+  const text = head.toString('latin1', 0, 1024).trimStart()
   if (!text.startsWith('version https://git-lfs.github.com/spec/')) return null
   return { sha256: /^oid sha256:([0-9a-f]{64})\r?$/m.exec(text)?.[1] ?? null }
 }

@@ -35,7 +35,7 @@ export async function readLocalFile(
   return {
     reference,
     bytes,
-    opening: bytes,
+    head: bytes,
     size,
     read: async (offset, length) => bytes.subarray(offset, offset + length),
     length: async () => size,

@@ -8,7 +8,7 @@ import { readClip } from './clip.ts'
 import { readImage } from './image.ts'
 import type { Reach } from './remote-file.ts'
 import { type Check, checkClip, checkImage } from './rules.ts'
-import type { Places } from './sources.ts'
+import type { Sources } from './sources.ts'
 
 /** What came of looking at one reference. */
 export type Finding<Facts> =
@@ -30,7 +30,7 @@ export interface Preflight {
  *
  * @throws Failure of another kind, or the reason of the signal when the run is cancelled
  */
-export async function preflight(places: Places, inputs: NewTaskInputs, reach: Reach): Promise<Preflight> {
+export async function preflight(places: Sources, inputs: NewTaskInputs, reach: Reach): Promise<Preflight> {
   const image = async (): Promise<Finding<ImageFacts>> => {
     const facts = await readImage(places.image, reach)
     return { kind: 'read', facts, checks: checkImage(facts) }

@@ -9,7 +9,7 @@ import { formatUrl } from '../text/format.ts'
 export interface Reference {
   readonly input: 'image_url' | 'video_url'
   /** As messages name it: its address without a query, or its path in the workspace. */
-  readonly shown: string
+  readonly displayName: string
   /** Null for a file of this machine. */
   readonly url: string | null
   /** Longest file that is ever read, in bytes. */
@@ -22,13 +22,13 @@ export interface RemoteReference extends Reference {
 }
 
 export function remoteReference(input: Reference['input'], url: string, maxBytes: number): RemoteReference {
-  return { input, url, shown: formatUrl(url), maxBytes }
+  return { input, url, displayName: formatUrl(url), maxBytes }
 }
 
 /** The file behind a reference, wherever it is: its first bytes are there, and more is read only when asked for. */
 export interface ReferenceFile {
   readonly reference: Reference
-  readonly opening: Buffer
+  readonly head: Buffer
   /** Whole length in bytes, null while a server has not told it. */
   readonly size: number | null
   readonly read: ReadAt
@@ -37,11 +37,13 @@ export interface ReferenceFile {
 }
 
 /** The file is there, but is not what Kling takes; `clause` goes on after its name, without a full stop. */
-export function rejected({ input, shown }: Reference, clause: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${shown} ${clause}.`])
+export function rejected({ input, displayName }: Reference, clause: string): Failure {
+  return new Failure('reference_rejected', [`${input} ${displayName} ${clause}.`])
 }
 
 /** The file cannot be had; `clause` says why, without a full stop. */
-export function unreachable({ input, shown }: Reference, clause: string, cause?: unknown): Failure {
-  return new Failure('reference_unreachable', [`${input} ${shown} cannot be read: ${clause}.`], { cause })
+export function unreachable({ input, displayName }: Reference, clause: string, cause?: unknown): Failure {
+  return new Failure('reference_unreachable', [`${input} ${displayName} cannot be read: ${clause}.`], {
+    cause,
+  })
 }

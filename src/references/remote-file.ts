@@ -27,12 +27,12 @@ export interface Reach {
 }
 
 /** Bytes of the first request: enough for nearly every movie header that comes first. */
-export const OPENING_BYTES = 64 * 1024
+export const HEAD_BYTES = 64 * 1024
 
 /** A file whose first bytes are read; more is fetched only when asked for. */
 export class RemoteFile implements ReferenceFile {
   readonly reference: RemoteReference
-  readonly opening: Buffer
+  readonly head: Buffer
   /** Whole length in bytes, null while the server has not told it. */
   size: number | null
   requests = 1
@@ -41,12 +41,12 @@ export class RemoteFile implements ReferenceFile {
   readonly #reach: Reach
   #local: Promise<string> | null = null
 
-  private constructor(reference: RemoteReference, reach: Reach, answer: Answer, opening: Buffer) {
+  private constructor(reference: RemoteReference, reach: Reach, response: ReferenceResponse, head: Buffer) {
     this.reference = reference
-    this.opening = opening
-    this.size = answer.size ?? (answer.partial || opening.length >= OPENING_BYTES ? null : opening.length)
-    this.bytesRead = opening.length
-    this.#acceptsRanges = answer.partial
+    this.head = head
+    this.size = response.size ?? (response.partial || head.length >= HEAD_BYTES ? null : head.length)
+    this.bytesRead = head.length
+    this.#acceptsRanges = response.partial
     this.#reach = reach
   }
 
@@ -57,8 +57,8 @@ export class RemoteFile implements ReferenceFile {
    */
   static async open(reference: RemoteReference, reach: Reach): Promise<RemoteFile> {
     return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
-      const answer = await get(reference, reach, signal, { start: 0, length: OPENING_BYTES })
-      return new RemoteFile(reference, reach, answer, await readUpTo(answer.body, OPENING_BYTES))
+      const response = await get(reference, reach, signal, { start: 0, length: HEAD_BYTES })
+      return new RemoteFile(reference, reach, response, await readUpTo(response.body, HEAD_BYTES))
     })
   }
 
@@ -69,21 +69,21 @@ export class RemoteFile implements ReferenceFile {
    */
   readonly read: ReadAt = async (offset, length) => {
     const end = Math.min(offset + length, this.size ?? Infinity)
-    if (end <= this.opening.length) return this.opening.subarray(offset, Math.max(offset, end))
+    if (end <= this.head.length) return this.head.subarray(offset, Math.max(offset, end))
     if (offset >= end) return Buffer.alloc(0)
     if (!this.#acceptsRanges || this.#local || this.size === null)
       return readLocal(await this.download(), offset, length)
     this.requests++
     return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
-      const answer = await get(this.reference, this.#reach, signal, { start: offset, length })
-      if (!answer.partial || answer.size !== this.size) {
-        drop(answer)
+      const response = await get(this.reference, this.#reach, signal, { start: offset, length })
+      if (!response.partial || response.size !== this.size) {
+        drop(response)
         throw unreachable(
           this.reference,
           'its server answers range requests inconsistently. Serve it from another host',
         )
       }
-      const bytes = await readUpTo(answer.body, length)
+      const bytes = await readUpTo(response.body, length)
       this.bytesRead += bytes.length
       return bytes
     })
@@ -117,14 +117,14 @@ export class RemoteFile implements ReferenceFile {
     this.requests++
     let written = 0
     await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
-      const answer = await get(reference, this.#reach, signal, null)
+      const response = await get(reference, this.#reach, signal, null)
       await using file = await open(path, 'w')
-      for await (const chunk of answer.body) {
+      for await (const chunk of response.body) {
         const bytes: Buffer = chunk
         written += bytes.length
         this.bytesRead += bytes.length
         if (written > reference.maxBytes) {
-          drop(answer)
+          drop(response)
           throw tooLarge(reference, null)
         }
         await file.appendFile(bytes)
@@ -136,7 +136,7 @@ export class RemoteFile implements ReferenceFile {
   }
 }
 
-interface Answer {
+interface ReferenceResponse {
   /** 206 rather than 200. */
   readonly partial: boolean
   readonly size: number | null
@@ -148,8 +148,8 @@ async function get(
   { network }: Reach,
   signal: AbortSignal,
   range: { start: number; length: number } | null,
-): Promise<Answer> {
-  const answer = await request(reference.url, {
+): Promise<ReferenceResponse> {
+  const response = await request(reference.url, {
     method: 'GET',
     dispatcher: network.media,
     signal,
@@ -159,17 +159,17 @@ async function get(
       ...(range && { range: `bytes=${range.start}-${range.start + range.length - 1}` }),
     },
   })
-  const { statusCode, headers, body } = answer
-  if (statusCode < 300 && isCompressed(answer)) {
-    drop(answer)
+  const { statusCode, headers, body } = response
+  if (statusCode < 300 && isCompressed(response)) {
+    drop(response)
     throw unreachable(reference, 'its server sends it compressed, not as the file it is. Use another host')
   }
   if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
-  const granted = grantedRange(answer)
+  const granted = grantedRange(response)
   if (statusCode === 206 && range && granted?.start === range.start) {
     return { partial: true, size: granted.size, body }
   }
-  drop(answer)
+  drop(response)
   // Whoever asks for more than the beginning has been told that there is more.
   const isInconsistent = statusCode === 206 || (statusCode === 416 && range !== null && range.start > 0)
   throw unreachable(reference, isInconsistent ? INCONSISTENT : explainStatus(statusCode))
@@ -214,16 +214,16 @@ function tooLarge(reference: Reference, size: number | null): Failure {
 }
 
 function explainStatus(status: number): string {
-  const answer = describeStatus(status)
+  const response = describeStatus(status)
   if (status === 401 || status === 403) {
-    return `${answer}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
+    return `${response}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
   }
   if (status === 404 || status === 410) {
-    return `${answer}. Check the spelling; a file of a private repository answers like this too`
+    return `${response}. Check the spelling; a file of a private repository answers like this too`
   }
-  if (status === 416) return `${answer}, so it is empty. Upload it again`
+  if (status === 416) return `${response}, so it is empty. Upload it again`
   if (status >= 300 && status < 400 && status !== 304)
-    return `${answer}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
-  if (status === 429 || status >= 500) return `${answer}. Try later or use another host`
-  return answer
+    return `${response}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
+  if (status === 429 || status >= 500) return `${response}. Try later or use another host`
+  return response
 }

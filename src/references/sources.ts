@@ -16,23 +16,23 @@ import { type RemoteReference, remoteReference } from './reference.ts'
 import { type Reach, RemoteFile } from './remote-file.ts'
 
 /** The reference image. */
-export type ImagePlace =
+export type ImageSource =
   | { readonly kind: 'web'; readonly reference: RemoteReference }
   | { readonly kind: 'file'; readonly file: WorkspaceFile; readonly opened: LocalFile }
 
 /** The reference clip; `file` is where it is in the workspace, null when its address was given. */
-export interface ClipPlace {
+export interface ClipSource {
   readonly reference: RemoteReference
   readonly file: WorkspaceFile | null
 }
 
-export interface Places {
-  readonly image: ImagePlace
-  readonly clip: ClipPlace
+export interface Sources {
+  readonly image: ImageSource
+  readonly clip: ClipSource
 }
 
 /** The runner's files: the workspace, and the commit that is checked out there. */
-export interface Sources {
+export interface Checkout {
   readonly workspace: string
   readonly commit: Commit
 }
@@ -43,15 +43,12 @@ export interface Sources {
  * @throws Failure `invalid_input` when a file is not in the workspace, or `reference_unreachable` when the commit has no
  *   such clip that everybody can read
  */
-export async function locate(
+export async function findSources(
   { image_url, video_url }: Pick<NewTaskInputs, 'image_url' | 'video_url'>,
-  sources: Sources,
+  sources: Checkout,
   reach: Reach,
-): Promise<Places> {
-  const found = await Promise.allSettled([
-    locateImage(image_url, sources),
-    locateClip(video_url, sources, reach),
-  ])
+): Promise<Sources> {
+  const found = await Promise.allSettled([findImage(image_url, sources), findClip(video_url, sources, reach)])
   const [image, clip] = found
   if (image.status === 'fulfilled' && clip.status === 'fulfilled')
     return { image: image.value, clip: clip.value }
@@ -68,40 +65,40 @@ function together(thrown: readonly unknown[]): unknown {
   return new Failure(first.reason, [...first.problems, ...others.flatMap(({ problems }) => problems)])
 }
 
-async function locateImage(given: string, { workspace }: Sources): Promise<ImagePlace> {
+async function findImage(given: string, { workspace }: Checkout): Promise<ImageSource> {
   if (!namesFile(given))
     return { kind: 'web', reference: remoteReference('image_url', given, IMAGE_MAX_BYTES) }
   const file = await findFile('image_url', given, workspace)
-  const shown = oneLine(file.shown, 200)
-  const reference = { input: 'image_url', shown, url: null, maxBytes: IMAGE_MAX_BYTES } as const
+  const displayName = oneLine(file.displayName, 200)
+  const reference = { input: 'image_url', displayName, url: null, maxBytes: IMAGE_MAX_BYTES } as const
   return { kind: 'file', file, opened: await readLocalFile(reference, file.path, UPLOAD_MAX_BYTES) }
 }
 
 /** Finds the reference clip alone; fails as `locate`. */
-export async function locateClip(
+export async function findClip(
   given: NonNullable<Inputs['video_url']>,
-  { workspace, commit }: Sources,
+  { workspace, commit }: Checkout,
   reach: Reach,
-): Promise<ClipPlace> {
+): Promise<ClipSource> {
   if (!namesFile(given)) return { reference: remoteReference('video_url', given, CLIP_MAX_BYTES), file: null }
   const file = await findFile('video_url', given, workspace)
   if (commit.sha === '' || commit.repository === '') {
     const message =
       'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Give an https address.'
-    throw new Failure('invalid_input', [`video_url "${oneLine(file.shown, 80)}": ${message}`])
+    throw new Failure('invalid_input', [`video_url "${oneLine(file.displayName, 80)}": ${message}`])
   }
-  const raw = rawAddress(commit, file.shown)
-  const { opening } = await RemoteFile.open(served(file, raw), reach).catch((error: unknown) => {
+  const raw = rawAddress(commit, file.displayName)
+  const { head } = await RemoteFile.open(served(file, raw), reach).catch((error: unknown) => {
     if (!(error instanceof Failure)) throw error
     throw new Failure(error.reason, [`${error.message} ${advice(commit)}`], { cause: error })
   })
-  const address = readLfsPointer(opening) ? (mediaAddress(raw) ?? raw) : raw
+  const address = readLfsPointer(head) ? (mediaAddress(raw) ?? raw) : raw
   return { reference: served(file, address), file }
 }
 
-function served({ shown }: WorkspaceFile, url: string): RemoteReference {
-  const where = oneLine(`${shown} (${formatUrl(url)})`, 400)
-  return { input: 'video_url', url, shown: where, maxBytes: CLIP_MAX_BYTES }
+function served({ displayName }: WorkspaceFile, url: string): RemoteReference {
+  const where = oneLine(`${displayName} (${formatUrl(url)})`, 400)
+  return { input: 'video_url', url, displayName: where, maxBytes: CLIP_MAX_BYTES }
 }
 
 function advice({ sha }: Commit): string {
@@ -109,7 +106,7 @@ function advice({ sha }: Commit): string {
 }
 
 /** The references as a request names them before an image is uploaded. */
-export function shownAddresses({ image, clip }: Places): Addresses {
-  const image_url = image.kind === 'web' ? image.reference.url : image.file.shown
+export function displayAddresses({ image, clip }: Sources): Addresses {
+  const image_url = image.kind === 'web' ? image.reference.url : image.file.displayName
   return { image_url, video_url: clip.reference.url }
 }

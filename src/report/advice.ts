@@ -70,12 +70,12 @@ function describeTask({ id, origin, seen }: KnownTask): string {
         return `Task ${name} was accepted: it goes on at APIMart and is billed, whatever becomes of this job.`
     }
   }
-  const { state, word, progress, cost } = seen.task
+  const { status, rawStatus, progress, cost } = seen.task
   const billed = cost === null ? '' : ` APIMart names a cost of ${formatUsd(cost)}.`
-  if (state === 'completed') return `Task ${name} is completed and paid.${billed}`
-  if (state !== 'running') {
+  if (status === 'completed') return `Task ${name} is completed and paid.${billed}`
+  if (status !== 'running') {
     return `Task ${name} has ended.${billed || ' The balance at APIMart shows whether it is billed.'}`
   }
   const percent = progress === null ? '' : ` (${progress} %)`
-  return `Task ${name} was last seen as ${oneLine(word, 40)}${percent}: it goes on at APIMart and is billed, whatever becomes of this job.`
+  return `Task ${name} was last seen as ${oneLine(rawStatus, 40)}${percent}: it goes on at APIMart and is billed, whatever becomes of this job.`
 }

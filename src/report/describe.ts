@@ -6,7 +6,7 @@ import type { MotionControlRequest } from '../apimart/request.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { checks, type Preflight } from '../references/preflight.ts'
 import { formatBytes, formatPixels, formatSeconds, formatUsd } from '../text/format.ts'
-import { shownReference } from '../workspace/workspace-file.ts'
+import { displayReference } from '../workspace/workspace-file.ts'
 
 /** Facts of the reference clip on one line. */
 export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {
@@ -50,8 +50,8 @@ export function describeRequest(url: string, request: MotionControlRequest): str
 function presentable(request: MotionControlRequest): MotionControlRequest {
   return {
     ...request,
-    image_url: shownReference(request.image_url),
-    video_url: shownReference(request.video_url),
+    image_url: displayReference(request.image_url),
+    video_url: displayReference(request.video_url),
   }
 }
 

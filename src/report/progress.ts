@@ -16,11 +16,11 @@ export function followProgress(
   start: number,
   submittedAt: number | null,
 ): (poll: Poll, now: number) => string | null {
-  let word: string | null = null
+  let rawStatus: string | null = null
   let printedAt = Number.NEGATIVE_INFINITY
   return (poll, now) => {
-    const isNews = poll.kind === 'seen' && poll.task.word !== word
-    if (poll.kind === 'seen') word = poll.task.word
+    const isNews = poll.kind === 'seen' && poll.task.rawStatus !== rawStatus
+    if (poll.kind === 'seen') rawStatus = poll.task.rawStatus
     if (poll.kind === 'refused' || (!isNews && now - printedAt < QUIET_MILLISECONDS)) return null
     printedAt = now
     return `[${formatDuration(now - start)}] ${describe(poll, now, submittedAt)}`
@@ -29,9 +29,9 @@ export function followProgress(
 
 function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
   if (poll.kind === 'unseen') return `${poll.cause} That says nothing about the task; asking again.`
-  const { word, state, progress, estimatedSeconds, createdAt } = poll.task
-  const parts = [oneLine(word, 40)]
-  if (state === 'running') {
+  const { rawStatus, status, progress, estimatedSeconds, createdAt } = poll.task
+  const parts = [oneLine(rawStatus, 40)]
+  if (status === 'running') {
     if (progress !== null) parts.push(`${progress} %`)
     const since = submittedAt ?? createdAt
     if (estimatedSeconds !== null && since !== null) {

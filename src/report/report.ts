@@ -2,12 +2,12 @@
  * What is known at the end of a run, good or bad: all that the summary is made of.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
-import type { Task } from '../apimart/task-state.ts'
+import type { TaskState } from '../apimart/task-state.ts'
 import type { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
 import type { FinishedReceipt } from '../receipt/receipt.ts'
 import type { Preflight } from '../references/preflight.ts'
-import type { Places } from '../references/sources.ts'
+import type { Sources } from '../references/sources.ts'
 import type { Video } from '../result/video.ts'
 
 /** What was found out on the way; null where the run did not come so far or did not look. */
@@ -21,7 +21,7 @@ export interface Known {
   /** USD. */
   estimatedCost: number | null
   /** Where the references are. */
-  places: Places | null
+  places: Sources | null
   /** What the receipt beside the video says of there being anything to make; a whole sentence. */
   standing: string | null
   /** Under which Idempotency-Key the request was sent last, and when first (milliseconds since the epoch). */
@@ -61,14 +61,14 @@ export interface KnownTask {
   readonly submittedAt: number | null
   /** When it was first seen to be worked on. */
   startedAt: number | null
-  seen: { readonly task: Task; readonly at: number } | null
+  seen: { readonly task: TaskState; readonly at: number } | null
 }
 
 /** Where a task stands as far as a run knows: `unknown` when another run has submitted it, and it was never seen. */
 export function standingOf({ origin, seen }: KnownTask): 'unknown' | 'running' | 'completed' | 'ended' {
   if (seen === null) return origin === 'given' || origin === 'receipt' ? 'unknown' : 'running'
-  const { state } = seen.task
-  return state === 'running' || state === 'completed' ? state : 'ended'
+  const { status } = seen.task
+  return status === 'running' || status === 'completed' ? status : 'ended'
 }
 
 /** How the run ended. */

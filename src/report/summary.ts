@@ -7,7 +7,7 @@ import { addressKind, literalAddress } from '../network/address.ts'
 import { checks } from '../references/preflight.ts'
 import { escapeHtml } from '../text/escape.ts'
 import { formatSeconds, formatUsd } from '../text/format.ts'
-import { shownReference } from '../workspace/workspace-file.ts'
+import { displayReference } from '../workspace/workspace-file.ts'
 import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { type Cell, code, list, TEXT_LIMIT, table } from './html.ts'
@@ -38,7 +38,7 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
       ].join('\n\n')
     case 'submitted': {
       const { id, url, seen } = end.task
-      const state = seen ? escapeHtml(seen.task.word, TEXT_LIMIT) : 'submitted'
+      const state = seen ? escapeHtml(seen.task.rawStatus, TEXT_LIMIT) : 'submitted'
       const news =
         standingOf(end.task) === 'completed'
           ? 'The video is done.'
@@ -117,7 +117,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   const rows: Cell[][] = []
   if (inputs.task_id === null) {
     rows.push(
-      ['image_url', shownReference(inputs.image_url), image],
+      ['image_url', displayReference(inputs.image_url), image],
       ['video_url', renderClip(inputs.video_url, report.places), clip],
       ['character_orientation', inputs.character_orientation, ''],
       ['mode', inputs.mode, ''],
@@ -131,7 +131,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
     if (inputs.video_url !== null) {
       const unknown = inputs.preflight === 'off' ? 'not looked at' : 'not usable'
       const length = clipSeconds === null ? unknown : formatSeconds(clipSeconds)
-      rows.push(['video_url', shownReference(inputs.video_url), length])
+      rows.push(['video_url', displayReference(inputs.video_url), length])
     }
   }
   if (price_per_second !== null) {
@@ -154,7 +154,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
 
 /** A clip of the workspace leads to where APIMart fetches it. */
 function renderClip(given: string, places: Report['places']): Cell {
-  if (!places?.clip.file) return shownReference(given)
+  if (!places?.clip.file) return displayReference(given)
   const { url } = places.clip.reference
   return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(given, TEXT_LIMIT)}</a>` }
 }

@@ -21,8 +21,8 @@ export function renderVideo(
   video: Video | null,
   { clipSeconds, estimatedCost, assetUrl }: Report,
 ): string {
-  if (seen === null || seen.task.state === 'running') return ''
-  const links = seen.task.state === 'completed' ? linksOf(seen.task, seen.at) : []
+  if (seen === null || seen.task.status === 'running') return ''
+  const links = seen.task.status === 'completed' ? linksOf(seen.task, seen.at) : []
   const link = video?.link ?? links[0]
   const rows: Cell[][] = []
   if (link) {
@@ -80,11 +80,11 @@ function linkTo(url: string): Cell {
 export function renderTimeline({ submittedAt, startedAt, seen }: KnownTask, video: Video | null): string {
   if (seen === null) return ''
   const { task, at } = seen
-  const isRunning = task.state === 'running'
+  const isRunning = task.status === 'running'
   const moments: [string, number | null][] = [
     ['Submitted', submittedAt ?? task.createdAt],
     ['First seen at work', startedAt],
-    isRunning ? [`Last seen as ${task.word}`, at] : ['Finished', task.endedAt ?? at],
+    isRunning ? [`Last seen as ${task.rawStatus}`, at] : ['Finished', task.endedAt ?? at],
     ['Downloaded', video?.file?.storedAt ?? null],
   ]
   const known = moments.flatMap(([name, at]) => (at === null ? [] : [{ name, at }]))

@@ -5,7 +5,7 @@
 import { drop, grantedRange } from '../network/file-response.ts'
 import type { Dispatcher } from '../network/undici.ts'
 import { formatDuration } from '../text/format.ts'
-import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './fetch-link.ts'
+import { DownloadFailed, type Link, type Means, openLink, toDownloadFailed } from './fetch-link.ts'
 import { PartialFile } from './partial-file.ts'
 
 /** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */
@@ -34,10 +34,10 @@ export async function download(
   let etag: string | null = null
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const answer = await askForRest(link, file, etag, limited)
-      etag = strongEtag(answer)
-      await file.append(answer.body)
-      const announced = announcedBytes(answer)
+      const response = await askForRest(link, file, etag, limited)
+      etag = strongEtag(response)
+      await file.append(response.body)
+      const announced = announcedBytes(response)
       if (announced > 0 && file.bytes !== announced) {
         const amount = file.bytes < announced ? 'less' : 'more'
         throw new DownloadFailed('broken', `its server sends ${amount} than it announces`)
@@ -68,30 +68,30 @@ async function askForRest(
   { network, clock, signal }: Means,
 ): Promise<Dispatcher.ResponseData> {
   const range = etag && file.bytes > 0 ? { range: `bytes=${file.bytes}-`, 'if-range': etag } : {}
-  const answer = await ask(link, { dispatcher: network.results, clock, signal }, range)
+  const response = await openLink(link, { dispatcher: network.results, clock, signal }, range)
   try {
-    if (answer.statusCode === 200 && file.bytes > 0) await file.restart()
-    if (answer.statusCode !== 200 && !isRest(answer, file.bytes, etag)) {
+    if (response.statusCode === 200 && file.bytes > 0) await file.restart()
+    if (response.statusCode !== 200 && !isRest(response, file.bytes, etag)) {
       await file.restart()
       throw new DownloadFailed('broken', 'its server gives inconsistent answers about it')
     }
-    file.requireRoomFor(Number(answer.headers['content-length']) || 0)
-    return answer
+    file.requireRoomFor(Number(response.headers['content-length']) || 0)
+    return response
   } catch (error) {
-    drop(answer)
+    drop(response)
     throw error
   }
 }
 
-function isRest(answer: Dispatcher.ResponseData, start: number, etag: string | null): boolean {
-  const { etag: found = etag } = answer.headers
-  return grantedRange(answer)?.start === start && found === etag
+function isRest(response: Dispatcher.ResponseData, start: number, etag: string | null): boolean {
+  const { etag: found = etag } = response.headers
+  return grantedRange(response)?.start === start && found === etag
 }
 
 /** The length of the whole file by this answer, zero where it tells none. */
-function announcedBytes(answer: Dispatcher.ResponseData): number {
-  if (answer.statusCode !== 200) return grantedRange(answer)?.size ?? 0
-  return Number(answer.headers['content-length']) || 0
+function announcedBytes(response: Dispatcher.ResponseData): number {
+  if (response.statusCode !== 200) return grantedRange(response)?.size ?? 0
+  return Number(response.headers['content-length']) || 0
 }
 
 /** A weak one may be the same for two versions. */

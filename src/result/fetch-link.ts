@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts'
 import { describeStatus, drop, isCompressed } from '../network/file-response.ts'
 import type { Network } from '../network/network.ts'
-import { explainNetworkError, isBreak } from '../network/network-errors.ts'
+import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
 /** How much of a refusal is read to learn its cause. */
@@ -38,7 +38,7 @@ export class DownloadFailed extends Error {
 export function toDownloadFailed(thrown: unknown): DownloadFailed {
   if (thrown instanceof DownloadFailed) return thrown
   if (thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
-  const kind = isBreak(thrown) ? 'broken' : 'refused'
+  const kind = isTransient(thrown) ? 'broken' : 'refused'
   return new DownloadFailed(kind, explainNetworkError(thrown), { cause: thrown })
 }
 
@@ -48,24 +48,25 @@ export function toDownloadFailed(thrown: unknown): DownloadFailed {
  * @returns an answer with the status 200, or 206 or 416 when a range was asked for
  * @throws DownloadFailed when it answers anything else, and whatever the network throws
  */
-export async function ask(
+export async function openLink(
   link: Link,
   { dispatcher, clock, signal }: { dispatcher: Dispatcher; clock: Clock; signal: AbortSignal },
   range: Record<string, string> = {},
 ): Promise<Dispatcher.ResponseData> {
   const headers = { accept: '*/*', 'accept-encoding': 'identity', ...range }
-  const answer = await request(link.url, { method: 'GET', dispatcher, signal, headers })
-  const isWanted = answer.statusCode === 200 || ('range' in range && [206, 416].includes(answer.statusCode))
-  if (!isWanted) throw await refusal(answer, clock.now() >= link.expiresAt)
-  if (isCompressed(answer)) {
-    drop(answer)
+  const response = await request(link.url, { method: 'GET', dispatcher, signal, headers })
+  const isWanted =
+    response.statusCode === 200 || ('range' in range && [206, 416].includes(response.statusCode))
+  if (!isWanted) throw await refusal(response, clock.now() >= link.expiresAt)
+  if (isCompressed(response)) {
+    drop(response)
     throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
   }
-  return answer
+  return response
 }
 
-async function refusal(answer: Dispatcher.ResponseData, isOver: boolean): Promise<DownloadFailed> {
-  const { statusCode, body } = answer
+async function refusal(response: Dispatcher.ResponseData, isOver: boolean): Promise<DownloadFailed> {
+  const { statusCode, body } = response
   const text = (await readUpTo(body, REFUSAL_BYTES).catch(() => Buffer.alloc(0))).toString('latin1')
   const says = describeStatus(statusCode)
   const isRefused = [400, 401, 403, 404].includes(statusCode)

@@ -9,11 +9,11 @@ import { type ReadAt, readerOf } from '../media/read-at.ts'
 import { endsEarly } from '../media/truncation.ts'
 import { drop, grantedRange } from '../network/file-response.ts'
 import { readUpTo } from '../network/undici.ts'
-import { OPENING_BYTES } from '../references/remote-file.ts'
+import { HEAD_BYTES } from '../references/remote-file.ts'
 import { formatInstant, formatUrl } from '../text/format.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile } from '../workspace/output-file.ts'
 import { download } from './download.ts'
-import { ask, DownloadFailed, type Link, type Means, toDownloadFailed } from './fetch-link.ts'
+import { DownloadFailed, type Link, type Means, openLink, toDownloadFailed } from './fetch-link.ts'
 import { unstorable } from './partial-file.ts'
 
 /** The video, wherever it is. */
@@ -73,7 +73,7 @@ export async function fetchVideo(
       const seconds = await inspectFile(output.partial, stored.bytes)
       means.signal.throwIfAborted()
       await moveIntoPlace(output).catch(unstorable)
-      const file = { ...stored, path: output.shown, storedAt: means.clock.now() }
+      const file = { ...stored, path: output.displayName, storedAt: means.clock.now() }
       return { link, trouble: null, seconds, file }
     } catch (error) {
       means.signal.throwIfAborted()
@@ -94,7 +94,7 @@ export async function fetchVideo(
  *
  * @throws Failure `download_failed` when there is no link at all, or the signal's reason
  */
-export async function lookAtVideo(links: readonly Link[], means: Means): Promise<Video> {
+export async function inspectVideo(links: readonly Link[], means: Means): Promise<Video> {
   const missed: Video[] = []
   for (const link of links) {
     try {
@@ -123,37 +123,37 @@ async function inspectLink(link: Link, { network, clock, signal }: Means): Promi
   let size: number | null = null
   const fetchAt: ReadAt = async (offset, length) => {
     const range = { range: `bytes=${offset}-${offset + length - 1}` }
-    const answer = await ask(link, { dispatcher: network.media, clock, signal: limited }, range)
-    if (answer.statusCode === 416) {
-      drop(answer)
+    const response = await openLink(link, { dispatcher: network.media, clock, signal: limited }, range)
+    if (response.statusCode === 416) {
+      drop(response)
       return Buffer.alloc(0)
     }
-    const granted = grantedRange(answer)
+    const granted = grantedRange(response)
     // A whole file instead of a range still begins with what is wanted first.
-    if (answer.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
-      drop(answer)
+    if (response.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
+      drop(response)
       throw new DownloadFailed('unusable', 'its server gives no parts of it')
     }
     size ??= granted?.size ?? null
-    return readUpTo(answer.body, length)
+    return readUpTo(response.body, length)
   }
-  const opening = await fetchAt(0, OPENING_BYTES)
-  if (size === null && opening.length < OPENING_BYTES) size = opening.length
+  const head = await fetchAt(0, HEAD_BYTES)
+  if (size === null && head.length < HEAD_BYTES) size = head.length
   const read: ReadAt = async (offset, length) => {
     const end = Math.min(offset + length, size ?? Number.POSITIVE_INFINITY)
-    return end <= opening.length ? opening.subarray(offset, end) : fetchAt(offset, length)
+    return end <= head.length ? head.subarray(offset, end) : fetchAt(offset, length)
   }
   return inspect(read, size)
 }
 
 /** The length in seconds, null when the header does not tell it; throws DownloadFailed for what is no whole video. */
 async function inspect(read: ReadAt, size: number | null): Promise<number | null> {
-  const opening = await read(0, OPENING_BYTES)
-  const { kind, ending } = await recognise(opening)
+  const head = await read(0, HEAD_BYTES)
+  const { kind, extension } = await recognise(head)
   if (kind !== 'mp4' && kind !== 'mov') {
     throw new DownloadFailed(
       'unusable',
-      `what is served there is ${name(opening, ending)}, not an mp4 or mov video`,
+      `what is served there is ${name(head, extension)}, not an mp4 or mov video`,
     )
   }
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
@@ -165,10 +165,10 @@ async function inspect(read: ReadAt, size: number | null): Promise<number | null
   return header.facts.duration_seconds
 }
 
-function name(opening: Buffer, ending: string | null): string {
-  if (opening.length === 0) return 'an empty file'
+function name(head: Buffer, ending: string | null): string {
+  if (head.length === 0) return 'an empty file'
   if (ending !== null) return `of the type ${ending.toUpperCase()}`
-  return isHtml(opening) ? 'an HTML page' : 'something else'
+  return isHtml(head) ? 'an HTML page' : 'something else'
 }
 
 function cutOff(): DownloadFailed {

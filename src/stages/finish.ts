@@ -10,7 +10,7 @@ import type { Network } from '../network/network.ts'
 import { followProgress } from '../report/progress.ts'
 import type { Known, KnownTask } from '../report/report.ts'
 import type { Link } from '../result/fetch-link.ts'
-import { fetchVideo, linksOf, lookAtVideo, type Video } from '../result/video.ts'
+import { fetchVideo, inspectVideo, linksOf, type Video } from '../result/video.ts'
 import type { Runner } from '../runner.ts'
 import { formatDuration, formatInstant, formatSeconds, formatUrl, formatUsd } from '../text/format.ts'
 import { secretsOf } from '../text/secrets.ts'
@@ -43,13 +43,13 @@ export async function completeTask(task: KnownTask, way: CompleteWay): Promise<V
   const secrets = secretsOf(inputs.api_key, way.addresses)
   const ended = await wait(task, way, secrets)
   tellCost(ended, runner)
-  if (ended.state !== 'completed') throw taskFailure(ended, secrets)
+  if (ended.status !== 'completed') throw taskFailure(ended, secrets)
 
   const links = linksOf(ended, task.seen?.at ?? runner.clock.now())
   const [first] = links
   if (first) tellLink(first, runner)
   const means = { network, clock: runner.clock, signal: runner.signal }
-  const video = output === null ? await lookAtVideo(links, means) : await fetchVideo(links, output, means)
+  const video = output === null ? await inspectVideo(links, means) : await fetchVideo(links, output, means)
   if (video.link !== first) tellLink(video.link, runner)
   if (video.file) tellFile('Downloaded to', video.file, runner)
   known.video = video

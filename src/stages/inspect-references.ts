@@ -8,18 +8,18 @@ import { readClip } from '../references/clip.ts'
 import { differsFromCommit, type Identities, identify } from '../references/identity.ts'
 import { preflight, refusal, warnings } from '../references/preflight.ts'
 import type { Reach } from '../references/remote-file.ts'
-import { locate, locateClip, type Places } from '../references/sources.ts'
+import { findClip, findSources, type Sources } from '../references/sources.ts'
 import { describePreflight } from '../report/describe.ts'
 import type { Known } from '../report/report.ts'
 import type { Runner } from '../runner.ts'
 import { formatSeconds } from '../text/format.ts'
-import { type OutputFile, requireApart } from '../workspace/output-file.ts'
+import { type OutputFile, requireNotAReference } from '../workspace/output-file.ts'
 import { openTempFolder } from '../workspace/temp-folder.ts'
 import { tellLength, warn } from './tell.ts'
 
 /** What is known of the references of a new video. */
 export interface KnownReferences {
-  readonly places: Places
+  readonly places: Sources
   /** Or why they could not be read; null where nobody asks. */
   readonly identities: Identities | Failure | null
   /** Says that the clip of the workspace is not the one that APIMart gets; null when it is, or nobody knows. */
@@ -41,15 +41,15 @@ export async function lookAtReferences(
 ): Promise<KnownReferences> {
   await using folder = await openTempFolder(runner)
   const reach = { network, folder: folder.path, signal: runner.signal }
-  const places = await locate(inputs, runner, reach)
+  const places = await findSources(inputs, runner, reach)
   known.places = places
-  if (output) await requireApart(output, places)
+  if (output) await requireNotAReference(output, places)
   await checkReferences(places, inputs, reach, runner, known)
   return { places, ...(await identifyReferences(places, inputs, reach, runner)) }
 }
 
 async function checkReferences(
-  places: Places,
+  places: Sources,
   inputs: NewTaskInputs,
   reach: Reach,
   runner: Runner,
@@ -70,7 +70,7 @@ async function checkReferences(
 
 /** Reads both references whole where a receipt depends on their bytes, or the clip is one of the workspace. */
 async function identifyReferences(
-  places: Places,
+  places: Sources,
   inputs: NewTaskInputs,
   reach: Reach,
   { commit }: Runner,
@@ -83,7 +83,7 @@ async function identifyReferences(
     const { file } = places.clip
     if (file === null || !(await differsFromCommit(file, identities.clip)))
       return { identities, differing: null }
-    const differing = `video_url ${file.shown} of the workspace is not the file of the commit ${commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
+    const differing = `video_url ${file.displayName} of the workspace is not the file of the commit ${commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
     return { identities, differing }
   } catch (error) {
     reach.signal.throwIfAborted()
@@ -123,7 +123,7 @@ export async function measureReference(
   await using folder = await openTempFolder(runner)
   const reach = { network, folder: folder.path, signal: runner.signal }
   try {
-    const { reference } = await locateClip(video_url, runner, reach)
+    const { reference } = await findClip(video_url, runner, reach)
     const { duration_seconds: seconds } = await readClip(reference, inputs, reach)
     tellLength(seconds, runner, known)
     runner.info(`Length of the reference clip: ${formatSeconds(seconds)}`)

@@ -11,12 +11,12 @@ import { formatInstant, oneLine } from '../text/format.ts'
  *
  * @param isFound whether its own key would find its task
  */
-export function sentBefore(receipt: Receipt, shown: string, isFound: boolean): Failure {
+export function sentBefore(receipt: Receipt, displayName: string, isFound: boolean): Failure {
   const { made_by, idempotency_key } = receipt
   const byKey = isFound
     ? ` Until ${formatInstant(heldUntil(receipt))}, idempotency_key: ${oneLine(idempotency_key, 200)} asks APIMart for the same task.`
     : ''
-  const problem = `Run ${oneLine(made_by.run_id, 40)} has sent this very request, and does not know whether it was accepted (${shown}). Sent again, it could be paid twice.`
+  const problem = `Run ${oneLine(made_by.run_id, 40)} has sent this very request, and does not know whether it was accepted (${displayName}). Sent again, it could be paid twice.`
   const remedy = `A task may be running, and billed: look for it in the APIMart console. With its id as task_id, this step submits nothing and fetches its video. Where there is none, remove the receipt or give regenerate: always to have the video made.${byKey}`
   return new Failure('submission_uncertain', [problem], { remedy })
 }
@@ -29,10 +29,10 @@ export function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failur
   )
 }
 
-export function ofOtherFile(inputs: Inputs, { file }: Receipt, shown: string): Failure {
+export function ofOtherFile(inputs: Inputs, { file }: Receipt, displayName: string): Failure {
   return refused(
     inputs,
-    `${shown} is the receipt of another file, ${oneLine(file, 100)}. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
+    `${displayName} is the receipt of another file, ${oneLine(file, 100)}. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
   )
 }
 
@@ -43,28 +43,28 @@ export function onlyPointer(inputs: Inputs): Failure {
   )
 }
 
-export function unreadable(failure: Failure | null, shown: string): Failure {
-  const why = `So it is not known whether the references are still those of ${shown}. With regenerate: always the video is made, and paid, anew.`
+export function unreadable(failure: Failure | null, displayName: string): Failure {
+  const why = `So it is not known whether the references are still those of ${displayName}. With regenerate: always the video is made, and paid, anew.`
   const [first, ...others] = failure?.problems ?? ['The references were not read.']
   return new Failure(failure?.reason ?? 'reference_unreachable', [first, ...others, why])
 }
 
-export function newer(inputs: Inputs, shown: string, version: number): Failure {
+export function newer(inputs: Inputs, displayName: string, version: number): Failure {
   return refused(
     inputs,
-    `${shown} was written by a newer version of this action (receipt version ${version}). Use that version, or remove the file: then the video is made, and paid, anew.`,
+    `${displayName} was written by a newer version of this action (receipt version ${version}). Use that version, or remove the file: then the video is made, and paid, anew.`,
   )
 }
 
-export function damaged(inputs: Inputs, shown: string, why: string): Failure {
+export function damaged(inputs: Inputs, displayName: string, why: string): Failure {
   return refused(
     inputs,
-    `${shown} cannot be used as a receipt: ${why}. Restore it from Git, or remove it or give regenerate: always: then the video is made, and paid, anew.`,
+    `${displayName} cannot be used as a receipt: ${why}. Restore it from Git, or remove it or give regenerate: always: then the video is made, and paid, anew.`,
   )
 }
 
-export function closedVideo(inputs: Inputs, shown: string, error: unknown): Failure {
-  return refused(inputs, `${shown} cannot be read: ${oneLine(messageOf(error), 300)}.`)
+export function closedVideo(inputs: Inputs, displayName: string, error: unknown): Failure {
+  return refused(inputs, `${displayName} cannot be read: ${oneLine(messageOf(error), 300)}.`)
 }
 
 function refused({ output_path }: Inputs, message: string): Failure {

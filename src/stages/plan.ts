@@ -77,9 +77,10 @@ interface Context {
  */
 export async function findReceipt(output: OutputFile, inputs: NewTaskInputs): Promise<Found> {
   const found = await readReceipt(output)
-  const { shown } = receiptOf(output)
-  if (found.kind === 'newer') throw newer(inputs, shown, found.version)
-  if (found.kind === 'unreadable' && inputs.regenerate === 'changed') throw damaged(inputs, shown, found.why)
+  const { displayName } = receiptOf(output)
+  if (found.kind === 'newer') throw newer(inputs, displayName, found.version)
+  if (found.kind === 'unreadable' && inputs.regenerate === 'changed')
+    throw damaged(inputs, displayName, found.why)
   return found
 }
 
@@ -97,9 +98,10 @@ export async function decide(
   context: Context,
 ): Promise<Standing> {
   const { output, inputs, runner } = context
-  const { shown } = receiptOf(output)
-  if (found.kind === 'none') return make(`There is no receipt of an earlier video at ${shown}.`)
-  if (found.kind !== 'read') return make(`${shown} is replaced, as regenerate: always asks for a new video.`)
+  const { displayName } = receiptOf(output)
+  if (found.kind === 'none') return make(`There is no receipt of an earlier video at ${displayName}.`)
+  if (found.kind !== 'read')
+    return make(`${displayName} is replaced, as regenerate: always asks for a new video.`)
   const { receipt } = found
   const keyNumber = numberInForce(receipt, context)
   const left = describeLeft(receipt)
@@ -107,17 +109,17 @@ export async function decide(
   const isRepetition = keyNumber !== null && inputs.idempotency_key === null
   if (inputs.regenerate === 'always' && !isRepetition) {
     if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
-    return make(`regenerate: always asks for a new video, whatever ${shown} says.`, left)
+    return make(`regenerate: always asks for a new video, whatever ${displayName} says.`, left)
   }
   const file = await identifyOutput(output, inputs)
   if (inputs.regenerate === 'changed') {
-    if (identities === null || identities instanceof Failure) throw unreadable(identities, shown)
+    if (identities === null || identities instanceof Failure) throw unreadable(identities, displayName)
     const isItsFile = file !== null && file.sha256 === receipt.result?.sha256
-    if (receipt.file !== basename(output.path) && !isItsFile) throw ofOtherFile(inputs, receipt, shown)
+    if (receipt.file !== basename(output.path) && !isItsFile) throw ofOtherFile(inputs, receipt, displayName)
     const changes = changesSince(receipt, requestOf(inputs), identities)
     if (changes.length > 0) {
       if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
-      return make(`The video is made anew: ${describeChanges(changes, shown)}.`, left)
+      return make(`The video is made anew: ${describeChanges(changes, displayName)}.`, left)
     }
   }
   return await decideOnTask(receipt, file, keyNumber, context)
@@ -131,7 +133,7 @@ async function decideOnTask(
   context: Context,
 ): Promise<Standing> {
   const { output, inputs, runner } = context
-  const { shown } = receiptOf(output)
+  const { displayName } = receiptOf(output)
   const { task } = receipt
   if (task === null) return sendAgain(receipt, keyNumber, context)
   const id = oneLine(task.id, 200)
@@ -143,7 +145,7 @@ async function decideOnTask(
     keyNumber === null ? FIRST_TIME : { keyNumber: Math.min(keyNumber + 1, runner.attempt), earlier: null }
   if (!isFinished(receipt)) {
     const how = task.status === 'failed' ? 'has failed' : 'was cancelled'
-    return makeAnew(`task ${id} of ${shown} ${how}`, next)
+    return makeAnew(`task ${id} of ${displayName} ${how}`, next)
   }
   if (file?.sha256 === receipt.result.sha256) {
     return { kind: 'unchanged', receipt, why: `${SAME}, and so is the video: nothing is to be submitted.` }
@@ -151,8 +153,8 @@ async function decideOnTask(
   if (file !== null && (await pointedTo(output.path)) === receipt.result.sha256) throw onlyPointer(inputs)
   const wrong =
     file === null
-      ? `${output.shown} is not there, or is not a file`
-      : `${output.shown} is not the file that ${shown} tells of, its sha256 is another one`
+      ? `${output.displayName} is not there, or is not a file`
+      : `${output.displayName} is not the file that ${displayName} tells of, its sha256 is another one`
   const expiresAt = Date.parse(receipt.result.expires_at)
   if (expiresAt > runner.clock.now()) {
     const why = `${SAME}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is to be fetched again, and nothing to be submitted.`
@@ -197,7 +199,7 @@ function sendAgain(
   }
   // An uploaded image has another address by now.
   const isFound = runner.clock.now() < heldUntil(receipt) && !namesFile(inputs.image_url)
-  const failure = sentBefore(receipt, receiptOf(output).shown, isFound)
+  const failure = sentBefore(receipt, receiptOf(output).displayName, isFound)
   if (!inputs.dry_run) throw failure
   return make(failure.message)
 }
@@ -236,20 +238,20 @@ export async function receiptOfTask(
     if (receipt.task?.id === inputs.task_id) return receipt
     if (isMadeByOtherStep(receipt, runner.step)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
-      const text = `Task ${inputs.task_id} is taken for that of the request in ${receiptOf(output).shown}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`
+      const text = `Task ${inputs.task_id} is taken for that of the request in ${receiptOf(output).displayName}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`
       warn(text, runner, known)
       return receipt
     }
   }
-  const text = `${receiptOf(output).shown} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`
+  const text = `${receiptOf(output).displayName} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`
   warn(text, runner, known)
   return null
 }
 
-function describeChanges(names: readonly string[], shown: string): string {
+function describeChanges(names: readonly string[], displayName: string): string {
   const [last, ...others] = names.toReversed()
-  if (others.length === 0) return `${last} is not what it was for ${shown}`
-  return `${others.toReversed().join(', ')} and ${last} are not what they were for ${shown}`
+  if (others.length === 0) return `${last} is not what it was for ${displayName}`
+  return `${others.toReversed().join(', ')} and ${last} are not what they were for ${displayName}`
 }
 
 /** What becomes of the task of a receipt when another one is made; null where it is over. */
@@ -264,10 +266,10 @@ function describeLeft(receipt: Receipt): string | null {
 }
 
 /** The file at the place of the video, null when there is none. */
-async function identifyOutput({ path, shown }: OutputFile, inputs: Inputs): Promise<Identity | null> {
+async function identifyOutput({ path, displayName }: OutputFile, inputs: Inputs): Promise<Identity | null> {
   const found = await lstat(path).catch(() => null)
   if (!found?.isFile()) return null
   return identifyFile(path).catch((error: unknown) => {
-    throw closedVideo(inputs, shown, error)
+    throw closedVideo(inputs, displayName, error)
   })
 }

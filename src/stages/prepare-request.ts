@@ -5,7 +5,7 @@ import { buildRequest, idempotencyKey, type MotionControlRequest } from '../apim
 import type { NewTaskInputs } from '../inputs/inputs.ts'
 import type { Network } from '../network/network.ts'
 import { identifyBytes } from '../references/identity.ts'
-import type { Places } from '../references/sources.ts'
+import type { Sources } from '../references/sources.ts'
 import type { Runner } from '../runner.ts'
 import { uploadImage } from './upload-image.ts'
 
@@ -19,7 +19,7 @@ export interface Prepared {
  * The first key under which the request of these references goes out: the same in every attempt. An uploaded image
  * stands in it with its bytes, as each upload has another address.
  */
-export function keyFor({ image, clip }: Places, inputs: NewTaskInputs, { step }: Runner): string {
+export function keyFor({ image, clip }: Sources, inputs: NewTaskInputs, { step }: Runner): string {
   const image_url =
     image.kind === 'web' ? image.reference.url : `sha256:${identifyBytes(image.opened.bytes).sha256}`
   const request = buildRequest(inputs, { image_url, video_url: clip.reference.url })
@@ -32,7 +32,7 @@ export function keyFor({ image, clip }: Places, inputs: NewTaskInputs, { step }:
  * @throws Failure when APIMart does not take the image
  */
 export async function prepareRequest(
-  { image, clip }: Places,
+  { image, clip }: Sources,
   inputs: NewTaskInputs,
   network: Network,
   runner: Runner,

@@ -11,7 +11,7 @@ import type { Video } from '../result/video.ts'
 import type { Runner } from '../runner.ts'
 import { oneLine, withoutQuery } from '../text/format.ts'
 import { type OutputFile, receiptOf } from '../workspace/output-file.ts'
-import { shownReference } from '../workspace/workspace-file.ts'
+import { displayReference } from '../workspace/workspace-file.ts'
 import { warn } from './tell.ts'
 
 /** A receipt that is kept up to date, and beside what. */
@@ -54,8 +54,8 @@ function referencesOf(
   { image, clip }: Identities,
 ): Receipt['references'] {
   return {
-    image_url: { source: shownReference(image_url), ...image },
-    video_url: { source: shownReference(video_url), ...clip },
+    image_url: { source: displayReference(image_url), ...image },
+    video_url: { source: displayReference(video_url), ...clip },
   }
 }
 
@@ -70,7 +70,7 @@ export async function keep({ output, receipt }: Kept, runner: Runner, known: Kno
     await writeReceipt(output, { ...receipt, ...sentLast(receipt, known), task, result })
   } catch (error) {
     const why = oneLine(messageOf(error), 300)
-    const text = `The receipt ${receiptOf(output).shown} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`
+    const text = `The receipt ${receiptOf(output).displayName} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`
     warn(text, runner, known)
   }
 }
@@ -87,7 +87,7 @@ function sentLast(
 /** Null for a task of an earlier run that APIMart was not seen to know. */
 function taskOf(task: KnownTask): Receipt['task'] {
   const { id, seen } = task
-  if (seen) return { id, status: seen.task.state, cost: seen.task.cost }
+  if (seen) return { id, status: seen.task.status, cost: seen.task.cost }
   return standingOf(task) === 'unknown' ? null : { id, status: 'running', cost: null }
 }
 

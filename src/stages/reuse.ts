@@ -40,7 +40,7 @@ export async function reuseVideo(
     runner.info(`The link to the video at APIMart holds until ${formatInstant(expiresAt)}.`)
   }
   const { bytes, sha256 } = result
-  tellFile('The video is in', { path: output.shown, bytes, sha256 }, runner)
+  tellFile('The video is in', { path: output.displayName, bytes, sha256 }, runner)
   if (target) await attach(result, output, target, runner, known)
-  return { kind: 'unchanged', receipt, file: output.shown }
+  return { kind: 'unchanged', receipt, file: output.displayName }
 }

@@ -6,7 +6,7 @@ import { type Balance, readBalance } from '../apimart/balance.ts'
 import { judge, KEY_REUSED, type Outcome } from '../apimart/outcome.ts'
 import { poll } from '../apimart/poll.ts'
 import { post } from '../apimart/post.ts'
-import { balanceUrl, furtherKey, submissionUrl, taskUrl } from '../apimart/request.ts'
+import { balanceUrl, derivedKey, submissionUrl, taskUrl } from '../apimart/request.ts'
 import { submit } from '../apimart/submit.ts'
 import { taskFailure } from '../apimart/task-failure.ts'
 import type { CancelledTask, FailedTask } from '../apimart/task-state.ts'
@@ -22,8 +22,8 @@ import type { Prepared } from './prepare-request.ts'
 import { tellState, warn } from './tell.ts'
 
 /** How often the state of a task that was given again is asked for, and the pause between. */
-const LOOKS_MAX = 3
-const LOOK_PAUSE_MILLISECONDS = 5000
+const POLLS_MAX = 3
+const POLL_PAUSE_MILLISECONDS = 5000
 
 /** What the way to a task needs; `known` learns of the task as soon as there is one. */
 interface Way extends Prepared {
@@ -62,15 +62,15 @@ export async function submitTask(way: Way): Promise<KnownTask> {
   })
   const startedAt = runner.clock.now()
   for (let number = keyNumber; ; number++) {
-    const task = await submitUnder(furtherKey(idempotencyKey, number), submitting)
+    const task = await submitUnder(derivedKey(idempotencyKey, number), submitting)
     if (task.origin === 'submitted') return task
     await look(task, submitting)
     const seen = task.seen?.task
-    if (seen?.state !== 'failed' && seen?.state !== 'cancelled') return task
+    if (seen?.status !== 'failed' && seen?.status !== 'cancelled') return task
     // Its time is told in whole seconds.
     const isEarlier = seen.createdAt === null || seen.createdAt + 1000 <= startedAt
     if (number >= runner.attempt || !isEarlier) throw givenAgain(taskFailure(seen, secrets))
-    leave(task, seen, submitting)
+    abandon(task, seen, submitting)
   }
 }
 
@@ -84,11 +84,11 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
   const outcome = await submit({
     async post(cancelled) {
       const at = clock.now()
-      const ending = await post(submission, network, cancelled)
-      if (ending.kind === 'never_sent') return ending
+      const result = await post(submission, network, cancelled)
+      if (result.kind === 'never_sent') return result
       sentAt.push(at)
       if (known.sent?.idempotencyKey !== key) known.sent = { idempotencyKey: key, at }
-      return ending
+      return result
     },
     judge,
     clock,
@@ -159,16 +159,16 @@ async function look(task: KnownTask, { inputs, secrets, network, runner, known }
     const result = await poll(question, network, clock, signal)
     if (result.kind === 'seen') {
       tellState(task, result.task, runner)
-      runner.info(`Its state: ${result.task.word}`)
+      runner.info(`Its state: ${result.task.rawStatus}`)
       return
     }
-    if (result.kind === 'refused' || looks === LOOKS_MAX) {
+    if (result.kind === 'refused' || looks === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
       const text = `The state of task ${task.id}, which APIMart gives again for this request, could not be read, so it is taken to go on. ${cause}`
       warn(text, runner, known)
       return
     }
-    await clock.sleep(LOOK_PAUSE_MILLISECONDS, signal)
+    await clock.sleep(POLL_PAUSE_MILLISECONDS, signal)
   }
 }
 
@@ -180,7 +180,7 @@ function givenAgain({ reason, problems }: Failure): Failure {
 }
 
 /** Tells of a failed task, which is not what this run is about any more. */
-function leave(
+function abandon(
   { id }: KnownTask,
   failed: FailedTask | CancelledTask,
   { secrets, runner, known }: Submitting,

@@ -1,7 +1,7 @@
 /**
  * What a run learns on its way: told to the runner at once, and kept for the summary.
  */
-import { hasStarted, type Task } from '../apimart/task-state.ts'
+import { hasStarted, type TaskState } from '../apimart/task-state.ts'
 import type { Known, KnownTask } from '../report/report.ts'
 import type { StoredFile } from '../result/video.ts'
 import type { Runner } from '../runner.ts'
@@ -14,7 +14,7 @@ export function warn(text: string, runner: Runner, known: Known): void {
 }
 
 /** Tells the state in which a task was seen, where it is another than before. */
-export function tellState(known: KnownTask, task: Task, { clock, setOutput }: Runner): void {
+export function tellState(known: KnownTask, task: TaskState, { clock, setOutput }: Runner): void {
   const status = statusOf(task)
   if (known.seen === null || statusOf(known.seen.task) !== status) setOutput('status', status)
   known.seen = { task, at: clock.now() }
@@ -39,6 +39,6 @@ export function tellFile(
 }
 
 /** The output `status`: one word for each end, and until then the API's own. */
-function statusOf(task: Task): string {
-  return task.state === 'running' ? oneLine(task.word, 100) : task.state
+function statusOf(task: TaskState): string {
+  return task.status === 'running' ? oneLine(task.rawStatus, 100) : task.status
 }

@@ -10,7 +10,7 @@ import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
 import type { Network } from '../network/network.ts'
 import { requireKind } from '../references/content.ts'
-import type { ImagePlace } from '../references/sources.ts'
+import type { ImageSource } from '../references/sources.ts'
 import type { Runner } from '../runner.ts'
 import { formatDuration, formatUrl } from '../text/format.ts'
 
@@ -21,7 +21,7 @@ import { formatDuration, formatUrl } from '../text/format.ts'
  * @throws Failure when the file is no image, or APIMart does not take it; nothing is billed then
  */
 export async function uploadImage(
-  { opened, file }: Extract<ImagePlace, { kind: 'file' }>,
+  { opened, file }: Extract<ImageSource, { kind: 'file' }>,
   inputs: NewTaskInputs,
   network: Network,
   runner: Runner,
@@ -44,9 +44,9 @@ export async function uploadImage(
     signal,
   })
   if (outcome.accepted === 'yes') {
-    runner.info(`image_url ${reference.shown} is uploaded to ${formatUrl(outcome.url)}`)
+    runner.info(`image_url ${reference.displayName} is uploaded to ${formatUrl(outcome.url)}`)
     return outcome.url
   }
-  const message = `image_url ${reference.shown} could not be uploaded. ${outcome.message}`
+  const message = `image_url ${reference.displayName} could not be uploaded. ${outcome.message}`
   throw new Failure(outcome.accepted === 'no' ? outcome.reason : 'request_rejected', [message])
 }

@@ -5,7 +5,7 @@ import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/p
 import { basename, dirname, join, resolve } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 import { codeOf } from '../network/network-errors.ts'
-import type { Places } from '../references/sources.ts'
+import type { Sources } from '../references/sources.ts'
 import { oneLine } from '../text/format.ts'
 import { isInGit, pathWithin } from './workspace-file.ts'
 
@@ -15,7 +15,7 @@ const BUSY_MILLISECONDS = 60_000
 /** A place for the video, or for its receipt. */
 export interface OutputFile {
   /** Relative to the workspace, with `/` on every platform. */
-  readonly shown: string
+  readonly displayName: string
   readonly path: string
   /** Beside `path`: what will be there when it is whole. */
   readonly partial: string
@@ -29,7 +29,7 @@ export interface OutputFile {
  * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
  */
 export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
-  const output = await locate(given, workspace)
+  const output = await findPlace(given, workspace)
   try {
     for (const place of [output, receiptOf(output)]) await tryOut(place)
   } catch (error) {
@@ -43,14 +43,17 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
  *
  * @throws Failure `invalid_input`
  */
-export async function requireApart({ path, shown }: OutputFile, { image, clip }: Places): Promise<void> {
+export async function requireNotAReference(
+  { path, displayName }: OutputFile,
+  { image, clip }: Sources,
+): Promise<void> {
   const there = await stat(path).catch(() => null)
   for (const file of [image.kind === 'file' ? image.file : null, clip.file]) {
     const found = file && (await stat(file.path).catch(() => null))
     // Also by a link of either kind.
     if (file?.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
       throw problem(
-        shown,
+        displayName,
         'It is one of the references, which the video would overwrite. Give it a file of its own.',
       )
     }
@@ -58,19 +61,19 @@ export async function requireApart({ path, shown }: OutputFile, { image, clip }:
 }
 
 /** Where the receipt of a video lies. */
-export function receiptOf({ shown, path }: OutputFile): OutputFile {
-  return placeAt(`${shown}${RECEIPT_ENDING}`, `${path}${RECEIPT_ENDING}`)
+export function receiptOf({ displayName, path }: OutputFile): OutputFile {
+  return placeAt(`${displayName}${RECEIPT_ENDING}`, `${path}${RECEIPT_ENDING}`)
 }
 
 const RECEIPT_ENDING = '.receipt.json'
 
-function placeAt(shown: string, path: string): OutputFile {
-  return { shown, path, partial: `${path}.kling-partial` }
+function placeAt(displayName: string, path: string): OutputFile {
+  return { displayName, path, partial: `${path}.kling-partial` }
 }
 
 async function tryOut(place: OutputFile): Promise<void> {
   if ((await lstat(place.path).catch(() => null))?.isDirectory())
-    throw new Error(`${place.shown} is a folder`)
+    throw new Error(`${place.displayName} is a folder`)
   const created = await makeRoom(place)
   const file = await open(place.partial, 'wx')
   await file.close()
@@ -111,12 +114,12 @@ export async function moveIntoPlace(output: OutputFile): Promise<void> {
 }
 
 /** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
-async function requireFolder({ shown, path }: OutputFile): Promise<void> {
+async function requireFolder({ displayName, path }: OutputFile): Promise<void> {
   const folder = dirname(path)
-  if ((await realFolder(shown, folder)) !== folder) throw new Error('a link has come into its way')
+  if ((await realFolder(displayName, folder)) !== folder) throw new Error('a link has come into its way')
 }
 
-async function locate(given: string, workspace: string): Promise<OutputFile> {
+async function findPlace(given: string, workspace: string): Promise<OutputFile> {
   const root = await realpath(workspace).catch(() => {
     throw problem(given, `The workspace ${workspace} does not exist.`)
   })
@@ -126,13 +129,13 @@ async function locate(given: string, workspace: string): Promise<OutputFile> {
     throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
   }
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
-  const shown = pathWithin(root, path)
-  if (shown === null) {
+  const displayName = pathWithin(root, path)
+  if (displayName === null) {
     throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
   }
-  if (isInGit(shown))
+  if (isInGit(displayName))
     throw problem(given, 'It lies in the folder .git. Give a path outside it, such as assets/film.mp4.')
-  return placeAt(shown, path)
+  return placeAt(displayName, path)
 }
 
 /** The folder without links; the part of it that does not exist yet has none. */

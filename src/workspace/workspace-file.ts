@@ -13,7 +13,7 @@ export interface WorkspaceFile {
   /** Without links. */
   readonly path: string
   /** Relative to the workspace, with `/` on every platform. */
-  readonly shown: string
+  readonly displayName: string
 }
 
 /** Whether the text of a reference names a file, not an address. A single letter is a drive of Windows. */
@@ -22,7 +22,7 @@ export function namesFile(given: string): boolean {
 }
 
 /** The text of a reference as it may be shown: without a query, which a path has when it is an address without its scheme. */
-export function shownReference(given: string): string {
+export function displayReference(given: string): string {
   return namesFile(given) ? given.replace(/\?.*$/s, '?…') : withoutQuery(given)
 }
 
@@ -38,7 +38,7 @@ export async function findFile(
   workspace: string,
 ): Promise<WorkspaceFile> {
   const problem = (message: string) =>
-    new Failure('invalid_input', [`${input} "${oneLine(shownReference(given), 80)}": ${message}`])
+    new Failure('invalid_input', [`${input} "${oneLine(displayReference(given), 80)}": ${message}`])
   const wanted = resolve(workspace, given)
   const root = await realpath(workspace).catch(() => workspace)
   const path = await realpath(wanted).catch((error: unknown) => {
@@ -46,25 +46,25 @@ export async function findFile(
       codeOf(error) === 'ENOENT' ? MISSING : `It cannot be read: ${oneLine(messageOf(error), 300)}.`,
     )
   })
-  const shown = pathWithin(root, path)
-  if (shown === null) {
+  const displayName = pathWithin(root, path)
+  if (displayName === null) {
     throw problem(
       'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.',
     )
   }
-  if (isInGit(shown))
+  if (isInGit(displayName))
     throw problem('It lies in the folder .git. Give a file outside it, or an https address.')
   if (!(await stat(path)).isFile())
     throw problem('It is not a file. Give the path of a file, such as assets/hero.png.')
-  return { path, shown }
+  return { path, displayName }
 }
 
 const MISSING =
   'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
 
 /** Whether a path leads into the folder of Git itself. */
-export function isInGit(shown: string): boolean {
-  return /(^|\/)\.git(\/|$)/i.test(shown)
+export function isInGit(displayName: string): boolean {
+  return /(^|\/)\.git(\/|$)/i.test(displayName)
 }
 
 /** A path relative to a folder, with `/` on every platform; null when it is not inside it. Both are without links. */

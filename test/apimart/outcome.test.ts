@@ -1,19 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge as judgeAt, OUTCOMES, type Outcome } from '../../src/apimart/outcome.ts'
-import type { Ending } from '../../src/apimart/post.ts'
+import type { PostResult } from '../../src/apimart/post.ts'
 
 const ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 const REQUEST_ID = '20260102030405-abc'
 
 /** The end of an exchange that was answered; a body that is no text is sent as JSON. */
-function answered(status: number, body: unknown, headers: Record<string, string> = {}): Ending {
+function answered(status: number, body: unknown, headers: Record<string, string> = {}): PostResult {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return { kind: 'answered', answer: { status, headers, body: text } }
+  return { kind: 'answered', response: { status, headers, body: text } }
 }
 
 const NOW = Date.UTC(2026, 0, 1, 12)
-const judge = (ending: Ending) => judgeAt(ending, NOW, [])
+const judge = (ending: PostResult) => judgeAt(ending, NOW, [])
 
 /** A documented error body. */
 function error(message: string, code: string | number = '', type = 'apimart_error') {
@@ -78,9 +78,9 @@ describe('judge, what was never answered', () => {
   it.each([
     [true, 'retry'],
     [false, 'stop'],
-  ])('takes a request that was never sent for not accepted (passing: %s)', (isPassing, next) => {
+  ])('takes a request that was never sent for not accepted (passing: %s)', (isTransient, next) => {
     const cause = 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'
-    expect(judge({ kind: 'never_sent', cause, isPassing })).toEqual({
+    expect(judge({ kind: 'never_sent', cause, isTransient })).toEqual({
       accepted: 'no',
       next,
       reason: 'request_rejected',
@@ -92,7 +92,7 @@ describe('judge, what was never answered', () => {
   })
 
   it('takes a lost answer for unknown', () => {
-    expect(judge({ kind: 'lost', cause: 'the server did not answer in time', begun: null })).toEqual({
+    expect(judge({ kind: 'lost', cause: 'the server did not answer in time', partial: null })).toEqual({
       accepted: 'unknown',
       next: 'stop',
       message:
@@ -254,7 +254,7 @@ describe('judge, a task id where none should be', () => {
       expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
       expect(outcome).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
     }
-    const lost = judge({ kind: 'lost', cause: 'gone', begun: { status: 500, headers: {}, body } })
+    const lost = judge({ kind: 'lost', cause: 'gone', partial: { status: 500, headers: {}, body } })
     expect(lost).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
   })
 
@@ -270,22 +270,22 @@ describe('judge, a task id where none should be', () => {
 })
 
 describe('judge, an answer that broke off', () => {
-  const begun = (status: number, body: string): Ending => ({
+  const partial = (status: number, body: string): PostResult => ({
     kind: 'lost',
     cause: 'the server stopped sending',
-    begun: { status, headers: {}, body },
+    partial: { status, headers: {}, body },
   })
 
   it('after the whole of it is a success all the same', () => {
     const body = JSON.stringify({ code: 200, data: [{ task_id: ID }] })
-    expect(judge(begun(200, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
+    expect(judge(partial(200, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
     for (let length = 0; length < body.length; length++) {
-      expect(judge(begun(200, body.slice(0, length)))).toMatchObject({ accepted: 'unknown', next: 'stop' })
+      expect(judge(partial(200, body.slice(0, length)))).toMatchObject({ accepted: 'unknown', next: 'stop' })
     }
   })
 
   it.each([400, 401, 402, 429, 500])('is unknown, also as a %i', (status) => {
-    expect(judge(begun(status, JSON.stringify(error('no'))))).toMatchObject({
+    expect(judge(partial(status, JSON.stringify(error('no'))))).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
       message: expect.stringMatching(

@@ -154,11 +154,14 @@ describe('a task', () => {
     clock.advance(600_000)
     seen.push(await lookAgain())
     expect(seen).toMatchObject([
-      { kind: 'seen', task: { state: 'running', word: 'submitted', progress: 0, estimatedSeconds: 242 } },
-      { kind: 'seen', task: { state: 'running', word: 'processing', progress: 25 } },
       {
         kind: 'seen',
-        task: { state: 'completed', cost: 0.456, links: [{ url: sandbox.media.url('demo/result.mp4') }] },
+        task: { status: 'running', rawStatus: 'submitted', progress: 0, estimatedSeconds: 242 },
+      },
+      { kind: 'seen', task: { status: 'running', rawStatus: 'processing', progress: 25 } },
+      {
+        kind: 'seen',
+        task: { status: 'completed', cost: 0.456, links: [{ url: sandbox.media.url('demo/result.mp4') }] },
       },
     ])
     expect(sandbox.requests.map(({ url }) => url)).toEqual(seen.map(() => `/v1/tasks/${task.id}?language=en`))
@@ -170,7 +173,7 @@ describe('a task', () => {
     ['with more than a mebibyte of white space after it', PROCESSING.padEnd(3 * MEBIBYTE)],
   ])('is seen %s', async (_, body) => {
     const { url } = await sends(200, body)
-    expect(await look(url)).toMatchObject({ kind: 'seen', task: { word: 'processing', progress: 42 } })
+    expect(await look(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing', progress: 42 } })
   })
 
   it('is seen from pieces', async () => {
@@ -181,7 +184,7 @@ describe('a task', () => {
       }
       response.end()
     })
-    expect(await look(url)).toMatchObject({ kind: 'seen', task: { word: 'processing' } })
+    expect(await look(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing' } })
   })
 })
 

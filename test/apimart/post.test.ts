@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { readBalance } from '../../src/apimart/balance.ts'
 import { judge, type Outcome } from '../../src/apimart/outcome.ts'
-import { type Ending, post } from '../../src/apimart/post.ts'
+import { type PostResult, post } from '../../src/apimart/post.ts'
 import { balanceUrl, submissionUrl } from '../../src/apimart/request.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { selfSigned } from '../fakes/network/self-signed.ts'
@@ -100,7 +100,7 @@ function postTo(
   network: ApiNetwork,
   signal: AbortSignal,
   apiKey = 'sk-test',
-): Promise<Ending> {
+): Promise<PostResult> {
   const url = submissionUrl(new URL(baseUrl))
   return post({ url, apiKey, idempotencyKey: 'kling-0123', request: REQUEST }, network, signal)
 }
@@ -430,10 +430,10 @@ describe('what was not sent', () => {
     ['never goes on', true, { onConnection: () => {} }],
     ['is no TLS', false, { onConnection: atFirstByte((socket) => socket.end('HTTP/1.1 400 No\r\n\r\n')) }],
     ['shows a certificate that nobody signed', false, { tls: selfSigned() }],
-  ])('because the handshake %s may pass: %s', async (_, isPassing, behaviour) => {
+  ])('because the handshake %s may pass: %s', async (_, isTransient, behaviour) => {
     const { secureUrl, seen, requests } = await host(behaviour)
     const ending = await endingOf(secureUrl, { ...TIMEOUTS, connect: 300 })
-    expect(ending).toMatchObject({ kind: 'never_sent', isPassing })
+    expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
     expect([seen.connections, requests()]).toEqual([1, 0])
   })
 
@@ -443,14 +443,14 @@ describe('what was not sent', () => {
     expect(await endingOf(`https://[::1]:${stranger.port}`)).toEqual({
       kind: 'never_sent',
       cause: 'its certificate is for another host (ERR_TLS_CERT_ALTNAME_INVALID)',
-      isPassing: false,
+      isTransient: false,
     })
     expect(stranger.connections).toBe(1)
   })
 
   it('because the port is closed may pass', async () => {
-    expect(await endingOf('http://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isPassing: true })
-    expect(await endingOf('https://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isPassing: true })
+    expect(await endingOf('http://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isTransient: true })
+    expect(await endingOf('https://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isTransient: true })
   })
 
   it('because the address is public and the way plain does not pass', async () => {
@@ -459,7 +459,7 @@ describe('what was not sent', () => {
     expect(await endingOf('http://9.9.9.9')).toMatchObject({
       kind: 'never_sent',
       cause: expect.stringContaining('9.9.9.9 is not known to be a private address'),
-      isPassing: false,
+      isTransient: false,
     })
     expect(proxy.seen.connections).toBe(0)
   })

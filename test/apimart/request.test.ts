@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   balanceUrl,
   buildRequest,
-  furtherKey,
+  derivedKey,
   idempotencyKey,
   type StepIdentity,
   submissionUrl,
@@ -125,13 +125,13 @@ describe('the key of a further attempt', () => {
   const first = idempotencyKey(step, request)
 
   it('is the first key itself for the first attempt, whoever gave it', () => {
-    expect(furtherKey(first, 1)).toBe(first)
-    expect(furtherKey('my-own-key', 1)).toBe('my-own-key')
+    expect(derivedKey(first, 1)).toBe(first)
+    expect(derivedKey('my-own-key', 1)).toBe('my-own-key')
   })
 
   it('does not change from one version of the action to the next', () => {
     // As the first key: whoever repeats the attempt must find its task.
-    expect([2, 3, 10].map((attempt) => furtherKey('my-own-key', attempt))).toMatchInlineSnapshot(`
+    expect([2, 3, 10].map((attempt) => derivedKey('my-own-key', attempt))).toMatchInlineSnapshot(`
       [
         "kling-410b039808c264e0cb431a4dd26b210ca34d156756851cf7d0ece5785c21d842",
         "kling-5657a6bef57ef86c2c5ada7eff2d01a2e071e020f06f6ab8d380f1e1c3006a4f",
@@ -142,8 +142,8 @@ describe('the key of a further attempt', () => {
 
   it('is another one for each attempt and each first key', () => {
     const attempts = Array.from({ length: 10 }, (_, i) => i + 1)
-    const keys = [first, 'my-own-key', 'my-own-key2', furtherKey(first, 2)].flatMap((key) =>
-      attempts.map((attempt) => furtherKey(key, attempt)),
+    const keys = [first, 'my-own-key', 'my-own-key2', derivedKey(first, 2)].flatMap((key) =>
+      attempts.map((attempt) => derivedKey(key, attempt)),
     )
     // The last first key is that of an attempt itself.
     expect(new Set(keys).size).toBe(keys.length - 1)
@@ -155,7 +155,7 @@ describe('the key of a further attempt', () => {
         fc.string({ unit: 'binary', maxLength: 300 }),
         fc.integer({ min: 2, max: 1000 }),
         (key, attempt) => {
-          expect(furtherKey(key, attempt)).toMatch(/^[\x21-\x7e]{1,191}$/)
+          expect(derivedKey(key, attempt)).toMatch(/^[\x21-\x7e]{1,191}$/)
         },
       ),
     )

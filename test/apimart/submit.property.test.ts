@@ -7,7 +7,7 @@ import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge, OUTCOMES, type Outcome, type Row, type Unaccepted } from '../../src/apimart/outcome.ts'
-import type { Ending } from '../../src/apimart/post.ts'
+import type { PostResult } from '../../src/apimart/post.ts'
 import { submit } from '../../src/apimart/submit.ts'
 import type { Clock } from '../../src/clock.ts'
 
@@ -64,10 +64,10 @@ const failed = (status: number, message: string, code = '') => ({
 })
 
 /** What leads to each row of the table. */
-const WAYS: Record<Row, Ending | { readonly status: number; readonly body: string }> = {
-  'not sent, for a cause that may pass': { kind: 'never_sent', cause: 'refused', isPassing: true },
-  'not sent, for a cause that stays': { kind: 'never_sent', cause: 'self-signed', isPassing: false },
-  'sent, and the answer lost': { kind: 'lost', cause: 'broken off', begun: null },
+const WAYS: Record<Row, PostResult | { readonly status: number; readonly body: string }> = {
+  'not sent, for a cause that may pass': { kind: 'never_sent', cause: 'refused', isTransient: true },
+  'not sent, for a cause that stays': { kind: 'never_sent', cause: 'self-signed', isTransient: false },
+  'sent, and the answer lost': { kind: 'lost', cause: 'broken off', partial: null },
   'success with a task id': { status: 200, body: TASK },
   'success without a task id': { status: 200, body: '{}' },
   redirect: failed(307, 'over there'),
@@ -95,16 +95,17 @@ const WAYS: Record<Row, Ending | { readonly status: number; readonly body: strin
 }
 const ROWS = Object.keys(OUTCOMES).filter((name): name is Row => Object.hasOwn(OUTCOMES, name))
 
-function endingOf({ row, retryAfter }: Planned, now: number): { ending: Ending; asked: number } {
+function endingOf({ row, retryAfter }: Planned, now: number): { ending: PostResult; asked: number } {
   const way = WAYS[row]
   if ('kind' in way) return { ending: way, asked: 0 }
-  if (retryAfter === null) return { ending: { kind: 'answered', answer: { ...way, headers: {} } }, asked: 0 }
+  if (retryAfter === null)
+    return { ending: { kind: 'answered', response: { ...way, headers: {} } }, asked: 0 }
   // A date has whole seconds.
   const date = Math.floor(now / SECOND) * SECOND + retryAfter.seconds * SECOND
   const isDate = retryAfter.form === 'date'
   const header = isDate ? new Date(date).toUTCString() : String(retryAfter.seconds)
   return {
-    ending: { kind: 'answered', answer: { ...way, headers: { 'retry-after': header } } },
+    ending: { kind: 'answered', response: { ...way, headers: { 'retry-after': header } } },
     asked: isDate ? Math.max(0, date - now) : retryAfter.seconds * SECOND,
   }
 }
@@ -129,7 +130,7 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
     },
   }
   /** As the real one: what was not sent is stopped at once, and an answer is awaited for a while. */
-  const post = async (signal: AbortSignal): Promise<Ending> => {
+  const post = async (signal: AbortSignal): Promise<PostResult> => {
     // Five minutes hold less than twenty.
     if (made.length === 100) throw new Error('it tries without end')
     expect(signal).toBe(abort.signal)
@@ -372,7 +373,7 @@ it('repeats no secret of the answers', async () => {
   const body = JSON.stringify({ error: { message: 'slow down, sk-secret' } })
   const { signal } = new AbortController()
   const outcome = await submit({
-    post: async () => ({ kind: 'answered', answer: { status: 429, headers: {}, body } }),
+    post: async () => ({ kind: 'answered', response: { status: 429, headers: {}, body } }),
     judge,
     clock: { now: () => START, async sleep() {} },
     random: () => 0,

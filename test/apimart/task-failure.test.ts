@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ApiError } from '../../src/apimart/parse.ts'
 import { taskFailure } from '../../src/apimart/task-failure.ts'
-import { type CancelledTask, type FailedTask, readTask } from '../../src/apimart/task-state.ts'
+import { type CancelledTask, type FailedTask, readTaskState } from '../../src/apimart/task-state.ts'
 import type { Failure } from '../../src/failure.ts'
 import { secretsOf } from '../../src/text/secrets.ts'
 
@@ -12,8 +12,8 @@ const secrets = secretsOf(KEY, [SIGNED])
 
 /** A task that ended without a video and tells this. */
 function ended(data: object): FailedTask | CancelledTask {
-  const task = readTask(JSON.stringify({ data: { status: 'failed', ...data } }))
-  if (task?.state !== 'failed' && task?.state !== 'cancelled') throw new Error('the task did not end so')
+  const task = readTaskState(JSON.stringify({ data: { status: 'failed', ...data } }))
+  if (task?.status !== 'failed' && task?.status !== 'cancelled') throw new Error('the task did not end so')
   return task
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readTask, type Task } from '../../src/apimart/task-state.ts'
+import { readTaskState, type TaskState } from '../../src/apimart/task-state.ts'
 
 const VIDEO = 'https://cdn.example.com/result.mp4'
 const DOCUMENTED = {
@@ -25,8 +25,8 @@ const DOCUMENTED = {
 const answer = (data: unknown) => JSON.stringify({ code: 200, data })
 
 /** What is read of a task that says this. */
-function read(data: object): Task {
-  const task = readTask(answer(data))
+function read(data: object): TaskState {
+  const task = readTaskState(answer(data))
   if (task === null) throw new Error('no task was read')
   return task
 }
@@ -34,12 +34,12 @@ function read(data: object): Task {
 /** The links of a completed task with this result, or with these videos. */
 function linksOf(given: { result?: unknown; videos?: unknown }) {
   const task = read({ status: 'completed', result: { videos: given.videos }, ...given })
-  return task.state === 'completed' ? task.links : null
+  return task.status === 'completed' ? task.links : null
 }
 
 function errorOf(data: object) {
   const task = read({ status: 'failed', ...data })
-  return task.state === 'failed' ? task.error : null
+  return task.status === 'failed' ? task.error : null
 }
 
 const NOTHING_TOLD = {
@@ -51,9 +51,9 @@ const NOTHING_TOLD = {
 }
 
 it('reads the documented answer', () => {
-  expect(readTask(JSON.stringify(DOCUMENTED))).toEqual({
-    state: 'completed',
-    word: 'completed',
+  expect(readTaskState(JSON.stringify(DOCUMENTED))).toEqual({
+    status: 'completed',
+    rawStatus: 'completed',
     progress: 100,
     createdAt: Date.UTC(2025, 10, 11, 9, 30, 30),
     endedAt: Date.UTC(2025, 10, 11, 9, 34, 55),
@@ -64,21 +64,29 @@ it('reads the documented answer', () => {
 })
 
 it('reads a task alone in an array, as submissions are answered', () => {
-  expect(readTask(answer([DOCUMENTED.data]))).toEqual(readTask(JSON.stringify(DOCUMENTED)))
+  expect(readTaskState(answer([DOCUMENTED.data]))).toEqual(readTaskState(JSON.stringify(DOCUMENTED)))
 })
 
 it('needs nothing but a status', () => {
-  expect(read({ status: 'processing' })).toEqual({ state: 'running', word: 'processing', ...NOTHING_TOLD })
+  expect(read({ status: 'processing' })).toEqual({
+    status: 'running',
+    rawStatus: 'processing',
+    ...NOTHING_TOLD,
+  })
   expect(read({ status: 'completed' })).toEqual({
-    state: 'completed',
-    word: 'completed',
+    status: 'completed',
+    rawStatus: 'completed',
     ...NOTHING_TOLD,
     links: [],
   })
-  expect(read({ status: 'cancelled' })).toEqual({ state: 'cancelled', word: 'cancelled', ...NOTHING_TOLD })
+  expect(read({ status: 'cancelled' })).toEqual({
+    status: 'cancelled',
+    rawStatus: 'cancelled',
+    ...NOTHING_TOLD,
+  })
   expect(read({ status: 'failed' })).toEqual({
-    state: 'failed',
-    word: 'failed',
+    status: 'failed',
+    rawStatus: 'failed',
     ...NOTHING_TOLD,
     error: { message: '', code: '', type: '' },
   })
@@ -102,7 +110,7 @@ describe('the state', () => {
 
   it.each(ends.flatMap(([word, state]) => spellings(word).map((spelling) => [spelling, state] as const)))(
     '%s is an end: %s',
-    (word, state) => expect(read({ status: word })).toMatchObject({ state, word }),
+    (word, state) => expect(read({ status: word })).toMatchObject({ status: state, rawStatus: word }),
   )
 
   it.each([
@@ -110,27 +118,27 @@ describe('the state', () => {
     ...['done', 'finished', 'timeout', 'expired', 'complete', 'fail', 'failure', 'cancelling', 'completed!'],
     ...['constructor', '__proto__', 'toString', 'hasOwnProperty', 'null', '0', '已完成'],
   ])('%s keeps it running', (word) =>
-    expect(read({ status: word })).toMatchObject({ state: 'running', word }),
+    expect(read({ status: word })).toMatchObject({ status: 'running', rawStatus: word }),
   )
 
   it('is told in the API’s own word, without white space around it', () => {
-    expect(read({ status: ' Succeeded\n' })).toMatchObject({ state: 'completed', word: 'Succeeded' })
+    expect(read({ status: ' Succeeded\n' })).toMatchObject({ status: 'completed', rawStatus: 'Succeeded' })
   })
 
   it('is one line of at most 40 characters', () => {
     const status = `busy\r\n::error::x\u2028${'😀'.repeat(100)}`
-    expect(read({ status }).word).toBe(`busy ::error::x ${'😀'.repeat(24)}…`)
+    expect(read({ status }).rawStatus).toBe(`busy ::error::x ${'😀'.repeat(24)}…`)
   })
 
   it.each(['\u202e', '\0\u2066', ' \u001b '])('has no name when nothing of it can be seen: %j', (status) => {
-    expect(read({ status })).toMatchObject({ state: 'running', word: 'a state without a name' })
+    expect(read({ status })).toMatchObject({ status: 'running', rawStatus: 'a state without a name' })
   })
 
   it('repeats no secret', () => {
     const data = answer({ status: 'waiting for sk-0123' })
-    expect(readTask(data, ['sk-0123'])?.word).toBe('waiting for ***')
+    expect(readTaskState(data, ['sk-0123'])?.rawStatus).toBe('waiting for ***')
     const long = answer({ status: `${'x'.repeat(38)}sk-0123` })
-    expect(readTask(long, ['sk-0123'])?.word).toBe(`${'x'.repeat(38)}**…`)
+    expect(readTaskState(long, ['sk-0123'])?.rawStatus).toBe(`${'x'.repeat(38)}**…`)
   })
 })
 
@@ -204,8 +212,8 @@ describe('what else a task may tell', () => {
   ])('is not known where %s makes no sense', (field, name, values) => {
     for (const value of values) {
       expect(read({ status: 'processing', [field]: value }), JSON.stringify(value)).toEqual({
-        state: 'running',
-        word: 'processing',
+        status: 'running',
+        rawStatus: 'processing',
         ...NOTHING_TOLD,
         [name]: null,
       })
@@ -228,8 +236,8 @@ describe('what else a task may tell', () => {
     ['cost', 'cost', '0.15', 0.15],
   ])('is read: %s as %s from %j', (field, name, value, expected) => {
     expect(read({ status: 'processing', [field]: value })).toEqual({
-      state: 'running',
-      word: 'processing',
+      status: 'running',
+      rawStatus: 'processing',
       ...NOTHING_TOLD,
       [name]: expected,
     })
@@ -241,7 +249,7 @@ describe('what else a task may tell', () => {
     )
     for (const value of nonsense) {
       const data = Object.fromEntries(names.map((name) => [name, value]))
-      expect(read({ ...data, status: 'failed' }), JSON.stringify(value)).toMatchObject({ state: 'failed' })
+      expect(read({ ...data, status: 'failed' }), JSON.stringify(value)).toMatchObject({ status: 'failed' })
     }
   })
 })
@@ -316,7 +324,7 @@ describe('no task', () => {
     ['success: false', '{"success":false,"message":"no"}'],
     ['an error with data of null', '{"code":500,"message":"no","data":null}'],
     ['an error whose envelope has a status', '{"status":"error","message":"no"}'],
-  ])('is %s', (_, body) => expect(readTask(body)).toBeNull())
+  ])('is %s', (_, body) => expect(readTaskState(body)).toBeNull())
 })
 
 describe('anything', () => {
@@ -366,21 +374,21 @@ describe('anything', () => {
     const seen = new Set<string>()
     fc.assert(
       fc.property(body, (text) => {
-        const read = readTask(text)
-        seen.add(read?.state ?? 'none')
+        const read = readTaskState(text)
+        seen.add(read?.status ?? 'none')
         if (read === null) return
-        const { word, progress, createdAt, endedAt, estimatedSeconds, cost } = read
-        expect(word).toMatch(/^(?=.*\S)[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e]+$/u)
-        expect([...word].length).toBeLessThanOrEqual(41)
+        const { rawStatus, progress, createdAt, endedAt, estimatedSeconds, cost } = read
+        expect(rawStatus).toMatch(/^(?=.*\S)[^\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e]+$/u)
+        expect([...rawStatus].length).toBeLessThanOrEqual(41)
         if (progress !== null) expect(progress).toBeOneOf(PERCENTS)
         for (const time of [createdAt, endedAt]) if (time !== null) expectInstant(time)
         if (estimatedSeconds !== null) expect(estimatedSeconds >= 1 && estimatedSeconds <= 86_400).toBe(true)
         if (cost !== null) expect(cost >= 0 && Number.isFinite(cost)).toBe(true)
-        if (read.state === 'failed') {
+        if (read.status === 'failed') {
           for (const part of [read.error.message, read.error.code, read.error.type])
             expect(part).toBeTypeOf('string')
         }
-        if (read.state !== 'completed') return
+        if (read.status !== 'completed') return
         for (const { url, expiresAt } of read.links) {
           expect(new URL(url).protocol).toMatch(/^https?:$/)
           expect(url).toMatch(/^[!-~]+$/)

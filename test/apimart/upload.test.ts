@@ -3,8 +3,8 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Answer } from '../../src/apimart/http.ts'
-import type { Ending } from '../../src/apimart/post.ts'
+import type { ApiResponse } from '../../src/apimart/http.ts'
+import type { PostResult } from '../../src/apimart/post.ts'
 import { encodeUpload, judgeUpload, type UploadOutcome } from '../../src/apimart/upload.ts'
 import type { FailureReason } from '../../src/failure.ts'
 
@@ -73,16 +73,16 @@ describe('the form', () => {
   })
 })
 
-const answered = (status: number, body: unknown, headers: Answer['headers'] = {}): Ending => ({
+const answered = (status: number, body: unknown, headers: ApiResponse['headers'] = {}): PostResult => ({
   kind: 'answered',
-  answer: { status, headers, body: typeof body === 'string' ? body : JSON.stringify(body) },
+  response: { status, headers, body: typeof body === 'string' ? body : JSON.stringify(body) },
 })
 const error = (message: string, code: string | number = '', type = 'apimart_error') => ({
   error: { code, message, type },
 })
-const judged = (ending: Ending): UploadOutcome => judgeUpload(ending, NOW, [KEY])
+const judged = (ending: PostResult): UploadOutcome => judgeUpload(ending, NOW, [KEY])
 /** What there is to read of an upload that was not accepted. */
-function refused(ending: Ending) {
+function refused(ending: PostResult) {
   const outcome = judged(ending)
   if (outcome.accepted === 'yes') throw new Error(`it was accepted: ${outcome.url}`)
   return outcome
@@ -104,7 +104,7 @@ describe('an upload is accepted', () => {
 })
 
 describe('an upload is refused', () => {
-  it.each<[string, Ending, FailureReason, 'stop' | 'retry']>([
+  it.each<[string, PostResult, FailureReason, 'stop' | 'retry']>([
     ['400', answered(400, error('file must be an image')), 'request_rejected', 'stop'],
     ['401', answered(401, error('invalid API key')), 'authentication', 'stop'],
     ['402', answered(402, error('Payment required')), 'insufficient_balance', 'stop'],
@@ -122,11 +122,11 @@ describe('an upload is refused', () => {
     ],
     [
       'no connection',
-      { kind: 'never_sent', cause: 'it is away', isPassing: true },
+      { kind: 'never_sent', cause: 'it is away', isTransient: true },
       'request_rejected',
       'retry',
     ],
-    ['no way', { kind: 'never_sent', cause: 'it is banned', isPassing: false }, 'request_rejected', 'stop'],
+    ['no way', { kind: 'never_sent', cause: 'it is banned', isTransient: false }, 'request_rejected', 'stop'],
   ])('by %s', (_name, ending, reason, next) => {
     expect(refused(ending)).toMatchObject({ accepted: 'no', reason, next })
   })
@@ -135,7 +135,7 @@ describe('an upload is refused', () => {
     expect(refused(answered(400, error('file must be an image (request id: 7)'))).message).toBe(
       'APIMart answered 400. It says: "file must be an image (request id: 7)".',
     )
-    expect(refused({ kind: 'never_sent', cause: 'it is away', isPassing: true }).message).toBe(
+    expect(refused({ kind: 'never_sent', cause: 'it is away', isTransient: true }).message).toBe(
       'APIMart could not be reached, so the request was never sent: it is away. Check api_base_url and the proxy settings.',
     )
   })
@@ -150,7 +150,7 @@ describe('an upload is refused', () => {
 const NO_ADDRESS = 'There is no address of the image in that.'
 
 describe('nobody knows what became of an upload, which is not repeated,', () => {
-  it.each<[string, Ending, string]>([
+  it.each<[string, PostResult, string]>([
     ['200 without an address', answered(200, { filename: 'a.png' }), '{"filename":"a.png"}'],
     ['200 with nothing', answered(200, ''), ''],
     ['204', answered(204, ''), ''],
@@ -178,7 +178,7 @@ describe('nobody knows what became of an upload, which is not repeated,', () => 
     ['504', answered(504, error('timeout')), 'timeout'],
     ['418', answered(418, error('teapot')), 'teapot'],
   ])('by %s', (_name, ending, words) => {
-    const status = ending.kind === 'answered' ? ending.answer.status : 0
+    const status = ending.kind === 'answered' ? ending.response.status : 0
     const said = words === '' ? 'It says nothing else.' : `It says: "${words}".`
     expect(judged(ending)).toEqual({
       accepted: 'unknown',
@@ -189,14 +189,14 @@ describe('nobody knows what became of an upload, which is not repeated,', () => 
     })
   })
 
-  it.each<[string, Answer | null]>([
+  it.each<[string, ApiResponse | null]>([
     ['before it came', null],
     ['after its headers', { status: 200, headers: {}, body: '' }],
     ['when all of it had come', { status: 200, headers: {}, body: `{"url":"${ADDRESS}"}` }],
     ['in a refusal', { status: 401, headers: {}, body: '{"error":{"message":"inv' }],
     ['in an answer that names something', { status: 200, headers: {}, body: '{"data":{"task_id":"x1"}}' }],
-  ])('by an answer that was lost %s', (_name, begun) => {
-    expect(judged({ kind: 'lost', cause: 'it was reset', begun })).toEqual({
+  ])('by an answer that was lost %s', (_name, partial) => {
+    expect(judged({ kind: 'lost', cause: 'it was reset', partial })).toEqual({
       accepted: 'unknown',
       next: 'stop',
       message: 'The answer was lost: it was reset.',
@@ -229,12 +229,12 @@ describe('whatever an upload is answered', () => {
       .map(([message, code]) => JSON.stringify(error(`${message} ${KEY}`, code))),
     fc.json(),
   )
-  const part: fc.Arbitrary<Answer> = fc.record({ status, body, headers: fc.constant({}) })
-  const ending: fc.Arbitrary<Ending> = fc.oneof(
-    part.map((answer): Ending => ({ kind: 'answered', answer })),
+  const part: fc.Arbitrary<ApiResponse> = fc.record({ status, body, headers: fc.constant({}) })
+  const ending: fc.Arbitrary<PostResult> = fc.oneof(
+    part.map((response): PostResult => ({ kind: 'answered', response })),
     fc
       .tuple(fc.option(part), said)
-      .map(([begun, cause]): Ending => ({ kind: 'lost', cause: `a break ${cause}`, begun })),
+      .map(([partial, cause]): PostResult => ({ kind: 'lost', cause: `a break ${cause}`, partial })),
   )
   /** The documented refusals. */
   const REFUSALS = new Set([400, 401, 402, 403, 409, 413, 422, 429, 503])
@@ -243,7 +243,7 @@ describe('whatever an upload is answered', () => {
     fc.assert(
       fc.property(ending, (given) => {
         const outcome = judged(given)
-        const code = given.kind === 'answered' ? given.answer.status : null
+        const code = given.kind === 'answered' ? given.response.status : null
         if (outcome.accepted === 'no') expect(REFUSALS).toContain(code)
         else if (outcome.accepted === 'unknown') expect(outcome.next).toBe('stop')
         else expect(code).toSatisfy((number: number) => number >= 200 && number < 300)
@@ -276,14 +276,16 @@ describe('whatever an upload is answered', () => {
   })
 
   it('no sentence speaks of a task, nor of a bill', () => {
-    const endings: Ending[] = [
+    const endings: PostResult[] = [
       ...Array.from({ length: 400 }, (_, index) => answered(200 + index, error('no'))),
       ...codes.flatMap((code) => [409, 503].map((number) => answered(number, error('no', code)))),
       ...[429, 403].map((number) => answered(number, error('insufficient balance'))),
       ...[null, { status: 200, headers: {}, body: '{"a' }].map(
-        (begun): Ending => ({ kind: 'lost', cause: 'it broke', begun }),
+        (partial): PostResult => ({ kind: 'lost', cause: 'it broke', partial }),
       ),
-      ...[true, false].map((isPassing): Ending => ({ kind: 'never_sent', cause: 'it is away', isPassing })),
+      ...[true, false].map(
+        (isTransient): PostResult => ({ kind: 'never_sent', cause: 'it is away', isTransient }),
+      ),
     ]
     for (const given of endings) {
       const outcome = judged(given)

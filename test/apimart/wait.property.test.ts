@@ -6,8 +6,8 @@ import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Poll } from '../../src/apimart/poll.ts'
-import { readTask } from '../../src/apimart/task-state.ts'
-import { FIRST_PAUSE_MILLISECONDS, pauseAfter, waitForEnd } from '../../src/apimart/wait.ts'
+import { readTaskState } from '../../src/apimart/task-state.ts'
+import { FIRST_PAUSE_MILLISECONDS, pauseBetweenPolls, waitForEnd } from '../../src/apimart/wait.ts'
 import { type Clock, realClock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
 
@@ -42,7 +42,7 @@ interface Course {
 }
 
 function seen(status: string): Poll {
-  const task = readTask(JSON.stringify({ data: { status } }))
+  const task = readTaskState(JSON.stringify({ data: { status } }))
   if (task === null) throw new Error('no task was read')
   return { kind: 'seen', task }
 }
@@ -155,9 +155,9 @@ describe('the plan', () => {
     [400 * SECOND, 20],
     [3 * HOUR, 20],
   ])('pauses after %d ms for %d s, of which chance takes up to a fifth', (waited, seconds) => {
-    expect(pauseAfter(waited, () => 0)).toBeCloseTo(seconds * SECOND, 6)
-    expect(pauseAfter(waited, () => 0.5)).toBeCloseTo(0.9 * seconds * SECOND, 6)
-    expect(pauseAfter(waited, () => 1)).toBeCloseTo(0.8 * seconds * SECOND, 6)
+    expect(pauseBetweenPolls(waited, () => 0)).toBeCloseTo(seconds * SECOND, 6)
+    expect(pauseBetweenPolls(waited, () => 0.5)).toBeCloseTo(0.9 * seconds * SECOND, 6)
+    expect(pauseBetweenPolls(waited, () => 1)).toBeCloseTo(0.8 * seconds * SECOND, 6)
   })
 
   it('looks at once at a task that may have ended long ago', async () => {
@@ -191,7 +191,7 @@ describe('the end', () => {
       const { outcome, looks, after } = await follow(
         inTurn(seen('queued'), unseen(), seen(status), seen('failed')),
       )
-      expect(outcome).toMatchObject({ word: status })
+      expect(outcome).toMatchObject({ rawStatus: status })
       expect([looks.length, after]).toEqual([3, 20 * SECOND])
     },
   )
@@ -246,7 +246,7 @@ describe('the end', () => {
   it('is what a look shows that began before the limit', async () => {
     const slow = { poll: seen('completed'), took: 30 * SECOND }
     const { outcome, after } = await follow({ ...inTurn(slow), limit: 20 * SECOND })
-    expect(outcome).toMatchObject({ state: 'completed' })
+    expect(outcome).toMatchObject({ status: 'completed' })
     expect(after).toBe(40 * SECOND)
   })
 
@@ -278,7 +278,7 @@ describe('the end', () => {
     const { outcome, after } = await follow(
       inTurn(...bad, seen('processing'), ...bad.slice(0, 12), seen('completed')),
     )
-    expect(outcome).toMatchObject({ state: 'completed' })
+    expect(outcome).toMatchObject({ status: 'completed' })
     expect(after).toBeGreaterThan(8 * MINUTE)
   })
 })
@@ -324,7 +324,7 @@ function verdictOf(looks: readonly Look[]): unknown {
   let failing: number | null = null
   for (const { poll, to } of looks) {
     if (poll.kind === 'refused') return poll.failure
-    if (poll.kind === 'seen' && poll.task.state !== 'running') return poll.task
+    if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     failing = poll.kind === 'seen' ? null : (failing ?? to)
     if (failing !== null && to - failing >= 5 * MINUTE) return 'unseen'
   }
@@ -434,7 +434,7 @@ describe('any course', () => {
             firstPause,
             limit: 4 * HOUR,
           })
-          expect(outcome).toMatchObject({ state: 'completed' })
+          expect(outcome).toMatchObject({ status: 'completed' })
           // Nothing is asked before the first look, however short the task.
           const bound = Math.max(5 * SECOND, length / 20, firstPause - length)
           expect(after - length).toBeLessThanOrEqual(bound + CRUMB)

@@ -12,7 +12,7 @@ import { requireKind } from '../../src/references/content.ts'
 import { readImage } from '../../src/references/image.ts'
 import type { LocalFile } from '../../src/references/local-file.ts'
 import type { Reference } from '../../src/references/reference.ts'
-import { OPENING_BYTES, type Reach } from '../../src/references/remote-file.ts'
+import { HEAD_BYTES, type Reach } from '../../src/references/remote-file.ts'
 import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { Mutant } from './mutate.ts'
 import type { Verdict } from './work.ts'
@@ -37,7 +37,7 @@ export async function examine(mutant: Mutant, folder: string): Promise<Verdict> 
   })
   try {
     if (mutant.kind === 'image') {
-      const file = { path: '', shown: mutant.name }
+      const file = { path: '', displayName: mutant.name }
       await readImage({ kind: 'file', file, opened: opened(mutant.bytes, 'image_url') }, reach)
       return timed('image')
     }
@@ -57,9 +57,9 @@ export async function examine(mutant: Mutant, folder: string): Promise<Verdict> 
 
 function opened(bytes: Buffer, input: Reference['input']): LocalFile {
   return {
-    reference: { input, shown: 'the file', url: null, maxBytes: bytes.length },
+    reference: { input, displayName: 'the file', url: null, maxBytes: bytes.length },
     bytes,
-    opening: bytes.subarray(0, OPENING_BYTES),
+    head: bytes.subarray(0, HEAD_BYTES),
     size: bytes.length,
     read: async (offset, length) => bytes.subarray(offset, offset + length),
     length: async () => bytes.length,

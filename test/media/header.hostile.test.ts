@@ -10,7 +10,7 @@ import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
 import type { ReadAt } from '../../src/media/read-at.ts'
 import { endsEarly } from '../../src/media/truncation.ts'
-import { OPENING_BYTES } from '../../src/references/remote-file.ts'
+import { HEAD_BYTES } from '../../src/references/remote-file.ts'
 import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import { box, CLIP, endOf, FTYP, LONG } from './clips.ts'
 
@@ -62,7 +62,7 @@ const TRACK = CLIP.subarray(CLIP.indexOf('trak') - 4, endOf('trak'))
 
 /** The first read ends two bytes into the name of this box, which lies deep in the header. */
 function acrossReads(hidden: Buffer): Buffer {
-  const padding = Buffer.alloc(OPENING_BYTES - endOf('mvhd') - 8 - 8 - 6)
+  const padding = Buffer.alloc(HEAD_BYTES - endOf('mvhd') - 8 - 8 - 6)
   return extended('mvhd', box('udta', Buffer.concat([box('free', padding), hidden])))
 }
 

@@ -8,7 +8,7 @@ import { connect, createServer as createRawServer, type Server, type Socket } fr
 import { createServer as createTlsSockets, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
-import { type Ending, post } from '../../src/apimart/post.ts'
+import { type PostResult, post } from '../../src/apimart/post.ts'
 import { type ApiNetwork, openNetwork, type Timeouts } from '../../src/network/network.ts'
 import { startProxy } from '../fakes/network/company-proxy.ts'
 import { selfSigned } from '../fakes/network/self-signed.ts'
@@ -77,7 +77,7 @@ function networkWith(environment: Record<string, string>, changes: Partial<Timeo
   return network
 }
 
-const postTo = (url: string, network: ApiNetwork): Promise<Ending> =>
+const postTo = (url: string, network: ApiNetwork): Promise<PostResult> =>
   post(
     {
       url: `${url}/v1/videos/generations`,
@@ -188,11 +188,11 @@ describe('a tunnel that does not stand', () => {
       '',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.end('220 smtp ready\r\n'))),
     ],
-  ])('because CONNECT %s means never sent, which may pass: %s', async (_, isPassing, cause, onAsked) => {
+  ])('because CONNECT %s means never sent, which may pass: %s', async (_, isTransient, cause, onAsked) => {
     const through = await rawProxy(onAsked)
     const network = networkWith({ HTTPS_PROXY: through.url }, { connect: 200, answer: 5000 })
     const ending = await postTo('https://127.0.0.1:1', network)
-    expect(ending).toMatchObject({ kind: 'never_sent', isPassing })
+    expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
     if (ending.kind === 'never_sent') expect(ending.cause).toContain(cause)
     expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
   })
@@ -207,7 +207,7 @@ describe('a tunnel that does not stand', () => {
     expect(await postTo('https://127.0.0.1:1', network)).toEqual({
       kind: 'never_sent',
       cause: 'the proxy refuses the connection (407)',
-      isPassing: false,
+      isTransient: false,
     })
     expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
   })
@@ -220,7 +220,7 @@ describe('a tunnel that does not stand', () => {
     expect(await postTo(`https://127.0.0.1:${port}`, network)).toEqual({
       kind: 'never_sent',
       cause: 'its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)',
-      isPassing: false,
+      isTransient: false,
     })
     expect([requests.length, through.lines.length]).toEqual([0, 1])
   })
@@ -234,7 +234,7 @@ describe('a tunnel that stands', () => {
     expect(await postTo(target.url, network)).toEqual({
       kind: 'lost',
       cause: 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)',
-      begun: null,
+      partial: null,
     })
     expect([target.requests.length, through.lines.length]).toEqual([1, 1])
   })

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readTask } from '../../src/apimart/task-state.ts'
+import { readTaskState } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import { renderReceipt } from '../../src/receipt/receipt.ts'
 import { readReceipt, writeReceipt } from '../../src/receipt/receipt-file.ts'
@@ -119,7 +119,7 @@ describe('the file of a receipt', () => {
 /** What a run has come to know when the video is in its file, behind a link that may be signed. */
 function finished(url: string): Known {
   const body = { data: { status: 'completed', cost: 0.456, result: { videos: [{ url: [url] }] } } }
-  const task = readTask(JSON.stringify(body))
+  const task = readTaskState(JSON.stringify(body))
   if (task === null) throw new Error('no task was read')
   const common = { url: 'https://api.apimart.ai/v1/tasks/task_1', submittedAt: 0, startedAt: null }
   return {

@@ -10,8 +10,8 @@ import { Failure } from '../../src/failure.ts'
 import { differsFromCommit, type Identity, identify, identifyFile } from '../../src/references/identity.ts'
 import { readLocalFile } from '../../src/references/local-file.ts'
 import { remoteReference } from '../../src/references/reference.ts'
-import { OPENING_BYTES } from '../../src/references/remote-file.ts'
-import type { ImagePlace, Places } from '../../src/references/sources.ts'
+import { HEAD_BYTES } from '../../src/references/remote-file.ts'
+import type { ImageSource, Sources } from '../../src/references/sources.ts'
 import { findFile } from '../../src/workspace/workspace-file.ts'
 import { pointerTo } from '../fakes/github/site.ts'
 import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
@@ -38,13 +38,13 @@ async function write(name: string, bytes: Buffer) {
   return findFile('image_url', name, folder)
 }
 
-async function imageFile(bytes: Buffer): Promise<ImagePlace> {
+async function imageFile(bytes: Buffer): Promise<ImageSource> {
   const file = await write('hero.png', bytes)
   return {
     kind: 'file',
     file,
     opened: await readLocalFile(
-      { input: 'image_url', shown: file.shown, url: null, maxBytes: MAX_BYTES },
+      { input: 'image_url', displayName: file.displayName, url: null, maxBytes: MAX_BYTES },
       file.path,
       MAX_BYTES,
     ),
@@ -52,8 +52,8 @@ async function imageFile(bytes: Buffer): Promise<ImagePlace> {
 }
 
 /** An image on the web and a clip there, by their paths on the media host and its habits with the clip. */
-function places(image: ImagePlace | string, clip: string, habit?: string): Places {
-  const web = (path: string): ImagePlace => {
+function places(image: ImageSource | string, clip: string, habit?: string): Sources {
+  const web = (path: string): ImageSource => {
     return { kind: 'web', reference: remoteReference('image_url', sandbox.media.url(path), MAX_BYTES) }
   }
   return {
@@ -62,12 +62,12 @@ function places(image: ImagePlace | string, clip: string, habit?: string): Place
   }
 }
 
-function identities(given: Places, signal = new AbortController().signal) {
+function identities(given: Sources, signal = new AbortController().signal) {
   return identify(given, { network: networkOf(sandbox.apiUrl), folder, signal })
 }
 
 /** The Failure of references that cannot be read. */
-async function failureOf(given: Places): Promise<{ reason: string; text: string }> {
+async function failureOf(given: Sources): Promise<{ reason: string; text: string }> {
   const error = await identities(given).then(
     () => null,
     (thrown: unknown) => thrown,
@@ -86,7 +86,7 @@ describe('the identity of references', () => {
     expect(await identities(places(await imageFile(image), 'walk.mp4'))).toEqual(both)
   })
 
-  it.each([1, OPENING_BYTES, OPENING_BYTES + 1, MAX_BYTES])(
+  it.each([1, HEAD_BYTES, HEAD_BYTES + 1, MAX_BYTES])(
     'is that of all %i bytes, however the host serves them',
     async (size) => {
       const bytes = randomBytes(size)
@@ -101,7 +101,7 @@ describe('the identity of references', () => {
   )
 
   it('asks once for what came whole at first', async () => {
-    sandbox.media.put('walk.mp4', randomBytes(OPENING_BYTES))
+    sandbox.media.put('walk.mp4', randomBytes(HEAD_BYTES))
     await identities(places(await imageFile(randomBytes(10)), 'walk.mp4'))
     expect(sandbox.requests.map(({ headers }) => headers.range)).toEqual(['bytes=0-65535'])
   })
@@ -109,14 +109,14 @@ describe('the identity of references', () => {
   it.each(['the web', 'the workspace'])(
     'changes with one byte behind the first 64 KiB, on %s',
     async (where) => {
-      const bytes = randomBytes(OPENING_BYTES + 10)
+      const bytes = randomBytes(HEAD_BYTES + 10)
       const identity = async () => {
         sandbox.media.put('walk.mp4', bytes)
         const { clip, image } = await identities(places(await imageFile(bytes), 'walk.mp4'))
         return where === 'the web' ? clip : image
       }
       const before = await identity()
-      bytes.writeUInt8(bytes.readUInt8(OPENING_BYTES + 5) ^ 1, OPENING_BYTES + 5)
+      bytes.writeUInt8(bytes.readUInt8(HEAD_BYTES + 5) ^ 1, HEAD_BYTES + 5)
       const after = await identity()
       expect(after).toEqual(identityOf(bytes))
       expect(after.bytes).toBe(before.bytes)
@@ -159,8 +159,8 @@ describe('the identity of references', () => {
 
   it('is not that of a clip that becomes shorter meanwhile', async () => {
     const host = await httpHost((response, { headers: { range } }) => {
-      const opening = { 'content-range': `bytes 0-${OPENING_BYTES - 1}/200000` }
-      if (range) response.writeHead(206, opening).end(randomBytes(OPENING_BYTES))
+      const opening = { 'content-range': `bytes 0-${HEAD_BYTES - 1}/200000` }
+      if (range) response.writeHead(206, opening).end(randomBytes(HEAD_BYTES))
       else response.end(randomBytes(150_000))
     })
     const { image } = places(await imageFile(randomBytes(10)), '')

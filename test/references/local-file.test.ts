@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readLocalFile } from '../../src/references/local-file.ts'
 import { openFiles } from './media-host.ts'
 
-const REFERENCE = { input: 'image_url', shown: 'assets/hero.png', url: null, maxBytes: 10 } as const
+const REFERENCE = { input: 'image_url', displayName: 'assets/hero.png', url: null, maxBytes: 10 } as const
 const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251))
 const LIMIT = CONTENT.length
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { OPENING_BYTES } from '../../src/references/remote-file.ts'
+import { HEAD_BYTES } from '../../src/references/remote-file.ts'
 import { listening } from '../fakes/network/listening.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
@@ -29,7 +29,7 @@ describe('a host with ranges', () => {
       'user-agent': 'kling-motion-control-action',
     })
     const whole = await host.bytes('corpus/3s.mp4')
-    expect(file.opening).toEqual(whole)
+    expect(file.head).toEqual(whole)
     expect(await file.read(1000, 500)).toEqual(whole.subarray(1000, 1500))
     expect(file).toMatchObject({ size: 2881, requests: 1, bytesRead: 2881 })
   })
@@ -41,7 +41,7 @@ describe('a host with ranges', () => {
     const tail = await file.read(BIG - 500, 4000)
     expect(host.ranges()).toEqual(['bytes=0-65535', 'bytes=200000-200999', 'bytes=299500-303499'])
     expect(tail).toEqual((await host.bytes('big.mp4')).subarray(-500))
-    expect(file).toMatchObject({ size: BIG, requests: 3, bytesRead: OPENING_BYTES + 1000 + 500 })
+    expect(file).toMatchObject({ size: BIG, requests: 3, bytesRead: HEAD_BYTES + 1000 + 500 })
   })
 
   it.each([undefined, 'ignores-range', 'ignores-range-chunked', 'no-length'])(
@@ -51,7 +51,7 @@ describe('a host with ranges', () => {
       const file = await host.open('corpus/3s.mp4', habit)
       // Without a length nobody knows that this was all.
       const requests = file.size === null ? 2 : 1
-      expect(await file.read(0, OPENING_BYTES)).toHaveLength(2881)
+      expect(await file.read(0, HEAD_BYTES)).toHaveLength(2881)
       expect(host.ranges()).toHaveLength(requests)
     },
   )
@@ -74,8 +74,8 @@ describe('a host with ranges', () => {
   it.each(['endless', 'endless-free'])('%s: no more is read than was asked for', async (habit) => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('x', habit)
-    expect(file).toMatchObject({ requests: 1, bytesRead: OPENING_BYTES })
-    expect(file.opening).toHaveLength(OPENING_BYTES)
+    expect(file).toMatchObject({ requests: 1, bytesRead: HEAD_BYTES })
+    expect(file.head).toHaveLength(HEAD_BYTES)
     expect(await file.read(1_000_000, 100)).toHaveLength(100)
     // What lies in the buffers of both sockets is sent and never read.
     for (const { bytesSent } of host.sandbox.requests) expect(bytesSent).toBeLessThan(32 * 1024 * 1024)
@@ -102,7 +102,7 @@ describe('a host without ranges', () => {
       whole.subarray(BIG - 5),
     ])
     expect(await file.read(BIG + 5, 10)).toHaveLength(0)
-    expect(file).toMatchObject({ size: BIG, requests: 2, bytesRead: OPENING_BYTES + BIG })
+    expect(file).toMatchObject({ size: BIG, requests: 2, bytesRead: HEAD_BYTES + BIG })
   })
 
   it('tells its length by the download when it announces none', async () => {
@@ -178,7 +178,7 @@ describe.concurrent('a host that is slow', () => {
     let requests = 0
     await using server = await listening(
       createServer((_, response) => {
-        response.write(Buffer.alloc(OPENING_BYTES))
+        response.write(Buffer.alloc(HEAD_BYTES))
         requests++
       }),
     )
@@ -219,7 +219,7 @@ describe.concurrent('a host that fails', () => {
   it('once is asked again', async ({ expect }) => {
     await using host = await mediaHost(PATIENT)
     const file = await host.open('big.mp4', 'server-error-once')
-    expect(file.opening).toHaveLength(OPENING_BYTES)
+    expect(file.head).toHaveLength(HEAD_BYTES)
     expect(host.ranges()).toEqual(['bytes=0-65535', 'bytes=0-65535'])
   })
 
@@ -313,12 +313,12 @@ describe('a run that is cancelled', () => {
     await using host = await mediaHost(PATIENT)
     const abort = new AbortController()
     await using server = await listening(
-      createServer((_, response) => void response.write(Buffer.alloc(OPENING_BYTES))),
+      createServer((_, response) => void response.write(Buffer.alloc(HEAD_BYTES))),
     )
     const file = await host.openUrl(`http://127.0.0.1:${server.port}/clip.mp4`, abort.signal)
     const download = file.download()
     const path = join(host.folder, 'video_url')
-    await vi.waitFor(async () => expect((await stat(path)).size).toBe(OPENING_BYTES))
+    await vi.waitFor(async () => expect((await stat(path)).size).toBe(HEAD_BYTES))
     abort.abort(reason)
     await expect(download).rejects.toBe(reason)
     expect(await openFiles()).not.toContain(path)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readTask, type Task } from '../../src/apimart/task-state.ts'
+import { readTaskState, type TaskState } from '../../src/apimart/task-state.ts'
 import { type FailureReason, REMEDIES } from '../../src/failure.ts'
 import { advise as adviseOnFailure } from '../../src/report/advice.ts'
 import type { KnownTask } from '../../src/report/report.ts'
@@ -10,13 +10,13 @@ const advise = (reason: FailureReason, task: KnownTask | null) =>
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 const ORIGINS = ['submitted', 'given', 'replayed'] as const
 
-function seen(status: string, data: object = {}): Task {
-  const task = readTask(JSON.stringify({ data: { ...data, status } }))
+function seen(status: string, data: object = {}): TaskState {
+  const task = readTaskState(JSON.stringify({ data: { ...data, status } }))
   if (task === null) throw new Error('no task was read')
   return task
 }
 
-function known(task: Task | null, origin: KnownTask['origin'] = 'submitted', id = ID): KnownTask {
+function known(task: TaskState | null, origin: KnownTask['origin'] = 'submitted', id = ID): KnownTask {
   return {
     id,
     url: `https://api.apimart.ai/v1/tasks/${id}`,
@@ -62,12 +62,12 @@ const TABLE: Partial<Record<FailureReason, Record<string, KnownTask>>> = {
   internal_error: { ...MAY_RUN, ...knownAs(COMPLETED) },
 }
 
-function knownAs(looks: Record<string, Task>): Record<string, KnownTask> {
+function knownAs(looks: Record<string, TaskState>): Record<string, KnownTask> {
   return Object.fromEntries(Object.entries(looks).map(([name, task]) => [name, known(task)]))
 }
 
 /** Every task, however it came to the run. */
-function tasks(given: readonly (Task | null)[]): KnownTask[] {
+function tasks(given: readonly (TaskState | null)[]): KnownTask[] {
   return given.flatMap((task) => ORIGINS.map((origin) => known(task, origin)))
 }
 const mayRun = tasks([null, ...Object.values(RUNNING)])

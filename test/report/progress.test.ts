@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Poll } from '../../src/apimart/poll.ts'
-import { readTask } from '../../src/apimart/task-state.ts'
+import { readTaskState } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import { followProgress } from '../../src/report/progress.ts'
 
@@ -11,7 +11,7 @@ const MINUTE = 60 * SECOND
 
 /** A look at a task that says this. */
 function seen(status: string, data: object = {}): Poll {
-  const task = readTask(JSON.stringify({ data: { ...data, status } }))
+  const task = readTaskState(JSON.stringify({ data: { ...data, status } }))
   if (task === null) throw new Error('no task was read')
   return { kind: 'seen', task }
 }
@@ -236,10 +236,10 @@ it('tells every new word and otherwise a line a minute, whatever the looks bring
         for (const [pause, poll] of looks) {
           now += pause
           const line = progress(poll, now)
-          const isNews = poll.kind === 'seen' && poll.task.word !== lastWord
+          const isNews = poll.kind === 'seen' && poll.task.rawStatus !== lastWord
           const isDue = poll.kind !== 'refused' && now - lastLine >= MINUTE
           expect(line !== null).toBe(isNews || isDue)
-          if (poll.kind === 'seen') lastWord = poll.task.word
+          if (poll.kind === 'seen') lastWord = poll.task.rawStatus
           if (line === null) continue
           lastLine = now
           expect(line).toMatch(/^\[(\d+ h)? ?(\d+ min)? ?(\d+ s)?\] [^\p{Cc}\p{Zl}\p{Zp}]+$/u)

@@ -9,7 +9,7 @@ import { type FinishedReceipt, requestOf } from '../../src/receipt/receipt.ts'
 import { type Preflight, refusal } from '../../src/references/preflight.ts'
 import { remoteReference } from '../../src/references/reference.ts'
 import { checkClip, checkImage } from '../../src/references/rules.ts'
-import type { Places } from '../../src/references/sources.ts'
+import type { Sources } from '../../src/references/sources.ts'
 import { advise } from '../../src/report/advice.ts'
 import { type KnownTask, nothingKnown, type Report } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
@@ -50,7 +50,7 @@ function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Pr
 }
 
 /** Where references with addresses are. */
-function placesOf({ image_url, video_url }: NewTaskInputs): Places {
+function placesOf({ image_url, video_url }: NewTaskInputs): Sources {
   return {
     image: { kind: 'web', reference: remoteReference('image_url', image_url, 1) },
     clip: { reference: remoteReference('video_url', video_url, 1), file: null },
@@ -94,8 +94,8 @@ function taskWith(differing: Partial<KnownTask> = {}): KnownTask {
 /** What APIMart tells of a task that goes on, but for what is said. */
 function runningTask(differing: Partial<RunningTask> = {}): RunningTask {
   return {
-    state: 'running',
-    word: 'processing',
+    status: 'running',
+    rawStatus: 'processing',
     progress: 42,
     createdAt: Date.UTC(2026, 0, 1),
     endedAt: null,
@@ -107,7 +107,7 @@ function runningTask(differing: Partial<RunningTask> = {}): RunningTask {
 
 /** A task that was completed after five minutes. */
 function completedTask(links: CompletedTask['links']): CompletedTask {
-  const end = { state: 'completed', word: 'completed', endedAt: Date.UTC(2026, 0, 1, 0, 5) } as const
+  const end = { status: 'completed', rawStatus: 'completed', endedAt: Date.UTC(2026, 0, 1, 0, 5) } as const
   return { ...runningTask({ progress: 100, cost: 0.48 }), ...end, links }
 }
 
@@ -225,7 +225,7 @@ describe('whole summaries of a task that was waited for', () => {
   it('failed at APIMart', async () => {
     const inputs = inputsWith({ wait: 'true', price_per_second: '0.057' })
     const error = { message: 'no complete upper body detected', code: '1201', type: 'task_error' }
-    const ended = { state: 'failed', word: 'failed', endedAt: at(2, 30), cost: null, error } as const
+    const ended = { status: 'failed', rawStatus: 'failed', endedAt: at(2, 30), cost: null, error } as const
     const failure: FailedTask = { ...runningTask(), ...ended }
     const task = taskWith({ startedAt: at(0, 10), seen: { task: failure, at: at(2, 37) } })
     const end = { kind: 'failed', failure: taskFailure(failure, []) } as const
@@ -423,7 +423,7 @@ describe('text from outside', () => {
     const link = { url: address.replace(/[?#]/g, ''), expiresAt: Date.UTC(2026, 0, 2) }
     const file = { path: text, bytes: 1, sha256: text, storedAt: Date.UTC(2026, 0, 1, 1) }
     const video = { link, trouble: null, seconds: 8.4, file }
-    const seen = kind === 'completed' ? completedTask([link]) : runningTask({ word: text })
+    const seen = kind === 'completed' ? completedTask([link]) : runningTask({ rawStatus: text })
     const task = taskWith({
       id: text,
       url: text,

@@ -5,10 +5,10 @@
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
-import { readTask } from '../../src/apimart/task-state.ts'
+import { readTaskState } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { fetchVideo, linksOf, lookAtVideo } from '../../src/result/video.ts'
+import { fetchVideo, inspectVideo, linksOf } from '../../src/result/video.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
@@ -71,8 +71,8 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     expectUntouched,
     fetchUntil: (signal: AbortSignal, ...urls: string[]) =>
       fetchVideo(links(urls), output, means({ signal })),
-    lookAt: (...urls: string[]) => lookAtVideo(links(urls), means()),
-    lookUntil: (signal: AbortSignal, ...urls: string[]) => lookAtVideo(links(urls), means({ signal })),
+    lookAt: (...urls: string[]) => inspectVideo(links(urls), means()),
+    lookUntil: (signal: AbortSignal, ...urls: string[]) => inspectVideo(links(urls), means({ signal })),
     async [Symbol.asyncDispose]() {
       process.chdir(before)
       await opened[Symbol.asyncDispose]()
@@ -85,8 +85,8 @@ const failed = (path: string, clause: string) =>
 
 describe('the links of a task', () => {
   const task = (result: unknown, completed?: number) => {
-    const found = readTask(JSON.stringify({ data: { status: 'completed', completed, result } }))
-    if (found?.state !== 'completed') throw new Error('the task is not completed')
+    const found = readTaskState(JSON.stringify({ data: { status: 'completed', completed, result } }))
+    if (found?.status !== 'completed') throw new Error('the task is not completed')
     return found
   }
   const at = (seconds: number) => seconds * 1000

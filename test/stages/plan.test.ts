@@ -3,7 +3,7 @@
  */
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { furtherKey } from '../../src/apimart/request.ts'
+import { derivedKey } from '../../src/apimart/request.ts'
 import { Failure } from '../../src/failure.ts'
 import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Identities } from '../../src/references/identity.ts'
@@ -132,8 +132,8 @@ describe('with the receipt of the same request', () => {
 
   it.each([
     ['by its next key', 2, { idempotency_key: OWN_KEY }, 2],
-    ['by the last key of all', 2, { idempotency_key: furtherKey(OWN_KEY, 2) }, 2],
-    ['by the key after a further one', 3, { idempotency_key: furtherKey(OWN_KEY, 2) }, 3],
+    ['by the last key of all', 2, { idempotency_key: derivedKey(OWN_KEY, 2) }, 2],
+    ['by the key after a further one', 3, { idempotency_key: derivedKey(OWN_KEY, 2) }, 3],
     ['by its first key, after that of another run', 3, { idempotency_key: 'kling-key' }, 1],
   ])('it is made anew %s in an attempt %i', async (_, attempt, key, keyNumber) => {
     await using at = await openWorkspace({ ...standing('failed'), ...key })
@@ -185,8 +185,8 @@ describe('with the receipt of the same request', () => {
   it.each<[string, number, Partial<Receipt>, Given, number, number | null]>([
     ['as long as it is kept', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL - 1, 1],
     ['not when it is forgotten', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL, null],
-    ['the third of three', 3, { idempotency_key: furtherKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, 3],
-    ['not one to come', 2, { idempotency_key: furtherKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, null],
+    ['the third of three', 3, { idempotency_key: derivedKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, 3],
+    ['not one to come', 2, { idempotency_key: derivedKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, null],
     ['also one that is given', 1, {}, { idempotency_key: 'kling-key' }, HELD_UNTIL - 1, 1],
     ['not that of another step', 1, TWIN, {}, HELD_UNTIL - 1, null],
     ['not another one of its step', 1, OWN_STEP, {}, HELD_UNTIL - 1, null],

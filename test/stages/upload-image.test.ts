@@ -32,7 +32,12 @@ async function upload(url: string, content: Buffer | number = PNG, signal = new 
   await writeFile(path, typeof content === 'number' ? PNG : content)
   if (typeof content === 'number') await truncate(path, content)
   const file = await findFile('image_url', 'hero.png', folder)
-  const reference = { input: 'image_url', shown: file.shown, url: null, maxBytes: 10 * 2 ** 20 } as const
+  const reference = {
+    input: 'image_url',
+    displayName: file.displayName,
+    url: null,
+    maxBytes: 10 * 2 ** 20,
+  } as const
   const pauses: number[] = []
   const lines: string[] = []
   let now = 0

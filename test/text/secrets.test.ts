@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge } from '../../src/apimart/outcome.ts'
-import type { Ending } from '../../src/apimart/post.ts'
+import type { PostResult } from '../../src/apimart/post.ts'
 import { conceal, secretsOf } from '../../src/text/secrets.ts'
 
 const KEY = 'sk-ab"cd<ef>&h12345'
@@ -12,9 +12,9 @@ const secrets = secretsOf(KEY, [
   'https://a.b/c',
 ])
 
-const answered = (status: number, body: string): Ending => ({
+const answered = (status: number, body: string): PostResult => ({
   kind: 'answered',
-  answer: { status, headers: {}, body },
+  response: { status, headers: {}, body },
 })
 
 describe('secrets', () => {

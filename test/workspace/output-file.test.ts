@@ -68,11 +68,11 @@ describe('a path inside the workspace', () => {
     ['..film/...mp4', '..film/...mp4'],
     ['~/$HOME/%20.mp4', '~/$HOME/%20.mp4'],
     ['film', 'film'],
-  ])('%s is taken, and nothing is left of the trial', async (given, shown) => {
+  ])('%s is taken, and nothing is left of the trial', async (given, displayName) => {
     await using at = await makeWorkspace()
     const output = await prepareOutput(given, at.workspace)
-    const path = join(at.workspace, shown)
-    expect(output).toEqual({ shown, path, partial: `${path}.kling-partial` })
+    const path = join(at.workspace, displayName)
+    expect(output).toEqual({ displayName, path, partial: `${path}.kling-partial` })
     expect(await readdir(at.workspace)).toEqual([])
   })
 
@@ -86,23 +86,23 @@ describe('a path inside the workspace', () => {
 
   it('may have a backslash, which separates folders on Windows only', async () => {
     await using at = await makeWorkspace()
-    const { shown, path } = await prepareOutput('assets\\film.mp4', at.workspace)
-    expect(shown).toBe(isWindows ? 'assets/film.mp4' : 'assets\\film.mp4')
+    const { displayName, path } = await prepareOutput('assets\\film.mp4', at.workspace)
+    expect(displayName).toBe(isWindows ? 'assets/film.mp4' : 'assets\\film.mp4')
     expect(path).toBe(join(at.workspace, 'assets\\film.mp4'))
   })
 
   it('may be absolute', async () => {
     await using at = await makeWorkspace()
     const given = join(at.workspace, 'assets', 'film.mp4')
-    expect(await prepareOutput(given, at.workspace)).toMatchObject({ shown: 'assets/film.mp4', path: given })
+    expect(await prepareOutput(given, at.workspace)).toMatchObject({ displayName: 'assets/film.mp4', path: given })
   })
 
   it('may lead over a link to another folder of the workspace', async () => {
     await using at = await makeWorkspace()
     await mkdir(join(at.workspace, 'assets'))
     await at.link('link', 'workspace/assets')
-    const { shown, path } = await prepareOutput('link/new/film.mp4', at.workspace)
-    expect(shown).toBe('assets/new/film.mp4')
+    const { displayName, path } = await prepareOutput('link/new/film.mp4', at.workspace)
+    expect(displayName).toBe('assets/new/film.mp4')
     expect(path).toBe(join(at.workspace, 'assets', 'new', 'film.mp4'))
     expect(await readdir(join(at.workspace, 'assets'))).toEqual([])
   })
@@ -113,7 +113,7 @@ describe('a path inside the workspace', () => {
       await using at = await makeWorkspace()
       const link = join(at.root, 'link')
       await symlink(at.workspace, link, 'junction')
-      const expected = { shown: 'assets/film.mp4', path: join(at.workspace, 'assets', 'film.mp4') }
+      const expected = { displayName: 'assets/film.mp4', path: join(at.workspace, 'assets', 'film.mp4') }
       expect(await prepareOutput('assets/film.mp4', link)).toMatchObject(expected)
       expect(await prepareOutput(join(at.root, name, 'assets', 'film.mp4'), link)).toMatchObject(expected)
     },

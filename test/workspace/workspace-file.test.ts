@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { findFile, namesFile, pathWithin, shownReference } from '../../src/workspace/workspace-file.ts'
+import { displayReference, findFile, namesFile, pathWithin } from '../../src/workspace/workspace-file.ts'
 import { problemsOf } from '../harness/inputs.ts'
 
 const MISSING =
@@ -72,13 +72,13 @@ describe('a file of the workspace', () => {
     ['pictures/hero.png', 'assets/hero.png'],
     ['out-and-back.png', 'assets/hero.png'],
     ['up/work/assets/hero.png', 'assets/hero.png'],
-  ])('is found by %s as %s', async (given, shown) => {
-    expect(await find(given)).toEqual({ path: join(work, shown), shown })
+  ])('is found by %s as %s', async (given, displayName) => {
+    expect(await find(given)).toEqual({ path: join(work, displayName), displayName })
   })
 
   it('is found by its absolute path', async () => {
-    expect((await find(join(work, 'assets/hero.png'))).shown).toBe('assets/hero.png')
-    expect((await find(join(folder, 'link/assets/hero.png'))).shown).toBe('assets/hero.png')
+    expect((await find(join(work, 'assets/hero.png'))).displayName).toBe('assets/hero.png')
+    expect((await find(join(folder, 'link/assets/hero.png'))).displayName).toBe('assets/hero.png')
   })
 
   it.each([
@@ -98,11 +98,11 @@ describe('a file of the workspace', () => {
     '*.png',
   ])('may have the name %s', async (name) => {
     await writeFile(join(work, name), 'an image')
-    expect(await find(name)).toEqual({ path: join(work, name), shown: name })
+    expect(await find(name)).toEqual({ path: join(work, name), displayName: name })
   })
 
   it('is found where the workspace is a link itself', async () => {
-    const found = { path: join(work, 'assets/hero.png'), shown: 'assets/hero.png' }
+    const found = { path: join(work, 'assets/hero.png'), displayName: 'assets/hero.png' }
     const workspace = join(folder, 'link')
     for (const given of ['assets/hero.png', join(workspace, 'assets/hero.png'), join(work, 'inside.png')]) {
       expect(await find(given, workspace)).toEqual(found)
@@ -220,8 +220,8 @@ describe('the text of a reference', () => {
     ['take #2.mp4', 'take #2.mp4'],
     ['example.com/walk.mp4?sig=abc', 'example.com/walk.mp4?…'],
     ['https://example.com/walk.mp4?sig=abc#t', 'https://example.com/walk.mp4?…'],
-  ])('%s is shown as %s', (given, shown) => {
-    expect(shownReference(given)).toBe(shown)
+  ])('%s is shown as %s', (given, displayName) => {
+    expect(displayReference(given)).toBe(displayName)
   })
 
   it.each([
