@@ -33,7 +33,7 @@ describe('the estimate', () => {
     { seconds: 3, price: 0.1, estimate: 0.3 },
     { seconds: 10, price: 1, estimate: 10 },
   ])(
-    'is $estimate USD for $seconds s at $price USD, free of binary crumbs',
+    'the estimate is $estimate USD for $seconds s at $price USD, without binary rounding errors',
     ({ seconds, price, estimate }) => {
       expect(estimateCost(seconds, { price_per_second: price, ...noLimit })).toBe(estimate)
     },
@@ -44,17 +44,20 @@ describe('the estimate', () => {
     { seconds: 3.001, price: 0.1, estimate: 0.3001 },
     { seconds: 3.0001, price: 0.1, estimate: 0.3001 },
     { seconds: 3, price: 0.00001, estimate: 0.0001 },
-  ])('is rounded up, to $estimate USD for $seconds s at $price USD', ({ seconds, price, estimate }) => {
-    expect(estimateCost(seconds, { price_per_second: price, ...noLimit })).toBe(estimate)
-  })
+  ])(
+    'the estimate is rounded up to $estimate USD for $seconds s at $price USD',
+    ({ seconds, price, estimate }) => {
+      expect(estimateCost(seconds, { price_per_second: price, ...noLimit })).toBe(estimate)
+    },
+  )
 
-  it('is none without a price or without a length', () => {
+  it('the estimate is unknown without a price or without a length', () => {
     expect(estimateCost(10, { price_per_second: null, ...noLimit })).toBeNull()
     expect(estimateCost(null, { price_per_second: 0.057, ...noLimit })).toBeNull()
     expect(estimateCost(null, { price_per_second: null, ...noLimit })).toBeNull()
   })
 
-  it('is never below the product and less than a hundredth of a cent above it', () => {
+  it('the estimate is never below the product and less than a hundredth of a cent above it', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 600_000 }),
@@ -69,7 +72,7 @@ describe('the estimate', () => {
     )
   })
 
-  it('is exact for prices with three decimals, as providers publish them', () => {
+  it('the estimate is exact for prices with three decimals, as providers publish them', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 30_000 }),
@@ -85,12 +88,12 @@ describe('the estimate', () => {
 })
 
 describe('max_cost', () => {
-  it('allows an estimate that equals it', () => {
+  it('max_cost allows an estimate that equals it', () => {
     expect(estimateCost(10, { price_per_second: 0.057, max_cost: 0.57 })).toBe(0.57)
     expect(estimateCost(3, { price_per_second: 0.1, max_cost: 0.3 })).toBe(0.3)
   })
 
-  it('refuses an estimate above it, with the calculation', () => {
+  it('max_cost refuses an estimate that exceeds it and shows the calculation', () => {
     const failure = refusalOf(10.001, 0.057, 0.57)
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
@@ -100,7 +103,7 @@ describe('max_cost', () => {
     `)
   })
 
-  it('refuses when the length is not known, as nothing can be held against it', () => {
+  it('max_cost refuses a clip of unknown length, because there is no estimate to compare', () => {
     const failure = refusalOf(null, 0.057, 0.57)
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
@@ -110,7 +113,7 @@ describe('max_cost', () => {
     `)
   })
 
-  it('lets an estimate pass exactly when it is not above', () => {
+  it('max_cost allows an estimate exactly when the estimate does not exceed it', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 30_000 }),

@@ -39,8 +39,8 @@ function ask(baseUrl: string, options: Options = {}, network: ApiNetwork = netwo
 const known = (usd: number) => (usd === Infinity ? { kind: 'unlimited' } : { kind: 'known', usd })
 const unknown = (cause: string) => ({ kind: 'unknown', cause })
 
-describe('the request', () => {
-  it('is as documented, and carries the key in one place only', async () => {
+describe('the balance request', () => {
+  it('the balance request matches the documentation and carries the key in the authorization header only', async () => {
     const { url, requests } = await sends(200, DOCUMENTED)
     await ask(`${url}/gateway/`)
     const [request] = requests
@@ -58,57 +58,77 @@ describe('the request', () => {
   })
 })
 
-describe('the balance is known', () => {
+describe('a known balance', () => {
   it.each<[string, string, number]>([
-    ['as documented', DOCUMENTED, 10.5],
-    ['with a byte order mark', `\ufeff${DOCUMENTED}`, 10.5],
-    ['with more than a mebibyte of white space after it', DOCUMENTED.padEnd(3 * MEBIBYTE), 10.5],
-    ['by its one number', '{"remain_balance":10.5}', 10.5],
-    ['as nothing', '{"success":true,"remain_balance":0,"unlimited_quota":false}', 0],
-    ['as a debt', '{"success":true,"remain_balance":-3.25,"unlimited_quota":false}', -3.25],
-    ['as a debt, with nothing said of a limit', '{"success":true,"remain_balance":-3.25}', -3.25],
-    ['as no limit, by -1', '{"success":true,"remain_balance":-1}', Infinity],
-    ['as no limit, by -1 and null', '{"remain_balance":-1,"unlimited_quota":null}', Infinity],
-    ['as no limit, by -1 as a text', '{"success":true,"remain_balance":"-1"}', Infinity],
-    ['as no limit, by word', '{"success":true,"remain_balance":10.5,"unlimited_quota":true}', Infinity],
-    ['as no limit, by both', '{"success":true,"remain_balance":-1,"unlimited_quota":true}', Infinity],
-    ['as a debt of 1 USD, when there is a limit', '{"remain_balance":-1,"unlimited_quota":false}', -1],
-    ['as a text', '{"success":true,"remain_balance":"10.50"}', 10.5],
-    ['as a text with white space around', '{"success":true,"remain_balance":" 10.5 "}', 10.5],
-    ['as a text, of a debt', '{"success":true,"remain_balance":"-3.25"}', -3.25],
-  ])('%s', async (_, body, usd) => {
+    ['the documented response', DOCUMENTED, 10.5],
+    ['a response with a byte order mark', `\ufeff${DOCUMENTED}`, 10.5],
+    ['a response followed by more than a mebibyte of white space', DOCUMENTED.padEnd(3 * MEBIBYTE), 10.5],
+    ['a response with nothing but the number', '{"remain_balance":10.5}', 10.5],
+    ['a remain_balance of zero', '{"success":true,"remain_balance":0,"unlimited_quota":false}', 0],
+    ['a negative number', '{"success":true,"remain_balance":-3.25,"unlimited_quota":false}', -3.25],
+    ['a negative number without unlimited_quota', '{"success":true,"remain_balance":-3.25}', -3.25],
+    ['a remain_balance of -1, as unlimited', '{"success":true,"remain_balance":-1}', Infinity],
+    [
+      'a remain_balance of -1 with a null unlimited_quota, as unlimited',
+      '{"remain_balance":-1,"unlimited_quota":null}',
+      Infinity,
+    ],
+    ['the string "-1", as unlimited', '{"success":true,"remain_balance":"-1"}', Infinity],
+    [
+      'unlimited_quota: true, as unlimited',
+      '{"success":true,"remain_balance":10.5,"unlimited_quota":true}',
+      Infinity,
+    ],
+    [
+      'a remain_balance of -1 with unlimited_quota: true, as unlimited',
+      '{"success":true,"remain_balance":-1,"unlimited_quota":true}',
+      Infinity,
+    ],
+    [
+      'a remain_balance of -1 with a limit, as a debt of 1 USD',
+      '{"remain_balance":-1,"unlimited_quota":false}',
+      -1,
+    ],
+    ['a string', '{"success":true,"remain_balance":"10.50"}', 10.5],
+    ['a string with white space around the number', '{"success":true,"remain_balance":" 10.5 "}', 10.5],
+    ['a string with a negative number', '{"success":true,"remain_balance":"-3.25"}', -3.25],
+  ])('the balance is read from %s', async (_, body, usd) => {
     const { url, requests } = await sends(200, body)
     expect(await ask(url)).toEqual(known(usd))
     expect(requests.length).toBe(1)
   })
 
-  it('as the sandbox tells it', async () => {
+  it('the balance of the sandbox is known with the right key and unknown with a wrong one', async () => {
     await using sandbox = await startSandbox()
     expect(await ask(sandbox.apiUrl, { apiKey: sandbox.apiKey })).toMatchObject({ kind: 'known' })
     expect(await ask(sandbox.apiUrl, { apiKey: 'sk-wrong' })).toMatchObject({ kind: 'unknown' })
   })
 })
 
-describe('the balance is not known', () => {
+describe('an unknown balance', () => {
   it.each<[string, string, string]>([
-    ['a failure', '{"success":false,"message":"token not found"}', '"token not found".'],
+    ['success: false', '{"success":false,"message":"token not found"}', '"token not found".'],
     [
-      'a failure and a balance',
+      'success: false and a balance',
       '{"success":false,"message":"no","remain_balance":10.5,"unlimited_quota":false}',
       '"no".',
     ],
     ['an error', '{"error":{"code":500,"message":"not now","type":""}}', '"not now".'],
-    ['nothing', '', 'nothing else.'],
-    ['a page', '<!doctype html>\r\n<title>Gateway</title>', '"<!doctype html> <title>Gateway</title>".'],
-    ['half an object', '{"success":true,"remain_bal', '"{"success":true,"remain_bal".'],
+    ['an empty body', '', 'nothing else.'],
+    [
+      'an HTML page',
+      '<!doctype html>\r\n<title>Gateway</title>',
+      '"<!doctype html> <title>Gateway</title>".',
+    ],
+    ['half a JSON object', '{"success":true,"remain_bal', '"{"success":true,"remain_bal".'],
     ['no balance', '{"success":true}', '"{"success":true}".'],
-    ['no number', '{"remain_balance":null}', '"{"remain_balance":null}".'],
+    ['a null balance', '{"remain_balance":null}', '"{"remain_balance":null}".'],
     ['a word for a number', '{"remain_balance":"much"}', '"{"remain_balance":"much"}".'],
-    ['a number beyond all', '{"remain_balance":1e400}', '"{"remain_balance":1e400}".'],
-    ['a text of nothing', '{"remain_balance":""}', '"{"remain_balance":""}".'],
+    ['a number too large to represent', '{"remain_balance":1e400}', '"{"remain_balance":1e400}".'],
+    ['an empty string', '{"remain_balance":""}', '"{"remain_balance":""}".'],
     ['an array', '[{"remain_balance":10.5}]', '"[{"remain_balance":10.5}]".'],
-    ['commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],
-  ])('from a 200 with %s', async (_, body, words) => {
+    ['workflow commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],
+  ])('the balance is unknown after a 200 response with %s', async (_, body, words) => {
     const { url } = await sends(200, body)
     expect(await ask(url)).toEqual(
       unknown(`APIMart answered 200. It says${words.startsWith('"') ? ':' : ''} ${words}`),
@@ -116,7 +136,7 @@ describe('the balance is not known', () => {
   })
 
   it.each([201, 202, 301, 302, 307, 308, 400, 401, 402, 403, 404, 429, 500, 502, 503])(
-    'from a %i, whatever it carries, and nothing is followed or asked again',
+    'the balance is unknown after a %i with a balance in it, and nothing is followed or retried',
     async (status) => {
       const other = await sends(200, DOCUMENTED)
       const headers = { location: `${other.url}/v1/balance`, 'retry-after': '0' }
@@ -126,14 +146,14 @@ describe('the balance is not known', () => {
     },
   )
 
-  it('from a 401, whose words are told', async () => {
+  it('the balance is unknown after a 401, and the cause quotes the API', async () => {
     const { url } = await sends(401, JSON.stringify(liveErrorBody('invalid API key')))
     expect(await ask(url)).toEqual(
       unknown('APIMart answered 401. It says: "invalid API key (request id: 20260101000000000)".'),
     )
   })
 
-  it('and no secret is told', async () => {
+  it('the cause of an unknown balance contains no secret', async () => {
     const signed = 'X-Amz-Signature=SIGNATURE'
     const body = `bad key ${KEY} for ${signed} and ${encodeURIComponent(signed)}`
     for (const status of [200, 401, 500]) {
@@ -148,28 +168,28 @@ describe('the balance is not known', () => {
     ['is reset', (socket) => socket.resetAndDestroy(), 'the server broke the connection off (ECONNRESET)'],
     ['is closed', (socket) => socket.end(), 'the server broke the connection off (UND_ERR_SOCKET)'],
     [
-      'ends after half an answer',
+      'ends after half a response',
       (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${DOCUMENTED}`),
       'the server broke the connection off (UND_ERR_SOCKET)',
     ],
     [
-      'stops in the middle of an answer',
+      'stalls in the middle of a response',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${DOCUMENTED}`),
       'the server stopped sending (UND_ERR_BODY_TIMEOUT)',
     ],
     ['stays silent', () => {}, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
     [
-      'carries headers without end',
+      'carries oversized headers',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`),
       'the headers of the answer are too large (UND_ERR_HEADERS_OVERFLOW)',
     ],
-  ])('when the connection %s', async (_, onData, cause) => {
+  ])('the balance is unknown when the connection %s', async (_, onData, cause) => {
     const { url, open } = await rawHost(onData)
     expect(await ask(url)).toEqual(unknown(`APIMart could not be asked: ${cause}.`))
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('when nobody answers there', async () => {
+  it('the balance is unknown when the port is closed', async () => {
     expect(await ask('http://127.0.0.1:1')).toEqual(
       unknown(
         'APIMart could not be asked: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
@@ -177,7 +197,7 @@ describe('the balance is not known', () => {
     )
   })
 
-  it('at a public address over plain http, which is not asked', async () => {
+  it('the balance is unknown at a public address over plain http, which receives no request', async () => {
     const proxy = await sends(200, DOCUMENTED)
     vi.stubEnv('http_proxy', proxy.url)
     expect(await ask('http://9.9.9.9')).toEqual(
@@ -189,15 +209,15 @@ describe('the balance is not known', () => {
   })
 
   it.each<[string, (response: ServerResponse) => void]>([
-    ['is never answered', () => {}],
+    ['no response', () => {}],
     [
-      'brings a little now and then, without end',
+      'an endless trickle of data',
       (response) => {
         const timer = setInterval(() => response.write(' '), 20)
         response.on('close', () => clearInterval(timer))
       },
     ],
-  ])('when the question %s, after the time that a question has', async (_, answer) => {
+  ])('the balance is unknown when the request times out with %s', async (_, answer) => {
     const { url, open } = await httpHost(answer)
     const network = networkOf(url, { question: 200, answer: 10_000, idle: 10_000 })
     expect(await ask(url, {}, network)).toEqual(
@@ -206,7 +226,7 @@ describe('the balance is not known', () => {
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('from an answer without end, of which a mebibyte is read', async () => {
+  it('the balance is unknown after an endless response, which is read only up to a limit', async () => {
     const chunk = Buffer.alloc(64 * 1024, 'x')
     let sent = 0
     const { url, open } = await httpHost((response) => {
@@ -226,17 +246,17 @@ describe('the balance is not known', () => {
   })
 })
 
-describe('a cancelled run', () => {
-  it('asks nothing', async () => {
+describe('a cancelled balance request', () => {
+  it('a balance request of a run that is already cancelled is never sent', async () => {
     const { url, requests } = await sends(200, DOCUMENTED)
     await expect(ask(url, { signal: AbortSignal.abort(STOPPED) })).rejects.toBe(STOPPED)
     expect(requests).toEqual([])
   })
 
   it.each<[string, (response: ServerResponse) => void]>([
-    ['an answer', () => {}],
-    ['the rest of an answer', (response) => response.writeHead(200, { 'content-length': 1000 }).write('{')],
-  ])('does not wait for %s', async (_, answer) => {
+    ['a response', () => {}],
+    ['the rest of a response', (response) => response.writeHead(200, { 'content-length': 1000 }).write('{')],
+  ])('a cancelled balance request does not wait for %s', async (_, answer) => {
     const abort = new AbortController()
     const { url, open } = await httpHost((response) => {
       answer(response)
@@ -247,7 +267,7 @@ describe('a cancelled run', () => {
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('does not wait for a connection', async () => {
+  it('a cancelled balance request does not wait for a connection', async () => {
     const abort = new AbortController()
     const server = createServer({ pauseOnConnect: true })
     const { port } = await served(server)
@@ -259,7 +279,7 @@ describe('a cancelled run', () => {
     await rejected
   })
 
-  it('has nothing left on its signal from the questions before', async () => {
+  it('a balance request leaves no listener on the abort signal', async () => {
     const { signal } = new AbortController()
     const { url } = await sends(200, DOCUMENTED)
     const network = networkOf(url)
@@ -268,7 +288,7 @@ describe('a cancelled run', () => {
   })
 })
 
-it('whatever is answered is a number, or unknown in sentences on one line', async () => {
+it('any response yields a number or an unknown balance with a cause on one line', async () => {
   let next = { status: 200, body: '' }
   const { url } = await httpHost((response) => {
     response.writeHead(next.status)

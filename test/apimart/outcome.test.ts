@@ -40,8 +40,8 @@ function messageOf(outcome: Outcome): string {
   return outcome.accepted === 'yes' ? '' : outcome.message
 }
 
-describe('the table', () => {
-  it('is the one that is agreed on', () => {
+describe('the outcome table', () => {
+  it('the outcome table is the agreed one', () => {
     expect(OUTCOMES).toEqual({
       'not sent, for a cause that may pass': { accepted: 'no', next: 'retry', reason: 'request_rejected' },
       'not sent, for a cause that stays': { accepted: 'no', next: 'stop', reason: 'request_rejected' },
@@ -74,11 +74,11 @@ describe('the table', () => {
   })
 })
 
-describe('judge, what was never answered', () => {
+describe('judge without a response', () => {
   it.each([
     [true, 'retry'],
     [false, 'stop'],
-  ])('takes a request that was never sent for not accepted (passing: %s)', (isTransient, next) => {
+  ])('judge counts a request that was never sent as not accepted (transient: %s)', (isTransient, next) => {
     const cause = 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'
     expect(judge({ kind: 'never_sent', cause, isTransient })).toEqual({
       accepted: 'no',
@@ -91,7 +91,7 @@ describe('judge, what was never answered', () => {
     })
   })
 
-  it('takes a lost answer for unknown', () => {
+  it('judge counts a request whose response was lost as unknown', () => {
     expect(judge({ kind: 'lost', cause: 'the server did not answer in time', partial: null })).toEqual({
       accepted: 'unknown',
       next: 'stop',
@@ -103,7 +103,7 @@ describe('judge, what was never answered', () => {
   })
 })
 
-describe('judge, the table of answers', () => {
+describe('judge by the status', () => {
   it.each([
     [400, error('duration out of range', 400, 'invalid_request_error'), 'request_rejected'],
     [401, error('invalid API key', 401, 'authentication_error'), 'authentication'],
@@ -134,7 +134,7 @@ describe('judge, the table of answers', () => {
     [307, error('redirect'), 'unknown'],
     [200, error('failed'), 'unknown'],
     [200, { code: 500, success: false, message: `failed (request id: ${REQUEST_ID})` }, 'unknown'],
-  ])('%i %j: %s', (status, body, verdict) => {
+  ])('a %i response with %j is judged as %s', (status, body, verdict) => {
     const outcome = judge(answered(status, body))
     expect(verdictOf(outcome)).toBe(verdict)
     if (outcome.accepted === 'yes') throw new Error('accepted')
@@ -150,11 +150,11 @@ describe('judge, the table of answers', () => {
     [200, { code: 200, message: 'success', data: [{ task_id: ID }] }],
     [200, { success: true, error: null, data: { id: ID } }],
     [200, { error: { message: 'a warning only' }, data: [{ task_id: ID }] }],
-  ])('%i %j: accepted', (status, body) => {
+  ])('a %i response with %j counts as accepted', (status, body) => {
     expect(judge(answered(status, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
   })
 
-  it('says whether the task is that of an earlier request', () => {
+  it('judge reports a task of an earlier request as a replay', () => {
     const body = { code: 200, data: [{ status: 'submitted', task_id: ID }] }
     const headers = { 'idempotency-replayed': 'True' }
     expect(judge(answered(200, body, headers))).toEqual({ accepted: 'yes', taskId: ID, isReplay: true })
@@ -173,25 +173,25 @@ describe('judge, the table of answers', () => {
       '{"code":500,"message":"no","data":{"task_id":"0"}}',
       '{"code":200,"data":[{"task_id":"null"}]}',
     ].map((body): [string, string] => [body, `It says: "${body}".`]),
-  ])('200 %j is unknown, and is shown', (body, words) => {
+  ])('a 200 without a usable task id is unknown, and the message shows its body: %j', (body, words) => {
     expect(judge(answered(200, body))).toMatchObject({
       accepted: 'unknown',
       message: `APIMart answered 200 without a task id that can be used. ${words} Whether a task was accepted is not known.`,
     })
   })
 
-  it.each([401, 404, 500])('%i with an id in it is not an acceptance', (status) => {
+  it.each([401, 404, 500])('a %i with a task id in it does not count as accepted', (status) => {
     expect(judge(answered(status, { data: [{ task_id: ID }] })).accepted).not.toBe('yes')
   })
 
   it.each(['<html>401</html>', '', '{"error":'])(
-    'a refusal is one by its status, whatever its body: %j',
+    'a 401 is an authentication failure regardless of its body: %j',
     (body) => {
       expect(verdictOf(judge(answered(401, body)))).toBe('authentication')
     },
   )
 
-  it('tells what the API says in whole sentences', () => {
+  it('judge reports the words of the API in whole sentences', () => {
     const outcomes = [
       judge(answered(402, error('Insufficient balance', 402, 'payment_required'))),
       judge(answered(502, '<html>\r\n<title>502 Bad Gateway</title>\r\n</html>')),
@@ -202,37 +202,40 @@ describe('judge, the table of answers', () => {
     ])
   })
 
-  it('does not run its own sentence into the API’s words', () => {
+  it('judge does not run its own sentence into the words of the API', () => {
     const outcome = judge(answered(500, { error: { message: 'internal error' } }))
     expect(outcome).toMatchObject({ message: expect.not.stringContaining('internal error Whether') })
   })
 })
 
-describe('judge, a task id where none should be', () => {
+describe('judge with an unexpected task id', () => {
   const data = [{ status: 'submitted', task_id: ID }]
 
-  it.each([301, 400, 401, 402, 403, 404, 413, 422, 429, 500, 503])('in a %i proves nothing', (status) => {
-    for (const body of [
-      { ...error('no'), data },
-      { data: { task_id: ID } },
-      { task_id: ID, message: 'no' },
-    ]) {
-      const outcome = judge(answered(status, body))
-      expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
-      expect(outcome).toMatchObject({ message: expect.stringContaining(ID) })
-    }
-  })
+  it.each([301, 400, 401, 402, 403, 404, 413, 422, 429, 500, 503])(
+    'a task id in a %i leaves the outcome unknown and appears in the message',
+    (status) => {
+      for (const body of [
+        { ...error('no'), data },
+        { data: { task_id: ID } },
+        { task_id: ID, message: 'no' },
+      ]) {
+        const outcome = judge(answered(status, body))
+        expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
+        expect(outcome).toMatchObject({ message: expect.stringContaining(ID) })
+      }
+    },
+  )
 
-  it('in a 409 for a request that is at work is shown, and that one is awaited', () => {
+  it('a task id in a 409 for a request in progress appears in the message, and that request is awaited', () => {
     const outcome = judge(answered(409, { ...error('at work', 'idempotency_in_progress'), data }))
     expect(outcome).toMatchObject({ next: 'wait', message: expect.stringContaining(ID) })
   })
 
-  it('may be that of a request, where it is just called an id', () => {
+  it('a field that is merely called id does not make a refused request unknown', () => {
     expect(verdictOf(judge(answered(401, { ...error('no'), data: { id: 'req_1' } })))).toBe('authentication')
   })
 
-  it('in a success is shown, whatever it is called', () => {
+  it('a task id under another name in a 200 appears in the message of an unknown outcome', () => {
     for (const body of [
       { code: 200, message: 'ok', data: { task_ids: [ID] } },
       { success: true, message: 'success', taskId: ID },
@@ -243,12 +246,12 @@ describe('judge, a task id where none should be', () => {
   })
 
   it.each([
-    ['after a novel', `{"error":{"message":"${'m'.repeat(2000)}"},"task_id":"${ID}"}`],
-    ['in the error', `{"error":{"message":"no","task_id":"${ID}"}}`],
-    ['in a place of its own', `{"message":"no","meta":{"taskId": "${ID}"}}`],
-    ['behind a placeholder', `{"task_id":"null","message":"no","data":{"task_id":"${ID}"}}`],
-    ['in half an answer', `{"message":"no","data":{"task_id":"${ID}","st`],
-  ])('%s is told, and proves nothing', (_, body) => {
+    ['after a very long message', `{"error":{"message":"${'m'.repeat(2000)}"},"task_id":"${ID}"}`],
+    ['inside the error', `{"error":{"message":"no","task_id":"${ID}"}}`],
+    ['in an unusual place', `{"message":"no","meta":{"taskId": "${ID}"}}`],
+    ['after a placeholder', `{"task_id":"null","message":"no","data":{"task_id":"${ID}"}}`],
+    ['in half a response', `{"message":"no","data":{"task_id":"${ID}","st`],
+  ])('a task id %s appears in the message and leaves the outcome unknown', (_, body) => {
     for (const status of [400, 500]) {
       const outcome = judge(answered(status, body))
       expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
@@ -258,25 +261,25 @@ describe('judge, a task id where none should be', () => {
     expect(lost).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
   })
 
-  it.each(['null', '0', '', 'none', 'undefined'])('is no id, where it is %j', (id) => {
+  it.each(['null', '0', '', 'none', 'undefined'])('the placeholder %j does not count as a task id', (id) => {
     const body = { ...error('no'), task_id: id, data: { task_id: null } }
     expect(verdictOf(judge(answered(400, body)))).toBe('request_rejected')
   })
 
-  it('called one of a task comes before what is just an id', () => {
+  it('a field called task_id takes precedence over a field called id', () => {
     const body = { code: 200, data: { id: 'req_1' }, task_id: ID }
     expect(judge(answered(200, body))).toMatchObject({ accepted: 'yes', taskId: ID })
   })
 })
 
-describe('judge, an answer that broke off', () => {
+describe('judge with a response that broke off', () => {
   const partial = (status: number, body: string): PostResult => ({
     kind: 'lost',
     cause: 'the server stopped sending',
     partial: { status, headers: {}, body },
   })
 
-  it('after the whole of it is a success all the same', () => {
+  it('a response that breaks off is a success only after its whole body has arrived', () => {
     const body = JSON.stringify({ code: 200, data: [{ task_id: ID }] })
     expect(judge(partial(200, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
     for (let length = 0; length < body.length; length++) {
@@ -284,24 +287,27 @@ describe('judge, an answer that broke off', () => {
     }
   })
 
-  it.each([400, 401, 402, 429, 500])('is unknown, also as a %i', (status) => {
-    expect(judge(partial(status, JSON.stringify(error('no'))))).toMatchObject({
-      accepted: 'unknown',
-      next: 'stop',
-      message: expect.stringMatching(
-        /^The answer to the submission was lost: the server stopped sending\. It says: /,
-      ),
-    })
-  })
+  it.each([400, 401, 402, 429, 500])(
+    'a response that breaks off is unknown even with the status %i',
+    (status) => {
+      expect(judge(partial(status, JSON.stringify(error('no'))))).toMatchObject({
+        accepted: 'unknown',
+        next: 'stop',
+        message: expect.stringMatching(
+          /^The answer to the submission was lost: the server stopped sending\. It says: /,
+        ),
+      })
+    },
+  )
 })
 
-describe('judge, a word that makes a row of its own', () => {
+describe('judge with an idempotency code', () => {
   it.each([
     [409, 'idempotency_in_progress', 'unknown', 'wait'],
     [409, 'idempotency_key_reused', 'request_rejected', 'stop'],
     [409, 'idempotency_result_indeterminate', 'unknown', 'stop'],
     [503, 'idempotency_unavailable', 'request_rejected', 'retry'],
-  ])('%i %s counts as code and as type', (status, word, verdict, next) => {
+  ])('a %i with %s is recognized by its code and by its type', (status, word, verdict, next) => {
     for (const body of [
       error('no', word),
       error('no', word, word),
@@ -320,7 +326,7 @@ describe('judge, a word that makes a row of its own', () => {
     'idempotency_result_indeterminate',
     'idempotency_unavailable',
     'success with a task id',
-  ])('%s changes no other status', (word) => {
+  ])('the error code "%s" changes the outcome of no other status', (word) => {
     const statuses = [200, 307, 400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 504]
     const others = /^idempotency_(?!unavailable)/.test(word) ? [503] : [409]
     for (const status of [...statuses, ...others]) {
@@ -331,13 +337,13 @@ describe('judge, a word that makes a row of its own', () => {
     }
   })
 
-  it.each([409, 503])('is not looked for in the message of a %i', (status) => {
+  it.each([409, 503])('an idempotency code in the message of a %i is ignored', (status) => {
     const outcome = judge(answered(status, error('idempotency_key_reused idempotency_unavailable')))
     expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
   })
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'idempotency_in_progress '])(
-    'is none that the table does not have: %j',
+    'an error code that the outcome table does not have changes nothing: %j',
     (word) => {
       for (const status of [409, 503]) {
         // As text: in an object literal `__proto__` would be no key.
@@ -355,11 +361,11 @@ describe('judge, a word that makes a row of its own', () => {
     '{"error":{"code":"IDEMPOTENCY_IN_PROGRESS","message":"at work"}}',
     '{"code":"idempotency_in_progress","message":"at work"}',
     '{"success":false,"code":"idempotency_in_progress","message":"at work"}',
-  ])('is known in whatever letters and shape: %s', (body) => {
+  ])('the code idempotency_in_progress is recognized in any letter case and error shape: %s', (body) => {
     expect(withoutWords(judge(answered(409, body)))).toEqual({ accepted: 'unknown', next: 'wait' })
   })
 
-  it('is not made of a code and the status beside it', () => {
+  it('an error code that spells a row of the outcome table does not select that row', () => {
     for (const code of ['409 idempotency_key_reused', '503 idempotency_unavailable', '400', '401']) {
       expect(judge(answered(503, error('no', code)))).toMatchObject({ accepted: 'unknown', next: 'stop' })
       expect(judge(answered(500, error('no', code)))).toMatchObject({ accepted: 'unknown', next: 'stop' })
@@ -367,7 +373,7 @@ describe('judge, a word that makes a row of its own', () => {
   })
 })
 
-describe('judge, a 429', () => {
+describe('judge with a 429 or a 403', () => {
   it.each([
     'Insufficient balance',
     'insufficient account balance, please recharge',
@@ -394,7 +400,7 @@ describe('judge, a 429', () => {
     'You have no credits',
     'pre-consume quota failed',
     'Account overdue',
-  ])('for lack of credit is known by its message: %s', (message) => {
+  ])('a 429 for lack of credit is recognized by its message: %s', (message) => {
     expect(judge(answered(429, error(message, 429, 'rate_limit_error')))).toMatchObject({
       accepted: 'no',
       next: 'stop',
@@ -411,7 +417,7 @@ describe('judge, a 429', () => {
     ['', 'insufficient_quota'],
     ['', 'payment_required'],
     [429, 'billing_error'],
-  ])('for lack of credit is known by code or type: %j %j', (code, type) => {
+  ])('a 429 for lack of credit is recognized by its code or type: %j %j', (code, type) => {
     const body = { error: { code, message: 'No.', type } }
     expect(verdictOf(judge(answered(429, body)))).toBe('insufficient_balance')
   })
@@ -443,7 +449,7 @@ describe('judge, a 429', () => {
     '请求过于频繁,请稍后再试',
     '当前分组上游负载已饱和,请稍后再试',
     '',
-  ])('of another kind is not taken for that: %j', (message) => {
+  ])('a 429 for another reason is not mistaken for a lack of credit: %j', (message) => {
     expect(judge(answered(429, error(message, 429, 'rate_limit_error')))).toMatchObject({
       accepted: 'no',
       next: 'retry',
@@ -454,21 +460,21 @@ describe('judge, a 429', () => {
   it.each([
     ['1302', 'rate_limited'],
     ['1303', 'rate_limited'],
-  ])('with the number %s of Kling is %s', (code, reason) => {
+  ])('a 429 with the Kling code %s is judged as %s', (code, reason) => {
     for (const given of [code, Number(code)]) {
       expect(verdictOf(judge(answered(429, error('no', given))))).toBe(reason)
     }
   })
 
   it.each(['Insufficient balance', '<html>Insufficient balance</html>', '{"code":429,"msg":"余额不足"}'])(
-    'for lack of credit is known where no error can be read: %j',
+    'a 429 for lack of credit is recognized without a readable error: %j',
     (body) => {
       expect(verdictOf(judge(answered(429, body)))).toBe('insufficient_balance')
     },
   )
 
   it.each(['', '<html>Slow down</html>', '{"error":', '{"code":429}', '[]'])(
-    'without an error that can be read is one of too many requests: %j',
+    'a 429 without a readable error is judged as rate_limited: %j',
     (body) => {
       expect(verdictOf(judge(answered(429, body)))).toBe('rate_limited')
     },
@@ -478,18 +484,18 @@ describe('judge, a 429', () => {
     [{ message: 'Insufficient balance' }],
     [{ error: 'Insufficient balance' }],
     [{ success: false, message: 'Insufficient balance' }],
-  ])('for lack of credit is known in every shape of an error: %j', (body) => {
+  ])('a 429 for lack of credit is recognized in every shape of an error: %j', (body) => {
     expect(verdictOf(judge(answered(429, body)))).toBe('insufficient_balance')
   })
 
-  it('for lack of credit is known by the start of its words, however many there are', () => {
+  it('a 429 for lack of credit is recognized only by the start of a very long message', () => {
     const novel = 'no '.repeat(200_000)
     expect(verdictOf(judge(answered(429, error(`${novel}x balance is too low`))))).toBe('rate_limited')
     expect(verdictOf(judge(answered(429, error(`balance is too low ${novel}`))))).toBe('insufficient_balance')
   })
 
   it.each(['用户额度不足', '额度不足', 'user quota is not enough'])(
-    'for lack of credit is known by the words of gateways: %s',
+    'a 429 for lack of credit is recognized by the messages of gateways: %s',
     (message) => {
       expect(verdictOf(judge(answered(429, error(message))))).toBe('insufficient_balance')
     },
@@ -499,12 +505,12 @@ describe('judge, a 429', () => {
     ['user quota is not enough', 'insufficient_balance'],
     ['insufficient permissions', 'authentication'],
     ['no access to this model', 'authentication'],
-  ])('for lack of credit may be a 403: %s', (message, reason) => {
+  ])('a 403 counts as a lack of credit only when its message says so: %s', (message, reason) => {
     expect(verdictOf(judge(answered(403, error(message))))).toBe(reason)
   })
 
   it.each([400, 401, 408, 409, 500, 502, 503, 504])(
-    'or a 403, is the only status of which credit is asked: not %i',
+    'a message about lack of credit does not change the outcome of a %i',
     (status) => {
       const plain = withoutWords(judge(answered(status, error('no'))))
       expect(withoutWords(judge(answered(status, error('Insufficient balance'))))).toEqual(plain)
@@ -512,7 +518,7 @@ describe('judge, a 429', () => {
   )
 })
 
-describe('judge, a pause that is asked for', () => {
+describe('judge with a requested pause', () => {
   const inSeconds = (seconds: number) => new Date(NOW + seconds * 1000).toUTCString()
 
   it.each([
@@ -520,7 +526,7 @@ describe('judge, a pause that is asked for', () => {
     [503, error('not executed', 'idempotency_unavailable')],
     [409, error('at work', 'idempotency_in_progress')],
     [429, '<html>slow down</html>'],
-  ])('is told with a %i %j, in seconds and as a date', (status, body) => {
+  ])('the pause that a %i with %j requests is read from seconds and from a date', (status, body) => {
     const pauseOf = (value: string) => {
       const outcome = judge(answered(status, body, { 'retry-after': value }))
       return 'pause' in outcome ? outcome.pause : null
@@ -533,22 +539,28 @@ describe('judge, a pause that is asked for', () => {
     expect(judge(answered(status, body))).toMatchObject({ pause: 0 })
   })
 
-  it.each([408, 500, 502, 503, 504, 409, 418])('makes a %i no less unknown', (status) => {
-    expect(judge(answered(status, error('later'), { 'retry-after': '5' }))).toMatchObject({
-      accepted: 'unknown',
-      next: 'stop',
-    })
-  })
+  it.each([408, 500, 502, 503, 504, 409, 418])(
+    'a requested pause does not make a %i less unknown',
+    (status) => {
+      expect(judge(answered(status, error('later'), { 'retry-after': '5' }))).toMatchObject({
+        accepted: 'unknown',
+        next: 'stop',
+      })
+    },
+  )
 })
 
-describe('judge, what it suggests', () => {
-  it.each([301, 302, 303, 307, 308, 399, 404, 405])('looks at the address after a %i', (status) => {
-    expect(messageOf(judge(answered(status, error('no'))))).toBe(
-      `APIMart answered ${status}. It says: "no (request id: ${REQUEST_ID})". The address may be wrong: check api_base_url. Whether a task was accepted is not known.`,
-    )
-  })
+describe('the advice of judge', () => {
+  it.each([301, 302, 303, 307, 308, 399, 404, 405])(
+    'the message for a %i suggests checking api_base_url',
+    (status) => {
+      expect(messageOf(judge(answered(status, error('no'))))).toBe(
+        `APIMart answered ${status}. It says: "no (request id: ${REQUEST_ID})". The address may be wrong: check api_base_url. Whether a task was accepted is not known.`,
+      )
+    },
+  )
 
-  it('suspects a parameter after a 500 that could not build the request, and still knows nothing', () => {
+  it('the message for a 500 with build_request_failed suspects a parameter, and the outcome stays unknown', () => {
     expect(judge(answered(500, error('build_request_failed: mode is unknown')))).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
@@ -563,13 +575,13 @@ describe('judge, what it suggests', () => {
     [401, 'no'],
     [429, 'no'],
     [503, 'no'],
-  ])('says nothing more after %i %s', (status, words) => {
+  ])('the message for a %i with "%s" suspects neither the address nor a parameter', (status, words) => {
     const message = messageOf(judge(answered(status, error(words))))
     expect(message).not.toMatch(/address|parameter/)
   })
 })
 
-describe('judge, a replay', () => {
+describe('judge with a replay', () => {
   const body = { data: [{ task_id: ID }] }
   it.each([
     ['true', true],
@@ -577,7 +589,7 @@ describe('judge, a replay', () => {
     ['false', false],
     ['1', false],
     ['', false],
-  ])('is one by the header %j: %s', (value, isReplay) => {
+  ])('the header idempotency-replayed with the value %j sets isReplay to %s', (value, isReplay) => {
     expect(judge(answered(200, body, { 'idempotency-replayed': value }))).toMatchObject({ isReplay })
   })
 })
@@ -587,7 +599,7 @@ it('judge repeats no secret', () => {
   expect(messageOf(outcome)).toContain('invalid key ***')
 })
 
-describe('judge, anything else', () => {
+describe('judge with any response', () => {
   const word = fc.constantFrom(
     ...['error', 'message', 'code', 'type', 'data', 'task_id', 'id', 'success', '__proto__', 'constructor'],
     ...['idempotency_unavailable', 'idempotency_key_reused', 'toString'],
@@ -608,7 +620,7 @@ describe('judge, anything else', () => {
   )
   const refusing = [400, 401, 402, 403, 413, 422, 429, 409, 503]
 
-  it('never throws, accepts only with an id, and says no only to what the table calls a refusal', () => {
+  it('judge never throws, accepts only with an id, and refuses only where the outcome table has a refusal', () => {
     fc.assert(
       fc.property(status, body, (code, text) => {
         const outcome = judge(answered(code, text))

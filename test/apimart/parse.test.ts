@@ -5,39 +5,39 @@ const ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 
 describe('readTaskId', () => {
   it.each([
-    ['the documented answer', { code: 200, data: [{ status: 'submitted', task_id: ID }] }],
+    ['the documented response', { code: 200, data: [{ status: 'submitted', task_id: ID }] }],
     ['an array with id', { code: 200, data: [{ status: 'submitted', id: ID }] }],
     ['an object with task_id', { code: 202, data: { task_id: ID } }],
     ['an object with id', { code: 202, data: { id: ID, status: 'submitted' } }],
-    ['both names', { data: [{ id: 'other', task_id: ID }] }],
+    ['a task with both id and task_id', { data: [{ id: 'other', task_id: ID }] }],
     ['an empty task_id beside an id', { data: { task_id: '', id: ID } }],
-    ['a task_id of null beside an id', { data: [{ task_id: null, id: ID }] }],
+    ['a null task_id beside an id', { data: [{ task_id: null, id: ID }] }],
     [
-      'further fields and tasks',
+      'a response with further fields and tasks',
       { data: [{ task_id: ID, x: {} }, { task_id: 'second' }], message: 'success' },
     ],
-    ['white space around the id', { data: [{ task_id: ` ${ID}\n` }] }],
-    ['no code', { data: { id: ID } }],
-    ['no data around it', { code: 200, task_id: ID }],
-  ])('reads %s', (_, body) => expect(readTaskId(JSON.stringify(body))).toBe(ID))
+    ['an id with white space around it', { data: [{ task_id: ` ${ID}\n` }] }],
+    ['a response without a code', { data: { id: ID } }],
+    ['a task_id at the top level', { code: 200, task_id: ID }],
+  ])('readTaskId reads the id from %s', (_, body) => expect(readTaskId(JSON.stringify(body))).toBe(ID))
 
   it.each([
     ['an empty body', ''],
     ['HTML', '<html>502</html>'],
-    ['half of the answer', '{"code":200,"data":[{"status":"submitted","task_id":"task_01'],
+    ['half a response', '{"code":200,"data":[{"status":"submitted","task_id":"task_01'],
     ['null', 'null'],
     ['a bare id', JSON.stringify(ID)],
-    ['data of null', '{"data":null}'],
+    ['null data', '{"data":null}'],
     ['data without a task', '{"data":[]}'],
-    ['data of a text', `{"data":"${ID}"}`],
+    ['data that is a string', `{"data":"${ID}"}`],
     ['a task without an id', '{"data":[{"status":"submitted"}]}'],
     ['an empty id', '{"data":[{"task_id":""}]}'],
     ['an id of white space', '{"data":[{"task_id":"  "}]}'],
     ['an id with a line break', '{"data":[{"task_id":"task\\n::error::x"}]}'],
     ['an id with a direction mark', '{"data":[{"task_id":"task\\u202ex"}]}'],
-    ['an id beyond reason', JSON.stringify({ data: [{ task_id: 'x'.repeat(201) }] })],
+    ['an id of 201 characters', JSON.stringify({ data: [{ task_id: 'x'.repeat(201) }] })],
     ['an error', '{"error":{"message":"no"}}'],
-  ])('finds none in %s', (_, body) => expect(readTaskId(body)).toBeNull())
+  ])('readTaskId finds no id in %s', (_, body) => expect(readTaskId(body)).toBeNull())
 })
 
 describe('readError', () => {
@@ -48,23 +48,23 @@ describe('readError', () => {
       { code: '402', message: 'Insufficient balance', type: 'payment_required' },
     ],
     [
-      'the error that was seen live',
+      'the error of the live API',
       '{"error":{"code":"","message":"invalid API key (request id: 2026)","param":"","type":"apimart_error"}}',
       { code: '', message: 'invalid API key (request id: 2026)', type: 'apimart_error' },
     ],
     ['an error with only a message', '{"error":{"message":"no"}}', { code: '', message: 'no', type: '' }],
-    ['a text', '{"error":"no"}', { code: '', message: 'no', type: '' }],
+    ['an error that is a string', '{"error":"no"}', { code: '', message: 'no', type: '' }],
     ['success: false', '{"success":false,"message":"no"}', { code: '', message: 'no', type: '' }],
-    ['success: false without words', '{"success":false}', { code: '', message: '', type: '' }],
+    ['success: false without a message', '{"success":false}', { code: '', message: '', type: '' }],
     ['a bare message', '{"code":500,"message":"no"}', { code: '500', message: 'no', type: '' }],
-  ])('reads %s', (_, body, read) => expect(readError(body)).toEqual(read))
+  ])('readError reads %s', (_, body, read) => expect(readError(body)).toEqual(read))
 
   it.each(['', 'null', '[]', '"no"', '{}', '{"data":[]}', '{"error":null}', '<html>', '{"error":{"mess'])(
-    'finds none in %j',
+    'readError finds no error in %j',
     (body) => expect(readError(body)).toBeNull(),
   )
 })
 
-it.each([0, -1, 1.5, 2 ** 60])('the number %d is no id of a task', (id) => {
+it.each([0, -1, 1.5, 2 ** 60])('the number %d is not a valid task id', (id) => {
   expect(readTaskId(JSON.stringify({ code: 200, data: { id } }))).toBeNull()
 })

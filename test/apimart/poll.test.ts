@@ -79,8 +79,8 @@ function drip(response: ServerResponse): void {
 
 const unseen = (cause: string, pause = 0) => ({ kind: 'unseen', cause, pause })
 
-describe('the request', () => {
-  it('is as documented, and carries the key in one place only', async () => {
+describe('the poll request', () => {
+  it('a poll sends the documented request and carries the key in the authorization header only', async () => {
     const { url, requests } = await sends(200, PROCESSING)
     await look(`${url}/gateway/`)
     const [request] = requests
@@ -102,13 +102,13 @@ describe('the request', () => {
     ['../balance', '..%2Fbalance'],
     ['%2e%2e', '%252e%252e'],
     ['任务 1', '%E4%BB%BB%E5%8A%A1%201'],
-  ])('encodes the id %s', async (id, encoded) => {
+  ])('a poll encodes the task id %s in its URL', async (id, encoded) => {
     const { url, requests } = await sends(200, PROCESSING)
     await look(url, { id })
     expect(requests[0]?.url).toBe(`/v1/tasks/${encoded}?language=en`)
   })
 
-  it('leaves the tasks for no id that is taken, neither from a user nor from APIMart', () => {
+  it('the URL of a poll stays under /v1/tasks/ for every accepted id, from a user or from APIMart', () => {
     const points = fc.array(fc.constantFrom('.', '..', '%2e', '%2E', '/', '\\', '?', '#', ' '), {
       maxLength: 5,
     })
@@ -134,7 +134,7 @@ describe('the request', () => {
     expect(taskUrl(base, '...')).toBe('https://gateway.example/apimart/v1/tasks/...')
   })
 
-  it.each(['.', '..'])('is never for the id %s, which a URL would take for a folder', (id) => {
+  it.each(['.', '..'])('the task id %s is rejected, because a URL would treat it as a folder', (id) => {
     expect(readTaskId(JSON.stringify({ data: [{ task_id: id }] }))).toBeNull()
     expect(problemsOf({ task_id: id })).toEqual([
       expect.stringMatching(/^task_id "\.\.?": An id is one word /),
@@ -142,8 +142,8 @@ describe('the request', () => {
   })
 })
 
-describe('a task', () => {
-  it('is seen from its submission to its end', async () => {
+describe('a visible task', () => {
+  it('a poll sees a task from its submission to its end', async () => {
     const clock = manualClock()
     await using sandbox = await startSandbox({ clock })
     const task = sandbox.addTask()
@@ -168,15 +168,15 @@ describe('a task', () => {
   })
 
   it.each([
-    ['with a byte order mark', `\ufeff${PROCESSING}`],
+    ['after a byte order mark', `\ufeff${PROCESSING}`],
     ['followed by white space up to a mebibyte', PROCESSING.padEnd(MEBIBYTE)],
-    ['with more than a mebibyte of white space after it', PROCESSING.padEnd(3 * MEBIBYTE)],
-  ])('is seen %s', async (_, body) => {
+    ['followed by more than a mebibyte of white space', PROCESSING.padEnd(3 * MEBIBYTE)],
+  ])('a poll sees a task %s', async (_, body) => {
     const { url } = await sends(200, body)
     expect(await look(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing', progress: 42 } })
   })
 
-  it('is seen from pieces', async () => {
+  it('a poll sees a task that arrives in pieces', async () => {
     const { url } = await httpHost(async (response) => {
       for (const piece of PROCESSING.match(/.{1,20}/g) ?? []) {
         response.write(piece)
@@ -188,7 +188,7 @@ describe('a task', () => {
   })
 })
 
-describe('a refusal', () => {
+describe('a refused poll', () => {
   it.each([
     [
       401,
@@ -215,7 +215,7 @@ describe('a refusal', () => {
       'request_rejected',
       'APIMart answered 404. It says: "<title>Not here</title>". It knows no such task, or not under this key.',
     ],
-  ])('is %i %j', async (status, body, reason, problem) => {
+  ])('a poll is refused by a %i with %j', async (status, body, reason, problem) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
     const { url, requests } = await sends(status, text, { 'retry-after': '7' })
     const result = await look(url)
@@ -225,7 +225,7 @@ describe('a refusal', () => {
     expect(requests.length).toBe(1)
   })
 
-  it('is what the sandbox says to a wrong key and to an unknown task', async () => {
+  it('a poll is refused by the sandbox for a wrong key and for an unknown task', async () => {
     await using sandbox = await startSandbox()
     const task = sandbox.addTask()
     const answers = [
@@ -249,7 +249,7 @@ describe('a public address over plain http', () => {
     return { failure: result.failure, asked: proxy.requests }
   }
 
-  it('is a refusal, as another look would not change it, and is not asked', async () => {
+  it('a poll of a public address over plain http is refused, and no request is sent', async () => {
     const { failure, asked } = await lookAtPublicAddress()
     expect([failure.reason, ...failure.problems]).toEqual([
       'request_rejected',
@@ -258,7 +258,7 @@ describe('a public address over plain http', () => {
     expect(asked).toEqual([])
   })
 
-  it('is no reason to doubt the id', async () => {
+  it('the advice after a refused plain http address does not question the task id', async () => {
     const { failure } = await lookAtPublicAddress()
     const task = { id: 'task_1', url: '', submittedAt: null, startedAt: null, seen: null, video: null }
     const advice = advise(failure, { ...task, origin: 'given' })
@@ -267,28 +267,34 @@ describe('a public address over plain http', () => {
   })
 })
 
-describe('a failed look', () => {
-  it.each([400, 402, 408, 409, 418, 429, 500, 502, 503, 504])('is %i', async (status) => {
-    const { url, requests } = await sends(status, JSON.stringify(errorBody(status, 'not now')))
-    expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says: "not now".`))
-    expect(requests.length).toBe(1)
-  })
+describe('a failed poll', () => {
+  it.each([400, 402, 408, 409, 418, 429, 500, 502, 503, 504])(
+    'a poll fails, but is not refused, after a %i',
+    async (status) => {
+      const { url, requests } = await sends(status, JSON.stringify(errorBody(status, 'not now')))
+      expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says: "not now".`))
+      expect(requests.length).toBe(1)
+    },
+  )
 
-  it.each([201, 202, 404, 500, 503])('is %i with a task in it', async (status) => {
-    const { url } = await sends(status, PROCESSING)
-    expect((await look(url)).kind).not.toBe('seen')
-  })
+  it.each([201, 202, 404, 500, 503])(
+    'a poll sees no task in a %i, even when its body has one',
+    async (status) => {
+      const { url } = await sends(status, PROCESSING)
+      expect((await look(url)).kind).not.toBe('seen')
+    },
+  )
 
   it.each([
-    ['nothing', '', 'It says nothing else.'],
-    ['a page', '<!doctype html>\r\n<title>Gateway</title>', '"<!doctype html> <title>Gateway</title>"'],
+    ['an empty body', '', 'It says nothing else.'],
+    ['an HTML page', '<!doctype html>\r\n<title>Gateway</title>', '"<!doctype html> <title>Gateway</title>"'],
     ['half a task', '{"code":200,"data":{"status"', '"{"code":200,"data":{"status"".'],
     ['no status', '{"code":200,"data":{}}', '"{"code":200,"data":{}}".'],
     ['an error', '{"error":{"code":500,"message":"not now","type":""}}', '"not now".'],
     ['success: false', '{"success":false,"message":"not now"}', '"not now".'],
-    ['commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],
+    ['workflow commands', 'x\r\n::error::y\u2028z', '"x ::error::y z".'],
     ['a signed URL', 'see https://a.example/b?sig=1', '"see https://a.example/b?…".'],
-  ])('is a 200 with %s', async (_, body, words) => {
+  ])('a poll fails after a 200 with %s', async (_, body, words) => {
     const { url } = await sends(200, body)
     const result = await look(url)
     expect(result).toMatchObject({ kind: 'unseen', pause: 0 })
@@ -298,7 +304,7 @@ describe('a failed look', () => {
     }
   })
 
-  it('is one that tells no secret', async () => {
+  it('a poll that fails or is refused repeats no secret', async () => {
     const signed = 'X-Amz-Signature=SIGNATURE'
     const body = `bad key ${KEY} for ${signed} and ${encodeURIComponent(signed)}`
     for (const status of [200, 401, 500]) {
@@ -308,14 +314,17 @@ describe('a failed look', () => {
     }
   })
 
-  it.each([301, 302, 303, 307, 308])('is a redirect %i, which is not followed', async (status) => {
-    const other = await sends(200, PROCESSING)
-    const { url, requests } = await sends(status, '', { location: `${other.url}/v1/tasks/task_1` })
-    expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says nothing else.`))
-    expect([requests.length, other.requests.length]).toEqual([1, 0])
-  })
+  it.each([301, 302, 303, 307, 308])(
+    'a poll fails after a redirect with %i, which is not followed',
+    async (status) => {
+      const other = await sends(200, PROCESSING)
+      const { url, requests } = await sends(status, '', { location: `${other.url}/v1/tasks/task_1` })
+      expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says nothing else.`))
+      expect([requests.length, other.requests.length]).toEqual([1, 0])
+    },
+  )
 
-  it('is an answer without end, of which a mebibyte is read', async () => {
+  it('a poll fails after an endless response, which is read only up to a limit', async () => {
     const chunk = Buffer.alloc(64 * 1024, 'x')
     let sent = 0
     const { url, open } = await httpHost((response) => {
@@ -335,27 +344,27 @@ describe('a failed look', () => {
   })
 })
 
-describe('a pause is asked for', () => {
+describe('a requested pause', () => {
   const inSeconds = (seconds: number) => new Date(NOW + seconds * 1000).toUTCString()
 
   it.each<[string, string | string[], number]>([
-    ['seconds', '7', 7],
-    ['no time', '0', 0],
-    ['an hour', '3600', 3600],
-    ['white space around', ' 30 ', 30],
-    ['a date', inSeconds(90), 90],
-    ['a date that is over', inSeconds(-90), 0],
-    ['this moment', inSeconds(0), 0],
-    ['a date as of old', 'Thursday, 01-Jan-26 12:01:30 GMT', 90],
-    ['a word', 'soon', 0],
-    ['nothing', '', 0],
-    ['less than nothing', '-5', 0],
-    ['fractions', '1.5', 0],
-    ['an exponent', '1e3', 0],
-    ['a unit', '120 s', 0],
-    ['more digits than any time has', '99999999999', 0],
-    ['two headers', ['5', '7'], 0],
-  ])('with %s: %j', async (_, header, seconds) => {
+    ['7 s', '7', 7],
+    ['0 s', '0', 0],
+    ['3600 s', '3600', 3600],
+    ['30 s (white space around it)', ' 30 ', 30],
+    ['90 s (a date)', inSeconds(90), 90],
+    ['0 s (a past date)', inSeconds(-90), 0],
+    ['0 s (the present moment)', inSeconds(0), 0],
+    ['90 s (an obsolete date format)', 'Thursday, 01-Jan-26 12:01:30 GMT', 90],
+    ['0 s (a word)', 'soon', 0],
+    ['0 s (no value)', '', 0],
+    ['0 s (a negative number)', '-5', 0],
+    ['0 s (a fraction)', '1.5', 0],
+    ['0 s (an exponent)', '1e3', 0],
+    ['0 s (a unit)', '120 s', 0],
+    ['0 s (too many digits)', '99999999999', 0],
+    ['0 s (two headers)', ['5', '7'], 0],
+  ])('a failed poll reports a pause of %s from the Retry-After header %j', async (_, header, seconds) => {
     for (const status of [429, 503, 200]) {
       const { url } = await sends(status, '', { 'retry-after': header })
       expect(await look(url)).toEqual(
@@ -365,7 +374,7 @@ describe('a pause is asked for', () => {
   })
 
   it.each(['in 2099', 'after 2050', 'try 12/31/2040', 'Fri, 31 Dec 2049 23:59:59 +0100', '2049-12-31'])(
-    'not with words: %s',
+    'a failed poll reports no pause from a Retry-After header in another format: %s',
     async (header) => {
       const { url } = await sends(429, '', { 'retry-after': header })
       expect(await look(url)).toMatchObject({ kind: 'unseen', pause: 0 })
@@ -373,11 +382,11 @@ describe('a pause is asked for', () => {
   )
 })
 
-describe('a failed exchange', () => {
+describe('a poll without a complete response', () => {
   it.each<[string, (response: ServerResponse) => void]>([
-    ['that is never answered', () => {}],
-    ['whose answer never ends', (response) => drip(response)],
-  ])('is one %s within 30 s', async (_, answer) => {
+    ['no response comes', () => {}],
+    ['the response never ends', (response) => drip(response)],
+  ])('a poll fails after 30 s when %s', async (_, answer) => {
     // A hundred times as fast.
     const timeout = AbortSignal.timeout.bind(AbortSignal)
     const limit = vi.spyOn(AbortSignal, 'timeout').mockImplementation((delay) => timeout(delay / 100))
@@ -394,22 +403,22 @@ describe('a failed exchange', () => {
     ['is reset', (socket) => socket.resetAndDestroy(), 'the server broke the connection off (ECONNRESET).'],
     ['is closed', (socket) => socket.end(), 'the server broke the connection off (UND_ERR_SOCKET).'],
     [
-      'ends after half an answer',
+      'ends after half a response',
       (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${PROCESSING}`),
       'the server broke the connection off (UND_ERR_SOCKET).',
     ],
     [
-      'stops in the middle of an answer',
+      'stalls in the middle of a response',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${PROCESSING}`),
       'the server stopped sending (UND_ERR_BODY_TIMEOUT).',
     ],
     [
-      'carries headers without end',
+      'carries oversized headers',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`),
       'the headers of the answer are too large (UND_ERR_HEADERS_OVERFLOW).',
     ],
-    ['carries no HTTP', (socket) => socket.end('220 smtp.example ready\r\n'), ''],
-  ])('is one that %s', async (_, onData, cause) => {
+    ['carries something other than HTTP', (socket) => socket.end('220 smtp.example ready\r\n'), ''],
+  ])('a poll fails when the connection %s', async (_, onData, cause) => {
     const { url, open } = await rawHost(onData)
     const result = await look(url)
     expect(result).toEqual(unseen(expect.stringMatching(/^APIMart could not be asked: .+[^.]\.$/)))
@@ -417,7 +426,7 @@ describe('a failed exchange', () => {
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('is one with a closed port', async () => {
+  it('a poll fails when the port is closed', async () => {
     expect(await look('http://127.0.0.1:1')).toEqual(
       unseen(
         'APIMart could not be asked: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
@@ -426,7 +435,7 @@ describe('a failed exchange', () => {
   })
 
   it.each(['https', 'http'])(
-    'is one with a name that cannot be looked up just now, over %s',
+    'a poll fails when the host name cannot be resolved, over %s',
     async (scheme) => {
       expect((await look(`${scheme}://gateway.invalid`)).kind).toBe('unseen')
     },
@@ -442,7 +451,7 @@ describe('a failed exchange', () => {
     { kind: '200-with-error' },
     { kind: 'status', status: 503 },
     { kind: 'redirect', status: 302, location: '/' },
-  ])('does not spoil the next: %j', async (fault) => {
+  ])('a failed poll does not affect the next one: %j', async (fault) => {
     await using sandbox = await startSandbox()
     const { id } = sandbox.addTask()
     sandbox.faults.next('task', fault)
@@ -454,21 +463,21 @@ describe('a failed exchange', () => {
   })
 })
 
-describe('a cancelled run', () => {
-  it('asks nothing', async () => {
+describe('a cancelled poll', () => {
+  it('a poll of a run that is already cancelled is never sent', async () => {
     const { url, requests } = await sends(200, PROCESSING)
     await expect(look(url, { signal: AbortSignal.abort(STOPPED) })).rejects.toBe(STOPPED)
     expect(requests).toEqual([])
   })
 
-  it('does not wait for an answer that does not come', async () => {
+  it('a cancelled poll does not wait for a response that never comes', async () => {
     const abort = new AbortController()
     const { url, open } = await httpHost(() => abort.abort(STOPPED))
     await expect(look(url, { signal: abort.signal })).rejects.toBe(STOPPED)
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('does not wait for the rest of an answer', async () => {
+  it('a cancelled poll does not wait for the rest of a response', async () => {
     const abort = new AbortController()
     const { url, open } = await httpHost((response) => {
       response.writeHead(200, { 'content-length': 100 }).write('{')
@@ -478,7 +487,7 @@ describe('a cancelled run', () => {
     await expect.poll(() => open.size).toBe(0)
   })
 
-  it('does not wait for a connection', async () => {
+  it('a cancelled poll does not wait for a connection', async () => {
     const abort = new AbortController()
     const server = createServer({ pauseOnConnect: true })
     const { port } = await served(server)
@@ -489,14 +498,14 @@ describe('a cancelled run', () => {
     await rejected
   })
 
-  it('is told as such, also where the look has just failed for another reason', async () => {
+  it('a cancelled poll ends with the reason of the abort even when it has just failed for another reason', async () => {
     const abort = new AbortController()
     const { url } = await rawHost((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'))
     const api = noticing(networkOf(url).api, { onResponseError: () => abort.abort(STOPPED) })
     await expect(look(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
   })
 
-  it('has nothing left on its signal from the looks before', async () => {
+  it('a poll leaves no listener on the abort signal', async () => {
     const { signal } = new AbortController()
     const { url } = await sends(200, PROCESSING)
     const network = networkOf(url)
@@ -505,7 +514,7 @@ describe('a cancelled run', () => {
   })
 })
 
-it('whatever is answered is one of the three, in sentences on one line', async () => {
+it('a poll sees a task, fails or is refused after any response, and any message fits on one line', async () => {
   let next = { status: 200, body: '', retryAfter: '' }
   const { url } = await httpHost((response) => {
     response.writeHead(next.status, { 'retry-after': next.retryAfter })

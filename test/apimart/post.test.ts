@@ -121,7 +121,7 @@ const lost = (cause: string) => ({
   message: `The answer to the submission was lost: ${cause}. Whether a task was accepted is not known.`,
 })
 
-it('is still awaited for a while when the run is cancelled: the answer carries the id of a paid task', async () => {
+it('a cancelled submission still waits a while for the response, which carries the id of a paid task', async () => {
   const abort = new AbortController()
   const onRequest = (socket: Socket) => {
     abort.abort()
@@ -132,30 +132,30 @@ it('is still awaited for a while when the run is cancelled: the answer carries t
   expect([seen.connections, requests()]).toEqual([1, 1])
 })
 
-it('is one request over TLS too', async () => {
+it('a submission over TLS is a single request', async () => {
   const behaviour = { tls: TRUSTED, onRequest: (socket: Socket) => socket.end(answer(ACCEPTED)) }
   const { secureUrl, seen, requests } = await host(behaviour)
   expect(await submitTo(secureUrl)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
   expect([seen.connections, requests()]).toEqual([1, 1])
 })
 
-it('is one request to a host that speaks HTTP/2 and refuses streams, which undici would send again', async () => {
+it('a submission to an HTTP/2 host that refuses streams is a single request and opens no stream', async () => {
   const { port, seen } = await streamRefuser(TRUSTED, ACCEPTED)
   expect(await submitTo(`https://127.0.0.1:${port}`)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
   expect(seen).toEqual({ streams: 0, requests: 1 })
 })
 
-it.each(['task', '1', 'sk'])('keeps the id whatever the key is (%s)', async (apiKey) => {
+it.each(['task', '1', 'sk'])('a submission keeps the task id intact with the key %s', async (apiKey) => {
   const { url } = await host({ onRequest: (socket) => socket.end(answer(ACCEPTED)) })
   expect(await submitTo(url, undefined, undefined, apiKey)).toMatchObject({ taskId: 'task_1' })
 })
 
-it('reads an answer with a byte order mark', async () => {
+it('a submission reads a response with a byte order mark', async () => {
   const { url } = await host({ onRequest: (socket) => socket.end(answer(`\ufeff${ACCEPTED}`)) })
   expect(await submitTo(url)).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
 })
 
-it('is one request, as documented', async () => {
+it('a submission is a single request that matches the documentation', async () => {
   const { url, seen, requests } = await host({ onRequest: (socket) => socket.end(answer(ACCEPTED)) })
   expect(await submitTo(`${url}/gateway/`)).toEqual({ accepted: 'yes', taskId: 'task_1', isReplay: false })
   const [head = '', body] = seen.text.split('\r\n\r\n')
@@ -178,14 +178,14 @@ it('is one request, as documented', async () => {
   expect([seen.connections, requests()]).toEqual([1, 1])
 })
 
-describe('nothing was sent', () => {
-  it('when the port is closed', async () => {
+describe('an unsent submission', () => {
+  it('a submission to a closed port is never sent', async () => {
     expect(await submitTo('http://127.0.0.1:1')).toEqual(
       never('retry', 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'),
     )
   })
 
-  it('when the name does not exist', async () => {
+  it('a submission to a host name that does not exist is not accepted', async () => {
     // Reserved for names that never exist (RFC 6761).
     const outcome = await submitTo('https://gateway.invalid')
     expect(outcome).toMatchObject({ accepted: 'no', reason: 'request_rejected' })
@@ -194,7 +194,7 @@ describe('nothing was sent', () => {
     })
   })
 
-  it('when the certificate is signed by nobody', async () => {
+  it('a submission to a host with a self-signed certificate is never sent', async () => {
     const { secureUrl, seen } = await host({ tls: selfSigned() })
     expect(await submitTo(secureUrl)).toEqual(
       never('stop', 'its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)'),
@@ -203,23 +203,26 @@ describe('nothing was sent', () => {
   })
 
   it.each<[string, (socket: Socket) => void]>([
-    ['is none at all', (socket) => void socket.once('data', () => socket.end('HTTP/1.1 400 No\r\n\r\n'))],
+    [
+      'is answered without TLS',
+      (socket) => void socket.once('data', () => socket.end('HTTP/1.1 400 No\r\n\r\n')),
+    ],
     ['is reset', (socket) => void socket.once('data', () => socket.resetAndDestroy())],
     ['is closed', (socket) => void socket.once('data', () => socket.end())],
-    ['never goes on', () => {}],
-  ])('when the TLS handshake %s', async (_, onConnection) => {
+    ['never continues', () => {}],
+  ])('a submission is never sent when the TLS handshake %s', async (_, onConnection) => {
     const { secureUrl, seen, requests } = await host({ onConnection })
     expect(await submitTo(secureUrl)).toMatchObject({ accepted: 'no', reason: 'request_rejected' })
     expect([seen.connections, requests()]).toEqual([1, 0])
   })
 
-  it('when the run was cancelled before', async () => {
+  it('a submission of a run that is already cancelled opens no connection', async () => {
     const { url, seen } = await host({})
     await expect(submitTo(url, AbortSignal.abort(STOPPED))).rejects.toBe(STOPPED)
     expect(seen.connections).toBe(0)
   })
 
-  it('when the run is cancelled while it connects', async () => {
+  it('a submission is never sent when the run is cancelled while connecting', async () => {
     const abort = new AbortController()
     const { secureUrl, seen, requests } = await host({
       tls: TRUSTED,
@@ -229,7 +232,7 @@ describe('nothing was sent', () => {
     expect([seen.connections, requests()]).toEqual([1, 0])
   })
 
-  it('when the run is cancelled while nobody answers, at once', async () => {
+  it('a cancelled submission gives up a silent TLS handshake at once', async () => {
     const abort = new AbortController()
     const { secureUrl } = await host({ onConnection: () => abort.abort(STOPPED) })
     const start = performance.now()
@@ -239,7 +242,7 @@ describe('nothing was sent', () => {
   })
 })
 
-describe('nobody knows', () => {
+describe('an unknown submission', () => {
   it.each<[string, Behaviour, string]>([
     [
       'is reset at the first byte',
@@ -257,26 +260,26 @@ describe('nobody knows', () => {
       'the server broke the connection off',
     ],
     [
-      'ends after half an answer',
+      'ends after half a response',
       { onRequest: (socket) => socket.end(answer(ACCEPTED.slice(0, 30), '200 OK', ACCEPTED.length)) },
       'the server broke the connection off',
     ],
     [
-      'stops in the middle of the answer',
+      'stalls in the middle of the response',
       { onRequest: (socket) => socket.write(answer('{', '200 OK', 100)) },
       'the server stopped sending',
     ],
     [
-      'carries no HTTP',
+      'carries something other than HTTP',
       { onRequest: (socket) => socket.end('220 smtp.example ready\r\n') },
       'the answer is not HTTP',
     ],
     [
-      'carries headers without end',
+      'carries oversized headers',
       { onRequest: (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`) },
       'the headers of the answer are too large',
     ],
-  ])('when the connection %s', async (_, behaviour, cause) => {
+  ])('a submission is unknown when the connection %s', async (_, behaviour, cause) => {
     const { url, seen, requests } = await host(behaviour)
     const outcome = await submitTo(url)
     expect(outcome.accepted).toBe('unknown')
@@ -289,22 +292,25 @@ describe('nobody knows', () => {
   it.each<[string, (socket: Socket) => void]>([
     ['reset', (socket) => socket.resetAndDestroy()],
     ['closed', (socket) => socket.destroy()],
-  ])('unless it is certain, when the connection is %s as soon as it stands', async (_, onConnection) => {
-    const { url, seen, requests } = await host({ onConnection })
-    const { accepted } = await submitTo(url)
-    // Whether the client still gets to send before it learns of the end is a race; "no" needs that it did not.
-    expect(accepted).toBeOneOf(requests() === 0 ? ['no', 'unknown'] : ['unknown'])
-    expect(seen.connections).toBe(1)
-  })
+  ])(
+    'a connection that is %s as soon as it opens means not accepted only if nothing was sent',
+    async (_, onConnection) => {
+      const { url, seen, requests } = await host({ onConnection })
+      const { accepted } = await submitTo(url)
+      // Whether the client still gets to send before it learns of the end is a race; "no" needs that it did not.
+      expect(accepted).toBeOneOf(requests() === 0 ? ['no', 'unknown'] : ['unknown'])
+      expect(seen.connections).toBe(1)
+    },
+  )
 
-  it('when the run is cancelled after the request was sent', async () => {
+  it('a submission is unknown when the run is cancelled after the request was sent', async () => {
     const abort = new AbortController()
     const { url, seen, requests } = await host({ onRequest: () => abort.abort() })
     expect(await submitTo(url, abort.signal)).toEqual(lost('the run was stopped before it came'))
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 
-  it('when the answer never ends, of which 1 MiB is read', async () => {
+  it('a submission is unknown after an endless response, which is read only up to a limit', async () => {
     let sent = 0
     const chunk = Buffer.alloc(64 * 1024, ' ')
     const pour = (socket: Socket) => {
@@ -329,8 +335,8 @@ describe('nobody knows', () => {
   })
 })
 
-describe('an answer', () => {
-  it.each([301, 302, 303, 307, 308])('%i is not followed', async (status) => {
+describe('the response to a submission', () => {
+  it.each([301, 302, 303, 307, 308])('a submission does not follow a redirect with %i', async (status) => {
     const other = await host({ onRequest: (socket) => socket.end(answer(ACCEPTED)) })
     const redirect = `HTTP/1.1 ${status} Elsewhere\r\nLocation: ${other.url}/\r\nContent-Length: 0\r\n\r\n`
     const { url, seen, requests } = await host({ onRequest: (socket) => socket.end(redirect) })
@@ -346,18 +352,18 @@ describe('an answer', () => {
     ['503 Away', 'unknown'],
     ['408 Late', 'unknown'],
     ['401 Who', 'no'],
-  ])('%s is not asked for again', async (status, accepted) => {
+  ])('a submission is not sent again after "%s"', async (status, accepted) => {
     const { url, seen, requests } = await host({ onRequest: (socket) => socket.end(answer('{}', status)) })
     expect((await submitTo(url)).accepted).toBe(accepted)
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 })
 
-describe('a server that never ends', () => {
+describe('a server that never finishes', () => {
   it.each([
-    ['plain', undefined],
-    ['over TLS', TRUSTED],
-  ])('stays silent after the body, %s', async (_, tls) => {
+    ['without TLS', undefined],
+    ['with TLS', TRUSTED],
+  ])('a submission %s times out when the server stays silent after the body', async (_, tls) => {
     const { url, secureUrl, seen, requests } = await host({ ...(tls && { tls }) })
     const outcome = await submitTo(tls ? secureUrl : url, undefined, { ...TIMEOUTS, answer: 300 })
     expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
@@ -375,16 +381,16 @@ describe('a server that never ends', () => {
     ['headers', drip('HTTP/1.1 200 OK\r\n', 'x: y\r\n')],
     ['a body', drip('HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n', ' ')],
     ['a body of unknown length', drip('HTTP/1.1 200 OK\r\n\r\n', ' ')],
-    ['a body in chunks', drip('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\n \r\n')],
-    ['words before its answer', drip('', 'HTTP/1.1 102 Wait\r\n\r\n')],
-  ])('brings %s now and then, and is left after the time of a submission', async (_, onRequest) => {
+    ['a chunked body', drip('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\n \r\n')],
+    ['interim responses', drip('', 'HTTP/1.1 102 Wait\r\n\r\n')],
+  ])('a submission ends at its time limit when the server keeps trickling %s', async (_, onRequest) => {
     const { url, seen, requests } = await host({ onRequest })
     const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 10_000, submission: 300 })
     expect(outcome).toEqual(lost('the server sent too slowly'))
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 
-  it('is left after the time for an answer, when its headers never end', async () => {
+  it('a submission with endless response headers ends at the time limit for a response', async () => {
     const { url } = await host({ onRequest: drip('HTTP/1.1 200 OK\r\n', 'x: y\r\n') })
     const outcome = await submitTo(url, undefined, { ...TIMEOUTS, answer: 300, submission: 5000 })
     expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
@@ -393,20 +399,20 @@ describe('a server that never ends', () => {
   const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
   const chunked = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${ACCEPTED.length.toString(16)}\r\n${ACCEPTED}\r\n`
   it.each<[string, (socket: Socket) => void]>([
-    ['and stays open', (socket) => socket.write(whole)],
-    ['and is closed', (socket) => socket.end(whole)],
-    ['and is reset', (socket) => socket.write(whole, () => socket.resetAndDestroy())],
-    ['in chunks and stays open', (socket) => socket.write(chunked)],
-    ['in chunks and is closed', (socket) => socket.end(chunked)],
-    ['in broken chunks', (socket) => socket.write(`${chunked}zz\r\n`)],
-  ])('does not take the id away that came before, %s', async (_, onRequest) => {
+    ['the connection stays open', (socket) => socket.write(whole)],
+    ['the connection is closed', (socket) => socket.end(whole)],
+    ['the connection is reset', (socket) => socket.write(whole, () => socket.resetAndDestroy())],
+    ['the chunks stop and the connection stays open', (socket) => socket.write(chunked)],
+    ['the chunks stop and the connection is closed', (socket) => socket.end(chunked)],
+    ['a broken chunk follows', (socket) => socket.write(`${chunked}zz\r\n`)],
+  ])('a task id that arrived in an unfinished response is kept when %s', async (_, onRequest) => {
     const { url, requests } = await host({ onRequest })
     const outcome = await submitTo(url, undefined, { ...TIMEOUTS, idle: 10_000, submission: 200 })
     expect(outcome).toEqual({ accepted: 'yes', taskId: 'task_1', isReplay: false })
     expect(requests()).toBe(1)
   })
 
-  it('shows what came before, when that is no whole answer', async () => {
+  it('the message for a truncated response shows the part that arrived and its task id', async () => {
     const half = answer('{"data":[{"task_id":"task_1"', '200 OK', 100)
     const { url } = await host({ onRequest: (socket) => socket.end(half) })
     expect(await submitTo(url)).toMatchObject({
@@ -418,7 +424,7 @@ describe('a server that never ends', () => {
   })
 })
 
-describe('what was not sent', () => {
+describe('the cause of an unsent submission', () => {
   const endingOf = (baseUrl: string, timeouts: Timeouts = TIMEOUTS) =>
     postTo(baseUrl, networkOf(baseUrl, timeouts), AbortSignal.timeout(10_000))
   const atFirstByte = (act: (socket: Socket) => void) => (socket: Socket) =>
@@ -427,17 +433,20 @@ describe('what was not sent', () => {
   it.each<[string, boolean, Behaviour]>([
     ['is reset', true, { onConnection: atFirstByte((socket) => socket.resetAndDestroy()) }],
     ['is closed', true, { onConnection: atFirstByte((socket) => socket.end()) }],
-    ['never goes on', true, { onConnection: () => {} }],
-    ['is no TLS', false, { onConnection: atFirstByte((socket) => socket.end('HTTP/1.1 400 No\r\n\r\n')) }],
-    ['shows a certificate that nobody signed', false, { tls: selfSigned() }],
-  ])('because the handshake %s may pass: %s', async (_, isTransient, behaviour) => {
-    const { secureUrl, seen, requests } = await host(behaviour)
-    const ending = await endingOf(secureUrl, { ...TIMEOUTS, connect: 300 })
-    expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
-    expect([seen.connections, requests()]).toEqual([1, 0])
-  })
+    ['never continues', true, { onConnection: () => {} }],
+    ['is not TLS', false, { onConnection: atFirstByte((socket) => socket.end('HTTP/1.1 400 No\r\n\r\n')) }],
+    ['shows a self-signed certificate', false, { tls: selfSigned() }],
+  ])(
+    'a handshake that %s leaves the submission unsent, with isTransient %s',
+    async (_, isTransient, behaviour) => {
+      const { secureUrl, seen, requests } = await host(behaviour)
+      const ending = await endingOf(secureUrl, { ...TIMEOUTS, connect: 300 })
+      expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
+      expect([seen.connections, requests()]).toEqual([1, 0])
+    },
+  )
 
-  it('because the certificate is for another host does not pass', async () => {
+  it('a certificate for another host leaves the submission unsent for a permanent cause', async () => {
     const server = createTlsServer(TRUSTED)
     const stranger = await served(server, '::1')
     expect(await endingOf(`https://[::1]:${stranger.port}`)).toEqual({
@@ -448,12 +457,12 @@ describe('what was not sent', () => {
     expect(stranger.connections).toBe(1)
   })
 
-  it('because the port is closed may pass', async () => {
+  it('a closed port leaves the submission unsent for a transient cause', async () => {
     expect(await endingOf('http://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isTransient: true })
     expect(await endingOf('https://127.0.0.1:1')).toMatchObject({ kind: 'never_sent', isTransient: true })
   })
 
-  it('because the address is public and the way plain does not pass', async () => {
+  it('a public address over plain http leaves the submission unsent for a permanent cause', async () => {
     const proxy = await host({})
     vi.stubEnv('http_proxy', proxy.url)
     expect(await endingOf('http://9.9.9.9')).toMatchObject({
@@ -464,7 +473,7 @@ describe('what was not sent', () => {
     expect(proxy.seen.connections).toBe(0)
   })
 
-  it('within the time of a submission was not sent late either', async () => {
+  it('a submission that cannot be sent within its time limit is not sent later either', async () => {
     const { secureUrl, seen, requests } = await host({})
     const timeouts = { ...TIMEOUTS, connect: 400, submission: 100 }
     expect(await endingOf(secureUrl, timeouts)).toMatchObject({ kind: 'never_sent' })
@@ -577,39 +586,42 @@ function endLater(how: string, turns: number, socket: Socket, raw: Socket): void
   void turnsOf(turns).then(() => (how === 'reset' ? cut() : ENDS[how]?.(socket)))
 }
 
-describe('never sent is never a lie', () => {
+describe('the claim that nothing was sent', () => {
   it.each([
     ['http', 900],
     ['https', 3400],
-  ])('wherever a wire that carries %s is cut', async (scheme, bytes) => {
-    const server = await manyHosts(scheme === 'https')
-    const wire = await wireTo(server.port, scheme)
-    const cuts = { never_sent: [0], lost: [0], answered: [] as number[] }
-    // In steps that meet every part of what is sent, sooner or later.
-    const first = Math.floor(Math.random() * 31)
-    for (let cut = first; cut < bytes; cut += 31) {
-      for (const [how, end] of Object.entries(ENDS)) {
-        server.become({
-          onText: (text, socket) => text.endsWith(BODY_END) && socket.end(answer(ACCEPTED)),
-        })
-        wire.after(cut, end)
-        const network = openNetwork(new URL(wire.url), shortTimeouts())
-        const ending = await postTo(wire.url, network, AbortSignal.timeout(10_000))
-        await network[Symbol.asyncDispose]()
-        await quiet(wire.open, server.open)
-        const { posts, bytes: arrived } = server.seen
-        expect(posts, `${how} after ${cut}`).toBeLessThanOrEqual(1)
-        if (arrived > 0) expect(ending.kind, `${how} after ${cut}`).not.toBe('never_sent')
-        cuts[ending.kind].push(cut)
+  ])(
+    'a submission over %s is never reported as unsent after a byte arrived, wherever the connection is cut',
+    async (scheme, bytes) => {
+      const server = await manyHosts(scheme === 'https')
+      const wire = await wireTo(server.port, scheme)
+      const cuts = { never_sent: [0], lost: [0], answered: [] as number[] }
+      // In steps that meet every part of what is sent, sooner or later.
+      const first = Math.floor(Math.random() * 31)
+      for (let cut = first; cut < bytes; cut += 31) {
+        for (const [how, end] of Object.entries(ENDS)) {
+          server.become({
+            onText: (text, socket) => text.endsWith(BODY_END) && socket.end(answer(ACCEPTED)),
+          })
+          wire.after(cut, end)
+          const network = openNetwork(new URL(wire.url), shortTimeouts())
+          const ending = await postTo(wire.url, network, AbortSignal.timeout(10_000))
+          await network[Symbol.asyncDispose]()
+          await quiet(wire.open, server.open)
+          const { posts, bytes: arrived } = server.seen
+          expect(posts, `${how} after ${cut}`).toBeLessThanOrEqual(1)
+          if (arrived > 0) expect(ending.kind, `${how} after ${cut}`).not.toBe('never_sent')
+          cuts[ending.kind].push(cut)
+        }
       }
-    }
-    const { never_sent, lost, answered } = cuts
-    expect(lost.length).toBeGreaterThan(10)
-    expect(answered.length).toBeGreaterThan(10)
-    // A handshake has some hundred bytes; a plain request leaves with the connection.
-    if (scheme === 'https') expect(never_sent.length).toBeGreaterThan(10)
-    expect(Math.max(...never_sent)).toBeLessThan(Math.max(...lost))
-  })
+      const { never_sent, lost, answered } = cuts
+      expect(lost.length).toBeGreaterThan(10)
+      expect(answered.length).toBeGreaterThan(10)
+      // A handshake has some hundred bytes; a plain request leaves with the connection.
+      if (scheme === 'https') expect(never_sent.length).toBeGreaterThan(10)
+      expect(Math.max(...never_sent)).toBeLessThan(Math.max(...lost))
+    },
+  )
 
   const half = answer(ACCEPTED.slice(0, 30), '200 OK', ACCEPTED.length)
   const moment = fc.constantFrom(
@@ -618,7 +630,7 @@ describe('never sent is never a lie', () => {
   )
 
   it.each(['http', 'https'])(
-    'whatever a server of %s does, and whenever the run is cancelled',
+    'a submission over %s is sent at most once and correctly reported, for any server and any cancellation',
     async (scheme) => {
       const server = await manyHosts(scheme === 'https')
       const ends = new Set<string>()
@@ -678,35 +690,38 @@ describe('never sent is never a lie', () => {
   )
 })
 
-describe('a connection that was used before, and may be about to end', () => {
+describe('a connection that was used before and may be about to end', () => {
   const BALANCE = answer('{"success":true,"remain_balance":10.5}')
 
-  it.each(['http', 'https'])('is left alone by the request that is paid, over %s', async (scheme) => {
-    const server = await manyHosts(scheme === 'https')
-    const run = async (how: string, later: number, pause: number) => {
-      server.become({
-        onText(text, socket, raw, before) {
-          const [first = '', ...more] = text.split('\r\n\r\n')
-          const isSecond = first.startsWith('GET ') && before.endsWith('\r\n\r\n')
-          if (text.endsWith(BODY_END)) socket.end(answer(ACCEPTED))
-          else if (isSecond && how === 'at the next byte') socket.destroy()
-          else if (first.startsWith('GET ') && more.join() === '') {
-            socket.write(BALANCE)
-            if (how !== 'at the next byte') endLater(how, later, socket, raw)
-          }
-        },
-      })
-      const network = openNetwork(new URL(server.url), shortTimeouts())
-      const target = { url: balanceUrl(new URL(server.url)), apiKey: 'sk-test', secrets: [] }
-      await readBalance(target, network, AbortSignal.timeout(10_000))
-      await turnsOf(pause)
-      const ending = await postTo(server.url, network, AbortSignal.timeout(10_000))
-      await network[Symbol.asyncDispose]()
-      await quiet(server.open)
-      const { posts, connections } = server.seen
-      expect([ending.kind, posts, connections]).toEqual(['answered', 1, 2])
-    }
-    const how = fc.constantFrom('reset', 'closed', 'ended', 'at the next byte')
-    await fc.assert(fc.asyncProperty(how, fc.nat({ max: 6 }), fc.nat({ max: 6 }), run), { numRuns: 200 })
-  })
+  it.each(['http', 'https'])(
+    'a paid request over %s does not reuse an earlier connection',
+    async (scheme) => {
+      const server = await manyHosts(scheme === 'https')
+      const run = async (how: string, later: number, pause: number) => {
+        server.become({
+          onText(text, socket, raw, before) {
+            const [first = '', ...more] = text.split('\r\n\r\n')
+            const isSecond = first.startsWith('GET ') && before.endsWith('\r\n\r\n')
+            if (text.endsWith(BODY_END)) socket.end(answer(ACCEPTED))
+            else if (isSecond && how === 'at the next byte') socket.destroy()
+            else if (first.startsWith('GET ') && more.join() === '') {
+              socket.write(BALANCE)
+              if (how !== 'at the next byte') endLater(how, later, socket, raw)
+            }
+          },
+        })
+        const network = openNetwork(new URL(server.url), shortTimeouts())
+        const target = { url: balanceUrl(new URL(server.url)), apiKey: 'sk-test', secrets: [] }
+        await readBalance(target, network, AbortSignal.timeout(10_000))
+        await turnsOf(pause)
+        const ending = await postTo(server.url, network, AbortSignal.timeout(10_000))
+        await network[Symbol.asyncDispose]()
+        await quiet(server.open)
+        const { posts, connections } = server.seen
+        expect([ending.kind, posts, connections]).toEqual(['answered', 1, 2])
+      }
+      const how = fc.constantFrom('reset', 'closed', 'ended', 'at the next byte')
+      await fc.assert(fc.asyncProperty(how, fc.nat({ max: 6 }), fc.nat({ max: 6 }), run), { numRuns: 200 })
+    },
+  )
 })

@@ -19,14 +19,14 @@ const requestWith = (inputs: NewTaskInputs) => buildRequest(inputs, inputs)
 const request = requestWith(inputsWith({ prompt: 'She turns and waves' }))
 
 describe('the request', () => {
-  it('is the first documented one byte for byte', () => {
+  it('the request matches the first documented example byte for byte', () => {
     const inputs = inputsWith({ prompt: '保持人物朝向与参考图一致,完成转身和挥手动作' })
     expect(JSON.stringify(requestWith(inputs))).toBe(
       '{"model":"kling-v2-6-motion-control","prompt":"保持人物朝向与参考图一致,完成转身和挥手动作","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-8s.mp4","character_orientation":"image","mode":"std","keep_original_sound":"yes","watermark_info":{"enabled":false}}',
     )
   })
 
-  it('is the second documented one byte for byte', () => {
+  it('the request matches the second documented example byte for byte', () => {
     const inputs = inputsWith({
       prompt: '跟随参考视频的人物朝向和节奏,保持动作连贯',
       video_url: 'https://example.com/ref-video-12s.mp4',
@@ -39,7 +39,7 @@ describe('the request', () => {
     )
   })
 
-  it('has no prompt when the input is empty', () => {
+  it('the request has no prompt when the input is empty', () => {
     expect(Object.keys(requestWith(inputsWith({})))).toEqual([
       'model',
       'image_url',
@@ -51,17 +51,17 @@ describe('the request', () => {
     ])
   })
 
-  it('carries sound as a word and the watermark as a boolean', () => {
+  it('the request carries sound as a word and the watermark as a boolean', () => {
     const made = requestWith(inputsWith({ keep_original_sound: 'false', watermark: 'True' }))
     expect(made).toMatchObject({ keep_original_sound: 'no', watermark_info: { enabled: true } })
   })
 
-  it('carries URLs exactly as written, signed queries included', () => {
+  it('the request carries URLs exactly as written, including signed queries', () => {
     const image_url = 'https://Example.com:443/a%20b/%7euser.png?X-Signature=a%2Bb&x=1'
     expect(requestWith(inputsWith({ image_url })).image_url).toBe(image_url)
   })
 
-  it('carries nothing that is only for the action', () => {
+  it('the request carries nothing that is only for the action', () => {
     const plain = requestWith(inputsWith({}))
     const extras = { price_per_second: '0.057', max_cost: '1', dry_run: 'true', preflight: 'warn' }
     expect(requestWith(inputsWith({ ...extras, api_key: 'sk-another' }))).toEqual(plain)
@@ -71,11 +71,11 @@ describe('the request', () => {
 describe('the idempotency key', () => {
   const key = idempotencyKey(step, request)
 
-  it('is the same for the same step and request', () => {
+  it('the idempotency key is the same for the same step and request', () => {
     expect(idempotencyKey(structuredClone(step), structuredClone(request))).toBe(key)
   })
 
-  it('does not change from one version of the action to the next', () => {
+  it('the idempotency key does not change between versions of the action', () => {
     // A re-run may use a newer version; a key of another form would let APIMart bill the task twice.
     expect(key).toMatchInlineSnapshot(
       `"kling-5c2d31be1bc19ad421a2eb66712ef9b658d04c45beaccece2f2130263b8b25b3"`,
@@ -83,7 +83,7 @@ describe('the idempotency key', () => {
   })
 
   it.each([{ repository: 'octo/film' }, { runId: '4712' }, { job: 'trailer' }, { step: '__octo_kling_2' }])(
-    'differs for another step: %o',
+    'the idempotency key differs for another step: %o',
     (change) => {
       expect(idempotencyKey({ ...step, ...change }, request)).not.toBe(key)
     },
@@ -99,18 +99,18 @@ describe('the idempotency key', () => {
     { mode: 'pro' },
     { keep_original_sound: 'no' },
     { watermark: 'true' },
-  ])('differs for another request: %o', (change) => {
+  ])('the idempotency key differs for another request: %o', (change) => {
     const other = requestWith(inputsWith({ prompt: 'She turns and waves', ...change }))
     expect(idempotencyKey(step, other)).not.toBe(key)
   })
 
-  it('does not mix up neighbouring parts of the step', () => {
+  it('the idempotency key does not mix up adjacent parts of the step', () => {
     const one = { repository: 'octo/films', runId: '47', job: '11film', step: 's' }
     const other = { repository: 'octo/films', runId: '4711', job: 'film', step: 's' }
     expect(idempotencyKey(one, request)).not.toBe(idempotencyKey(other, request))
   })
 
-  it('is 1 to 191 visible ASCII characters whatever the step and the prompt', () => {
+  it('the idempotency key is 1 to 191 visible ASCII characters for any step and prompt', () => {
     const text = fc.string({ unit: 'binary', maxLength: 300 })
     fc.assert(
       fc.property(text, text, text, text, text, (repository, runId, job, name, prompt) => {
@@ -124,12 +124,12 @@ describe('the idempotency key', () => {
 describe('the key of a further attempt', () => {
   const first = idempotencyKey(step, request)
 
-  it('is the first key itself for the first attempt, whoever gave it', () => {
+  it('the key of the first attempt is the first key itself, whether it is generated or set by the user', () => {
     expect(derivedKey(first, 1)).toBe(first)
     expect(derivedKey('my-own-key', 1)).toBe('my-own-key')
   })
 
-  it('does not change from one version of the action to the next', () => {
+  it('the key of a further attempt does not change between versions of the action', () => {
     // As the first key: whoever repeats the attempt must find its task.
     expect([2, 3, 10].map((attempt) => derivedKey('my-own-key', attempt))).toMatchInlineSnapshot(`
       [
@@ -140,7 +140,7 @@ describe('the key of a further attempt', () => {
     `)
   })
 
-  it('is another one for each attempt and each first key', () => {
+  it('the key of a further attempt differs for each attempt and each first key', () => {
     const attempts = Array.from({ length: 10 }, (_, i) => i + 1)
     const keys = [first, 'my-own-key', 'my-own-key2', derivedKey(first, 2)].flatMap((key) =>
       attempts.map((attempt) => derivedKey(key, attempt)),
@@ -149,7 +149,7 @@ describe('the key of a further attempt', () => {
     expect(new Set(keys).size).toBe(keys.length - 1)
   })
 
-  it('is one that the API takes, whatever the first one is', () => {
+  it('the key of a further attempt is valid for the API with any first key', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'binary', maxLength: 300 }),
@@ -162,13 +162,13 @@ describe('the key of a further attempt', () => {
   })
 })
 
-describe('the addresses', () => {
+describe('the API URLs', () => {
   it.each([
     ['https://api.apimart.ai', 'https://api.apimart.ai'],
     ['https://api.apimart.ai/', 'https://api.apimart.ai'],
     ['https://gateway.example:8443/apimart///', 'https://gateway.example:8443/apimart'],
     ['http://127.0.0.1:8080/a/b', 'http://127.0.0.1:8080/a/b'],
-  ])('lie under %s', (base, start) => {
+  ])('the API URLs lie under the base URL %s', (base, start) => {
     const url = new URL(base)
     expect(submissionUrl(url)).toBe(`${start}/v1/videos/generations`)
     expect(balanceUrl(url)).toBe(`${start}/v1/balance`)

@@ -178,43 +178,46 @@ const AT_WORK =
   'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
 
 describe('the plan', () => {
-  it('tries four times, 5, 10 and 20 s apart', async () => {
+  it('the submission is tried four times, 5, 10 and 20 s apart', async () => {
     expect(await secondsOf({ tries: [once('429')] })).toEqual([0, 5, 15, 35])
   })
 
-  it('tries up to a fifth earlier by chance', async () => {
+  it('the submission randomly shortens its pauses by up to a fifth', async () => {
     expect(await secondsOf({ tries: [once('429')], random: () => 1 })).toEqual([0, 4, 12, 28])
   })
 
-  it('asks what became of the first request for five minutes, half a minute apart at most', async () => {
+  it('the submission asks about the first request for five minutes, at most half a minute apart', async () => {
     expect(await secondsOf({ tries: [once('409 idempotency_in_progress')] })).toEqual([
       0, 5, 15, 35, 65, 95, 125, 155, 185, 215, 245, 275,
     ])
   })
 
   it.each<[string, number, number]>([
-    ['shorter than its own', 2, 5],
-    ['longer than its own', 60, 60],
-    ['as long as it tries at all', 300, 300],
-  ])('keeps the pause that the server asks for when it is %s', async (_, asked, second) => {
-    for (const form of ['seconds', 'date'] as const) {
-      const tries = [once('429', { seconds: asked, form }), once('success with a task id')]
-      expect(await secondsOf({ tries, random: () => 0 })).toEqual([0, second])
-    }
-  })
+    ['shorter', 2, 5],
+    ['longer', 60, 60],
+    ['as long as its time limit', 300, 300],
+  ])(
+    'the submission waits for the longer of its own pause and the requested one, which is %s',
+    async (_, asked, second) => {
+      for (const form of ['seconds', 'date'] as const) {
+        const tries = [once('429', { seconds: asked, form }), once('success with a task id')]
+        expect(await secondsOf({ tries, random: () => 0 })).toEqual([0, second])
+      }
+    },
+  )
 
-  it('counts a pause from the end of a try', async () => {
+  it('the pause between tries counts from the end of a try', async () => {
     const slow = once('503 idempotency_unavailable', null, 20 * SECOND)
     expect(await secondsOf({ tries: [slow] })).toEqual([0, 25, 55, 95])
   })
 
-  it('starts none after five minutes, however slow the tries are', async () => {
+  it('the submission starts no try after five minutes, however slow the tries are', async () => {
     const slow = once('409 idempotency_in_progress', null, 140 * SECOND)
     expect(await secondsOf({ tries: [slow] })).toEqual([0, 145, 295])
   })
 })
 
-describe('the end', () => {
+describe('the end of the submission', () => {
   it.each<[Row, string]>([
     ['429', 'APIMart answered 429. It says: "slow down". It was tried 4 times.'],
     ['503 idempotency_unavailable', 'APIMart answered 503. It says: "not executed". It was tried 4 times.'],
@@ -222,13 +225,16 @@ describe('the end', () => {
       'not sent, for a cause that may pass',
       'APIMart could not be reached, so the request was never sent: refused. Check api_base_url and the proxy settings. It was tried 4 times.',
     ],
-  ])('of four tries, the last %s, is told as such', async (row, message) => {
-    const { outcome, made, pauses } = await follow({ tries: [once('429'), once('429'), once(row)] })
-    expect(outcome).toEqual({ ...OUTCOMES[row], message, remedy: null, pause: 0 })
-    expect([made.length, pauses.length]).toEqual([4, 3])
-  })
+  ])(
+    'the submission is reported as tried four times when the last try ends as "%s"',
+    async (row, message) => {
+      const { outcome, made, pauses } = await follow({ tries: [once('429'), once('429'), once(row)] })
+      expect(outcome).toEqual({ ...OUTCOMES[row], message, remedy: null, pause: 0 })
+      expect([made.length, pauses.length]).toEqual([4, 3])
+    },
+  )
 
-  it('is at once where the server asks to wait for longer than this step tries', async () => {
+  it('the submission ends at once when the server requests a pause beyond its time limit', async () => {
     const { outcome, made, pauses } = await follow({ tries: [once('429', inSeconds(400))] })
     expect(outcome).toEqual({
       ...OUTCOMES['429'],
@@ -240,7 +246,7 @@ describe('the end', () => {
     expect([made.length, pauses.length]).toEqual([1, 0])
   })
 
-  it('comes when five minutes are over without a word of the first request', async () => {
+  it('the submission ends as unknown when the first request stays in progress for five minutes', async () => {
     const { outcome, after } = await follow({ tries: [once('409 idempotency_in_progress')] })
     expect(outcome).toEqual({
       ...OUTCOMES['409 idempotency_in_progress'],
@@ -251,7 +257,7 @@ describe('the end', () => {
     expect(after).toBe(275 * SECOND)
   })
 
-  it('comes for slow refusals when five minutes are over, before four tries', async () => {
+  it('the submission ends after five minutes of slow refusals, before the fourth try', async () => {
     const { outcome, made } = await follow({ tries: [once('429', null, 150 * SECOND)] })
     expect(messageOf(outcome)).toBe(
       'APIMart answered 429. It says: "slow down". This step tries for 5 min at most.',
@@ -267,13 +273,16 @@ describe('the end', () => {
       'not sent, for a cause that stays',
       'APIMart could not be reached, so the request was never sent: self-signed. Check api_base_url and the proxy settings.',
     ],
-  ])('is unknown when a request was at work before the refusal %s', async (row, words) => {
-    const { outcome, made } = await follow({ tries: [once('409 idempotency_in_progress'), once(row)] })
-    expect(outcome).toMatchObject({ accepted: 'unknown', message: `${words} ${AT_WORK}` })
-    expect(made.length).toBe(2)
-  })
+  ])(
+    'the submission is unknown when a request was in progress before the refusal "%s"',
+    async (row, words) => {
+      const { outcome, made } = await follow({ tries: [once('409 idempotency_in_progress'), once(row)] })
+      expect(outcome).toMatchObject({ accepted: 'unknown', message: `${words} ${AT_WORK}` })
+      expect(made.length).toBe(2)
+    },
+  )
 
-  it('is unknown in its own words when a request was at work before a lost answer', async () => {
+  it('the submission is unknown with its own message when a response is lost after a request in progress', async () => {
     const { outcome } = await follow({
       tries: [once('409 idempotency_in_progress'), once('sent, and the answer lost')],
     })
@@ -285,7 +294,7 @@ describe('the end', () => {
     })
   })
 
-  it('is unknown when a request was at work before nothing but passing refusals, tried for five minutes', async () => {
+  it('the submission is unknown after a request in progress and then five minutes of transient refusals', async () => {
     const { outcome, made } = await follow({ tries: [once('409 idempotency_in_progress'), once('429')] })
     expect(outcome).toMatchObject({
       accepted: 'unknown',
@@ -294,7 +303,7 @@ describe('the end', () => {
     expect(made.length).toBe(12)
   })
 
-  it('is the task, when the first request has brought one meanwhile', async () => {
+  it('the submission ends with the task when the first request has created one in the meantime', async () => {
     const { outcome } = await follow({
       tries: [once('409 idempotency_in_progress'), once('429'), once('success with a task id')],
     })
@@ -302,9 +311,9 @@ describe('the end', () => {
   })
 })
 
-describe('a cancelled run', () => {
+describe('a cancelled submission', () => {
   it.each<Row>(['429', '503 idempotency_unavailable', 'not sent, for a cause that may pass'])(
-    'ends in the middle of the pause after %s, with the reason of the signal',
+    'a cancelled submission ends during the pause after "%s", with the reason of the signal',
     async (row) => {
       const { thrown, made, after } = await follow({ tries: [once(row)], abortAfter: 7 * SECOND })
       expect(thrown).toBe(STOPPED)
@@ -312,14 +321,14 @@ describe('a cancelled run', () => {
     },
   )
 
-  it('ends in the middle of a try that is not sent yet, with the reason of the signal', async () => {
+  it('a cancelled submission ends during a try that is not sent yet, with the reason of the signal', async () => {
     const slow = once('not sent, for a cause that may pass', null, 10 * SECOND)
     const { thrown, made, after } = await follow({ tries: [slow], abortAfter: 7 * SECOND })
     expect(thrown).toBe(STOPPED)
     expect([made.length, after]).toEqual([1, 7 * SECOND])
   })
 
-  it('is unknown after the word that a request is at work, in a pause as in a try that is not sent', async () => {
+  it('a cancelled submission is unknown after a request in progress, in a pause and in an unsent try', async () => {
     const outcome = {
       ...OUTCOMES['409 idempotency_in_progress'],
       message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} The run was stopped before it told more.`,
@@ -331,14 +340,14 @@ describe('a cancelled run', () => {
     expect(await follow({ tries, abortAfter: 7 * SECOND })).toMatchObject({ outcome, after: 7 * SECOND })
   })
 
-  it('still brings the task whose id comes in the last moment', async () => {
+  it('a cancelled submission still returns the task whose id arrives at the last moment', async () => {
     const slow = once('success with a task id', null, 10 * SECOND)
     const { outcome, after } = await follow({ tries: [slow], abortAfter: 7 * SECOND })
     expect(outcome).toMatchObject({ accepted: 'yes', taskId: 'task_1' })
     expect(after).toBe(10 * SECOND)
   })
 
-  it('makes no try when it was cancelled in the one before', async () => {
+  it('a submission that is cancelled during a try makes no further try', async () => {
     const slow = once('429', null, 10 * SECOND)
     const { thrown, made } = await follow({ tries: [slow], abortAfter: 7 * SECOND })
     expect(thrown).toBe(STOPPED)
@@ -347,7 +356,7 @@ describe('a cancelled run', () => {
 })
 
 it.each<Row>(['429', '409 idempotency_in_progress'])(
-  'hides no defect behind a try that ended as %s',
+  'the submission hides no defect after a try that ended as "%s"',
   async (row) => {
     const defect = new TypeError('x is not a function')
     const { signal } = new AbortController()
@@ -368,7 +377,7 @@ it.each<Row>(['429', '409 idempotency_in_progress'])(
   },
 )
 
-it('repeats no secret of the answers', async () => {
+it('the submission repeats no secret from the responses', async () => {
   const told: string[] = []
   const body = JSON.stringify({ error: { message: 'slow down, sk-secret' } })
   const { signal } = new AbortController()
@@ -451,7 +460,7 @@ describe('any course', () => {
     ),
   })
 
-  it('sends again only what may be sent again, keeps the plan, and ends rightly', async () => {
+  it('the submission retries only what may be retried, keeps to the plan, and ends correctly', async () => {
     const ends = new Set<string>()
     const rows = new Set<Row>()
     await fc.assert(

@@ -32,15 +32,15 @@ const CONTENT =
 const SHOT =
   'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.'
 
-describe('the API’s own words', () => {
+describe('the reported error', () => {
   it.each<[string, object, string]>([
     [
-      'message, code and type',
+      'the message, code and type',
       { error: { code: 'task_failed', message: 'render crashed', type: 'task_error' } },
       'APIMart ended the task as failed (task_failed, task_error). It says: "render crashed".',
     ],
     [
-      'a code that is a number',
+      'a numeric code',
       { error: { code: 1201, message: 'render crashed', type: '' } },
       'APIMart ended the task as failed (1201). It says: "render crashed".',
     ],
@@ -50,7 +50,7 @@ describe('the API’s own words', () => {
       'APIMart ended the task as failed (apimart_error). It says: "render crashed".',
     ],
     [
-      'one word for code and type, once',
+      'an identical code and type only once',
       { error: { code: 'server_error', message: 'render crashed', type: 'server_error' } },
       'APIMart ended the task as failed (server_error). It says: "render crashed".',
     ],
@@ -70,9 +70,9 @@ describe('the API’s own words', () => {
       'APIMart ended the task as failed (task_failed). It says nothing else.',
     ],
     ['no error at all', {}, 'APIMart ended the task as failed. It says nothing else.'],
-    ['an error of null', { error: null }, 'APIMart ended the task as failed. It says nothing else.'],
+    ['a null error', { error: null }, 'APIMart ended the task as failed. It says nothing else.'],
     [
-      'another word for the state',
+      'the status as APIMart writes it',
       { status: 'Error', error: 'render crashed' },
       'APIMart ended the task as Error. It says: "render crashed".',
     ],
@@ -81,13 +81,13 @@ describe('the API’s own words', () => {
       { error: { message: 'render crashed (request id: 20260102030405-abc)' } },
       'APIMart ended the task as failed. It says: "render crashed (request id: 20260102030405-abc)".',
     ],
-  ])('are shown: %s', (_, data, problem) => {
+  ])('a failed task is reported with %s', (_, data, problem) => {
     const failure = failureOf(data)
     expect(failure.reason).toBe('task_failed')
     expect(failure.problems).toEqual([problem])
   })
 
-  it('are shown on one line and cut', () => {
+  it('the error of a failed task is shown on one line and shortened', () => {
     const hostile = `a\r\n::error::b\u2028\u202e${'y'.repeat(2000)}`
     const [problem] = failed({ message: hostile, code: hostile, type: 'x' }).problems
     expect(problem).toBe(
@@ -99,20 +99,20 @@ describe('the API’s own words', () => {
     ['the key', KEY],
     ['the key in JSON', JSON.stringify(KEY).slice(1, -1)],
     ['the key percent-encoded', encodeURIComponent(KEY)],
-    ['the query of a reference', 'X-Amz-Signature=SIGNATURE'],
-  ])('are shown without %s', (_, secret) => {
+    ['the signed query of a reference', 'X-Amz-Signature=SIGNATURE'],
+  ])('the error of a failed task is shown without %s', (_, secret) => {
     const { problems } = failed({ message: `bad ${secret} here`, code: `c ${secret}`, type: `t ${secret}` })
     expect(problems).toEqual(['APIMart ended the task as failed (c ***, t ***). It says: "bad *** here".'])
   })
 
-  it('are shown without the query of any URL', () => {
+  it('the error of a failed task is shown without the query of any URL', () => {
     const message = 'cannot read https://other.example.com/a.mp4?token=12345, try again'
     expect(failed({ message }).problems).toEqual([
       'APIMart ended the task as failed. It says: "cannot read https://other.example.com/a.mp4?… try again".',
     ])
   })
 
-  it('show no part of a secret where they are cut', () => {
+  it('a shortened error of a failed task shows no part of a secret', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
         const text = 'x'.repeat(length) + KEY
@@ -122,7 +122,7 @@ describe('the API’s own words', () => {
   })
 })
 
-describe('a known message', () => {
+describe('the explanation of an error', () => {
   it.each<[string, string]>([
     ['no complete upper body detected', PERSON],
     ['Upper Body not visible', PERSON],
@@ -147,14 +147,14 @@ describe('a known message', () => {
     ['multiple persons in the video', SHOT],
     ['a scene change was found', SHOT],
     ['camera cut', SHOT],
-  ])('is explained: %s', (message, meaning) => {
+  ])('a known error message is explained: %s', (message, meaning) => {
     expect(failed({ message }).problems).toEqual([
       `APIMart ended the task as failed. It says: "${message}".`,
       meaning,
     ])
   })
 
-  it('is known by its code too', () => {
+  it('a known error is also recognized by its code or type', () => {
     expect(failed({ code: 'moderation_blocked', message: '' }).problems).toEqual([
       'APIMart ended the task as failed (moderation_blocked). It says nothing else.',
       CONTENT,
@@ -165,12 +165,12 @@ describe('a known message', () => {
   it.each([
     ['content_policy_violation', CONTENT],
     ['Upper-body not visible', PERSON],
-  ])('is known however its words are parted: %s', (words, meaning) => {
+  ])('a known error is recognized with any separator between its words: %s', (words, meaning) => {
     expect(failed({ code: words, message: '' }).problems[1]).toBe(meaning)
     expect(failed({ message: words }).problems[1]).toBe(meaning)
   })
 
-  it('is explained once', () => {
+  it('an error message that matches several explanations gets only one', () => {
     const message = 'no complete upper body detected, or it violates a policy, or it is too short'
     expect(failed({ message }).problems).toHaveLength(2)
   })
@@ -178,31 +178,33 @@ describe('a known message', () => {
   it.each([
     ...['internal server error', 'task timeout', 'upstream service is busy', 'insufficient balance', '503'],
     ...['unsupported video codec', 'failed to download the video', 'no response', 'nobody home'],
-  ])('is no other: %s', (message) => expect(failed({ message }).problems).toHaveLength(1))
+  ])('an unknown error message is not explained: %s', (message) =>
+    expect(failed({ message }).problems).toHaveLength(1),
+  )
 
   it.each([
     ...['response body not found', 'no body in the response'],
     ...['access violation in the renderer', 'retry policy exhausted', 'content-type not supported'],
-  ])('is no other that only sounds like it: %s', (message) =>
+  ])('an error message that only sounds like a known one is not explained: %s', (message) =>
     expect(failed({ message }).problems).toHaveLength(1),
   )
 
   it.each(['the interface was not found', 'surface not detected', 'the prompt is too short'])(
-    'is no other of which a part sounds like it: %s',
+    'an error message that matches a known one only in part is not explained: %s',
     (message) => expect(failed({ message }).problems).toHaveLength(1),
   )
 })
 
-it('a task that was cancelled is told as such', () => {
+it('a cancelled task is reported as cancelled at APIMart', () => {
   const failure = failureOf({ status: 'cancelled', error: { message: 'no complete upper body detected' } })
   expect(failure.reason).toBe('task_cancelled')
   expect(failure.problems).toEqual(['The task was cancelled at APIMart, not by this job.'])
 })
 
-describe('a megabyte', () => {
+describe('a very long error', () => {
   it.each([
     ['a letter', 'a'],
-    ['half of a pattern', 'no '],
+    ['half a pattern', 'no '],
     ['half of another pattern', 'body is '],
     ['half a URL', 'http:'],
     ['half a URL and more', 'http://'],
@@ -211,7 +213,7 @@ describe('a megabyte', () => {
     ['direction marks', '\u202e'],
     ['half characters', '\ud800'],
     ['the key', KEY],
-  ])('of %s is read at once', (_, piece) => {
+  ])('an error with a megabyte of %s is read quickly', (_, piece) => {
     const flood = piece.repeat(2 ** 20 / piece.length)
     const start = performance.now()
     const { message } = failed({ message: flood, code: flood, type: flood })
@@ -222,7 +224,7 @@ describe('a megabyte', () => {
   })
 })
 
-it('whatever is told makes one or two sentences on one line', () => {
+it('any error of a failed task is reported in at most two problems, each on one line', () => {
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary' }),

@@ -50,7 +50,7 @@ const NOTHING_TOLD = {
   cost: null,
 }
 
-it('reads the documented answer', () => {
+it('readTaskState reads the documented response', () => {
   expect(readTaskState(JSON.stringify(DOCUMENTED))).toEqual({
     status: 'completed',
     rawStatus: 'completed',
@@ -63,11 +63,11 @@ it('reads the documented answer', () => {
   })
 })
 
-it('reads a task alone in an array, as submissions are answered', () => {
+it('readTaskState reads a single task in an array, which is the form of a submission response', () => {
   expect(readTaskState(answer([DOCUMENTED.data]))).toEqual(readTaskState(JSON.stringify(DOCUMENTED)))
 })
 
-it('needs nothing but a status', () => {
+it('readTaskState needs nothing but a status', () => {
   expect(read({ status: 'processing' })).toEqual({
     status: 'running',
     rawStatus: 'processing',
@@ -92,7 +92,7 @@ it('needs nothing but a status', () => {
   })
 })
 
-describe('the state', () => {
+describe('the status', () => {
   const ends = [
     ['completed', 'completed'],
     ['succeeded', 'completed'],
@@ -109,7 +109,7 @@ describe('the state', () => {
   ]
 
   it.each(ends.flatMap(([word, state]) => spellings(word).map((spelling) => [spelling, state] as const)))(
-    '%s is an end: %s',
+    'the status %s ends the task as %s',
     (word, state) => expect(read({ status: word })).toMatchObject({ status: state, rawStatus: word }),
   )
 
@@ -117,24 +117,27 @@ describe('the state', () => {
     ...['submitted', 'pending', 'queued', 'processing', 'in_progress', 'PROCESSING', 'NOT_START'],
     ...['done', 'finished', 'timeout', 'expired', 'complete', 'fail', 'failure', 'cancelling', 'completed!'],
     ...['constructor', '__proto__', 'toString', 'hasOwnProperty', 'null', '0', '已完成'],
-  ])('%s keeps it running', (word) =>
+  ])('the status %s keeps the task running', (word) =>
     expect(read({ status: word })).toMatchObject({ status: 'running', rawStatus: word }),
   )
 
-  it('is told in the API’s own word, without white space around it', () => {
+  it('the raw status is the spelling of the API without surrounding white space', () => {
     expect(read({ status: ' Succeeded\n' })).toMatchObject({ status: 'completed', rawStatus: 'Succeeded' })
   })
 
-  it('is one line of at most 40 characters', () => {
+  it('the raw status is one line and is cut after 40 characters', () => {
     const status = `busy\r\n::error::x\u2028${'😀'.repeat(100)}`
     expect(read({ status }).rawStatus).toBe(`busy ::error::x ${'😀'.repeat(24)}…`)
   })
 
-  it.each(['\u202e', '\0\u2066', ' \u001b '])('has no name when nothing of it can be seen: %j', (status) => {
-    expect(read({ status })).toMatchObject({ status: 'running', rawStatus: 'a state without a name' })
-  })
+  it.each(['\u202e', '\0\u2066', ' \u001b '])(
+    'a status without a visible character is reported as nameless: %j',
+    (status) => {
+      expect(read({ status })).toMatchObject({ status: 'running', rawStatus: 'a state without a name' })
+    },
+  )
 
-  it('repeats no secret', () => {
+  it('the raw status repeats no secret', () => {
     const data = answer({ status: 'waiting for sk-0123' })
     expect(readTaskState(data, ['sk-0123'])?.rawStatus).toBe('waiting for ***')
     const long = answer({ status: `${'x'.repeat(38)}sk-0123` })
@@ -148,20 +151,20 @@ describe('the links', () => {
   it.each<[string, unknown, unknown]>([
     ['an array', [{ url: [VIDEO] }], [at(VIDEO)]],
     ['a plain string', [{ url: VIDEO }], [at(VIDEO)]],
-    ['white space around it', [{ url: ` ${VIDEO}\n` }], [at(VIDEO)]],
-    ['plain http', [{ url: 'http://cdn.example.com/a.mp4' }], [at('http://cdn.example.com/a.mp4')]],
+    ['a URL with white space around it', [{ url: ` ${VIDEO}\n` }], [at(VIDEO)]],
+    ['a plain http URL', [{ url: 'http://cdn.example.com/a.mp4' }], [at('http://cdn.example.com/a.mp4')]],
     [
-      'a signature, to the letter',
+      'a signed URL, unchanged',
       [{ url: `${VIDEO}?X-Sig=a%2Fb+c==&e=1#t` }],
       [at(`${VIDEO}?X-Sig=a%2Fb+c==&e=1#t`)],
     ],
     [
-      'capitals and a text that no request can carry, as it goes over the network',
+      'a URL that must be normalized and encoded',
       [{ url: 'HTTPS://CDN.Example.com:443/a\nb \u202e完.mp4' }],
       [at('https://cdn.example.com/ab%20%E2%80%AE%E5%AE%8C.mp4')],
     ],
     [
-      'several in one video',
+      'several URLs of one video',
       [{ url: [VIDEO, `${VIDEO}?2`], expires_at: 1762940095 }],
       [at(VIDEO, 1762940095000), at(`${VIDEO}?2`, 1762940095000)],
     ],
@@ -170,11 +173,23 @@ describe('the links', () => {
       [{ url: [`${VIDEO}?1`], expires_at: 1762940095 }, { url: `${VIDEO}?2` }],
       [at(`${VIDEO}?1`, 1762940095000), at(`${VIDEO}?2`)],
     ],
-    ['an expiry as a text', [{ url: VIDEO, expires_at: '1762940095' }], [at(VIDEO, 1762940095000)]],
-    ['an expiry of nonsense', [{ url: VIDEO, expires_at: 'tomorrow' }], [at(VIDEO)]],
-    ['an expiry in milliseconds', [{ url: VIDEO, expires_at: 1762940095000 }], [at(VIDEO)]],
-    ['an expiry of 0', [{ url: VIDEO, expires_at: 0 }], [at(VIDEO)]],
-  ])('are read from %s', (_, videos, links) => expect(linksOf({ videos })).toEqual(links))
+    [
+      'a video whose expiry is a string',
+      [{ url: VIDEO, expires_at: '1762940095' }],
+      [at(VIDEO, 1762940095000)],
+    ],
+    [
+      'a video with an invalid expiry, which is ignored',
+      [{ url: VIDEO, expires_at: 'tomorrow' }],
+      [at(VIDEO)],
+    ],
+    [
+      'a video with an expiry in milliseconds, which is ignored',
+      [{ url: VIDEO, expires_at: 1762940095000 }],
+      [at(VIDEO)],
+    ],
+    ['a video with an expiry of 0, which is ignored', [{ url: VIDEO, expires_at: 0 }], [at(VIDEO)]],
+  ])('the links are read from %s', (_, videos, links) => expect(linksOf({ videos })).toEqual(links))
 
   it.each([
     ...[
@@ -184,23 +199,24 @@ describe('the links', () => {
       'data:video/mp4;base64,AA',
     ],
     ...['/result.mp4', 'cdn.example.com/a.mp4', 'https://', '', 'null', null, 7, {}, [VIDEO]],
-  ])('leave out what is no address on the web: %j', (url) => {
+  ])('the links leave out a value that is not a web URL: %j', (url) => {
     const others = [{ url: [url, VIDEO] }, { url }, { url: [`${VIDEO}?2`, url] }]
     const nested = Array.isArray(url) ? [at(VIDEO)] : []
     expect(linksOf({ videos: others })).toEqual([at(VIDEO), ...nested, at(`${VIDEO}?2`)])
   })
 
   it.each([null, 'video', 7, [], [null, 'x', 7, []], [{}], {}, [{ urls: [VIDEO] }]])(
-    'are none where the videos are %j',
+    'the task has no links when the videos are %j',
     (videos) => expect(linksOf({ videos })).toEqual([]),
   )
 
-  it.each([null, 'https://cdn.example.com/a.mp4', 7, [], {}])('are none where the result is %j', (result) =>
-    expect(linksOf({ result })).toEqual([]),
+  it.each([null, 'https://cdn.example.com/a.mp4', 7, [], {}])(
+    'the task has no links when the result is %j',
+    (result) => expect(linksOf({ result })).toEqual([]),
   )
 })
 
-describe('what else a task may tell', () => {
+describe('the other fields of a task', () => {
   const nonsense = [null, '', ' ', 'soon', 'NaN', '1e3', '-1', -1, -0.5, true, {}, [], [1], 1e300]
 
   it.each<[string, keyof typeof NOTHING_TOLD, readonly unknown[]]>([
@@ -209,7 +225,7 @@ describe('what else a task may tell', () => {
     ['completed', 'endedAt', [...nonsense, 0, 1762853430000, '2025-11-11T09:30:30Z']],
     ['estimated_time', 'estimatedSeconds', [...nonsense, 0, 86_401]],
     ['cost', 'cost', [...nonsense, '0.15 USD', '$0.15']],
-  ])('is not known where %s makes no sense', (field, name, values) => {
+  ])('the field %s is unknown when its value makes no sense', (field, name, values) => {
     for (const value of values) {
       expect(read({ status: 'processing', [field]: value }), JSON.stringify(value)).toEqual({
         status: 'running',
@@ -234,7 +250,7 @@ describe('what else a task may tell', () => {
     ['estimated_time', 'estimatedSeconds', 86_400, 86_400],
     ['cost', 'cost', 0, 0],
     ['cost', 'cost', '0.15', 0.15],
-  ])('is read: %s as %s from %j', (field, name, value, expected) => {
+  ])('the field %s sets %s from %j', (field, name, value, expected) => {
     expect(read({ status: 'processing', [field]: value })).toEqual({
       status: 'running',
       rawStatus: 'processing',
@@ -243,7 +259,7 @@ describe('what else a task may tell', () => {
     })
   })
 
-  it('makes nothing else unreadable when all of it is nonsense', () => {
+  it('a failed task stays readable when all its other fields are nonsense', () => {
     const names = [...Object.keys(DOCUMENTED.data), 'error', 'fail_reason'].filter(
       (name) => name !== 'status',
     )
@@ -259,75 +275,81 @@ describe('the error of a failed task', () => {
 
   it.each<[string, object, unknown]>([
     [
-      'with a number',
+      'a numeric code',
       { error: { code: 1201, message: 'no', type: 'task_error' } },
       error('no', '1201', 'task_error'),
     ],
     [
-      'with a word',
+      'a code that is a word',
       { error: { code: 'task_failed', message: 'no', type: 't' } },
       error('no', 'task_failed', 't'),
     ],
-    ['with an empty code', { error: { code: '', message: 'no', type: '' } }, error('no')],
-    ['with a code of null', { error: { code: null, message: 'no', type: null } }, error('no')],
-    ['with a message only', { error: { message: 'no' } }, error('no')],
-    ['as a text', { error: 'no' }, error('no')],
-    ['as a message of the task', { message: 'no' }, error('no')],
-    ['of null', { error: null }, error('')],
-    ['of an array', { error: ['no'] }, error('')],
-    ['without any field', { error: {} }, error('')],
-    ['as fail_reason', { fail_reason: 'no' }, error('no')],
-    ['of null beside a fail_reason', { error: null, fail_reason: 'no' }, error('no')],
-    ['of nothing beside a fail_reason', { error: '', fail_reason: 'no' }, error('no')],
+    ['an empty code', { error: { code: '', message: 'no', type: '' } }, error('no')],
+    ['a null code', { error: { code: null, message: 'no', type: null } }, error('no')],
+    ['a message only', { error: { message: 'no' } }, error('no')],
+    ['a string', { error: 'no' }, error('no')],
+    ['a message of the task', { message: 'no' }, error('no')],
+    ['null, as empty', { error: null }, error('')],
+    ['an array, as empty', { error: ['no'] }, error('')],
+    ['an object without fields, as empty', { error: {} }, error('')],
+    ['fail_reason', { fail_reason: 'no' }, error('no')],
+    ['fail_reason beside a null error', { error: null, fail_reason: 'no' }, error('no')],
+    ['fail_reason beside an empty error', { error: '', fail_reason: 'no' }, error('no')],
     [
-      'without a message beside a fail_reason',
+      'fail_reason beside an error without a message',
       { error: { code: 7, message: '' }, fail_reason: 'no' },
       error('no', '7'),
     ],
-    ['with a message beside a fail_reason', { error: { message: 'no' }, fail_reason: 'yes' }, error('no')],
-    ['beside a fail_reason of nonsense', { error: { message: 'no' }, fail_reason: {} }, error('no')],
-    ['of a number as fail_reason', { fail_reason: 500 }, error('500')],
-  ])('is read %s', (_, data, expected) => expect(errorOf(data)).toEqual(expected))
+    ['its own message beside a fail_reason', { error: { message: 'no' }, fail_reason: 'yes' }, error('no')],
+    [
+      'its own message beside an invalid fail_reason',
+      { error: { message: 'no' }, fail_reason: {} },
+      error('no'),
+    ],
+    ['a numeric fail_reason', { fail_reason: 500 }, error('500')],
+  ])('the error of a failed task is read from %s', (_, data, expected) =>
+    expect(errorOf(data)).toEqual(expected),
+  )
 
   it.each<[string, object]>([
     ['code', { code: true, message: 'no' }],
     ['code', { code: { id: 7 }, message: 'no' }],
     ['type', { type: ['a'], message: 'no' }],
-  ])('keeps its message beside a %s of nonsense: %j', (_, given) =>
+  ])('the error of a failed task keeps its message beside an invalid %s: %j', (_, given) =>
     expect(errorOf({ error: given })).toMatchObject({ message: 'no' }),
   )
 })
 
-describe('no task', () => {
+describe('a response without a task', () => {
   it.each([
     ['an empty body', ''],
     ['null', 'null'],
     ['a number', '7'],
-    ['a text', '"completed"'],
+    ['a string', '"completed"'],
     ['HTML', '<!doctype html><title>502</title>'],
-    ['half of the answer', JSON.stringify(DOCUMENTED).slice(0, 80)],
-    ['two answers', `${JSON.stringify(DOCUMENTED)}{}`],
+    ['half a response', JSON.stringify(DOCUMENTED).slice(0, 80)],
+    ['two responses in one', `${JSON.stringify(DOCUMENTED)}{}`],
     ['an array', `[${JSON.stringify(DOCUMENTED)}]`],
     ['a task without its envelope', JSON.stringify(DOCUMENTED.data)],
-    ['data of null', answer(null)],
-    ['data of a text', answer('completed')],
-    ['data of an empty array', answer([])],
-    ['data of an array of texts', answer(['completed'])],
+    ['null data', answer(null)],
+    ['data that is a string', answer('completed')],
+    ['data that is an empty array', answer([])],
+    ['data that is an array of strings', answer(['completed'])],
     ['data without a status', answer({ ...DOCUMENTED.data, status: undefined })],
-    ['a status of null', answer({ status: null })],
-    ['a status of a number', answer({ status: 3 })],
+    ['a null status', answer({ status: null })],
+    ['a numeric status', answer({ status: 3 })],
     ['an empty status', answer({ status: '' })],
     ['a status of white space', answer({ status: ' \n' })],
-    ['a status of an object', answer({ status: { state: 'completed' } })],
-    ['a status by inheritance', '{"data":{"__proto__":{"status":"completed"}}}'],
+    ['a status that is an object', answer({ status: { state: 'completed' } })],
+    ['an inherited status', '{"data":{"__proto__":{"status":"completed"}}}'],
     ['an error', '{"error":{"code":500,"message":"no","type":"server_error"}}'],
     ['success: false', '{"success":false,"message":"no"}'],
-    ['an error with data of null', '{"code":500,"message":"no","data":null}'],
+    ['an error with null data', '{"code":500,"message":"no","data":null}'],
     ['an error whose envelope has a status', '{"status":"error","message":"no"}'],
-  ])('is %s', (_, body) => expect(readTaskState(body)).toBeNull())
+  ])('readTaskState finds no task in %s', (_, body) => expect(readTaskState(body)).toBeNull())
 })
 
-describe('anything', () => {
+describe('any response', () => {
   const word = fc.constantFrom(
     ...['submitted', 'processing', 'Completed', 'success', 'failed', 'ERROR', 'canceled', 'cancelled', ' '],
     ...['constructor', '__proto__', 'toString', 'https://a.example/b.mp4', 'http:', '1762853430', '-1'],
@@ -370,7 +392,7 @@ describe('anything', () => {
 
   const PERCENTS = Array.from({ length: 101 }, (_, percent) => percent)
 
-  it('never throws, and what is read makes sense', () => {
+  it('readTaskState never throws and returns only values that make sense', () => {
     const seen = new Set<string>()
     fc.assert(
       fc.property(body, (text) => {

@@ -12,7 +12,7 @@ const NOW = Date.UTC(2026, 0, 1)
 const KEY = "sk-0123'456<789"
 const ADDRESS = 'https://cdn.example.com/uploads/1.png'
 
-describe('the form', () => {
+describe('the upload form', () => {
   const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0xff, 0x2d, 0x2d])
 
   async function parse(name: string, content: Buffer = bytes, type = 'image/png') {
@@ -23,7 +23,7 @@ describe('the form', () => {
     return { headers, body, field, file, more }
   }
 
-  it('has the image as the field file, and nothing else', async () => {
+  it('the upload form has the image as the field file and nothing else', async () => {
     const { headers, field, file, more } = await parse('hero.png')
     expect(headers).toEqual({ 'content-type': expect.stringMatching(/^multipart\/form-data; boundary=\S+$/) })
     expect({ field, name: file.name, type: file.type, more }).toEqual({
@@ -35,7 +35,7 @@ describe('the form', () => {
     expect(Buffer.from(await file.bytes())).toEqual(bytes)
   })
 
-  it('says the media type that the image has', async () => {
+  it('the upload form states the media type of the image', async () => {
     expect((await parse('hero.png', bytes, 'image/jpeg')).file.type).toBe('image/jpeg')
   })
 
@@ -49,7 +49,7 @@ describe('the form', () => {
     'hero\r\nx-header: 1\r\n\r\n--.png',
     'hero\n.png',
     'file"; filename="x.png',
-  ])('cannot be broken by the file name %j', async (name) => {
+  ])('the upload form cannot be broken by the file name %j', async (name) => {
     const { body, field, file, more } = await parse(name)
     expect({ field, more }).toEqual({ field: 'file', more: [] })
     expect(Buffer.from(await file.bytes())).toEqual(bytes)
@@ -62,7 +62,7 @@ describe('the form', () => {
     expect([type?.toLowerCase(), empty]).toEqual(['content-type: image/png', ''])
   })
 
-  it('carries any bytes', async () => {
+  it('the upload form carries any bytes unchanged', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (content) => {
         const { file } = await parse('hero.png', Buffer.from(content))
@@ -88,50 +88,55 @@ function refused(ending: PostResult) {
   return outcome
 }
 
-describe('an upload is accepted', () => {
+describe('an accepted upload', () => {
   it.each<[string, number, unknown, string]>([
-    ['in the documented shape', 200, { url: ADDRESS, filename: 'a.png', bytes: 12, created_at: 1 }, ADDRESS],
-    ['with 201', 201, { url: ADDRESS }, ADDRESS],
-    ['under data', 200, { code: 200, data: { url: ADDRESS } }, ADDRESS],
-    ['under data, in an array', 200, { code: 200, data: [{ url: ADDRESS }] }, ADDRESS],
-    ['over plain http', 200, { url: 'http://gateway.internal/1.png' }, 'http://gateway.internal/1.png'],
-    ['with a signature', 200, { url: `${ADDRESS}?sig=a%2Fb` }, `${ADDRESS}?sig=a%2Fb`],
-    ['with white space around', 200, { url: ` ${ADDRESS}\n` }, ADDRESS],
-    ['with a line break in it', 200, { url: ADDRESS.replace('/1', '/\n1') }, ADDRESS],
-  ])('%s', (_name, status, body, url) => {
+    ['the documented response', 200, { url: ADDRESS, filename: 'a.png', bytes: 12, created_at: 1 }, ADDRESS],
+    ['the status 201', 201, { url: ADDRESS }, ADDRESS],
+    ['a URL under data', 200, { code: 200, data: { url: ADDRESS } }, ADDRESS],
+    ['a URL under data in an array', 200, { code: 200, data: [{ url: ADDRESS }] }, ADDRESS],
+    ['a plain http URL', 200, { url: 'http://gateway.internal/1.png' }, 'http://gateway.internal/1.png'],
+    ['a signed URL', 200, { url: `${ADDRESS}?sig=a%2Fb` }, `${ADDRESS}?sig=a%2Fb`],
+    ['a URL with white space around it', 200, { url: ` ${ADDRESS}\n` }, ADDRESS],
+    ['a URL with a line break in it', 200, { url: ADDRESS.replace('/1', '/\n1') }, ADDRESS],
+  ])('an upload is accepted with %s', (_name, status, body, url) => {
     expect(judged(answered(status, body))).toEqual({ accepted: 'yes', url })
   })
 })
 
-describe('an upload is refused', () => {
+describe('a refused upload', () => {
   it.each<[string, PostResult, FailureReason, 'stop' | 'retry']>([
-    ['400', answered(400, error('file must be an image')), 'request_rejected', 'stop'],
-    ['401', answered(401, error('invalid API key')), 'authentication', 'stop'],
-    ['402', answered(402, error('Payment required')), 'insufficient_balance', 'stop'],
-    ['403', answered(403, error('not allowed')), 'authentication', 'stop'],
-    ['403 for lack of credit', answered(403, error('quota is not enough')), 'insufficient_balance', 'stop'],
-    ['413', answered(413, '<html>413 Request Entity Too Large</html>'), 'request_rejected', 'stop'],
-    ['422', answered(422, error('field "file" is required')), 'request_rejected', 'stop'],
-    ['429', answered(429, error('too many requests')), 'rate_limited', 'retry'],
-    ['429 for lack of credit', answered(429, error('余额不足')), 'insufficient_balance', 'stop'],
+    ['a 400', answered(400, error('file must be an image')), 'request_rejected', 'stop'],
+    ['a 401', answered(401, error('invalid API key')), 'authentication', 'stop'],
+    ['a 402', answered(402, error('Payment required')), 'insufficient_balance', 'stop'],
+    ['a 403', answered(403, error('not allowed')), 'authentication', 'stop'],
+    ['a 403 for lack of credit', answered(403, error('quota is not enough')), 'insufficient_balance', 'stop'],
+    ['a 413', answered(413, '<html>413 Request Entity Too Large</html>'), 'request_rejected', 'stop'],
+    ['a 422', answered(422, error('field "file" is required')), 'request_rejected', 'stop'],
+    ['a 429', answered(429, error('too many requests')), 'rate_limited', 'retry'],
+    ['a 429 for lack of credit', answered(429, error('余额不足')), 'insufficient_balance', 'stop'],
     [
-      '503 that executed nothing',
+      'a 503 that executed nothing',
       answered(503, error('try again', 'idempotency_unavailable')),
       'request_rejected',
       'retry',
     ],
     [
-      'no connection',
+      'a transient connection failure',
       { kind: 'never_sent', cause: 'it is away', isTransient: true },
       'request_rejected',
       'retry',
     ],
-    ['no way', { kind: 'never_sent', cause: 'it is banned', isTransient: false }, 'request_rejected', 'stop'],
-  ])('by %s', (_name, ending, reason, next) => {
+    [
+      'a permanent connection failure',
+      { kind: 'never_sent', cause: 'it is banned', isTransient: false },
+      'request_rejected',
+      'stop',
+    ],
+  ])('an upload is refused after %s', (_name, ending, reason, next) => {
     expect(refused(ending)).toMatchObject({ accepted: 'no', reason, next })
   })
 
-  it('in the words of APIMart', () => {
+  it('the message of a refused upload quotes APIMart or names the connection failure', () => {
     expect(refused(answered(400, error('file must be an image (request id: 7)'))).message).toBe(
       'APIMart answered 400. It says: "file must be an image (request id: 7)".',
     )
@@ -140,7 +145,7 @@ describe('an upload is refused', () => {
     )
   })
 
-  it('for as long as it asks to wait', () => {
+  it('a refused upload reports the pause that APIMart requests', () => {
     expect(refused(answered(429, error('later'), { 'retry-after': '7' })).pause).toBe(7000)
     const date = new Date(NOW + 9000).toUTCString()
     expect(refused(answered(429, error('later'), { 'retry-after': date })).pause).toBe(9000)
@@ -149,35 +154,39 @@ describe('an upload is refused', () => {
 
 const NO_ADDRESS = 'There is no address of the image in that.'
 
-describe('nobody knows what became of an upload, which is not repeated,', () => {
+describe('an unknown upload', () => {
   it.each<[string, PostResult, string]>([
-    ['200 without an address', answered(200, { filename: 'a.png' }), '{"filename":"a.png"}'],
-    ['200 with nothing', answered(200, ''), ''],
-    ['204', answered(204, ''), ''],
-    ['200 with half of the answer', answered(200, '{"url":"https://cdn'), '{"url":"https://cdn'],
-    ['200 with a page', answered(200, '<html>Gateway</html>'), '<html>Gateway</html>'],
-    ['200 with an error', answered(200, error('storage is full')), 'storage is full'],
-    ['200 with no success', answered(200, { success: false, message: 'no' }), 'no'],
-    ['a path for an address', answered(200, { url: '/uploads/1.png' }), '{"url":"/uploads/1.png"}'],
-    ['an address of another kind', answered(200, { url: 's3://films/1' }), '{"url":"s3://films/1"}'],
-    ['a number for an address', answered(200, { url: 7 }), '{"url":7}'],
-    ['an empty address', answered(200, { url: '' }), '{"url":""}'],
-    ['a password', answered(200, { url: 'https://me:pw@a.b/1' }), '{"url":"https://me:pw@a.b/1"}'],
-    ['no success', answered(200, { success: false, url: ADDRESS }), `{"success":false,"url":"${ADDRESS}"}`],
-    ['no list of addresses', answered(200, { data: [] }), '{"data":[]}'],
-    ['302', answered(302, { url: ADDRESS }, { location: ADDRESS }), `{"url":"${ADDRESS}"}`],
-    ['307', answered(307, '', { location: ADDRESS }), ''],
-    ['404', answered(404, error('Invalid URL')), 'Invalid URL'],
-    ['405', answered(405, ''), ''],
-    ['408', answered(408, error('too slow')), 'too slow'],
-    ['409', answered(409, error('at work', 'idempotency_in_progress')), 'at work'],
-    ['500', answered(500, error('oops')), 'oops'],
-    ['500 with an address', answered(500, { url: ADDRESS }), `{"url":"${ADDRESS}"}`],
-    ['502', answered(502, '<html>Bad gateway</html>'), '<html>Bad gateway</html>'],
-    ['503', answered(503, error('overloaded')), 'overloaded'],
-    ['504', answered(504, error('timeout')), 'timeout'],
-    ['418', answered(418, error('teapot')), 'teapot'],
-  ])('by %s', (_name, ending, words) => {
+    ['a 200 without a URL', answered(200, { filename: 'a.png' }), '{"filename":"a.png"}'],
+    ['an empty 200', answered(200, ''), ''],
+    ['a 204', answered(204, ''), ''],
+    ['a 200 with half a response', answered(200, '{"url":"https://cdn'), '{"url":"https://cdn'],
+    ['a 200 with an HTML page', answered(200, '<html>Gateway</html>'), '<html>Gateway</html>'],
+    ['a 200 with an error', answered(200, error('storage is full')), 'storage is full'],
+    ['a 200 with success: false', answered(200, { success: false, message: 'no' }), 'no'],
+    ['a path instead of a URL', answered(200, { url: '/uploads/1.png' }), '{"url":"/uploads/1.png"}'],
+    ['a URL with another scheme', answered(200, { url: 's3://films/1' }), '{"url":"s3://films/1"}'],
+    ['a number instead of a URL', answered(200, { url: 7 }), '{"url":7}'],
+    ['an empty URL', answered(200, { url: '' }), '{"url":""}'],
+    ['a URL with a password', answered(200, { url: 'https://me:pw@a.b/1' }), '{"url":"https://me:pw@a.b/1"}'],
+    [
+      'success: false beside a URL',
+      answered(200, { success: false, url: ADDRESS }),
+      `{"success":false,"url":"${ADDRESS}"}`,
+    ],
+    ['an empty list of URLs', answered(200, { data: [] }), '{"data":[]}'],
+    ['a 302', answered(302, { url: ADDRESS }, { location: ADDRESS }), `{"url":"${ADDRESS}"}`],
+    ['a 307', answered(307, '', { location: ADDRESS }), ''],
+    ['a 404', answered(404, error('Invalid URL')), 'Invalid URL'],
+    ['a 405', answered(405, ''), ''],
+    ['a 408', answered(408, error('too slow')), 'too slow'],
+    ['a 409', answered(409, error('at work', 'idempotency_in_progress')), 'at work'],
+    ['a 500', answered(500, error('oops')), 'oops'],
+    ['a 500 with a URL', answered(500, { url: ADDRESS }), `{"url":"${ADDRESS}"}`],
+    ['a 502', answered(502, '<html>Bad gateway</html>'), '<html>Bad gateway</html>'],
+    ['a 503', answered(503, error('overloaded')), 'overloaded'],
+    ['a 504', answered(504, error('timeout')), 'timeout'],
+    ['a 418', answered(418, error('teapot')), 'teapot'],
+  ])('an upload is unknown and not retried after %s', (_name, ending, words) => {
     const status = ending.kind === 'answered' ? ending.response.status : 0
     const said = words === '' ? 'It says nothing else.' : `It says: "${words}".`
     expect(judged(ending)).toEqual({
@@ -190,12 +199,12 @@ describe('nobody knows what became of an upload, which is not repeated,', () => 
   })
 
   it.each<[string, ApiResponse | null]>([
-    ['before it came', null],
+    ['before it arrives', null],
     ['after its headers', { status: 200, headers: {}, body: '' }],
-    ['when all of it had come', { status: 200, headers: {}, body: `{"url":"${ADDRESS}"}` }],
-    ['in a refusal', { status: 401, headers: {}, body: '{"error":{"message":"inv' }],
-    ['in an answer that names something', { status: 200, headers: {}, body: '{"data":{"task_id":"x1"}}' }],
-  ])('by an answer that was lost %s', (_name, partial) => {
+    ['after it has arrived completely', { status: 200, headers: {}, body: `{"url":"${ADDRESS}"}` }],
+    ['in the middle of a refusal', { status: 401, headers: {}, body: '{"error":{"message":"inv' }],
+    ['after it has named a task id', { status: 200, headers: {}, body: '{"data":{"task_id":"x1"}}' }],
+  ])('an upload is unknown and not retried when its response is lost %s', (_name, partial) => {
     expect(judged({ kind: 'lost', cause: 'it was reset', partial })).toEqual({
       accepted: 'unknown',
       next: 'stop',
@@ -205,13 +214,16 @@ describe('nobody knows what became of an upload, which is not repeated,', () => 
     })
   })
 
-  it.each([200, 400, 429, 500])('by %i with the id of something', (status) => {
-    const ending = answered(status, { data: [{ task_id: 'task_1' }] })
-    expect(judged(ending)).toMatchObject({ accepted: 'unknown', next: 'stop' })
-  })
+  it.each([200, 400, 429, 500])(
+    'an upload is unknown and not retried after a %i with a task id',
+    (status) => {
+      const ending = answered(status, { data: [{ task_id: 'task_1' }] })
+      expect(judged(ending)).toMatchObject({ accepted: 'unknown', next: 'stop' })
+    },
+  )
 })
 
-describe('whatever an upload is answered', () => {
+describe('an upload with any response', () => {
   const status = fc.oneof(
     fc.constantFrom(200, 201, 204, 302, 409, 429, 500, 503),
     fc.integer({ min: 200, max: 599 }),
@@ -239,7 +251,7 @@ describe('whatever an upload is answered', () => {
   /** The documented refusals. */
   const REFUSALS = new Set([400, 401, 402, 403, 409, 413, 422, 429, 503])
 
-  it('only a documented refusal is one, and only such a one is tried again', () => {
+  it('an upload is refused only for a documented status and retried only after a 429 or a 503', () => {
     fc.assert(
       fc.property(ending, (given) => {
         const outcome = judged(given)
@@ -252,7 +264,7 @@ describe('whatever an upload is answered', () => {
     )
   })
 
-  it('no message holds the key, in whatever form', () => {
+  it('no message of an upload contains the key in any form', () => {
     const forms = [
       KEY,
       JSON.stringify(KEY).slice(1, -1),
@@ -268,14 +280,14 @@ describe('whatever an upload is answered', () => {
     )
   })
 
-  it('no message holds a part of the key where the words are cut', () => {
+  it('no shortened message of an upload contains part of the key', () => {
     for (const length of [580, 590, 595, 599]) {
       const { message } = refused(answered(500, error('x'.repeat(length) + KEY)))
       expect(message).not.toContain('sk-')
     }
   })
 
-  it('no sentence speaks of a task, nor of a bill', () => {
+  it('no message of an upload mentions a task or a bill', () => {
     const endings: PostResult[] = [
       ...Array.from({ length: 400 }, (_, index) => answered(200 + index, error('no'))),
       ...codes.flatMap((code) => [409, 503].map((number) => answered(number, error('no', code)))),

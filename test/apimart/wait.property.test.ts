@@ -129,7 +129,7 @@ const problemsOf = (outcome: unknown) =>
     : outcome
 
 describe('the plan', () => {
-  it('looks after 10 s, then every 5 s, and after 100 s ever more rarely up to every 20 s', async () => {
+  it('the wait polls after 10 s, then every 5 s, and from 100 s on gradually slows down to every 20 s', async () => {
     const early = await secondsOf({ ...endingAfter(3 * MINUTE), random: () => 0 })
     expect(early.join(' ')).toMatchInlineSnapshot(
       `"10 15 20 25 30 35 40 45 50 55 60 65 70 75 80 85 90 95 100 105 110.25 115.763 121.551 127.628 134.01 140.71 147.746 155.133 162.889 171.034 179.586 188.565"`,
@@ -140,7 +140,7 @@ describe('the plan', () => {
     )
   })
 
-  it('looks up to a fifth earlier by chance', async () => {
+  it('the wait randomly shortens its pauses between polls by up to a fifth', async () => {
     const looks = await secondsOf({ ...endingAfter(2 * MINUTE), random: () => 1 })
     expect(looks.join(' ')).toMatchInlineSnapshot(
       `"10 14 18 22 26 30 34 38 42 46 50 54 58 62 66 70 74 78 82 86 90 94 98 102 106.08 110.323 114.736 119.326 124.099"`,
@@ -154,39 +154,39 @@ describe('the plan', () => {
     [200 * SECOND, 10],
     [400 * SECOND, 20],
     [3 * HOUR, 20],
-  ])('pauses after %d ms for %d s, of which chance takes up to a fifth', (waited, seconds) => {
+  ])('the wait pauses after %d ms for %d s, randomly shortened by up to a fifth', (waited, seconds) => {
     expect(pauseBetweenPolls(waited, () => 0)).toBeCloseTo(seconds * SECOND, 6)
     expect(pauseBetweenPolls(waited, () => 0.5)).toBeCloseTo(0.9 * seconds * SECOND, 6)
     expect(pauseBetweenPolls(waited, () => 1)).toBeCloseTo(0.8 * seconds * SECOND, 6)
   })
 
-  it('looks at once at a task that may have ended long ago', async () => {
+  it('the wait polls at once when the task may have ended long ago', async () => {
     expect(await secondsOf({ ...always(seen('completed')), firstPause: 0 })).toEqual([0])
   })
 
-  it('counts a pause from the end of a look', async () => {
+  it('the pause between polls counts from the end of a poll', async () => {
     const slow = { poll: seen('processing'), took: 30 * SECOND }
     expect(await secondsOf(inTurn(slow, slow, seen('completed')))).toEqual([10, 45, 80])
   })
 
   it.each([
-    ['longer than its own', 60, 70],
-    ['five minutes', 300, 310],
-    ['longer than five minutes, for that long', 7200, 310],
-    ['shorter than its own', 2, 15],
-  ])('keeps the pause that the server asks for when it is %s', async (_, asked, second) => {
+    ['the requested pause when it is longer than its own', 60, 70],
+    ['a requested pause of five minutes', 300, 310],
+    ['five minutes when the requested pause is longer', 7200, 310],
+    ['its own pause when the requested one is shorter', 2, 15],
+  ])('the wait uses %s', async (_, asked, second) => {
     expect(await secondsOf(inTurn(unseen(asked * SECOND), seen('completed')))).toEqual([10, second])
   })
 
-  it('returns to its own pauses after one that the server asked for', async () => {
+  it('the wait returns to its own pauses after one that the server requested', async () => {
     const course = inTurn(unseen(60 * SECOND), seen('processing'), seen('completed'))
     expect(await secondsOf(course)).toEqual([10, 70, 75])
   })
 })
 
-describe('the end', () => {
+describe('the end of the wait', () => {
   it.each(['completed', 'Succeeded', 'failed', 'error', 'cancelled', 'CANCELED'])(
-    'is the first look that shows the task as %s',
+    'the wait ends with the first poll that shows the task as %s',
     async (status) => {
       const { outcome, looks, after } = await follow(
         inTurn(seen('queued'), unseen(), seen(status), seen('failed')),
@@ -196,14 +196,14 @@ describe('the end', () => {
     },
   )
 
-  it('is a refusal, at once', async () => {
+  it('the wait ends at once when a poll is refused', async () => {
     const { outcome, told, after } = await follow(inTurn(seen('queued'), refused, seen('completed')))
     expect(outcome).toBe(refused.kind === 'refused' && refused.failure)
     expect([told.length, after]).toEqual([2, 15 * SECOND])
   })
 
   it.each(['processing', 'constructor', '__proto__', 'timeout', 'done'])(
-    'is the limit for a task that stays %s, and no look comes after it',
+    'the wait ends at its limit for a task that stays %s, and no poll follows',
     async (status) => {
       const { outcome, looks, after } = await follow({ ...always(seen(status)), limit: 32 * SECOND })
       expect(problemsOf(outcome)).toEqual({
@@ -216,14 +216,14 @@ describe('the end', () => {
     },
   )
 
-  it.each([6, 10])('is a limit of %d s without any look, as the first would come later', async (seconds) => {
+  it.each([6, 10])('the wait ends at a limit of %d s before its first poll', async (seconds) => {
     const limit = seconds * SECOND
     const { outcome, looks, after } = await follow({ ...always(seen('completed')), limit })
     expect(outcome).toMatchObject({ reason: 'wait_timeout' })
     expect([looks, after]).toEqual([[], limit])
   })
 
-  it('is the limit when the server asks for a pause beyond it', async () => {
+  it('the wait ends at its limit when the server requests a pause beyond it', async () => {
     const { outcome, looks, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
@@ -233,7 +233,7 @@ describe('the end', () => {
     expect([looks.length, after]).toEqual([1, 4 * MINUTE])
   })
 
-  it('comes after two failed looks when the server asks for a pause of more than five minutes', async () => {
+  it('the wait ends after two failed polls when the server requests a pause of more than five minutes', async () => {
     const { outcome, looks, after } = await follow(always(unseen(2 * HOUR)))
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
@@ -243,14 +243,14 @@ describe('the end', () => {
     expect([looks.length, after]).toEqual([2, 310 * SECOND])
   })
 
-  it('is what a look shows that began before the limit', async () => {
+  it('the wait ends with the result of a poll that began before the limit', async () => {
     const slow = { poll: seen('completed'), took: 30 * SECOND }
     const { outcome, after } = await follow({ ...inTurn(slow), limit: 20 * SECOND })
     expect(outcome).toMatchObject({ status: 'completed' })
     expect(after).toBe(40 * SECOND)
   })
 
-  it('is no pause of less than nothing where a look took longer than the limit', async () => {
+  it('the wait makes no negative pause when a poll takes longer than the limit', async () => {
     const { outcome, sleeps } = await follow({
       ...always(seen('processing'), 30 * SECOND),
       limit: 20 * SECOND,
@@ -259,7 +259,7 @@ describe('the end', () => {
     expect(sleeps.filter((milliseconds) => milliseconds < 0)).toEqual([])
   })
 
-  it('comes after five minutes of nothing but failed looks', async () => {
+  it('the wait ends after five minutes of nothing but failed polls', async () => {
     const { outcome, after } = await follow({ ...inTurn(seen('processing'), unseen()), firstPause: 0 })
     expect(problemsOf(outcome)).toMatchInlineSnapshot(`
       {
@@ -273,7 +273,7 @@ describe('the end', () => {
     expect(after / SECOND).toBeCloseTo(307.152, 3)
   })
 
-  it('does not come from failed looks with a good one between', async () => {
+  it('failed polls do not end the wait when there is a successful one between them', async () => {
     const bad = Array.from({ length: 40 }, () => unseen())
     const { outcome, after } = await follow(
       inTurn(...bad, seen('processing'), ...bad.slice(0, 12), seen('completed')),
@@ -283,20 +283,20 @@ describe('the end', () => {
   })
 })
 
-describe('a cancelled run', () => {
-  it('does not look any more', async () => {
+describe('a cancelled wait', () => {
+  it('a wait that is cancelled at its start makes no poll', async () => {
     const { outcome, looks } = await follow({ ...always(seen('completed')), firstPause: 0, abortAfter: 0 })
     expect(outcome).toBe(STOPPED)
     expect(looks).toEqual([])
   })
 
-  it('ends in the middle of a pause', async () => {
+  it('a cancelled wait ends in the middle of a pause', async () => {
     const { outcome, looks, after } = await follow({ ...always(seen('processing')), abortAfter: 17_001 })
     expect(outcome).toBe(STOPPED)
     expect([looks.length, after]).toEqual([2, 17_001])
   })
 
-  it('ends in the middle of a look', async () => {
+  it('a cancelled wait ends in the middle of a poll', async () => {
     const { outcome, looks, after } = await follow({
       ...always(seen('completed'), 30 * SECOND),
       abortAfter: 17_001,
@@ -360,7 +360,7 @@ describe('any course', () => {
     abortAfter: fc.option(fc.integer({ min: 0, max: 20 * MINUTE }), { nil: undefined }),
   })
 
-  it('ends, ends rightly, and is never looked at faster than planned', async () => {
+  it('the wait always ends, ends correctly, and never polls faster than planned', async () => {
     const ends = new Set<string>()
     await fc.assert(
       fc.asyncProperty(course, async ({ stretches, random, firstPause, limit, abortAfter }) => {
@@ -421,7 +421,7 @@ describe('any course', () => {
     })
   }
 
-  it('shows the end of a task at most 5 s or a twentieth of its time late', async () => {
+  it('the wait notices the end of a task at most 5 s or a twentieth of its duration late', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(fc.integer({ min: SECOND, max: 3 * HOUR }), fc.integer({ min: SECOND, max: 10 * MINUTE })),
@@ -446,31 +446,31 @@ describe('any course', () => {
 })
 
 describe('the clock of this machine', () => {
-  it('sleeps', async () => {
+  it('the clock sleeps for as long as it is asked to', async () => {
     const start = realClock.now()
     await realClock.sleep(30, new AbortController().signal)
     // A timer may fire in the millisecond before.
     expect(realClock.now() - start).toBeGreaterThanOrEqual(29)
   })
 
-  it('is woken by an abort, with its reason', async () => {
+  it('the clock stops sleeping on an abort, with the reason of the abort', async () => {
     const abort = new AbortController()
     const sleep = realClock.sleep(10 * MINUTE, abort.signal)
     setTimeout(() => abort.abort(STOPPED), 10)
     await expect(sleep).rejects.toBe(STOPPED)
   })
 
-  it('does not fall asleep after an abort', async () => {
+  it('the clock does not start to sleep after an abort', async () => {
     await expect(realClock.sleep(10 * MINUTE, AbortSignal.abort(STOPPED))).rejects.toBe(STOPPED)
   })
 
-  it('leaves nothing behind on a signal that many sleeps share', async () => {
+  it('the clock leaves no listener on a signal that many sleeps share', async () => {
     const { signal } = new AbortController()
     for (let i = 0; i < 20; i++) await realClock.sleep(0, signal)
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
-  it('tells the time of day', () => {
+  it('the clock returns the time of day', () => {
     expect(Math.abs(realClock.now() - Date.now())).toBeLessThan(MINUTE)
   })
 })

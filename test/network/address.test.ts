@@ -21,7 +21,7 @@ describe('addressKind', () => {
     '168.63.129.15',
     '::ffff:8.8.8.8',
     '::ffff:808:808',
-  ])('%s is public', (address) => expect(addressKind(address)).toBe('public'))
+  ])('the address %s is public', (address) => expect(addressKind(address)).toBe('public'))
 
   it.each([
     ['10.0.0.1', 'private'],
@@ -44,7 +44,7 @@ describe('addressKind', () => {
     ['::', 'unspecified'],
     ['::1', 'loopback'],
     ['fc00::1', 'unique local'],
-    ['fec0::1', 'site-local of old'],
+    ['fec0::1', 'deprecated site-local'],
     ['2001:db8::1', 'documentation'],
     ['3fff::1', 'documentation'],
     ['2001:2::1', 'benchmark'],
@@ -53,7 +53,7 @@ describe('addressKind', () => {
     ['2001:1::1', 'protocol assignments'],
     ['192.88.99.1', '6to4 relays'],
     ['fd00::1', 'unique local'],
-  ])('%s is private (%s)', (address) => expect(addressKind(address)).toBe('private'))
+  ])('the address %s is private (%s)', (address) => expect(addressKind(address)).toBe('private'))
 
   it.each([
     ['169.254.169.254', 'cloud metadata'],
@@ -67,7 +67,9 @@ describe('addressKind', () => {
     ['fd20:ce::254', 'cloud metadata'],
     ['fe80::1%eth0', 'link-local with its link'],
     ['169.254.1.1', 'link-local'],
-  ])('%s may be a metadata service (%s)', (address) => expect(addressKind(address)).toBe('metadata'))
+  ])('the address %s may be a metadata service (%s)', (address) =>
+    expect(addressKind(address)).toBe('metadata'),
+  )
 
   it.each([
     ['224.0.0.1', 'multicast'],
@@ -82,17 +84,17 @@ describe('addressKind', () => {
     ['64:ff9b:1::1', 'NAT64 of a site'],
     ['100::1', 'discard'],
     ['::ffff:0:127.0.0.1', 'loopback translated'],
-    ['::127.0.0.1', 'loopback inside IPv6 of old'],
-    ['::7f00:1', 'the same, as a URL has it'],
-    ['::8.8.8.8', 'inside IPv6 of old'],
-    ['::808:808', 'the same, as a URL has it'],
+    ['::127.0.0.1', 'IPv4-compatible loopback'],
+    ['::7f00:1', 'IPv4-compatible loopback, as a URL writes it'],
+    ['::8.8.8.8', 'IPv4-compatible'],
+    ['::808:808', 'IPv4-compatible, as a URL writes it'],
     ['100:0:0:1::1', 'dummy'],
-    ['64:ff9b:2::1', 'nobody’s'],
-    ['200::1', 'nobody’s'],
-    ['1fff:ffff::1', 'nobody’s'],
-    ['4000::1', 'nobody’s'],
+    ['64:ff9b:2::1', 'unassigned'],
+    ['200::1', 'unassigned'],
+    ['1fff:ffff::1', 'unassigned'],
+    ['4000::1', 'unassigned'],
     ['5f00::1', 'segment routing'],
-    ['fe00::1', 'nobody’s'],
+    ['fe00::1', 'unassigned'],
     ['2001:4:112::1', 'AS112'],
     ['2620:4f:8000::1', 'AS112'],
     ['192.31.196.1', 'AS112'],
@@ -102,8 +104,10 @@ describe('addressKind', () => {
     ['::ffff:0:10.0.0.1', 'translated'],
     ['2002:a00:1::', '6to4'],
     ['2001:0:a00:1::', 'Teredo'],
-    ['::10.0.0.1', 'inside IPv6 of old'],
-  ])('%s is neither (%s)', (address) => expect(addressKind(address)).toBe('other'))
+    ['::10.0.0.1', 'IPv4-compatible'],
+  ])('the address %s is neither public nor private nor a metadata service (%s)', (address) =>
+    expect(addressKind(address)).toBe('other'),
+  )
 })
 
 describe('literalAddress', () => {
@@ -123,5 +127,5 @@ describe('literalAddress', () => {
     ['http://１２７.0.0.1/', '127.0.0.1'],
     ['http://localhost/', null],
     ['http://127.0.0.1.example/', null],
-  ])('%s: %s', (url, address) => expect(literalAddress(new URL(url))).toBe(address))
+  ])('literalAddress turns %s into %s', (url, address) => expect(literalAddress(new URL(url))).toBe(address))
 })

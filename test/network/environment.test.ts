@@ -75,8 +75,8 @@ function refusalOf(environment: Record<string, string>): unknown {
 
 const proxy = async (options: ProxyOptions = {}) => endWithTest(await startProxy(options))
 
-describe('a proxy at which nobody listens', () => {
-  it('is not passed by, for whatever host', async () => {
+describe('a proxy that refuses connections', () => {
+  it('a proxy that refuses connections is not bypassed for any kind of host', async () => {
     const targets = await Promise.all([host('http'), host('https')])
     const network = networkWith({ HTTP_PROXY: NOBODY, HTTPS_PROXY: NOBODY })
     const asked = targets.flatMap(({ url }) => KINDS.map((kind) => ask(network, kind, url)))
@@ -85,12 +85,15 @@ describe('a proxy at which nobody listens', () => {
   })
 })
 
-describe('the variables', () => {
+describe('the proxy variables', () => {
   it.each<[string, Record<string, string>]>([
-    ['in lower case go first', { http_proxy: 'PROXY', HTTP_PROXY: NOBODY }],
-    ['in upper case hold where those in lower case are empty', { http_proxy: '', HTTP_PROXY: 'PROXY' }],
-    ['of NO_PROXY do so too', { HTTP_PROXY: 'PROXY', no_proxy: 'other.test', NO_PROXY: '*' }],
-  ])('%s', async (_, environment) => {
+    ['http_proxy takes precedence over HTTP_PROXY', { http_proxy: 'PROXY', HTTP_PROXY: NOBODY }],
+    ['HTTP_PROXY applies when http_proxy is empty', { http_proxy: '', HTTP_PROXY: 'PROXY' }],
+    [
+      'no_proxy takes precedence over NO_PROXY',
+      { HTTP_PROXY: 'PROXY', no_proxy: 'other.test', NO_PROXY: '*' },
+    ],
+  ])('the variable %s', async (_, environment) => {
     const [target, through] = await Promise.all([host(), proxy()])
     const entries = Object.entries(environment).map(([name, value]) => [
       name,
@@ -101,13 +104,13 @@ describe('the variables', () => {
     expect(through.lines).toHaveLength(KINDS.length)
   })
 
-  it('that are empty name no proxy', async () => {
+  it('empty proxy variables name no proxy', async () => {
     const target = await host()
     const network = networkWith(Object.fromEntries(VARIABLES.map((name) => [name, ''])))
     expect(await ask(network, 'media', target.url)).toBe('200 here')
   })
 
-  it('of https hold for https alone, those of http for both', async () => {
+  it('HTTPS_PROXY applies to https alone, and HTTP_PROXY applies to http and https', async () => {
     const [plain, secure, one] = await Promise.all([host('http'), host('https'), proxy()])
     const https = networkWith({ HTTPS_PROXY: one.url })
     for (const { url } of [plain, secure]) expect(await ask(https, 'api', url)).toBe('200 here')
@@ -124,7 +127,7 @@ describe('the variables', () => {
     'http://127.0.0.1:1/proxy',
     'http://runner:12?34@127.0.0.1:1',
     'http://127.0.0.1:1#34',
-  ])('that name no proxy are told, without their words: %s', (value) => {
+  ])('an invalid proxy variable is reported without its value: %s', (value) => {
     const problem = refusalOf({ https_proxy: value })
     expect(problem).toBeInstanceOf(Failure)
     expect(problem).toMatchObject({
@@ -159,7 +162,7 @@ describe('NO_PROXY', () => {
     ['film', []],
     // Ranges are no form of it: neither curl nor undici held them for one when this was written.
     ['127.0.0.0/8', []],
-  ])('"%s" leads past the proxy to %j', async (value, direct) => {
+  ])('NO_PROXY set to "%s" bypasses the proxy for %j', async (value, direct) => {
     const [target, through] = await Promise.all([host(), proxy()])
     knowNames(Object.fromEntries(HOSTS.map((name) => [name, [['127.0.0.1']]])))
     const network = networkWith({
@@ -176,7 +179,7 @@ describe('NO_PROXY', () => {
   })
 
   it.each(['127.0.0.1', '127.0.0.1:PORT', '::1', '[::1]', '[::1]:PORT'])(
-    'knows the address %s',
+    'NO_PROXY recognizes the address %s',
     async (value) => {
       const address = value.includes('::') ? '::1' : '127.0.0.1'
       const target = await host('http', address)
@@ -199,34 +202,40 @@ describe('a proxy with a password', () => {
     ['http', { identity }],
   ] as const
 
-  it.each(WAYS)('is told it, and the hosts behind are not: %s %#', async (scheme, more) => {
-    const target = await host(scheme)
-    const through = await proxy({ credentials: 'runner:p%40ss%25', ...more })
-    const network = networkWith({ HTTP_PROXY: through.url, HTTPS_PROXY: through.url })
-    for (const kind of KINDS) expect(await ask(network, kind, target.url)).toBe('200 here')
-    expect([through.lines.length > 0, through.refused]).toEqual([true, 0])
-  })
+  it.each(WAYS)(
+    'a proxy with a password forwards requests that carry the right one: %s %#',
+    async (scheme, more) => {
+      const target = await host(scheme)
+      const through = await proxy({ credentials: 'runner:p%40ss%25', ...more })
+      const network = networkWith({ HTTP_PROXY: through.url, HTTPS_PROXY: through.url })
+      for (const kind of KINDS) expect(await ask(network, kind, target.url)).toBe('200 here')
+      expect([through.lines.length > 0, through.refused]).toEqual([true, 0])
+    },
+  )
 
-  it.each(WAYS)('leads nobody on who has another one, or none: %s %#', async (scheme, more) => {
-    const target = await host(scheme)
-    const through = await proxy({ credentials: 'runner:right', ...more })
-    for (const credentials of ['runner:wrong', 'runner', ':right', '']) {
-      const url = through.url.replace('runner:right@', credentials && `${credentials}@`)
-      const network = networkWith({ HTTP_PROXY: url, HTTPS_PROXY: url })
-      for (const kind of KINDS) {
-        expect(await ask(network, kind, target.url)).toBe(
-          scheme === 'https'
-            ? 'the proxy refuses the connection (407)'
-            : 'the proxy asks for a user name and a password (407)',
-        )
+  it.each(WAYS)(
+    'a proxy with a password forwards no request with a wrong one or none: %s %#',
+    async (scheme, more) => {
+      const target = await host(scheme)
+      const through = await proxy({ credentials: 'runner:right', ...more })
+      for (const credentials of ['runner:wrong', 'runner', ':right', '']) {
+        const url = through.url.replace('runner:right@', credentials && `${credentials}@`)
+        const network = networkWith({ HTTP_PROXY: url, HTTPS_PROXY: url })
+        for (const kind of KINDS) {
+          expect(await ask(network, kind, target.url)).toBe(
+            scheme === 'https'
+              ? 'the proxy refuses the connection (407)'
+              : 'the proxy asks for a user name and a password (407)',
+          )
+        }
       }
-    }
-    expect([target.seen, through.lines, through.refused]).toEqual([[], [], 16])
-  })
+      expect([target.seen, through.lines, through.refused]).toEqual([[], [], 16])
+    },
+  )
 })
 
 describe('a proxy that speaks TLS', () => {
-  it('under a certificate that nobody trusts is not used', async () => {
+  it('a TLS proxy with an untrusted certificate is not used', async () => {
     const [target, through] = await Promise.all([host('https'), proxy({ identity: selfSigned() })])
     const network = networkWith({ HTTP_PROXY: through.url })
     for (const kind of KINDS) {
@@ -239,8 +248,8 @@ describe('a proxy that speaks TLS', () => {
   })
 })
 
-describe('where there is only IPv6', () => {
-  it('hosts are reached by address and by name', async () => {
+describe('a network with only IPv6', () => {
+  it('a host with only IPv6 is reached by address and by name', async () => {
     const target = await host('http', '::1')
     knowNames({ 'six.test': [['::1']] })
     const network = networkWith({}, 'http://[::1]')
@@ -251,7 +260,7 @@ describe('where there is only IPv6', () => {
     expect(target.seen).toHaveLength(8)
   })
 
-  it('a proxy is reached too, and led to an address in brackets', async () => {
+  it('a proxy with only IPv6 is reached and forwards to an address in brackets', async () => {
     const [secure, plain, through] = await Promise.all([
       host('https', '::1'),
       host('http', '::1'),
@@ -266,13 +275,13 @@ describe('where there is only IPv6', () => {
   })
 })
 
-describe('a host with a dead address of two', () => {
+describe('a host with two addresses', () => {
   it.each([
     ['127.0.0.1', ['::1', '127.0.0.1']],
     ['127.0.0.1', ['127.0.0.1', '::1']],
     ['127.0.0.1', ['127.0.0.2', '127.0.0.1']],
     ['::1', ['127.0.0.1', '::1']],
-  ] as const)('is reached on %s of %j, and asked once', async (address, addresses) => {
+  ] as const)('a host is reached on %s of the addresses %j and asked once', async (address, addresses) => {
     const target = await host('http', address)
     knowNames({ 'two.test': [addresses] })
     for (const kind of KINDS) {
@@ -281,7 +290,7 @@ describe('a host with a dead address of two', () => {
     }
   })
 
-  it('and another dead one is not reached', async () => {
+  it('a host with two dead addresses is not reached', async () => {
     knowNames({ 'two.test': [['::1', '127.0.0.1']] })
     const network = networkWith()
     const answers = await Promise.all(KINDS.map((kind) => ask(network, kind, 'http://two.test:1')))

@@ -53,7 +53,7 @@ describe('references beside a public API', () => {
     ['::1', '[::1]', '::1'],
     ['::1', '[0:0:0:0:0:0:0:1]', '::1'],
     ['127.0.0.1', '[::ffff:127.0.0.1]', '::ffff:7f00:1'],
-  ])('on %s are refused as http://%s', async (listener, host, address) => {
+  ])('a reference on %s is refused as http://%s when the API is public', async (listener, host, address) => {
     const server = await served(createServer(), listener)
     for (const scheme of ['http', 'https']) {
       const url = `${scheme}://${host}:${server.port}/clip.mp4`
@@ -68,7 +68,7 @@ describe('references beside a public API', () => {
     expect(server.connections).toBe(0)
   })
 
-  it('are refused too when the name of the API does not resolve', async () => {
+  it('a local reference is refused when the host name of the API does not resolve', async () => {
     const server = await served(createServer())
     const { media } = network('https://gateway.invalid')
     expect(await refusal(ask(media, `http://127.0.0.1:${server.port}/`))).toMatch(
@@ -79,16 +79,19 @@ describe('references beside a public API', () => {
 })
 
 describe('references beside a private API', () => {
-  it.each(['127.0.0.1', 'localhost', '2130706433'])('are reached on http://%s', async (host) => {
-    const server = createHttpServer((_, response) => response.end('here'))
-    const { port } = await served(server)
-    for (const base of ['http://127.0.0.1:9', 'http://localhost:9', 'https://10.0.0.1']) {
-      expect(await ask(network(base).media, `http://${host}:${port}/`)).toEqual({
-        statusCode: 200,
-        text: 'here',
-      })
-    }
-  })
+  it.each(['127.0.0.1', 'localhost', '2130706433'])(
+    'a reference on http://%s is reached when the API is private',
+    async (host) => {
+      const server = createHttpServer((_, response) => response.end('here'))
+      const { port } = await served(server)
+      for (const base of ['http://127.0.0.1:9', 'http://localhost:9', 'https://10.0.0.1']) {
+        expect(await ask(network(base).media, `http://${host}:${port}/`)).toEqual({
+          statusCode: 200,
+          text: 'here',
+        })
+      }
+    },
+  )
 })
 
 /** A proxy that stands in for every host: it notes what it is asked, tunnels included, and answers `here`. */
@@ -115,7 +118,7 @@ const METADATA_SERVICE =
 describe.each([
   ['a public API', PUBLIC_API],
   ['a private API', 'http://127.0.0.1:9'],
-])('beside %s, references and videos', (_, api) => {
+])('references and videos beside %s', (_, api) => {
   const refusals = async (host: string) => {
     const through = await everywhere()
     const { media, results } = network(api, through.url)
@@ -129,11 +132,11 @@ describe.each([
 
   it.each([
     ['169.254.169.254', 'link-local'],
-    ['2852039166', 'the same in decimal'],
-    ['0xa9fea9fe', 'the same in hex'],
-    ['0251.0376.0251.0376', 'the same in octal'],
-    ['169.254.43518', 'the same in short'],
-    ['169.254.169.254.', 'the same with a final dot'],
+    ['2852039166', 'link-local in decimal'],
+    ['0xa9fea9fe', 'link-local in hex'],
+    ['0251.0376.0251.0376', 'link-local in octal'],
+    ['169.254.43518', 'link-local in short form'],
+    ['169.254.169.254.', 'link-local with a final dot'],
     ['169.254.170.2', 'AWS, of a container'],
     ['[fe80::1]', 'link-local'],
     ['[febf::a9fe:a9fe]', 'link-local'],
@@ -153,7 +156,7 @@ describe.each([
     ['[64:ff9b:1::169.254.169.254]', 'NAT64 of a site'],
     ['[2002:a9fe:a9fe::]', '6to4'],
     ['[2001:0:a9fe:a9fe::5601:5601]', 'Teredo'],
-  ])('are never fetched from %s (%s)', async (host) => {
+  ])('references and videos are never fetched from %s (%s)', async (host) => {
     expect(await refusals(host)).toEqual([expect.stringMatching(NOT_PUBLIC)])
   })
 
@@ -168,32 +171,35 @@ describe.each([
     'metadata.tencentyun.com',
     'instance-data',
     'instance-data.ec2.internal',
-  ])('are never fetched from %s', async (host) => {
+  ])('references and videos are never fetched from the metadata service %s', async (host) => {
     expect(await refusals(host)).toEqual([expect.stringMatching(METADATA_SERVICE)])
   })
 })
 
-describe('a name', () => {
+describe('a host name', () => {
   it.each<[string, string[]]>([
-    ['public and private at once', ['9.9.9.9', '127.0.0.1']],
-    ['private and public at once', ['::1', '9.9.9.9']],
-    ['loopback of old inside IPv6', ['::127.0.0.1']],
-    ['loopback behind NAT64', ['64:ff9b::7f00:1']],
-  ])('that is %s is refused beside a public API, and beside a proxy too', async (_, addresses) => {
-    knowNames({ 'media.test': [addresses] })
-    const through = await everywhere()
-    for (const proxy of [undefined, through.url]) {
-      const { media, results } = network(PUBLIC_API, proxy)
-      for (const dispatcher of [media, results]) {
-        expect(await refusal(ask(dispatcher, 'http://media.test:1/clip.mp4'))).toMatch(
-          /^it leads to media\.test \([\d:.a-f]+\), which is not a public address, /,
-        )
+    ['a public and a private address', ['9.9.9.9', '127.0.0.1']],
+    ['a private and a public address', ['::1', '9.9.9.9']],
+    ['an IPv4-compatible loopback address', ['::127.0.0.1']],
+    ['a loopback address behind NAT64', ['64:ff9b::7f00:1']],
+  ])(
+    'a host name that resolves to %s is refused beside a public API, with and without a proxy',
+    async (_, addresses) => {
+      knowNames({ 'media.test': [addresses] })
+      const through = await everywhere()
+      for (const proxy of [undefined, through.url]) {
+        const { media, results } = network(PUBLIC_API, proxy)
+        for (const dispatcher of [media, results]) {
+          expect(await refusal(ask(dispatcher, 'http://media.test:1/clip.mp4'))).toMatch(
+            /^it leads to media\.test \([\d:.a-f]+\), which is not a public address, /,
+          )
+        }
       }
-    }
-    expect(through.asked).toEqual([])
-  })
+      expect(through.asked).toEqual([])
+    },
+  )
 
-  it('is looked up once for a connection, which goes to the address that was checked', async () => {
+  it('a host name is resolved once per connection, which goes to the address that was checked', async () => {
     const server = createHttpServer((_, response) => {
       response.writeHead(200, { connection: 'close' }).end('here')
     })
@@ -210,7 +216,7 @@ describe('a name', () => {
     expect([asked.length, host.connections]).toEqual([2, 1])
   })
 
-  it('of this machine is refused, whoever would look it up', async () => {
+  it('a host name of this machine is refused with and without a proxy', async () => {
     // So that nothing but the name speaks against it.
     const hosts = ['localhost', 'localhost.', 'LOCALHOST', 'clips.localhost', 'clips.localhost.']
     knowNames(Object.fromEntries(hosts.map((host) => [host.toLowerCase(), [[]]])))
@@ -227,8 +233,8 @@ describe('a name', () => {
   })
 })
 
-describe('behind a proxy', () => {
-  it('a name that this machine knows to be public is left to the proxy, and looked up once', async () => {
+describe('a host name behind a proxy', () => {
+  it('a host name that this machine resolves as public is left to the proxy and resolved once', async () => {
     const asked = knowNames({ 'media.test': [['9.9.9.9', '2606:4700:4700::1111']] })
     const through = await everywhere()
     const { media, results } = network(PUBLIC_API, through.url)
@@ -242,7 +248,7 @@ describe('behind a proxy', () => {
   it.each<[string, [] | 'silence']>([
     ['does not know', []],
     ['cannot look up', 'silence'],
-  ])('a name that this machine %s is left to the proxy', async (_, answer) => {
+  ])('a host name that this machine %s is left to the proxy', async (_, answer) => {
     knowNames({ 'media.test': [answer] })
     const through = await everywhere()
     const { media } = network(PUBLIC_API, through.url)
@@ -250,7 +256,7 @@ describe('behind a proxy', () => {
     expect(through.asked).toEqual(['http://media.test/clip.mp4'])
   })
 
-  it('a name of localhost and private names are reached beside a private API', async () => {
+  it('localhost and private names are reached through a proxy when the API is private', async () => {
     knowNames({ 'media.test': [['10.0.0.1']], 'gateway.test': [['127.0.0.1']] })
     const through = await everywhere()
     const { media } = network('https://gateway.test', through.url)
@@ -258,7 +264,7 @@ describe('behind a proxy', () => {
       expect(await ask(media, `http://${host}/`)).toEqual({ statusCode: 200, text: 'here' })
   })
 
-  it('for https alone, names are looked at as well', async () => {
+  it('a private host name is refused also when the proxy is for https alone', async () => {
     knowNames({ 'media.test': [['10.0.0.1']] })
     const through = await everywhere()
     vi.stubEnv('https_proxy', through.url)
@@ -269,7 +275,7 @@ describe('behind a proxy', () => {
     expect(through.asked).toEqual([])
   })
 
-  it('a name of NO_PROXY is held against the address that its connection uses', async () => {
+  it('a host name in NO_PROXY is checked against the address that its connection uses', async () => {
     const host = await served(createHttpServer((_, response) => response.end('here')))
     // The proxy's guard and the connection look it up one after the other.
     const asked = knowNames({ 'media.test': [['9.9.9.9'], ['127.0.0.1']] })
@@ -282,13 +288,16 @@ describe('behind a proxy', () => {
     expect([host.connections, through.asked.length]).toEqual([0, 0])
   })
 
-  it.each([PUBLIC_API, 'http://127.0.0.1:9'])('the API and GitHub are asked by any name: %s', async (api) => {
-    knowNames({ 'gateway.test': [['10.0.0.1']] })
-    const through = await everywhere()
-    const opened = network(api, through.url)
-    for (const dispatcher of [opened.api, opened.github])
-      expect(await ask(dispatcher, 'http://gateway.test/')).toEqual({ statusCode: 200, text: 'here' })
-  })
+  it.each([PUBLIC_API, 'http://127.0.0.1:9'])(
+    'the API and GitHub are reached through a proxy under any host name, with the base URL %s',
+    async (api) => {
+      knowNames({ 'gateway.test': [['10.0.0.1']] })
+      const through = await everywhere()
+      const opened = network(api, through.url)
+      for (const dispatcher of [opened.api, opened.github])
+        expect(await ask(dispatcher, 'http://gateway.test/')).toEqual({ statusCode: 200, text: 'here' })
+    },
+  )
 })
 
 describe('redirects of a reference', () => {
@@ -314,7 +323,7 @@ describe('redirects of a reference', () => {
     ['http://[64:ff9b::7f00:1]:1/', '64:ff9b::7f00:1'],
     ['http://localhost.:1/', 'localhost. (127.0.0.1)'],
     ['https://private.test/', 'private.test (10.0.0.1)'],
-  ])('to %s are refused', async (location, address) => {
+  ])('a redirect from a reference to %s is refused as not public', async (location, address) => {
     const { media, results, asked } = await redirecting(location)
     for (const dispatcher of [media, results]) {
       expect(await refusal(ask(dispatcher, 'http://media.example/clip.mp4'))).toBe(
@@ -325,7 +334,7 @@ describe('redirects of a reference', () => {
   })
 
   it.each(['file:///etc/passwd', 'ftp://media.example/clip.mp4', 'data:video/mp4;base64,AAAA'])(
-    'to %s are refused',
+    'a redirect from a reference to the non-HTTP URL %s is refused',
     async (location) => {
       const { media, asked } = await redirecting(location)
       const words = await refusal(ask(media, 'http://media.example/clip.mp4'))
@@ -337,7 +346,7 @@ describe('redirects of a reference', () => {
 
 describe('the API', () => {
   it.each(['8.8.8.8', '[64:ff9b::808:808]', '[2002:808:808::]', '[::8.8.8.8]', 'public.test', 'both.test'])(
-    'is not asked over plain http on %s, where the key would cross the internet',
+    'the API receives no request over plain http on %s, where the key would cross the internet',
     async (host) => {
       knowNames({ 'public.test': [['9.9.9.9']], 'both.test': [['10.0.0.1', '9.9.9.9']] })
       const through = await everywhere()
@@ -348,7 +357,7 @@ describe('the API', () => {
   )
 
   it.each(['127.0.0.1', '10.0.0.1', '100.64.0.1', '192.168.0.1', '[fd00::1]', '[::1]', 'private.test'])(
-    'is asked over plain http on %s',
+    'the API receives a request over plain http on %s',
     async (host) => {
       knowNames({ 'private.test': [['10.0.0.1', 'fd00::1']] })
       const through = await everywhere()
@@ -357,7 +366,7 @@ describe('the API', () => {
     },
   )
 
-  it('may be private over plain http', async () => {
+  it('a private API is reached over plain http', async () => {
     const server = createHttpServer((_, response) => response.end('here'))
     const { port } = await served(server)
     for (const host of ['127.0.0.1', 'localhost']) {
@@ -366,7 +375,7 @@ describe('the API', () => {
     }
   })
 
-  it('is never redirected', async () => {
+  it('a redirect from the API is not followed', async () => {
     const server = createHttpServer((_, response) => response.writeHead(307, { location: '/other' }).end())
     const host = await served(server)
     const base = `http://127.0.0.1:${host.port}`

@@ -106,23 +106,26 @@ describe('a submission through a proxy', () => {
     [429, 'retry'],
     [502, 'retry'],
     [503, 'retry'],
-  ])('was never sent when the proxy answers %i to CONNECT, so %s', async (status, next) => {
-    const target = await host()
-    const through = await rawProxy((client) =>
-      client.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`),
-    )
-    const network = networkWith({ HTTPS_PROXY: through.url })
-    expect(await submitTo(target.url, network)).toMatchObject({
-      accepted: 'no',
-      next,
-      reason: 'request_rejected',
-      message: `APIMart could not be reached, so the request was never sent: the proxy refuses the connection (${status}). Check api_base_url and the proxy settings.`,
-    })
-    expect(through.lines).toHaveLength(1)
-    expect(target.requests).toEqual([])
-  })
+  ])(
+    'a submission is never sent when the proxy answers %i to CONNECT, and the next step is to %s',
+    async (status, next) => {
+      const target = await host()
+      const through = await rawProxy((client) =>
+        client.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`),
+      )
+      const network = networkWith({ HTTPS_PROXY: through.url })
+      expect(await submitTo(target.url, network)).toMatchObject({
+        accepted: 'no',
+        next,
+        reason: 'request_rejected',
+        message: `APIMart could not be reached, so the request was never sent: the proxy refuses the connection (${status}). Check api_base_url and the proxy settings.`,
+      })
+      expect(through.lines).toHaveLength(1)
+      expect(target.requests).toEqual([])
+    },
+  )
 
-  it('was never sent when the proxy breaks off before the tunnel stands', async () => {
+  it('a submission is never sent when the proxy breaks off before the tunnel is open', async () => {
     const target = await host()
     const through = await rawProxy((client) => client.destroy())
     const network = networkWith({ HTTPS_PROXY: through.url })
@@ -131,7 +134,7 @@ describe('a submission through a proxy', () => {
     expect(target.requests).toEqual([])
   })
 
-  it('is unknown when the tunnel breaks after the body', async () => {
+  it('a submission is unknown when the tunnel breaks after the body', async () => {
     const through = await proxy()
     const target = await host((response) => response.destroy())
     const network = networkWith({ HTTPS_PROXY: through.url })
@@ -145,59 +148,67 @@ describe('a submission through a proxy', () => {
 
 const TUNNEL = 'HTTP/1.1 200 OK\r\n\r\n'
 
-describe('a tunnel that does not stand', () => {
+describe('a tunnel that does not open', () => {
   it.each<[string, boolean, string, (client: Socket) => void]>([
-    ['is never answered', true, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)', () => {}],
+    ['gets no response', true, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)', () => {}],
     ['is reset', true, 'the server broke the connection off', (client) => client.resetAndDestroy()],
     ['is closed', true, 'the server broke the connection off', (client) => client.end()],
-    ['is half answered', true, 'the server broke the connection off', (client) => client.end('HTTP/1.1 20')],
-    ['is answered with no HTTP', false, '', (client) => client.end('220 smtp.example ready\r\n')],
     [
-      'stands, and is reset before the handshake',
+      'gets half a response',
+      true,
+      'the server broke the connection off',
+      (client) => client.end('HTTP/1.1 20'),
+    ],
+    ['gets a response other than HTTP', false, '', (client) => client.end('220 smtp.example ready\r\n')],
+    [
+      'succeeds but is reset before the handshake',
       true,
       'the server broke the connection off',
       (client) => client.write(TUNNEL, () => client.resetAndDestroy()),
     ],
     [
-      'stands, and is closed before the handshake',
+      'succeeds but is closed before the handshake',
       true,
       'the server broke the connection off',
       (client) => client.end(TUNNEL),
     ],
     [
-      'stands, and is closed in the handshake',
+      'succeeds but is closed during the handshake',
       true,
       'the server broke the connection off',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.end())),
     ],
     [
-      'stands, and is reset in the handshake',
+      'succeeds but is reset during the handshake',
       true,
       'the server broke the connection off',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.resetAndDestroy())),
     ],
     [
-      'stands, and brings no handshake',
+      'succeeds but leads to no handshake',
       true,
       'the host did not accept a connection in time (UND_ERR_CONNECT_TIMEOUT)',
       (client) => client.write(TUNNEL),
     ],
     [
-      'stands, and leads to no TLS',
+      'succeeds but leads to no TLS',
       false,
       '',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.end('220 smtp ready\r\n'))),
     ],
-  ])('because CONNECT %s means never sent, which may pass: %s', async (_, isTransient, cause, onAsked) => {
-    const through = await rawProxy(onAsked)
-    const network = networkWith({ HTTPS_PROXY: through.url }, { connect: 200, answer: 5000 })
-    const ending = await postTo('https://127.0.0.1:1', network)
-    expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
-    if (ending.kind === 'never_sent') expect(ending.cause).toContain(cause)
-    expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
-  })
+  ])(
+    'a request is never sent when CONNECT %s, with isTransient %s',
+    async (_, isTransient, cause, onAsked) => {
+      const through = await rawProxy(onAsked)
+      const network = networkWith({ HTTPS_PROXY: through.url }, { connect: 200, answer: 5000 })
+      const ending = await postTo('https://127.0.0.1:1', network)
+      expect(ending).toMatchObject({ kind: 'never_sent', isTransient })
+      if (ending.kind === 'never_sent') expect(ending.cause).toContain(cause)
+      expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
+    },
+  )
 
-  it('because the proxy refuses with a page is told by its status, and asked for once', async () => {
+  it('a proxy that refuses CONNECT with a page is reported by its status and asked once', async () => {
     const through = await rawProxy((client) =>
       client.end(
         'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nNo',
@@ -212,7 +223,7 @@ describe('a tunnel that does not stand', () => {
     expect(through.lines).toEqual(['CONNECT 127.0.0.1:1'])
   })
 
-  it('because the host behind shows a certificate that nobody signed does not pass', async () => {
+  it('a self-signed certificate behind a proxy leaves the request unsent for a permanent cause', async () => {
     const through = await proxy()
     const requests: IncomingMessage[] = []
     const port = await started(createTlsServer(selfSigned(), (incoming) => requests.push(incoming)))
@@ -226,8 +237,8 @@ describe('a tunnel that does not stand', () => {
   })
 })
 
-describe('a tunnel that stands', () => {
-  it('and falls silent after the body is left after the time for an answer', async () => {
+describe('an open tunnel', () => {
+  it('a tunnel that falls silent after the body is left at the time limit for a response', async () => {
     const through = await proxy()
     const target = await host(() => {})
     const network = networkWith({ HTTPS_PROXY: through.url }, { answer: 300 })
@@ -239,7 +250,7 @@ describe('a tunnel that stands', () => {
     expect([target.requests.length, through.lines.length]).toEqual([1, 1])
   })
 
-  it('and is cut anywhere: never sent is never a lie', async () => {
+  it('a request through a tunnel is never reported as unsent after a byte arrived, wherever it is cut', async () => {
     const seen = { bytes: 0, posts: 0 }
     const target = createTlsSockets(identity, (socket) => {
       let text = ''
@@ -300,7 +311,7 @@ describe('a tunnel that stands', () => {
     expect(Math.max(...cuts.never_sent)).toBeLessThan(Math.max(...cuts.lost))
   })
 
-  it('to a host that speaks HTTP/2 and refuses streams carries one request of HTTP/1.1', async () => {
+  it('a tunnel to an HTTP/2 host that refuses streams carries a single HTTP/1.1 request', async () => {
     const { port, seen } = await streamRefuser(identity, ANSWER)
     const through = await proxy()
     const network = networkWith({ HTTPS_PROXY: through.url })
@@ -321,17 +332,17 @@ describe('plain http through a proxy', () => {
       (client) => client.write(reply('407 Proxy Authentication Required', 'Who are you?')),
     ],
     [
-      'asks for a password, without a word',
+      'asks for a password without a message',
       'The answer to the submission was lost: the proxy asks for a user name and a password (407).',
       (client) => client.end(reply('407 Proxy Authentication Required')),
     ],
     [
-      'reaches nobody',
+      'cannot reach the host',
       'APIMart answered 502. It says: "Bad Gateway".',
       (client) => client.write(reply('502 Bad Gateway', 'Bad Gateway')),
     ],
     [
-      'is too slow',
+      'reports a timeout',
       'APIMart answered 504. It says nothing else.',
       (client) => client.write(reply('504 Gateway Timeout')),
     ],
@@ -341,7 +352,7 @@ describe('plain http through a proxy', () => {
       () => {},
     ],
     [
-      'stops in the middle',
+      'stalls in the middle of a response',
       'The answer to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT). It says: "{".',
       (client) => client.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'),
     ],
@@ -355,7 +366,7 @@ describe('plain http through a proxy', () => {
       'The answer to the submission was lost: the server broke the connection off (UND_ERR_SOCKET).',
       (client) => client.end(),
     ],
-  ])('that %s leaves it unknown', async (_, words, onAsked) => {
+  ])('a plain http proxy that %s leaves the submission unknown', async (_, words, onAsked) => {
     const through = await rawProxy(onAsked)
     const network = networkWith({ HTTP_PROXY: through.url }, { answer: 300, idle: 300 })
     expect(await submitTo('http://127.0.0.1:1', network)).toMatchObject({

@@ -78,7 +78,7 @@ describe('format', () => {
     [10, '10 s'],
     [10.0334, '10.033 s'],
     [10.0336, '10.034 s'],
-  ])('%d seconds are %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text))
+  ])('a length of %d seconds is shown as %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text))
 
   it.each([
     [0, '0 bytes'],
@@ -91,9 +91,9 @@ describe('format', () => {
     [1e6, '1 MB'],
     [94_040_000, '94 MB'],
     [104_857_600, '104.9 MB'],
-  ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
+  ])('a size of %d bytes is shown as %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
 
-  it('never shows a thousand of a unit where the next one begins', () => {
+  it('a size is never shown as a thousand of one unit where the next unit begins', () => {
     fc.assert(
       fc.property(fc.nat({ max: 2e6 }), (bytes) => {
         expect(formatBytes(bytes)).not.toMatch(/^1000 (bytes|kB)/)
@@ -106,9 +106,9 @@ describe('format', () => {
     [0.4788, '0.4788 USD'],
     [0.1 + 0.2, '0.3 USD'],
     [4, '4 USD'],
-  ])('%d is %s', (amount, text) => expect(formatUsd(amount)).toBe(text))
+  ])('an amount of %d is shown as %s', (amount, text) => expect(formatUsd(amount)).toBe(text))
 
-  it('shows pixels with their unit', () => {
+  it('pixels are shown with their unit', () => {
     expect(formatPixels({ width: 1280, height: 720 })).toBe('1280 × 720 px')
   })
 })
@@ -125,7 +125,7 @@ describe('withoutQuery', () => {
     ['//user:secret@example.com/a', '…@example.com/a'],
     ['https://example.com/@user/a@2x.png', 'https://example.com/@user/a@2x.png'],
     ['', ''],
-  ])('shows %j as %j', (url, shown) => expect(withoutQuery(url)).toBe(shown))
+  ])('withoutQuery shows %j as %j', (url, shown) => expect(withoutQuery(url)).toBe(shown))
 
   it.each([
     'https://user:half@secret@example.com/a',
@@ -134,24 +134,24 @@ describe('withoutQuery', () => {
     'https:/user:secret@example.com/a',
     'https:user:secret@example.com/a',
     'https:///user:secret@example.com/a',
-  ])('never shows the password of %s, however a browser would still find it', (url) => {
+  ])('withoutQuery never shows the password of %s, which a browser would still find', (url) => {
     expect(URL.parse(url)?.password).toContain('secret')
     expect(withoutQuery(url)).not.toContain('secret')
   })
 })
 
 describe('printable and oneLine', () => {
-  it('make one space of each run of breaks, control and direction marks', () => {
+  it('printable and oneLine make one space of each run of breaks, control and direction marks', () => {
     expect(printable('a\r\n\tb\u202ec\u2028d\0\x1b\u0085e')).toBe('a b c d e')
     expect(oneLine('\ufeff\n a \u2066\n')).toBe('a')
   })
 
-  it('leave words of any script and emoji alone', () => {
+  it('oneLine leaves words of any script and emoji unchanged', () => {
     const text = '完成转身, مرحبا, נע, é, 👩‍🚀'
     expect(oneLine(text)).toBe(text)
   })
 
-  it('leave nothing that breaks a line, turns its direction or cannot be written as UTF-8', () => {
+  it('printable and oneLine leave no line break, no direction mark and nothing that UTF-8 cannot encode', () => {
     fc.assert(
       fc.property(hostileText, (text) => {
         for (const shown of [printable(text), oneLine(text)]) {
@@ -164,13 +164,13 @@ describe('printable and oneLine', () => {
     )
   })
 
-  it('cut after the limit, between characters, and say so', () => {
+  it('oneLine cuts after the limit, between characters, and adds an ellipsis', () => {
     expect(oneLine('abcdef', 6)).toBe('abcdef')
     expect(oneLine('abcdefg', 6)).toBe('abcdef…')
     expect(oneLine('🎬'.repeat(7), 6)).toBe(`${'🎬'.repeat(6)}…`)
   })
 
-  it('show at most the limit and an ellipsis, and cut only what is longer', () => {
+  it('oneLine shows at most the limit and an ellipsis, and cuts only what is longer', () => {
     fc.assert(
       fc.property(hostileText, fc.integer({ min: 1, max: 40 }), (text, limit) => {
         const shown = [...oneLine(text, limit)]
@@ -182,12 +182,12 @@ describe('printable and oneLine', () => {
     )
   })
 
-  it('show the words that follow much white space', () => {
+  it('oneLine shows the words that follow a lot of white space', () => {
     // Proxies answer with pages that begin like this.
     expect(oneLine(`${'\r\n'.repeat(40)}Bad gateway`, 20)).toBe('Bad gateway')
   })
 
-  it('say so when anything but white space was cut', () => {
+  it('oneLine adds an ellipsis when it cuts anything but white space', () => {
     expect(oneLine(`ab${'\n'.repeat(40)}cdefgh`, 6)).toBe('ab cde…')
   })
 })
@@ -203,15 +203,15 @@ describe('escapeLogLine', () => {
     ['x ##[error]y', 'x ##\\[error]y'],
     ['###[x', '###\\[x'],
     ['http://[::1]:80 ::x', 'http://[::1]:80 ::x'],
-  ])('makes %j to %j', (line, escaped) => expect(escapeLogLine(line)).toBe(escaped))
+  ])('escapeLogLine turns %j into %j', (line, escaped) => expect(escapeLogLine(line)).toBe(escaped))
 
-  it('breaks a command behind each kind of white space that the runner trims', () => {
+  it('escapeLogLine breaks a command after each kind of white space that the runner trims', () => {
     for (const space of DOTNET_WHITE_SPACE) {
       expect(trimStartAsDotnet(escapeLogLine(`${space}${space}::stop-commands::x`))).toMatch(/^\\::/)
     }
   })
 
-  it('never leaves a line break or anything that the runner reads as a command', () => {
+  it('escapeLogLine never leaves a line break or anything that the runner reads as a command', () => {
     fc.assert(
       fc.property(hostileText, (text) => {
         const line = escapeLogLine(text)
@@ -223,24 +223,24 @@ describe('escapeLogLine', () => {
     )
   })
 
-  it('is cut where nobody would read on', () => {
+  it('escapeLogLine cuts a very long line, between characters', () => {
     expect(escapeLogLine('x'.repeat(1e6))).toBe(`${'x'.repeat(19_999)}…`)
     expect(escapeLogLine('🎬'.repeat(20_000)).isWellFormed()).toBe(true)
   })
 
-  it('leaves a line that is harmless as it is', () => {
+  it('escapeLogLine leaves a harmless line unchanged', () => {
     const line = '✓ video_url length: 8.4 s (3 to 10 s)'
     expect(escapeLogLine(line)).toBe(line)
   })
 })
 
 describe('an annotation', () => {
-  it('has a line for each part, of which none can begin a command or break', () => {
+  it('an annotation has one line for each part, and no part can begin a command or break its line', () => {
     expect(annotation(['a\n::error::b', '::c', 'end'])).toBe('a ::error::b\n\\::c\nend')
     expect(annotation(['alone'])).toBe('alone')
   })
 
-  it('ends with its last part, however much comes before, within the limit of GitHub', () => {
+  it('an annotation ends with its last part and stays within the limit of GitHub, however much comes before', () => {
     const long = fc.oneof(
       hostileText,
       fc.constantFrom('x'.repeat(1e6), '🎬'.repeat(3000), '##['.repeat(2000)),
@@ -257,17 +257,17 @@ describe('an annotation', () => {
 })
 
 describe('escapeHtml', () => {
-  it('leaves no character with a meaning in HTML or in a Markdown table', () => {
+  it('escapeHtml leaves no character with a meaning in HTML or in a Markdown table', () => {
     expect(escapeHtml(`<a href="x" b='y'>&|\``, 100)).toBe(
       '&#60;a href=&#34;x&#34; b=&#39;y&#39;&#62;&#38;&#124;&#96;',
     )
   })
 
-  it('cuts characters, not the entities that they become', () => {
+  it('escapeHtml cuts characters, not the entities that they become', () => {
     expect(escapeHtml('<<<<', 2)).toBe('&#60;&#60;…')
   })
 
-  it('shows exactly the text, as one cell of a table without further tags', () => {
+  it('escapeHtml shows exactly the text, as one table cell without further tags', () => {
     fc.assert(
       fc.property(hostileText, (text) => {
         const html = renderMarkdown(`<table><tr><td>${escapeHtml(text, 1000)}</td></tr></table>`).trimEnd()

@@ -18,7 +18,7 @@ const answered = (status: number, body: string): PostResult => ({
 })
 
 describe('secrets', () => {
-  it('are the key and every query that can hold a signature', () => {
+  it('the secrets are the key and every query that can hold a signature', () => {
     expect(secrets).toEqual([KEY, QUERY])
   })
 
@@ -37,7 +37,7 @@ describe('secrets', () => {
           .replaceAll('>', '\\u003e')
           .replaceAll("'", '\\u0027'),
     ],
-  ])('are not shown when the API repeats them %s', (_, form) => {
+  ])('the secrets are not shown when the API repeats them %s', (_, form) => {
     for (const secret of secrets) {
       const body = `{"detail":"bad ${form(secret)} here"}`
       const outcome = judge(answered(500, body), 0, secrets)
@@ -47,7 +47,7 @@ describe('secrets', () => {
     }
   })
 
-  it('are not shown in part where a message is cut', () => {
+  it('the secrets are not shown in part where a message is cut', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
         const body = JSON.stringify({ error: { message: 'x'.repeat(length) + KEY } })
@@ -56,13 +56,13 @@ describe('secrets', () => {
     )
   })
 
-  it('leave other text alone', () => {
+  it('conceal leaves other text unchanged', () => {
     fc.assert(fc.property(fc.string(), (text) => conceal(text, ['never in there']) === text))
     expect(conceal('some text', [''])).toBe('some text')
   })
 })
 
-it('a megabyte of half a URL is judged at once', () => {
+it('a megabyte of half URLs is judged quickly', () => {
   const start = performance.now()
   judge(answered(500, 'http:'.repeat(200_000)), 0, secrets)
   judge(answered(500, 'http://'.repeat(150_000)), 0, secrets)
