@@ -11,7 +11,7 @@ import { BYTES_MAX, MILLISECONDS_MAX } from './work.ts'
 
 const FILES = 400
 
-it('damaged files are read within the limits, and no length is settled that ffprobe does not say', async () => {
+it('the readers stay within their limits on damaged files and settle no length that ffprobe contradicts', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'fuzz-'))
   try {
     const { answers, found, slowestMilliseconds, peakBytes } = await run({
@@ -32,7 +32,7 @@ it('damaged files are read within the limits, and no length is settled that ffpr
   }
 })
 
-it('a seed makes the same files again, and another seed others', () => {
+it('a seed produces the same files again, and another seed produces different files', () => {
   const bytes = (seed: number) => Array.from({ length: 20 }, (_, number) => mutant(seed, number).bytes)
   expect(bytes(7)).toEqual(bytes(7))
   expect(bytes(8)).not.toEqual(bytes(7))

@@ -26,86 +26,91 @@ const limited = (seconds: number): Fault => ({ kind: 'rate-limit', reset: inSeco
 const SECONDARY =
   'GitHub answered 403: "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'
 
-describe('a question is asked again', () => {
+describe('a request to GitHub that is retried', () => {
   it.each<[string, Fault, pause: number, told: string]>([
     ['a 500', status(500), 2, `GitHub answered 500: "scripted fault${DOCS}". Trying again in 2 s.`],
     [
-      'a page',
+      'an HTML page',
       status(503, { body: '<h1>\r\n::x' }),
       2,
       'GitHub answered 503: "<h1> ::x". Trying again in 2 s.',
     ],
     ['a 408', status(408), 2, `GitHub answered 408: "scripted fault${DOCS}". Trying again in 2 s.`],
     [
-      'a reset',
+      'a connection reset',
       { kind: 'reset' },
       2,
       'GitHub could not be asked: the server broke the connection off (ECONNRESET). Trying again in 2 s.',
     ],
     [
-      'silence',
+      'no response in time',
       { kind: 'silent' },
       2,
       'GitHub could not be asked: the server sent too slowly. Trying again in 2 s.',
     ],
     [
-      'the limit of the hour',
+      'the hourly rate limit',
       limited(100),
       100,
       `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Trying again in 1 min 40 s.`,
     ],
     [
-      'a limit that has just ended',
+      'a rate limit that has just ended',
       limited(-5),
       60,
       `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Trying again in 1 min.`,
     ],
     [
-      'too much at once',
+      'a secondary rate limit',
       { kind: 'secondary-limit', retryAfter: 90 },
       90,
       `${SECONDARY}${DOCS}". Trying again in 1 min 30 s.`,
     ],
-    ['no pause', { kind: 'secondary-limit', retryAfter: 0 }, 2, `${SECONDARY}${DOCS}". Trying again in 2 s.`],
+    [
+      'a secondary rate limit with a retry-after of 0',
+      { kind: 'secondary-limit', retryAfter: 0 },
+      2,
+      `${SECONDARY}${DOCS}". Trying again in 2 s.`,
+    ],
     ['a 429', status(429), 60, `GitHub answered 429: "scripted fault${DOCS}". Trying again in 1 min.`],
     [
-      'a 403 about the rate',
+      'a 403 that mentions the rate limit',
       status(403, { body: { message: 'Rate Limit!' }, headers: { 'retry-after': 'soon' } }),
       60,
       'GitHub answered 403: "Rate Limit!". Trying again in 1 min.',
     ],
-  ])('after %s', async (_, fault, pause, told) => {
+  ])('the request to GitHub is retried after %s', async (_, fault, pause, told) => {
     const { asker, search } = await searchWith([fault])
     expect(await search).toMatchObject({ tag_name: 'v1' })
     expect([asker.pauses, asker.told]).toEqual([[pause * 1000], [told]])
   })
 
-  it('about each page of the list', async () => {
+  it('the request for a page of the release list is retried', async () => {
     const { asker, search } = await searchWith([{ kind: 'reset' }, status(429)], 'list')
     expect(await search).toMatchObject({ tag_name: 'v1' })
     expect(asker.pauses).toEqual([2000, 60_000])
   })
 
   it.each<[string, Fault, words: string]>([
-    ['status 500', status(500), `GitHub answered 500: "scripted fault${DOCS}". Try again later.`],
+    ['a 500', status(500), `GitHub answered 500: "scripted fault${DOCS}". Try again later.`],
     [
-      'a reset',
+      'a connection reset',
       { kind: 'reset' },
       'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
     ],
     [
-      'silence',
+      'no response in time',
       { kind: 'silent' },
       'GitHub could not be asked: the server sent too slowly. Try again later.',
     ],
-  ])('at most three times: %s', async (_, fault, words) => {
+  ])('the request to GitHub is retried at most three times after %s', async (_, fault, words) => {
     const { github, asker, search } = await searchWith(Array(5).fill(fault), 'release', 100)
     expect(await failureOf(search)).toEqual(['publish_failed', lookedUp('v1', words)])
     expect(asker.pauses).toEqual([2000, 4000, 8000])
     expect([github.requests.length, github.faults.left]).toEqual([4, 1])
   })
 
-  it('after each of several limits, as long as it asks for', async () => {
+  it('the request to GitHub waits at least as long as each rate limit asks', async () => {
     const { asker, search } = await searchWith([
       limited(300),
       status(502),
@@ -115,7 +120,7 @@ describe('a question is asked again', () => {
     expect(asker.pauses).toEqual([300_000, 4000, 8000])
   })
 
-  it('after pauses that chance cuts short, where GitHub asks for none', async () => {
+  it('random jitter shortens a retry pause only where GitHub asks for none', async () => {
     const github = await standIn()
     github.addRelease({ tag: 'v1' })
     const asker = await asking(github)
@@ -125,15 +130,15 @@ describe('a question is asked again', () => {
   })
 })
 
-describe('a question is not asked again', () => {
+describe('a request to GitHub that is not retried', () => {
   it.each<[string, Fault, words: string]>([
     [
-      'a limit that lasts for an hour',
+      'a rate limit that lasts an hour',
       limited(3600),
       `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}", until 2026-01-01 01:00:00 UTC. Try again later.`,
     ],
     [
-      'a long pause',
+      'a retry-after that is too long',
       { kind: 'secondary-limit', retryAfter: 301 },
       `${SECONDARY}${DOCS}", until 2026-01-01 00:05:01 UTC. Try again later.`,
     ],
@@ -142,11 +147,11 @@ describe('a question is not asked again', () => {
     ['a 205', status(205), 'GitHub gave an answer that cannot be read.'],
     ['a 999', status(999), 'GitHub could not be asked: it answers 999, which is no status of HTTP.'],
     [
-      'words that are hostile and long',
+      'a 400 with a long and hostile message',
       status(400, { body: { message: `a\n::error::b\u202e${'x'.repeat(400)}` } }),
       `GitHub answered 400: "a ::error::b ${'x'.repeat(287)}…".`,
     ],
-  ])('after %s', async (_, fault, words) => {
+  ])('the request to GitHub is not retried after %s', async (_, fault, words) => {
     const { github, asker, search } = await searchWith([fault])
     expect(await failureOf(search)).toEqual(['publish_failed', lookedUp('v1', words)])
     expect(asker.pauses).toEqual([])
@@ -154,10 +159,10 @@ describe('a question is not asked again', () => {
   })
 
   it.each([
-    ['a page', status(200, { body: '<html>' })],
-    ['another shape', status(200, { body: [{ id: 'x' }] })],
-    ['nothing', status(200, { body: '' })],
-  ])('after an answer that cannot be read, in the list: %s', async (_, fault) => {
+    ['an HTML page', status(200, { body: '<html>' })],
+    ['JSON of another shape', status(200, { body: [{ id: 'x' }] })],
+    ['an empty body', status(200, { body: '' })],
+  ])('the search for a release fails when the response for the list is %s', async (_, fault) => {
     const { search } = await searchWith([fault], 'list')
     expect(await failureOf(search)).toEqual([
       'publish_failed',
@@ -166,10 +171,10 @@ describe('a question is not asked again', () => {
   })
 
   it.each([
-    ['a page', status(200, { body: '<html>' })],
-    ['another shape', status(200, { body: { id: 'x' } })],
+    ['an HTML page', status(200, { body: '<html>' })],
+    ['JSON of another shape', status(200, { body: { id: 'x' } })],
     ['a redirect', status(302, { headers: { location: '/' } })],
-  ])('after an answer that cannot be read: %s', async (_, fault) => {
+  ])('the search for a release fails when the response for the release is %s', async (_, fault) => {
     const { search } = await searchWith([fault])
     expect(await failureOf(search)).toEqual([
       'publish_failed',
@@ -177,7 +182,7 @@ describe('a question is not asked again', () => {
     ])
   })
 
-  it('where nobody listens, except that somebody might soon', async () => {
+  it('the search for a release fails after three retries when connections are refused', async () => {
     const github = await standIn()
     const asker = await asking(github)
     await github.close()
@@ -189,7 +194,7 @@ describe('a question is not asked again', () => {
 })
 
 describe('the token', () => {
-  it('goes nowhere when GitHub leads elsewhere', async () => {
+  it('the token is not sent to the target of a redirect from GitHub', async () => {
     const github = await standIn()
     const other = await standIn()
     const asker = await asking(github)
@@ -207,7 +212,7 @@ describe('the token', () => {
 describe('a cancelled search', () => {
   const STOPPED = new Failure('cancelled', ['The job was cancelled.'])
 
-  it('does not wait for an answer', async () => {
+  it('a cancelled search does not wait for a response', async () => {
     const abort = new AbortController()
     const github = await standIn()
     github.faults.next('release', { kind: 'silent' })
@@ -219,7 +224,7 @@ describe('a cancelled search', () => {
     expect(github.requests).toHaveLength(1)
   })
 
-  it('asks nothing more in a pause, nor before it began', async () => {
+  it('a search sends no further request when it is cancelled in a pause or before it starts', async () => {
     const github = await standIn()
     const abort = new AbortController()
     const asker = await asking(github, { signal: abort.signal })

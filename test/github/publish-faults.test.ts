@@ -30,78 +30,90 @@ const TAKEN = status(422, {
   },
 })
 
-describe('a fault is overcome:', () => {
+describe('a fault that the publication overcomes', () => {
   it.each<[string, Endpoint, Fault[], requests: string[], pauses: number[]]>([
     [
-      'an upload that is cut',
+      'an upload that is cut off',
       'upload',
       [{ kind: 'cut', bytes: 0 }],
       [LIST, LIST, UPLOAD, LIST, DELETE, UPLOAD, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that fails behind',
+      'an upload that fails upstream',
       'upload',
       [{ kind: 'upstream-failure' }],
       [LIST, LIST, UPLOAD, LIST, DELETE, UPLOAD, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that begins twice in vain',
+      'an upload that fails twice',
       'upload',
       [status(502), RESET],
       [LIST, LIST, UPLOAD, LIST, UPLOAD, LIST, UPLOAD, DELETE, RENAME],
       [2, 4],
     ],
     [
-      'an upload that is done, then lost',
+      'an upload whose response is lost',
       'upload',
       [done(RESET)],
       [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that is done, then a 504',
+      'an upload that succeeds but returns a 504',
       'upload',
       [done(status(504))],
       [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that is done, and said to be taken',
+      'an upload that succeeds but is reported as already existing',
       'upload',
       [done(TAKEN)],
       [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that is done, with an answer that cannot be read',
+      'an upload that succeeds but returns an unreadable response',
       'upload',
       [done(status(201, { body: 'ok' }))],
       [LIST, LIST, UPLOAD, LIST, DELETE, RENAME],
       [2],
     ],
     [
-      'an upload that comes too soon',
+      'an upload that hits a secondary rate limit',
       'upload',
       [{ kind: 'secondary-limit', retryAfter: 60 }],
       [LIST, LIST, UPLOAD, LIST, UPLOAD, DELETE, RENAME],
       [60],
     ],
-    ['a removal that is lost', 'delete', [RESET], [LIST, LIST, UPLOAD, DELETE, DELETE, RENAME], [2]],
     [
-      'a removal that is done, then lost',
+      'a removal whose connection is reset',
+      'delete',
+      [RESET],
+      [LIST, LIST, UPLOAD, DELETE, DELETE, RENAME],
+      [2],
+    ],
+    [
+      'a removal whose response is lost',
       'delete',
       [done(RESET)],
       [LIST, LIST, UPLOAD, DELETE, DELETE, RENAME],
       [2],
     ],
-    ['a removal by somebody else', 'delete', [done(status(404))], REPLACEMENT, []],
-    ['a name that is lost', 'rename', [RESET, status(500)], [...REPLACEMENT, RENAME, RENAME], [2, 4]],
-    ['a name that is given, then lost', 'rename', [done(RESET)], [...REPLACEMENT, RENAME], [2]],
-    ['a name that is given, then a 502', 'rename', [done(status(502))], [...REPLACEMENT, RENAME], [2]],
-    ['a list that is lost', 'assets', [RESET, status(503)], [LIST, LIST, ...REPLACEMENT], [2, 4]],
-  ])('%s', async (_, endpoint, faults, requests, pauses) => {
+    ['a removal that someone else has made first', 'delete', [done(status(404))], REPLACEMENT, []],
+    ['a rename that fails twice', 'rename', [RESET, status(500)], [...REPLACEMENT, RENAME, RENAME], [2, 4]],
+    ['a rename whose response is lost', 'rename', [done(RESET)], [...REPLACEMENT, RENAME], [2]],
+    [
+      'a rename that succeeds but returns a 502',
+      'rename',
+      [done(status(502))],
+      [...REPLACEMENT, RENAME],
+      [2],
+    ],
+    ['an asset list that fails twice', 'assets', [RESET, status(503)], [LIST, LIST, ...REPLACEMENT], [2, 4]],
+  ])('the publication overcomes %s', async (_, endpoint, faults, requests, pauses) => {
     const at = await setting()
     at.github.faults.next(endpoint, ...faults)
     expect(await at.publish()).toMatchObject({ isNew: true })
@@ -112,7 +124,7 @@ describe('a fault is overcome:', () => {
   })
 })
 
-describe('a fault is told:', () => {
+describe('a fault that the publication reports', () => {
   const taken =
     'GitHub answered 422: "Validation Failed: {"resource":"ReleaseAsset","code":"already_exists","field":"name"}"'
   const clash = 'Another asset of this name has come in between. Remove it, or give the file another name.'
@@ -121,21 +133,21 @@ describe('a fault is told:', () => {
 
   it.each<[string, Endpoint, Fault[], words: string, assets: string[]]>([
     [
-      'no permission',
+      'an upload without permission',
       'upload',
       [status(403, { body: { message: 'Resource not accessible by integration' } })],
       `GitHub answered 403: "Resource not accessible by integration". ${GRANT}`,
       ['film.mp4'],
     ],
     [
-      'no permission, early',
+      'an upload without permission that is refused early',
       'upload',
       [status(403, { early: true })],
       `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`,
       ['film.mp4'],
     ],
     [
-      'a token that has ended',
+      'an expired token',
       'upload',
       [status(401)],
       `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
@@ -143,82 +155,88 @@ describe('a fault is told:', () => {
     ],
     ['a name that is taken', 'upload', Array(4).fill(TAKEN), `${taken}. ${clash}`, ['film.mp4']],
     [
-      'a release that is published, and immutable',
+      'an immutable release',
       'upload',
       [locked],
       'GitHub answered 422: "Cannot upload assets to an immutable release.". This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.',
       ['film.mp4'],
     ],
     [
-      '5xx for ever',
+      'an upload that always returns a 502',
       'upload',
       Array(4).fill(status(502, { body: 'Bad\nGateway' })),
       'GitHub answered 502: "Bad Gateway". Try again later.',
       ['film.mp4'],
     ],
     [
-      'resets for ever',
+      'an upload that is always cut off',
       'upload',
       Array(4).fill({ kind: 'cut', bytes: 1 }),
       'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
       ['film.mp4', LEFT],
     ],
     [
-      'a limit for an hour',
+      'a rate limit that lasts an hour',
       'upload',
       [{ kind: 'rate-limit', reset: NOW / 1000 + 3600 }],
       `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}", until 2026-01-01 01:00:00 UTC. Try again later.`,
       ['film.mp4'],
     ],
     [
-      'a list that cannot be read',
+      'an asset list that cannot be read',
       'assets',
       [status(200, { body: { film: 1 } })],
       'GitHub gave an answer that cannot be read.',
       ['film.mp4'],
     ],
     [
-      'no removal',
+      'a removal without permission',
       'delete',
       [status(403)],
       `GitHub answered 403: "scripted fault${DOCS}"${there}. ${GRANT}`,
       ['film.mp4', LEFT],
     ],
     [
-      'no removal for ever',
+      'a removal whose connection is always reset',
       'delete',
       Array(4).fill(RESET),
       `GitHub could not be asked: the server broke the connection off (ECONNRESET)${there}. Try again later.`,
       ['film.mp4', LEFT],
     ],
-    ['no name', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
+    ['a rename to a name that is taken', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
     [
-      'no name for ever',
+      'a rename that always returns a 500',
       'rename',
       Array(4).fill(status(500)),
       `GitHub answered 500: "scripted fault${DOCS}"${there}. Try again later.`,
       [LEFT],
     ],
-  ])('%s; the next run makes it good', async (_, endpoint, faults, words, left) => {
-    const at = await setting()
-    at.github.faults.next(endpoint, ...faults)
-    const problem = await problemOf(at.publish())
-    expect(problem).toBe(failed(words))
-    expect(problem).not.toContain(at.github.token)
-    expect([names(at.release), at.github.faults.left]).toEqual([left, 0])
-    await at.publish()
-    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
-    expectNeverWithout(at.history())
-  })
+  ])(
+    'the publication reports %s, and the next run attaches the video',
+    async (_, endpoint, faults, words, left) => {
+      const at = await setting()
+      at.github.faults.next(endpoint, ...faults)
+      const problem = await problemOf(at.publish())
+      expect(problem).toBe(failed(words))
+      expect(problem).not.toContain(at.github.token)
+      expect([names(at.release), at.github.faults.left]).toEqual([left, 0])
+      await at.publish()
+      expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+      expectNeverWithout(at.history())
+    },
+  )
 
-  it.each(['immutable.mp4', 'already_exists.mp4'])('no permission to give the name %s', async (name) => {
-    const at = await setting()
-    at.github.faults.next('rename', status(403))
-    const problem = await problemOf(at.publish({ ...FILE, name }))
-    expect(problem).toContain(GRANT)
-  })
+  it.each(['immutable.mp4', 'already_exists.mp4'])(
+    'the publication reports a missing permission to rename an asset to %s',
+    async (name) => {
+      const at = await setting()
+      at.github.faults.next('rename', status(403))
+      const problem = await problemOf(at.publish({ ...FILE, name }))
+      expect(problem).toContain(GRANT)
+    },
+  )
 
-  it('a video that somebody has put there meanwhile', async () => {
+  it('the publication reports and keeps a video that someone else has attached in the meantime', async () => {
     const at = await setting()
     at.github.onUpload = () => {
       at.github.onUpload = null
@@ -231,7 +249,7 @@ describe('a fault is told:', () => {
     expect(held(at.release)).toEqual(Buffer.from('foreign'))
   })
 
-  it('a video of which GitHub stores another size, at last', async () => {
+  it('the publication reports after three retries that GitHub has stored another size', async () => {
     const at = await setting()
     at.github.onUpload = (asset) => {
       asset.size = 499
@@ -243,7 +261,7 @@ describe('a fault is told:', () => {
     expect(held(at.release)).toEqual(OLD)
   })
 
-  it('a token that only reads, and words of GitHub that repeat nothing of it', async () => {
+  it('the publication reports a read-only token and leaves the release unchanged', async () => {
     const at = await setting({ standIn: { permissions: 'read' } })
     const problem = await problemOf(at.publish())
     expect(problem).toBe(
@@ -252,7 +270,7 @@ describe('a fault is told:', () => {
     expect(at.history()).toEqual([])
   })
 
-  it('hostile words, on one line', async () => {
+  it('the publication reports a hostile message from GitHub on one line', async () => {
     const at = await setting()
     at.github.faults.next(
       'upload',
@@ -264,7 +282,7 @@ describe('a fault is told:', () => {
   })
 })
 
-it('whatever goes wrong, the release is never without the video, and the next run makes it good', async () => {
+it('the release is never without the video despite random faults, and the next run completes it', async () => {
   const fault = fc.oneof(
     fc.constantFrom<Fault>(RESET, status(500), status(403), status(404), status(429)),
     fc.constantFrom<Fault>(done(RESET), done(status(502)), done(status(403))),
@@ -301,7 +319,7 @@ it('whatever goes wrong, the release is never without the video, and the next ru
 })
 
 it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
-  'the token does not go to an address for uploads that is not of the kind of the API: %j',
+  'the token is not sent to an upload URL whose scheme differs from that of the API: %j',
   async (upload_url) => {
     const at = await setting()
     expect(await problemOf(at.publish(FILE, { upload_url }))).toBe(

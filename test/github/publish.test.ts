@@ -27,8 +27,8 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-describe.each([{}, { enterprise: true }, { isPrivate: true }])('a video is attached, %j', (options) => {
-  it('to a release that has none', async () => {
+describe.each([{}, { enterprise: true }, { isPrivate: true }])('attaching a video, %j', (options) => {
+  it('the video is attached to a release that has none', async () => {
     const at = await setting({ standIn: options, assets: { 'other.mp4': OLD } })
     const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
     expect(await at.publish()).toEqual({ url, isNew: true })
@@ -41,7 +41,7 @@ describe.each([{}, { enterprise: true }, { isPrivate: true }])('a video is attac
     expect(at.asked()).toEqual(SOUND)
   })
 
-  it('in place of another, which is there until the new one is', async () => {
+  it('the video replaces another, which stays until the new one is uploaded', async () => {
     const at = await setting({ standIn: options })
     expect(await at.publish()).toMatchObject({ isNew: true })
     const old = 'film.mp4 uploaded 3'
@@ -49,14 +49,14 @@ describe.each([{}, { enterprise: true }, { isPrivate: true }])('a video is attac
     expect(at.asked()).toEqual(REPLACEMENT)
   })
 
-  it('not again when it is there already', async () => {
+  it('the video is not attached again when the release already has it', async () => {
     const at = await setting({ standIn: options, assets: { 'film.mp4': FILM } })
     const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
     expect(await at.publish()).toEqual({ url, isNew: false })
     expect([at.asked(), at.history()]).toEqual([[LIST], []])
   })
 
-  it('with a token that only API and uploads get', async () => {
+  it('the token is sent only to the API and the upload URL', async () => {
     const at = await setting({ standIn: options })
     await at.publish()
     for (const { origin, headers } of at.github.requests) {
@@ -68,26 +68,26 @@ describe.each([{}, { enterprise: true }, { isPrivate: true }])('a video is attac
   })
 })
 
-describe('what is left of an earlier upload', () => {
+describe('a leftover of an earlier upload', () => {
   it.each<[string, Uint8Array | null, requests: string[]]>([
-    ['is taken when it is whole', FILM, [LIST, LIST, DELETE, RENAME]],
-    ['is removed when it is not', null, [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
-    ['is removed when it is another', Buffer.alloc(500), [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
-  ])('%s', async (_, left, requests) => {
+    ['is used when it is complete', FILM, [LIST, LIST, DELETE, RENAME]],
+    ['is removed when it is incomplete', null, [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
+    ['is removed when its content differs', Buffer.alloc(500), [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
+  ])('the leftover of an earlier upload %s', async (_, left, requests) => {
     const at = await setting({ assets: { 'film.mp4': OLD, [LEFT]: left } })
     expect(await at.publish()).toMatchObject({ isNew: true })
     expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
     expect(at.asked()).toEqual(requests)
   })
 
-  it('is no video as long as GitHub does not say so, whatever its size', async () => {
+  it('a leftover is not used until GitHub marks it as uploaded, even if its size is right', async () => {
     const at = await setting({ assets: { [LEFT]: null } })
     for (const asset of at.release.assets) asset.size = FILE.bytes
     await at.publish()
     expect(at.asked()).toEqual([LIST, LIST, DELETE, UPLOAD, RENAME])
   })
 
-  it('of other videos under this name is removed at last, and nothing else', async () => {
+  it('leftovers of other videos with this name are removed last, and no other asset is removed', async () => {
     const others = [
       'kling-upload-0123456789abcdef-my-film.mp4',
       'kling-upload-0123456789abcdef-walk.mp4',
@@ -106,7 +106,7 @@ describe('what is left of an earlier upload', () => {
     expect(at.asked()).toEqual([...SOUND, DELETE, DELETE])
   })
 
-  it('may stay where it cannot be removed', async () => {
+  it('the publication succeeds although a leftover cannot be removed', async () => {
     const other = LEFT.replace(/[0-9a-f]{16}/, '0123456789abcdef')
     const at = await setting({ assets: { [other]: OLD } })
     at.github.faults.next('delete', status(403))
@@ -114,13 +114,13 @@ describe('what is left of an earlier upload', () => {
     expect(names(at.release)).toEqual([other, 'film.mp4'])
   })
 
-  it('is replaced under the name of the video, too', async () => {
+  it('an incomplete asset with the name of the video is replaced', async () => {
     const at = await setting({ assets: { 'film.mp4': null } })
     await at.publish()
     expect([at.asked(), held(at.release)]).toEqual([REPLACEMENT, FILM])
   })
 
-  it('is told by its size where GitHub tells no digest', async () => {
+  it('a leftover is recognised by its size when GitHub reports no digest', async () => {
     const at = await setting({ assets: { 'film.mp4': FILM, [LEFT]: FILM } })
     for (const asset of at.release.assets) asset.digest = null
     expect(await at.publish()).toMatchObject({ isNew: true })
@@ -128,7 +128,7 @@ describe('what is left of an earlier upload', () => {
     expect(at.asked()).toEqual([LIST, LIST, DELETE, RENAME])
   })
 
-  it('is found behind more than a hundred others', async () => {
+  it('a leftover is found behind more than a hundred other assets', async () => {
     const others = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.txt`, OLD]))
     const at = await setting({ assets: { ...others, 'film.mp4': OLD, [LEFT]: null } })
     await at.publish()
@@ -139,7 +139,7 @@ describe('what is left of an earlier upload', () => {
 })
 
 describe('a file', () => {
-  it('of 2 GiB is not even asked about', async () => {
+  it('a file of 2 GiB is rejected before any request', async () => {
     const at = await setting()
     expect(await problemOf(at.publish({ ...FILE, bytes: 2 ** 31 }))).toBe(
       'film.mp4 has 2.15 GB and was not attached to the release v1: GitHub takes assets below 2 GiB. Compress it, and attach it by hand.',
@@ -147,7 +147,7 @@ describe('a file', () => {
     expect(at.asked()).toEqual([])
   })
 
-  it('of one byte less is sent, with its length', async () => {
+  it('a file one byte below 2 GiB is sent with its content-length', async () => {
     const large = join(folder, 'large.mp4')
     await writeFile(large, '')
     await truncate(large, 2 ** 31 - 1)
@@ -161,10 +161,10 @@ describe('a file', () => {
   })
 
   it.each([
-    ['is not there any more', { path: join(folder, 'nothing.mp4') }],
+    ['no longer exists', { path: join(folder, 'nothing.mp4') }],
     ['has become shorter', { bytes: 501 }],
     ['has become longer', { bytes: 499 }],
-  ])('that %s is told without another try', async (_, change) => {
+  ])('a file that %s fails the publication without a retry', async (_, change) => {
     const at = await setting()
     const problem = await problemOf(at.publish({ ...FILE, ...change }))
     expect(problem).toMatch(/^film\.mp4 could not be attached to the release v1\. /)
@@ -174,7 +174,7 @@ describe('a file', () => {
 })
 
 describe('an upload', () => {
-  it('that does not end is given up, and not tried again', async () => {
+  it('an upload that does not end times out and is not retried', async () => {
     const at = await setting({ asking: { timeouts: { upload: 200 } } })
     at.github.faults.next('upload', { kind: 'silent' })
     expect(await problemOf(at.publish())).toBe(
@@ -183,7 +183,7 @@ describe('an upload', () => {
     expect(at.asker.pauses).toEqual([])
   })
 
-  it('ends when the run is cancelled, and keeps what was there', async () => {
+  it('an upload ends when the run is cancelled, and the old asset stays', async () => {
     const stopped = new Failure('cancelled', ['The job was cancelled.'])
     const abort = new AbortController()
     const at = await setting({ asking: { signal: abort.signal } })
@@ -196,7 +196,7 @@ describe('an upload', () => {
     expect(held(at.release)).toEqual(OLD)
   })
 
-  it('goes through the proxy of the environment, as all else', async () => {
+  it('the upload goes through the proxy from the environment like every other request', async () => {
     const proxy = await forwarder()
     vi.stubEnv('HTTP_PROXY', proxy.url)
     const at = await setting()

@@ -22,7 +22,7 @@ describe('attach_to_release', () => {
     ],
     ['v1', { name: 'release', payload: { release: { id: 7 } } }, { kind: 'tag', tag: 'v1' }],
     ['Event', { name: 'push', payload: null }, { kind: 'tag', tag: 'Event' }],
-  ])('%s names a release', (given, event, wanted) => {
+  ])('attach_to_release "%s" names a release', (given, event, wanted) => {
     expect(wantedRelease(given, event)).toEqual(wanted)
   })
 
@@ -34,40 +34,49 @@ describe('attach_to_release', () => {
     ['release', null, 'the event release, whose payload cannot be read'],
     ['', null, 'no event, whose payload cannot be read'],
     ['::error::\nx', null, 'the event ::error:: x, whose payload cannot be read'],
-  ])('event names none in the event %j of %j', (name, payload, words) => {
-    expect(() => wantedRelease('event', { name, payload })).toThrow(
-      new Failure('invalid_input', [
-        `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`,
-      ]),
-    )
-  })
+  ])(
+    'attach_to_release "event" is rejected when the event is %j and its payload is %j',
+    (name, payload, words) => {
+      expect(() => wantedRelease('event', { name, payload })).toThrow(
+        new Failure('invalid_input', [
+          `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`,
+        ]),
+      )
+    },
+  )
 })
 
 describe.each([{ enterprise: false }, { enterprise: true }])(
-  'a release is found, $enterprise:',
+  'the search for a release, GitHub Enterprise: $enterprise',
   (options) => {
-    it.each(['v1', 'films/v1', 'ü +#?&%2F', '1.0.0-β'])('by its tag %s', async (name) => {
-      const github = await standIn(options)
-      github.addRelease({ tag: 'v0' })
-      const { id, upload_url } = github.addRelease({ tag: name })
-      const draft = github.addRelease({ tag: name, draft: true })
-      const found = await findRelease(tag(name), await asking(github))
-      expect(found).toEqual({ id, upload_url, tag_name: name, draft: false, immutable: false })
-      expect(draft.id).not.toBe(id)
-      expect(github.requests).toHaveLength(1)
-    })
+    it.each(['v1', 'films/v1', 'ü +#?&%2F', '1.0.0-β'])(
+      'the search finds a release by its tag %s',
+      async (name) => {
+        const github = await standIn(options)
+        github.addRelease({ tag: 'v0' })
+        const { id, upload_url } = github.addRelease({ tag: name })
+        const draft = github.addRelease({ tag: name, draft: true })
+        const found = await findRelease(tag(name), await asking(github))
+        expect(found).toEqual({ id, upload_url, tag_name: name, draft: false, immutable: false })
+        expect(draft.id).not.toBe(id)
+        expect(github.requests).toHaveLength(1)
+      },
+    )
 
-    it.each([{}, { draft: true }, { prerelease: true }])('by its id, %j', async (kind) => {
-      const github = await standIn(options)
-      const { id } = github.addRelease({ tag: 'v1', ...kind })
-      expect(await findRelease({ kind: 'id', id }, await asking(github))).toMatchObject({
-        id,
-        tag_name: 'v1',
-      })
-      expect(asked(github)).toEqual([`api GET /${id}`])
-    })
+    it.each([{}, { draft: true }, { prerelease: true }])(
+      'the search finds a release with the properties %j by its id',
+      async (kind) => {
+        const github = await standIn(options)
+        const { id } = github.addRelease({ tag: 'v1', ...kind })
+        expect(await findRelease({ kind: 'id', id }, await asking(github))).toMatchObject({
+          id,
+          tag_name: 'v1',
+        })
+        expect(asked(github)).toEqual([`api GET /${id}`])
+      },
+    )
 
-    it('as a draft that will be immutable', async () => {
+    it('the search finds a draft that will be immutable', async () => {
       const github = await standIn(options)
       const release = github.addRelease({ tag: 'v1', draft: true })
       const body = { ...release.toJSON(), immutable: true }
@@ -77,7 +86,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
       })
     })
 
-    it('as a draft, by its tag, on the third page', async () => {
+    it('the search finds a draft by its tag on the third page', async () => {
       const github = await standIn(options)
       const { id } = github.addRelease({ tag: 'v1', draft: true, immutable: true })
       for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
@@ -92,7 +101,7 @@ describe('a release is not found', () => {
   it.each([
     ['v1', ''],
     ['refs/tags/v1', ' Give the tag alone, as github.ref_name has it.'],
-  ])('where there is none of the tag %s', async (name, more) => {
+  ])('the search fails when no release has the tag %s', async (name, more) => {
     const github = await standIn()
     for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
     expect(await failureOf(findRelease(tag(name), await asking(github)))).toEqual([
@@ -103,7 +112,7 @@ describe('a release is not found', () => {
     expect(github.requests).toHaveLength(4)
   })
 
-  it('once it is removed', async () => {
+  it('the search fails when the release of the event has been removed', async () => {
     const github = await standIn()
     expect(await failureOf(findRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
       'invalid_input',
@@ -111,13 +120,13 @@ describe('a release is not found', () => {
     ])
   })
 
-  it('where a tag would break lines', async () => {
+  it('the search reports a tag with line breaks on one line', async () => {
     const github = await standIn()
     const [, problem] = await failureOf(findRelease(tag('a\n::error::b\u2028c'), await asking(github)))
     expect(problem).toBe(none('a ::error::b c'))
   })
 
-  it('as a draft with a token that only reads', async () => {
+  it('the search does not find a draft with a read-only token', async () => {
     const github = await standIn({ permissions: 'read' })
     const { id } = github.addRelease({ tag: 'v1', draft: true })
     const asker = await asking(github)
@@ -128,17 +137,20 @@ describe('a release is not found', () => {
     expect(await findRelease(V1, asker)).toMatchObject({ draft: false })
   })
 
-  it.each<Wanted>([V1, { kind: 'id', id: 1001 }])('when it is immutable: %j', async (wanted) => {
-    const github = await standIn()
-    github.addRelease({ tag: 'v1', immutable: true })
-    const name = wanted.kind === 'tag' ? 'v1' : 'event'
-    expect(await failureOf(findRelease(wanted, await asking(github)))).toEqual([
-      'invalid_input',
-      `attach_to_release "${name}": ${IMMUTABLE}`,
-    ])
-  })
+  it.each<Wanted>([V1, { kind: 'id', id: 1001 }])(
+    'the search for %j fails when the release is immutable',
+    async (wanted) => {
+      const github = await standIn()
+      github.addRelease({ tag: 'v1', immutable: true })
+      const name = wanted.kind === 'tag' ? 'v1' : 'event'
+      expect(await failureOf(findRelease(wanted, await asking(github)))).toEqual([
+        'invalid_input',
+        `attach_to_release "${name}": ${IMMUTABLE}`,
+      ])
+    },
+  )
 
-  it('with a token that is not valid', async () => {
+  it('the search fails without a retry when the token is invalid', async () => {
     const github = await standIn()
     github.addRelease({ tag: 'v1' })
     expect(await failureOf(findRelease(V1, await asking(github, { token: 'ghs_other' })))).toEqual([
@@ -151,7 +163,7 @@ describe('a release is not found', () => {
     expect(github.requests).toHaveLength(1)
   })
 
-  it('in a private repository that the token does not see', async () => {
+  it('the search fails in a private repository that the token cannot see', async () => {
     const github = await standIn({ isPrivate: true })
     github.addRelease({ tag: 'v1' })
     expect(await findRelease(V1, await asking(github))).toMatchObject({ tag_name: 'v1' })

@@ -22,22 +22,22 @@ const OUTPUTS: Record<OutputName, true> = {
 }
 
 describe('inputs of action.yml', () => {
-  it('are the inputs that the action reads, in the same order', () => {
+  it('action.yml declares the inputs that the action reads, in the same order', () => {
     expect(Object.keys(action.inputs)).toEqual(INPUT_NAMES)
   })
 
-  it('have a default when they are not required, and none when they are', () => {
+  it('action.yml sets a default for every optional input and for no required input', () => {
     for (const [name, input] of Object.entries(action.inputs)) {
       expect(input.default === undefined, name).toBe(input.required)
     }
   })
 
-  it('have texts as defaults, as YAML would turn a bare yes or false into something else', () => {
+  it('action.yml has only strings as defaults, as YAML would convert a bare yes or false', () => {
     const defaults = Object.values(action.inputs).flatMap((input) => input.default ?? [])
     expect(defaults.map((value) => typeof value)).toEqual(defaults.map(() => 'string'))
   })
 
-  it('have a default that is a boolean wherever a boolean is read', () => {
+  it('action.yml sets every boolean input to false by default', () => {
     const booleans = Object.entries(action.inputs).flatMap(([name, input]) =>
       /`true`/.test(input.description) ? [[name, input.default]] : [],
     )
@@ -48,7 +48,7 @@ describe('inputs of action.yml', () => {
     ])
   })
 
-  it('are each described in whole sentences', () => {
+  it('action.yml describes every input in whole sentences', () => {
     for (const [name, { description }] of Object.entries(action.inputs)) {
       expect(description, name).toMatch(/^[A-Z`].*\.$/s)
     }
@@ -56,11 +56,11 @@ describe('inputs of action.yml', () => {
 })
 
 describe('outputs of action.yml', () => {
-  it('are the outputs that a run sets, in the same order', () => {
+  it('action.yml declares the outputs that a run sets, in the same order', () => {
     expect(Object.keys(action.outputs)).toEqual(Object.keys(OUTPUTS))
   })
 
-  it('name every failure_reason that there is', () => {
+  it('action.yml lists every failure_reason in the description of that output', () => {
     const description = action.outputs.failure_reason?.description ?? ''
     const list = /^Why the step failed: (.+?)\./s.exec(description)?.[1] ?? ''
     expect(list.split(/, | or /)).toEqual(Object.keys(REMEDIES))
@@ -68,7 +68,7 @@ describe('outputs of action.yml', () => {
 })
 
 describe('remedies', () => {
-  it('are whole sentences on one line that tell what to do', () => {
+  it('every remedy is a whole sentence on one line', () => {
     for (const remedy of Object.values(REMEDIES)) expect(remedy).toMatch(/^[A-Z].*\.$/)
   })
 })

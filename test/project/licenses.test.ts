@@ -9,7 +9,7 @@ const scratch = await mkdtemp(join(tmpdir(), 'licenses-'))
 afterAll(() => rm(scratch, { recursive: true, force: true }))
 
 describe('the licences of the bundle', () => {
-  it('hold the words of every package and every copied part that is in it', async () => {
+  it('licenses.txt contains the licence text of every bundled package and copied part', async () => {
     const shipped = words(await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8'))
     const files = await bundledFiles()
     const folders = new Set(files.flatMap(foldersAbove))
@@ -21,16 +21,16 @@ describe('the licences of the bundle', () => {
     expect(missing.map(([file]) => file)).toEqual([])
   })
 
-  it('have a section for each package that the action asks for itself', async () => {
+  it('licenses.txt has a section for each direct dependency', async () => {
     const { dependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
     expect(await sections()).toEqual(expect.arrayContaining(Object.keys(dependencies)))
   })
 
-  it('have one for llhttp, which undici brings without its licence', async () => {
+  it('licenses.txt has a section for llhttp, which undici ships without its licence', async () => {
     expect(await sections()).toContain('undici/lib/llhttp')
   })
 
-  it('have no section for what is not in it', async () => {
+  it('licenses.txt has no section for code that is not in the bundle', async () => {
     const files = await Promise.all(
       (await bundledFiles()).map(async (file) => ((await isAsInstalled(file)) ? [file] : [])),
     )
@@ -39,7 +39,7 @@ describe('the licences of the bundle', () => {
     expect((await sections()).filter((section) => !isBundled(section))).toEqual([])
   })
 
-  it('name whoever a comment of the bundled code says it is from', async () => {
+  it('licenses.txt contains every copyright and licence notice in the comments of the bundled code', async () => {
     const shipped = words(await readFile(join(ROOT, 'dist/licenses.txt'), 'utf8'))
     const sources = await Promise.all((await bundledFiles()).map((file) => readFile(file, 'utf8')))
     const owners = sources.flatMap((source) => source.match(/copyright (?:\(c\)|joyent).*/gi) ?? [])
@@ -49,8 +49,8 @@ describe('the licences of the bundle', () => {
   })
 })
 
-describe('of a package', () => {
-  it('the licence is shipped, and those of the folders of the bundled files inside it', async () => {
+describe('the licence of a package', () => {
+  it('the licences of a package and of the folders of its bundled files are shipped', async () => {
     const files = await packages({
       'alpha/package.json': '{"license":"MIT"}',
       'alpha/LICENSE': 'Words of alpha\r\n',
@@ -67,7 +67,7 @@ describe('of a package', () => {
     )
   })
 
-  it('that is there in two versions, both licences are shipped', async () => {
+  it('both licences of a package with two versions are shipped', async () => {
     const files = await packages({
       'twice/package.json': '{"license":"MIT"}',
       'twice/LICENSE': 'Copyright 2019',
@@ -82,14 +82,18 @@ describe('of a package', () => {
   })
 
   it.for([
-    ['a block', '/*!\n * Gamma\n * Copyright (c) 2015 Gamma\n */\ncode()', 'Gamma\nCopyright (c) 2015 Gamma'],
-    ['a line', 'code()\n/*! gamma. MIT License. */\n', 'gamma. MIT License.'],
     [
-      'lines',
+      'a block comment',
+      '/*!\n * Gamma\n * Copyright (c) 2015 Gamma\n */\ncode()',
+      'Gamma\nCopyright (c) 2015 Gamma',
+    ],
+    ['a comment on one line', 'code()\n/*! gamma. MIT License. */\n', 'gamma. MIT License.'],
+    [
+      'line comments',
       '{\n  // Copyright Joyent\n  //\n  // Permission\n  code()\n  // other',
       'Copyright Joyent\n\nPermission',
     ],
-  ] as const)('a notice in %s of comment is shipped', async ([, source, notice]) => {
+  ] as const)('a licence notice in %s is shipped', async ([, source, notice]) => {
     const files = await packages({
       'gamma/package.json': '{"license":"MIT"}',
       'gamma/LICENSE': 'MIT',
@@ -98,14 +102,14 @@ describe('of a package', () => {
     expect(await licensesOf(files)).toContain(`gamma/index.js\n${notice}\n`)
   })
 
-  it('without a licence file nothing is shipped', async () => {
+  it('collecting the licences fails for a package without a licence file', async () => {
     const files = await packages({ 'bare/package.json': '{"license":"MIT"}', 'bare/index.js': '' })
     await expect(licensesOf(files)).rejects.toThrow('bare has no licence file')
   })
 })
 
 describe('the files in the bundle', () => {
-  it('are those of packages, also joined into others, without what the bundler left out', () => {
+  it('the bundled files include joined modules of packages and exclude modules that the bundler left out', () => {
     const module = (name: string | null, chunks: number[], modules: object[] = []) => ({
       nameForCondition: name,
       chunks,

@@ -15,7 +15,7 @@ describe.each([
   { name: 'README.md', readme: english, inputs: 'Inputs', outputs: 'Outputs', failures: 'When it fails' },
   { name: 'README.zh-CN.md', readme: chinese, inputs: '输入', outputs: '输出', failures: '失败时' },
 ])('$name', ({ readme, inputs, outputs, failures }) => {
-  it('lists the inputs of action.yml, with their defaults', () => {
+  it('the README lists the inputs of action.yml with their defaults', () => {
     const expected = Object.entries(action.inputs).map(([name, input]) => {
       const fallback = input.required ? 'required' : input.default ? `\`${input.default}\`` : ''
       return [`\`${name}\``, fallback]
@@ -23,30 +23,33 @@ describe.each([
     expect(rows(readme, inputs).map((cells) => cells.slice(0, -1))).toEqual(expected)
   })
 
-  it('lists the outputs of action.yml', () => {
+  it('the README lists the outputs of action.yml', () => {
     const expected = Object.keys(action.outputs).map((name) => [`\`${name}\``])
     expect(rows(readme, outputs).map((cells) => cells.slice(0, -1))).toEqual(expected)
   })
 
-  it('explains every failure_reason, and names them all where the output is described', () => {
+  it('the README explains every failure_reason and names them all in the output description', () => {
     const reasons = Object.keys(REMEDIES)
     expect(rows(readme, failures).map(([name]) => name)).toEqual(reasons.map((reason) => `\`${reason}\``))
     const description = rows(readme, outputs).find(([name]) => name === '`failure_reason`')?.[1]
     expect(description?.match(new RegExp(`\\b(${reasons.join('|')})\\b`, 'g'))).toEqual(reasons)
   })
 
-  it.each(['on-release', 'on-commit'])('shows the example %s as it is run', async (name) => {
-    const example = await readFile(join(ROOT, `.github/examples/${name}.yml`), 'utf8')
-    expect(readme).toContain(['', '```yaml', `${example}\`\`\``, ''].join('\n'))
-  })
+  it.each(['on-release', 'on-commit'])(
+    'the README shows the example %s exactly as it is run',
+    async (name) => {
+      const example = await readFile(join(ROOT, `.github/examples/${name}.yml`), 'utf8')
+      expect(readme).toContain(['', '```yaml', `${example}\`\`\``, ''].join('\n'))
+    },
+  )
 
-  it('links to every example that it does not show', async () => {
+  it('the README links to every example that it does not show', async () => {
     const names = await readdir(join(ROOT, '.github/examples'))
     const others = names.filter((name) => !['on-release.yml', 'on-commit.yml'].includes(name))
     for (const name of others) expect(readme).toContain(`(.github/examples/${name})`)
   })
 
-  it('links only to what exists', async () => {
+  it('the README links only to files and headings that exist', async () => {
     const links = inline(marked.lexer(readme)).flatMap((token) => (token.type === 'link' ? [token.href] : []))
     const relative = links.filter((href) => !/^\w+:/.test(href))
     expect(relative.length).toBeGreaterThan(0)
@@ -59,7 +62,7 @@ describe.each([
     }
   })
 
-  it('documents only npm scripts that exist', async () => {
+  it('the README and CONTRIBUTING.md name only npm scripts that exist', async () => {
     const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
     const texts = [readme, await readFile(join(ROOT, 'CONTRIBUTING.md'), 'utf8')].join('\n')
     const named = Array.from(
@@ -72,7 +75,7 @@ describe.each([
 })
 
 describe('README.md', () => {
-  it('describes inputs and outputs in the words of action.yml', () => {
+  it('README.md describes inputs and outputs in the words of action.yml', () => {
     const described = [...rows(english, 'Inputs'), ...rows(english, 'Outputs')].map((cells) => cells.at(-1))
     const expected = [...Object.values(action.inputs), ...Object.values(action.outputs)]
     expect(described).toEqual(expected.map(({ description }) => description))
@@ -80,13 +83,13 @@ describe('README.md', () => {
 })
 
 describe('README.zh-CN.md', () => {
-  it('has the parts of README.md, and each links to the other', () => {
+  it('README.zh-CN.md has the sections of README.md, and each README links to the other', () => {
     expect(parts(chinese).map(({ depth }) => depth)).toEqual(parts(english).map(({ depth }) => depth))
     expect(english).toMatch(/^# .+\n\n\[简体中文\]\(README\.zh-CN\.md\)\n/)
     expect(chinese).toMatch(/^# .+\n\n\[English\]\(README\.md\)\n/)
   })
 
-  it('shows the same workflows and commands', () => {
+  it('README.zh-CN.md shows the same workflows and commands as README.md', () => {
     const [expected, shown] = [english, chinese].map((readme) =>
       marked.lexer(readme).flatMap((token) => {
         if (token.type !== 'code') return []
@@ -97,7 +100,7 @@ describe('README.zh-CN.md', () => {
   })
 
   it.for(parts(english).map((part, index) => ({ ...part, translation: parts(chinese)[index] })))(
-    'has the same code, names, numbers, links and stresses, line by line: $heading',
+    'README.zh-CN.md matches the code, names, numbers, links and emphasis line by line under "$heading"',
     ({ told, translation }) => {
       const [expected, shown] = [told, translation?.told ?? []].map((tokens) =>
         lines(tokens).map((cells) => cells.map(facts)),
@@ -106,7 +109,7 @@ describe('README.zh-CN.md', () => {
     },
   )
 
-  it('is in Chinese, every line and every description', () => {
+  it('README.zh-CN.md is in Chinese in every line and every description', () => {
     const all = parts(chinese).flatMap(({ told, measured }) => lines([...told, ...measured]))
     const texts = all.map((cells) => cells.map(textOf).join(' | '))
     expect(texts.filter((text) => !CJK.test(text))).toEqual(['[English](README.md)'])
@@ -120,13 +123,13 @@ describe('README.zh-CN.md', () => {
     ).toEqual([])
   })
 
-  it('has Chinese punctuation, and a space between Chinese and other letters', () => {
+  it('README.zh-CN.md uses Chinese punctuation and puts a space between Chinese and other letters', () => {
     const texts = inline(marked.lexer(chinese)).filter((token) => token.type === 'text')
     const tight = /\p{Script=Han}[!-~]|[!-~]\p{Script=Han}/u
     expect(texts.filter(({ raw }) => tight.test(raw)).map(({ raw }) => raw)).toEqual([])
   })
 
-  it('gives the figures of README.md where it repeats measured ones', () => {
+  it('README.zh-CN.md repeats measured figures exactly as README.md states them', () => {
     const translations = parts(chinese)
     parts(english).forEach(({ measured }, index) => {
       const written = measured.flatMap(({ raw }) => raw.split('\n'))

@@ -11,7 +11,7 @@ import { checkTag, notesOf } from '../../.github/scripts/release.ts'
 const ROOT = join(import.meta.dirname, '../..')
 
 describe('the tag of a release', () => {
-  it('is the version of package.json', () => {
+  it('a release tag that matches the version of package.json is accepted', () => {
     expect(() => checkTag('v1.2.3', '1.2.3')).not.toThrow()
   })
 
@@ -22,7 +22,7 @@ describe('the tag of a release', () => {
     ['v1.2.3-rc.1', 'The tag v1.2.3-rc.1 is not of the form v1.2.3.'],
     ['v01.2.3', 'The tag v01.2.3 is not of the form v1.2.3.'],
     ['', 'The tag  is not of the form v1.2.3.'],
-  ] as const)('%s is refused', ([tag, message]) => {
+  ] as const)('the release tag "%s" is refused', ([tag, message]) => {
     expect(() => checkTag(tag, '1.2.3')).toThrow(message)
   })
 })
@@ -51,7 +51,7 @@ describe('the notes of a release', () => {
     ['1.10.0', '### Added\n- Ten.\n'],
     ['1.1.0', '- One.\n'],
     ['0.8.0', '- Last.\n'],
-  ] as const)('of %s are its section of the changelog alone', ([version, notes]) => {
+  ] as const)('the release notes of %s consist of its changelog section only', ([version, notes]) => {
     expect(notesOf(version, changelog)).toBe(notes)
   })
 
@@ -62,11 +62,11 @@ describe('the notes of a release', () => {
       'CHANGELOG.md has "## 1.0.0 - unreleased": give it the day of the release, "## 1.0.0 - YYYY-MM-DD".',
     ],
     ['0.9.0', 'CHANGELOG.md says nothing about 0.9.0: write what a user gets.'],
-  ] as const)('of %s are missed', ([version, message]) => {
+  ] as const)('the changelog is rejected when it has no usable section for %s', ([version, message]) => {
     expect(() => notesOf(version, changelog)).toThrow(message)
   })
 
-  it('can be read for the version of package.json, once it has its day', async () => {
+  it('the changelog has release notes for the version of package.json once that version is dated', async () => {
     const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
     const text = await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')
     expect(notesOf(version, text.replace('- unreleased', '- 2026-12-31'))).toMatch(/^- /m)
@@ -81,23 +81,29 @@ describe('a release', () => {
     ['v1.9.1', ['v2.0.0', 'v10.0.0'], { latest: false, moved: 'v1' }],
     ['v0.1.0', [], { latest: true, moved: 'v0' }],
     ['v1.0.0', ['v0.9.0', 'nightly'], { latest: true, moved: 'v1' }],
-  ] as const)('%s beside %s is published as what it is', async ([tag, out, { latest, moved }]) => {
-    const [list, ...calls] = await publish(tag, out, { isDrafted: out.some((other) => other === tag) })
-    expect(list).toContain('release list --exclude-drafts')
-    const refs = 'api --method PATCH repos/octo/films/git/refs/tags'
-    expect(calls).toEqual([
-      `release view ${tag}`,
-      ...(out.some((other) => other === tag)
-        ? []
-        : [`release create ${tag} --draft --verify-tag --title ${tag} --notes - One.`]),
-      `release edit ${tag} --draft=false --latest=${latest} --notes - One.`,
-      ...(moved ? [`${refs}/${moved} --raw-field sha=0123abcd --field force=true`] : []),
-    ])
-  })
+  ] as const)(
+    'publishing %s sets the latest mark and the major tag according to the published releases: %s',
+    async ([tag, out, { latest, moved }]) => {
+      const [list, ...calls] = await publish(tag, out, { isDrafted: out.some((other) => other === tag) })
+      expect(list).toContain('release list --exclude-drafts')
+      const refs = 'api --method PATCH repos/octo/films/git/refs/tags'
+      expect(calls).toEqual([
+        `release view ${tag}`,
+        ...(out.some((other) => other === tag)
+          ? []
+          : [`release create ${tag} --draft --verify-tag --title ${tag} --notes - One.`]),
+        `release edit ${tag} --draft=false --latest=${latest} --notes - One.`,
+        ...(moved ? [`${refs}/${moved} --raw-field sha=0123abcd --field force=true`] : []),
+      ])
+    },
+  )
 
-  it.skipIf(process.platform === 'win32')('is not published when nobody tells what is out', async () => {
-    expect(await publish('v1.0.0', null)).toHaveLength(1)
-  })
+  it.skipIf(process.platform === 'win32')(
+    'the release is not published when the published releases cannot be listed',
+    async () => {
+      expect(await publish('v1.0.0', null)).toHaveLength(1)
+    },
+  )
 })
 
 /**

@@ -16,7 +16,7 @@ const rows = Array.from(
 )
 
 describe('the threat model', () => {
-  it('names a test behind every line of its table', () => {
+  it('the threat model names a test for every row of its table', () => {
     const lines = text
       .split('\n')
       .filter((line) => line.startsWith('| ') && !line.startsWith('| What always holds'))
@@ -24,7 +24,7 @@ describe('the threat model', () => {
     expect(rows.length).toBeGreaterThan(10)
   })
 
-  it.each(rows)('names a test that there is: $file: $test', async ({ file, test }) => {
+  it.each(rows)('the threat model names a test that exists: $file: $test', async ({ file, test }) => {
     const source = await readFile(join(ROOT, file), 'utf8')
     // The first argument of a call, whichever it is of those that make tests.
     const names = source.matchAll(/\(\s*(['"`])(.*?)\1,/g)
@@ -38,7 +38,7 @@ describe('the workflow for forks', async () => {
   const { inputs } = await readAction()
   const stepOf = (job: string): Record<string, string> => workflow.jobs[job].steps.at(-1).with
 
-  it('pays for nothing that a pull request brings', () => {
+  it('the workflow for forks pays for nothing in a pull request', () => {
     expect(Object.keys(workflow.on)).toEqual(['pull_request', 'push'])
     expect(workflow.permissions).toEqual({})
     const { check, film } = workflow.jobs
@@ -51,7 +51,7 @@ describe('the workflow for forks', async () => {
     expect(film.environment).toBe('film')
   })
 
-  it.each(['check', 'film'])('gives the step of %s what it needs', (job) => {
+  it.each(['check', 'film'])('the workflow for forks sets valid inputs in the job %s', (job) => {
     const given = Object.fromEntries(
       Object.entries(stepOf(job)).map(([name, value]) => [name, String(value)]),
     )

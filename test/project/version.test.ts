@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { VERSION } from '../../src/version.ts'
 import { ROOT } from '../harness/action.ts'
 
-it('the version that the action prints is that of the package and of the newest changes', async () => {
+it('the version that the action prints matches package.json and the newest changelog entry', async () => {
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
   const [newest] = (await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')).match(/(?<=^## )\S+/m) ?? []
   expect({ version, newest }).toEqual({ version: VERSION, newest: VERSION })

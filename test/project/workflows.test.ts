@@ -25,30 +25,30 @@ describe.each(files)('$name', ({ text }) => {
   const { on, permissions, jobs } = v.parse(Workflow, parse(text))
   const steps = Object.values(jobs).flatMap((job) => job.steps)
 
-  it('gives each job its own permissions, and nothing by default', () => {
+  it('the workflow grants permissions per job and none by default', () => {
     expect(permissions).toEqual({})
     expect(namesOf(jobs, (job) => job.permissions === undefined)).toEqual([])
   })
 
-  it('ends each job in time', () => {
+  it('the workflow sets a time limit for each job', () => {
     // A called workflow has the times of its own jobs.
     expect(namesOf(jobs, (job) => job.uses === undefined && job['timeout-minutes'] === undefined)).toEqual([])
   })
 
-  it('runs nothing of a pull request with the rights of the repository', () => {
+  it('the workflow runs nothing from a pull request with the rights of the repository', () => {
     expect(JSON.stringify(on)).not.toMatch(/pull_request_target|workflow_run/)
   })
 
-  it('puts no expression into a script', () => {
+  it('the workflow puts no expression into a script', () => {
     expect(steps.filter(({ run }) => run.includes('${{'))).toEqual([])
   })
 
-  it('leaves no token behind in the workspace', () => {
+  it('the workflow leaves no token in the workspace', () => {
     const checkouts = steps.filter(({ uses }) => uses.startsWith('actions/checkout@'))
     expect(checkouts.filter((step) => step.with['persist-credentials'] !== false)).toEqual([])
   })
 
-  it('runs no code of packages in a job that may write', () => {
+  it('the workflow runs no package code in a job with write permission', () => {
     const writes = (job: v.InferOutput<typeof Job>) =>
       /"(contents|actions|id-token)":"write"/.test(JSON.stringify(job.permissions))
     const runsPackages = (job: v.InferOutput<typeof Job>) =>

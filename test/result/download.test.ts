@@ -79,13 +79,13 @@ describe('a download', () => {
     ['redirects', FILE],
     ['redirects-to', `5/${FILE}`],
     ['server-error-once', FILE],
-  ])('stores the whole file (%s)', async (habit, path) => {
+  ])('the download stores the whole file (host habit: %s)', async (habit, path) => {
     await using host = await mediaHost()
     expect(await host.fetch(habit, path)).toEqual(WHOLE)
     expect(film.equals(await host.stored())).toBe(true)
   })
 
-  it('asks once, for the file as it is', async () => {
+  it('the download sends a single request and asks for the file without compression', async () => {
     await using host = await mediaHost()
     await host.fetch()
     expect(host.asked()).toEqual(['all'])
@@ -98,7 +98,7 @@ describe('a download', () => {
     expect(headers).not.toHaveProperty('if-range')
   })
 
-  it('stores an empty file', async () => {
+  it('the download stores an empty file', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('empty')).toEqual({ bytes: 0, sha256: sha256(Buffer.alloc(0)) })
     expect((await stat(host.path)).size).toBe(0)
@@ -108,7 +108,7 @@ describe('a download', () => {
 describe('a place that cannot be written to', () => {
   const EXISTS = { kind: 'unstorable', says: 'it cannot be written (EEXIST)' }
 
-  it('because a file is there keeps it, and nothing is asked', async () => {
+  it('the download fails before any request when its file already exists, and keeps that file', async () => {
     await using host = await mediaHost()
     await writeFile(host.path, 'mine')
     expect(await failure(host.fetch())).toEqual(EXISTS)
@@ -117,15 +117,18 @@ describe('a place that cannot be written to', () => {
   })
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32')('because a link is there is not followed', async () => {
-    await using host = await mediaHost()
-    await symlink(join(host.folder, 'victim'), host.path)
-    expect(await failure(host.fetch())).toEqual(EXISTS)
-    expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
-    expect(host.asked()).toEqual([])
-  })
+  it.skipIf(process.platform === 'win32')(
+    'the download fails before any request when its path is a symbolic link, which it does not follow',
+    async () => {
+      await using host = await mediaHost()
+      await symlink(join(host.folder, 'victim'), host.path)
+      expect(await failure(host.fetch())).toEqual(EXISTS)
+      expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
+      expect(host.asked()).toEqual([])
+    },
+  )
 
-  it('because its folder is gone is told by its code, and nothing is asked', async () => {
+  it('the download reports the error code and sends no request when its folder is gone', async () => {
     await using host = await mediaHost()
     await rm(host.folder, { recursive: true })
     expect(await failure(host.fetch())).toEqual({ kind: 'unstorable', says: 'it cannot be written (ENOENT)' })
@@ -134,7 +137,7 @@ describe('a place that cannot be written to', () => {
 })
 
 describe('a body that breaks off', () => {
-  it('once is gone on with from there', async () => {
+  it('the download resumes an interrupted response where it stopped', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('cuts-once')).toEqual(WHOLE)
     expect(film.equals(await host.stored())).toBe(true)
@@ -142,7 +145,7 @@ describe('a body that breaks off', () => {
     expect(host.bytesSent()).toEqual([HALF, film.length - HALF])
   })
 
-  it('in the middle of many pieces is gone on with', async () => {
+  it('the download resumes a response that was interrupted after many chunks', async () => {
     await using host = await mediaHost()
     const size = 6_000_001
     const url = await host.sandbox.media.padClip('big.mp4', `corpus/header-first.mp4`, size, 'header-last')
@@ -152,7 +155,7 @@ describe('a body that breaks off', () => {
     expect(host.asked().slice(1)).toEqual(['all', `bytes=${Math.floor(size / 2)}-`])
   })
 
-  it('is gone on with over the redirect that led to it', async () => {
+  it('the download resumes through the redirect that led to the file', async () => {
     await using host = await mediaHost()
     const target = host.url('cuts-once')
     await using elsewhere = await scripted(status(302, '', { location: target }))
@@ -161,27 +164,27 @@ describe('a body that breaks off', () => {
     expect(host.asked()).toEqual(['all', REST])
   })
 
-  it('without an announced length is gone on with to the end', async () => {
+  it('the download resumes a response without a content-length to its end', async () => {
     await using host = await mediaHost()
     await using server = await scripted(cut(film, { etag: '"1"' }), otherHalf)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
     expect(server.asked()).toEqual(['all', REST])
   })
 
-  it('is gone on with although the host is out of order meanwhile', async () => {
+  it('the download still resumes after a 503 and a connection reset in between', async () => {
     await using host = await mediaHost()
     await using server = await scripted(cutHalfWay, status(503), reset, otherHalf)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
     expect(server.asked()).toEqual(['all', REST, REST, REST])
   })
 
-  it('or stalls again and again is gone on with as long as there are tries', async () => {
+  it('the download resumes a response that stalls repeatedly', async () => {
     await using host = await mediaHost({ idle: 200 })
     expect((await host.fetch('stalls', 'corpus/3s.mp4')).bytes).toBe(2881)
     expect(host.asked()).toEqual(['all', 'bytes=1024-', 'bytes=2048-'])
   })
 
-  it('asks for that very version of the file', async () => {
+  it('the download sends the ETag of the file as if-range when it resumes', async () => {
     await using host = await mediaHost()
     await host.fetch('cuts-once')
     const { headers } = await fetch(host.url())
@@ -189,10 +192,10 @@ describe('a body that breaks off', () => {
   })
 
   it.each<[string, RequestListener]>([
-    ['a part that tells no version', part(HALF)],
+    ['a part without an ETag', part(HALF)],
     ['the whole file', whole],
-    ['the whole of another version', status(200, film, { etag: '"2"' })],
-  ])('and is answered by %s is whole then', async (_, answer) => {
+    ['the whole file in another version', status(200, film, { etag: '"2"' })],
+  ])('the download completes when its resume request gets %s', async (_, answer) => {
     await using host = await mediaHost()
     await using server = await scripted(cutHalfWay, answer)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
@@ -200,7 +203,7 @@ describe('a body that breaks off', () => {
     expect(server.asked()).toEqual(['all', REST])
   })
 
-  it('and is answered by a shorter whole keeps nothing of what there was', async () => {
+  it('the download discards the first part when its resume request gets a shorter whole file', async () => {
     await using host = await mediaHost()
     const page = Buffer.from('<!doctype html><title>Sign in</title>')
     await using server = await scripted(cutHalfWay, status(200, page))
@@ -210,11 +213,11 @@ describe('a body that breaks off', () => {
 
   it.each<[string, RequestListener]>([
     ['a part of another version', part(HALF, { etag: '"2"' })],
-    ['a part whose version is told weakly', part(HALF, { etag: 'W/"1"' })],
+    ['a part with a weak ETag', part(HALF, { etag: 'W/"1"' })],
     ['an earlier part', part(HALF - 1, { etag: '"1"' })],
     ['a later part', part(HALF + 1, { etag: '"1"' })],
-    ['a part that does not say which', status(206, film.subarray(HALF), { etag: '"1"' })],
-  ])('and is answered by %s is begun anew', async (_, answer) => {
+    ['a part without a content-range', status(206, film.subarray(HALF), { etag: '"1"' })],
+  ])('the download starts over when its resume request gets %s', async (_, answer) => {
     await using host = await mediaHost()
     await using server = await scripted(cutHalfWay, answer, whole)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
@@ -227,14 +230,17 @@ describe('a body that breaks off', () => {
     [403, 'refused', 'its server answers 403 Forbidden'],
     [412, 'refused', 'its server answers 412 Precondition Failed'],
     [410, 'expired', 'the link has expired, its server answers 410 Gone'],
-  ])('and is answered by %i is given up', async (code, kind, says) => {
-    await using host = await mediaHost()
-    await using server = await scripted(cutHalfWay, status(code))
-    expect(await failure(host.fetchUrl(server.url))).toEqual({ kind, says })
-    expect(server.asked()).toEqual(['all', REST])
-  })
+  ])(
+    'the download fails without a retry when its resume request gets status %i',
+    async (code, kind, says) => {
+      await using host = await mediaHost()
+      await using server = await scripted(cutHalfWay, status(code))
+      expect(await failure(host.fetchUrl(server.url))).toEqual({ kind, says })
+      expect(server.asked()).toEqual(['all', REST])
+    },
+  )
 
-  it('and is answered by a part that is not all of the rest is gone on with', async () => {
+  it('the download resumes again after its resume request gets only a piece of the rest', async () => {
     await using host = await mediaHost()
     const to = HALF + 1000
     const range = `bytes ${HALF}-${to - 1}/${film.length}`
@@ -244,7 +250,7 @@ describe('a body that breaks off', () => {
     expect(server.asked()).toEqual(['all', REST, `bytes=${to}-`])
   })
 
-  it('after its last byte is asked for anew when there is no more', async () => {
+  it('the download starts over when a response breaks off after its last byte and the resume gets a 416', async () => {
     await using host = await mediaHost()
     const withoutEnd: RequestListener = (_, response) => {
       response.writeHead(200, { etag: '"1"' })
@@ -257,7 +263,7 @@ describe('a body that breaks off', () => {
   })
 })
 
-it('a rest that is longer than its range is not taken', async () => {
+it('the download does not keep a resumed part that is longer than its range', async () => {
   await using host = await mediaHost()
   const headers = { etag: '"1"', 'content-range': `bytes ${HALF}-${film.length - 1}/${film.length}` }
   const tooLong: RequestListener = (_, response) => {
@@ -271,17 +277,17 @@ it('a rest that is longer than its range is not taken', async () => {
   expect(server.asked()).toEqual(['all', REST, `bytes=${film.length + 10}-`])
 })
 
-describe('without a validator to rely on, a body that breaks off', () => {
+describe('parts of different versions', () => {
   const zeros = Buffer.alloc(film.length)
   const length = { 'content-length': film.length }
 
   it.each<[string, Record<string, string>]>([
-    ['none', {}],
-    ['a weak one', { etag: 'W/"1"' }],
-    ['one without quotes', { etag: '1' }],
-    ['an empty one', { etag: '' }],
+    ['missing', {}],
+    ['a weak ETag', { etag: 'W/"1"' }],
+    ['an unquoted ETag', { etag: '1' }],
+    ['an empty ETag', { etag: '' }],
     ['a date', { 'last-modified': 'Sun, 22 Nov 2026 10:11:12 GMT' }],
-  ])('is never glued together (%s)', async (_, headers) => {
+  ])('the download starts over instead of resuming when its validator is %s', async (_, headers) => {
     await using host = await mediaHost()
     // A host that would give the rest of whatever it has now.
     const current: RequestListener = (request, response) =>
@@ -293,7 +299,7 @@ describe('without a validator to rely on, a body that breaks off', () => {
     expect(server.requests[1]).not.toHaveProperty('if-range')
   })
 
-  it('is not glued to what the one before it told of', async () => {
+  it('the download does not resume a weakly tagged response with the ETag of an earlier response', async () => {
     await using host = await mediaHost()
     const strong = cut(zeros, { ...length, etag: '"1"' })
     const weak = cut(zeros, { ...length, etag: 'W/"2"' })
@@ -303,7 +309,7 @@ describe('without a validator to rely on, a body that breaks off', () => {
     expect(server.asked()).toEqual(['all', REST, 'all'])
   })
 
-  it('is not glued to another version (cuts-once-changes)', async () => {
+  it('the download does not join parts of two versions of the file', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('cuts-once-changes')).toEqual(WHOLE)
     expect(film.equals(await host.stored())).toBe(true)
@@ -311,7 +317,7 @@ describe('without a validator to rely on, a body that breaks off', () => {
   })
 })
 
-describe('what fails every time', { concurrent: true }, () => {
+describe('a host that always fails', { concurrent: true }, () => {
   it.for([
     ['cut-connection', 'the server broke the connection off (UND_ERR_SOCKET)'],
     ['cut-chunked', 'the server broke the connection off (UND_ERR_SOCKET)'],
@@ -319,13 +325,16 @@ describe('what fails every time', { concurrent: true }, () => {
     ['silent', 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
     ['too-many-requests', 'its server answers 429 Too Many Requests'],
     ['server-error', 'its server answers 500 Internal Server Error'],
-  ] as const)('is given up after six requests (%s)', async ([habit, says], { expect }) => {
-    await using host = await mediaHost({ idle: 100, headers: 100 })
-    expect(await failure(host.fetch(habit))).toEqual({ kind: 'broken', says })
-    expect(host.asked()).toHaveLength(6)
-  })
+  ] as const)(
+    'the download gives up after six requests when every request fails (host habit: %s)',
+    async ([habit, says], { expect }) => {
+      await using host = await mediaHost({ idle: 100, headers: 100 })
+      expect(await failure(host.fetch(habit))).toEqual({ kind: 'broken', says })
+      expect(host.asked()).toHaveLength(6)
+    },
+  )
 
-  it('is asked for at growing distances', async ({ expect }) => {
+  it('the download retries after growing pauses', async ({ expect }) => {
     await using host = await mediaHost()
     const pauses: number[] = []
     const clock: Clock = { now: () => NOW, sleep: async (milliseconds) => void pauses.push(milliseconds) }
@@ -334,7 +343,7 @@ describe('what fails every time', { concurrent: true }, () => {
     expect(pauses).toEqual([500, 1000, 2000, 4000, 8000])
   })
 
-  it('because the host refuses connections is called so', async ({ expect }) => {
+  it('the download reports a host that refuses connections', async ({ expect }) => {
     await using host = await mediaHost()
     const url = host.url()
     await host.sandbox.close()
@@ -345,7 +354,7 @@ describe('what fails every time', { concurrent: true }, () => {
   })
 })
 
-describe('an answer that is not the file', () => {
+describe('a response that is not the file', () => {
   it.each([
     ['unauthorised', 'refused', 'its server answers 401 Unauthorized'],
     ['forbidden', 'refused', 'its server answers 403 Forbidden'],
@@ -353,27 +362,30 @@ describe('an answer that is not the file', () => {
     ['teapot', 'refused', "its server answers 418 I'm a Teapot"],
     ['whole-as-206', 'refused', 'its server answers 206 Partial Content'],
     ['gzip', 'unusable', 'its server sends it compressed, not as the file it is'],
-  ])('%s is asked for once: %s, %s', async (habit, kind, says) => {
-    await using host = await mediaHost()
-    expect(await failure(host.fetch(habit))).toEqual({ kind, says })
-    expect(host.asked()).toEqual(['all'])
-    expect((await host.stored()).length).toBe(0)
-  })
+  ])(
+    'the download requests the file once when the host habit is %s, and fails as %s: %s',
+    async (habit, kind, says) => {
+      await using host = await mediaHost()
+      expect(await failure(host.fetch(habit))).toEqual({ kind, says })
+      expect(host.asked()).toEqual(['all'])
+      expect((await host.stored()).length).toBe(0)
+    },
+  )
 
-  it('without a name is told by its number', async () => {
+  it('the download reports a status without a name by its number', async () => {
     await using host = await mediaHost()
     await using server = await scripted(status(499))
     expect((await failure(host.fetchUrl(server.url))).says).toBe('its server answers 499')
   })
 
-  it.each([408, 429, 500, 501, 502, 503, 504, 599])('%i is asked again', async (code) => {
+  it.each([408, 429, 500, 501, 502, 503, 504, 599])('the download retries after status %i', async (code) => {
     await using host = await mediaHost()
     await using server = await scripted(status(code), status(code), status(200, 'film'))
     expect((await host.fetchUrl(server.url)).bytes).toBe(4)
     expect(server.asked()).toEqual(['all', 'all', 'all'])
   })
 
-  it('is read no further than its cause could stand', async () => {
+  it('the download reads only the start of an endless error response', async () => {
     await using host = await mediaHost()
     await using server = await scripted((_, response) => {
       response.writeHead(403)
@@ -391,7 +403,7 @@ describe('a file that is too large', () => {
     (_, response) =>
       response.writeHead(200, { 'content-length': length }).flushHeaders()
 
-  it('by what its server announces is not fetched at all', async () => {
+  it('the download closes the connection and stores nothing when the content-length exceeds the limit', async () => {
     await using host = await mediaHost()
     await using server = await scripted(announcing(film.length))
     const maxBytes = film.length - 1
@@ -401,7 +413,7 @@ describe('a file that is too large', () => {
     await vi.waitFor(() => expect(server.open.size).toBe(0))
   })
 
-  it('for a release asset is not taken', async () => {
+  it('the download rejects a file that is too large for a release asset', async () => {
     await using host = await mediaHost()
     await using server = await scripted(announcing(2 ** 31 + 1))
     expect(await failure(host.fetchUrl(server.url))).toEqual({
@@ -410,7 +422,7 @@ describe('a file that is too large', () => {
     })
   })
 
-  it('without an announcement is left as soon as it is', async () => {
+  it('the download stops when a chunked response exceeds the limit', async () => {
     await using host = await mediaHost()
     const url = host.url('ignores-range-chunked')
     expect(await failure(host.fetchUrl(url, { maxBytes: film.length - 1 }))).toEqual(TOO_LARGE)
@@ -418,7 +430,7 @@ describe('a file that is too large', () => {
     expect((await host.stored()).length).toBeLessThan(film.length)
   })
 
-  it('without an end is left in good time', async () => {
+  it('the download of an endless file stops at the limit', async () => {
     await using host = await mediaHost()
     const maxBytes = 3_000_000
     const { says } = await failure(host.fetchUrl(host.url('endless'), { maxBytes }))
@@ -426,7 +438,7 @@ describe('a file that is too large', () => {
     expect((await host.stored()).length).toBeLessThanOrEqual(maxBytes)
   })
 
-  it('together with the rest is left', async () => {
+  it('the download stops when the first part and the announced rest together exceed the limit', async () => {
     await using host = await mediaHost()
     await using server = await scripted(cut(film, { etag: '"1"' }), (_, response) => {
       const headers = { ...rangeFrom(HALF), 'content-length': film.length - HALF, etag: '"1"' }
@@ -439,7 +451,7 @@ describe('a file that is too large', () => {
   })
 
   it.each([undefined, 'ignores-range-chunked', 'cuts-once', 'cuts-once-ignores-range'])(
-    'is none that has just the size (%s)',
+    'the download accepts a file of exactly the maximum size (host habit: %s)',
     async (habit) => {
       await using host = await mediaHost()
       expect(await host.fetchUrl(host.url(habit), { maxBytes: film.length })).toEqual(WHOLE)
@@ -448,7 +460,7 @@ describe('a file that is too large', () => {
 })
 
 describe('the time limit', () => {
-  it('ends a download, however slowly its server goes on', async () => {
+  it('the time limit ends a download whose server sends very slowly', async () => {
     await using host = await mediaHost({ result: 1000 })
     expect(await failure(host.fetch('slow-drip'))).toEqual({
       kind: 'refused',
@@ -457,7 +469,7 @@ describe('the time limit', () => {
     expect(host.asked()).toEqual(['all'])
   })
 
-  it('holds for all tries together', async () => {
+  it('the time limit covers all attempts of a download together', async () => {
     await using host = await mediaHost({ result: 500 })
     const clock: Clock = { now: () => NOW, sleep: (_, signal) => realClock.sleep(200, signal) }
     const url = host.url('server-error')
@@ -466,7 +478,7 @@ describe('the time limit', () => {
   })
 })
 
-describe('a link whose time is up', () => {
+describe('an expired link', () => {
   const EXPIRED_TOKEN =
     '<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>'
 
@@ -475,16 +487,19 @@ describe('a link whose time is up', () => {
     ['unauthorised', 'its server answers 401 Unauthorized'],
     ['missing', 'its server answers 404 Not Found'],
     ['gone', 'its server answers 410 Gone'],
-  ])('is named as such when it is refused (%s)', async (habit, answer) => {
-    await using host = await mediaHost()
-    expect(await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).toEqual({
-      kind: 'expired',
-      says: `the link has expired, ${answer}`,
-    })
-    expect(host.asked()).toEqual(['all'])
-  })
+  ])(
+    'the download reports a link past its expiry as expired when the host refuses it (host habit: %s)',
+    async (habit, answer) => {
+      await using host = await mediaHost()
+      expect(await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).toEqual({
+        kind: 'expired',
+        says: `the link has expired, ${answer}`,
+      })
+      expect(host.asked()).toEqual(['all'])
+    },
+  )
 
-  it('is named as such when its server says so, whatever the time', async () => {
+  it('the download reports a link as expired before its expiry time when the server says so', async () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('expired-link'))).toEqual({
       kind: 'expired',
@@ -495,35 +510,41 @@ describe('a link whose time is up', () => {
   it.each([
     [400, EXPIRED_TOKEN, 'the link has expired, its server answers 400 Bad Request'],
     [410, '', 'the link has expired, its server answers 410 Gone'],
-  ])('is named as such when its server says so by %i', async (code, body, says) => {
-    await using host = await mediaHost()
-    await using server = await scripted(status(code, body))
-    expect(await failure(host.fetchUrl(server.url))).toEqual({ kind: 'expired', says })
-    expect(server.asked()).toEqual(['all'])
-  })
+  ])(
+    'the download reports a link as expired when the server says so with status %i',
+    async (code, body, says) => {
+      await using host = await mediaHost()
+      await using server = await scripted(status(code, body))
+      expect(await failure(host.fetchUrl(server.url))).toEqual({ kind: 'expired', says })
+      expect(server.asked()).toEqual(['all'])
+    },
+  )
 
   it.each([
     ['teapot', 'refused'],
     ['server-error', 'broken'],
-  ])('is not blamed for %s', async (habit, kind) => {
-    await using host = await mediaHost()
-    expect((await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).kind).toBe(kind)
-  })
+  ])(
+    'the download does not report a link past its expiry as expired when the host habit is %s',
+    async (habit, kind) => {
+      await using host = await mediaHost()
+      expect((await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).kind).toBe(kind)
+    },
+  )
 
-  it('has still a moment just before', async () => {
+  it('the download does not report a refused link as expired one millisecond before its expiry', async () => {
     await using host = await mediaHost()
     const { kind } = await failure(host.fetchUrl(host.url('forbidden'), { expiresAt: NOW + 1 }))
     expect(kind).toBe('refused')
   })
 
-  it('is good as long as it works', async () => {
+  it('the download succeeds with a link past its expiry that still works', async () => {
     await using host = await mediaHost()
     expect(await host.fetchUrl(host.url(), { expiresAt: NOW })).toEqual(WHOLE)
   })
 })
 
 describe('a redirect', () => {
-  it('to an address that nobody may use is not followed', async () => {
+  it('the download does not follow a redirect to a private address', async () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('redirect-to-private'))).toEqual({
       kind: 'refused',
@@ -536,15 +557,18 @@ describe('a redirect', () => {
     ['redirect-to-file', FILE, 1, 'its redirects lead nowhere'],
     ['redirect-loop', FILE, 1, 'its redirects lead nowhere'],
     ['redirects-to', `6/${FILE}`, 6, 'its redirects lead nowhere, its server answers 302 Found'],
-  ])('that leads nowhere is called so (%s)', async (habit, path, requests, says) => {
-    await using host = await mediaHost()
-    expect(await failure(host.fetch(habit, path))).toEqual({ kind: 'refused', says })
-    expect(host.asked()).toEqual(Array(requests).fill('all'))
-  })
+  ])(
+    'the download reports redirects that lead nowhere (host habit: %s)',
+    async (habit, path, requests, says) => {
+      await using host = await mediaHost()
+      expect(await failure(host.fetch(habit, path))).toEqual({ kind: 'refused', says })
+      expect(host.asked()).toEqual(Array(requests).fill('all'))
+    },
+  )
 })
 
-describe('a host that cannot be asked', () => {
-  it('for its address is private and the API is public', async () => {
+describe('a host with a private address', () => {
+  it('the download sends no request to a private address while the API is public', async () => {
     await using host = await mediaHost()
     await using network = openNetwork(new URL('https://8.8.8.8'), TIMEOUTS)
     const { kind, says } = await failure(host.fetchUrl(host.url(), { network }))
@@ -557,7 +581,7 @@ describe('a host that cannot be asked', () => {
 describe('a run that is cancelled', () => {
   const reason = new Failure('cancelled', ['The job was cancelled.'])
 
-  it('asks nothing when it already is', async () => {
+  it('the download sends no request and creates no file when the run is already cancelled', async () => {
     await using host = await mediaHost()
     await expect(host.fetchUrl(host.url(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
     expect(host.asked()).toEqual([])
@@ -565,11 +589,11 @@ describe('a run that is cancelled', () => {
   })
 
   it.each<[string, RequestListener[]]>([
-    ['waiting for an answer', [() => {}]],
-    ['in the middle of a body', [(_, response) => void response.writeHead(200).write(film)]],
-    ['reading a refusal', [(_, response) => void response.writeHead(403).write('x')]],
-    ['going on', [cutHalfWay, () => {}]],
-  ])('ends at once while %s', async (_, listeners) => {
+    ['waiting for a response', [() => {}]],
+    ['receiving a body', [(_, response) => void response.writeHead(200).write(film)]],
+    ['reading an error response', [(_, response) => void response.writeHead(403).write('x')]],
+    ['resuming', [cutHalfWay, () => {}]],
+  ])('the download ends at once when it is cancelled while %s', async (_, listeners) => {
     await using host = await mediaHost()
     const abort = new AbortController()
     const cancel: RequestListener = (request, response) => {
@@ -584,9 +608,9 @@ describe('a run that is cancelled', () => {
   })
 
   it.each<[string, RequestListener[]]>([
-    ['it asks again', [status(503)]],
-    ['it goes on', [cutHalfWay]],
-  ])('ends at once in the pause before %s', async (_, listeners) => {
+    ['a retry', [status(503)]],
+    ['a resume', [cutHalfWay]],
+  ])('the download ends at once when it is cancelled in the pause before %s', async (_, listeners) => {
     await using host = await mediaHost()
     const abort = new AbortController()
     const sleep: Clock['sleep'] = (_, signal) => {
@@ -599,7 +623,7 @@ describe('a run that is cancelled', () => {
     expect(server.asked()).toEqual(['all'])
   })
 
-  it('ends as its signal says when its time is up', async () => {
+  it('the download rejects with the reason of its signal when the signal times out', async () => {
     await using host = await mediaHost()
     const fetching = host.fetchUrl(host.url('slow-drip'), { signal: AbortSignal.timeout(100) })
     await expect(fetching).rejects.toMatchObject({ name: 'TimeoutError' })

@@ -91,7 +91,7 @@ describe('the links of a task', () => {
   }
   const at = (seconds: number) => seconds * 1000
 
-  it('are told once each, in order, with the end of their time', () => {
+  it('the links of a task are listed once each, in order, with their expiry', () => {
     const videos = [
       { url: ['https://a.test/1.mp4', 'https://b.test/1.mp4'], expires_at: 1_800_000_000 },
       { url: 'https://a.test/1.mp4', expires_at: 1_800_000_000 },
@@ -104,20 +104,20 @@ describe('the links of a task', () => {
     ])
   })
 
-  it('live for a day when nobody says how long, from the end of the task or from when it was seen', () => {
+  it('a link without an expiry expires a day after the task completed, or a day from now if that is unknown', () => {
     const result = { videos: [{ url: 'https://a.test/1.mp4' }] }
     const expiring = (completed?: number) => linksOf(task(result, completed), NOW)[0]?.expiresAt
     expect(expiring(1_700_000_000)).toBe(at(1_700_086_400))
     expect(expiring()).toBe(NOW + 86_400_000)
   })
 
-  it('may be none', () => {
+  it('a task without videos has no links', () => {
     expect(linksOf(task({ videos: [] }), NOW)).toEqual([])
   })
 })
 
 describe('a video', () => {
-  it('is stored in its place', async () => {
+  it('the video is stored at its output path', async () => {
     await using at = await studio()
     const { url, seconds, stored } = await at.fetchFrom(at.url())
     expect({ url, seconds }).toEqual({ url: at.url(), seconds: 8.4 })
@@ -138,14 +138,14 @@ describe('a video', () => {
     ['fragmented-40s-claims-1s.mp4', null],
     ['zero-duration.mp4', null],
     ['mvhd-all-ones.mp4', null],
-  ])('%s is stored and has %s s, null where its header does not tell', async (name, seconds) => {
+  ])('the video %s is stored, and the length known from its header is %s', async (name, seconds) => {
     await using at = await studio()
     expect(await at.fetchFrom(at.url(undefined, `corpus/${name}`))).toMatchObject({ seconds })
   })
 
   // On Windows only administrators may make links to files.
   it.skipIf(process.platform === 'win32')(
-    'replaces a link, and follows none under the name of the partial file',
+    'the download replaces symbolic links at the output path and the partial file without following them',
     async () => {
       await using at = await studio()
       const victim = `${at.folder}-victim`
@@ -159,7 +159,7 @@ describe('a video', () => {
     },
   )
 
-  it('takes the place of a half one that another run has left', async () => {
+  it('the video replaces a partial file that an earlier run has left behind', async () => {
     await using at = await studio()
     await writeFile(at.output.partial, 'half of another film')
     await utimes(at.output.partial, 0, 0)
@@ -172,7 +172,7 @@ describe('a download that breaks off', () => {
   const half = 73_790
 
   it.each(['cuts-once', 'cuts-once-ignores-range', 'cuts-once-changes'])(
-    'is whole in the end (%s)',
+    'the video is complete after an interrupted download (host habit: %s)',
     async (habit) => {
       await using at = await studio()
       const { stored } = await at.fetchFrom(at.url(habit))
@@ -186,13 +186,16 @@ describe('a download that breaks off', () => {
     ['cut-chunked', 6, 'the server broke the connection off (UND_ERR_SOCKET)'],
     ['announces-less', 1, 'the video is cut off'],
     ['truncated', 1, 'the video is cut off'],
-  ])('or ends early every time leaves nothing (%s, %i requests)', async (habit, requests, says) => {
-    await using at = await studio()
-    expect(await at.problems([at.url(habit)])).toEqual([failed(`/habit/${habit}/${FILE}`, says)])
-    expect(at.asked()).toHaveLength(requests)
-  })
+  ])(
+    'the download leaves the older file untouched when every response ends early (%s, %i requests)',
+    async (habit, requests, says) => {
+      await using at = await studio()
+      expect(await at.problems([at.url(habit)])).toEqual([failed(`/habit/${habit}/${FILE}`, says)])
+      expect(at.asked()).toHaveLength(requests)
+    },
+  )
 
-  it('because more was announced than there is leaves nothing', async () => {
+  it('the download leaves the older file untouched when the server announces more than it sends', async () => {
     await using at = await studio()
     const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent answers about it')
     expect(await at.problems([at.url('announces-more')])).toEqual([says])
@@ -206,7 +209,7 @@ describe('a download that breaks off', () => {
     'header-last.mp4',
     'header-first.mov',
     'large-offsets.mp4',
-  ])('is noticed by what a video says of itself, where all lengths agree (%s)', async (name) => {
+  ])('a truncated video is recognised by its own header although all lengths agree (%s)', async (name) => {
     await using at = await studio()
     const path = `corpus/${name}`
     expect(await at.problems([at.url('truncated', path)])).toEqual([
@@ -215,7 +218,7 @@ describe('a download that breaks off', () => {
   })
 })
 
-describe('what is no video', () => {
+describe('a response that is not a video', () => {
   const not = (what: string) => `what is served there is ${what}, not an mp4 or mov video`
 
   it.each([
@@ -233,22 +236,25 @@ describe('what is no video', () => {
     ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
     ['missing', FILE, 'its server answers 404 Not Found'],
     ['server-error', FILE, 'its server answers 500 Internal Server Error'],
-  ])('is not stored, nor begun anew (%s %s)', async (habit, path, says) => {
-    await using at = await studio()
-    expect(await at.problems([at.url(habit, path)])).toEqual([failed(`/habit/${habit}/${path}`, says)])
-    expect(at.asked()).toEqual(Array(habit === 'server-error' ? 6 : 1).fill('all'))
-  })
+  ])(
+    'a response without a usable video is not stored, and only a server error is retried (%s %s)',
+    async (habit, path, says) => {
+      await using at = await studio()
+      expect(await at.problems([at.url(habit, path)])).toEqual([failed(`/habit/${habit}/${path}`, says)])
+      expect(at.asked()).toEqual(Array(habit === 'server-error' ? 6 : 1).fill('all'))
+    },
+  )
 
   const FTYP = Buffer.from('\0\0\0\x18ftypisom\0\0\x02\0isommp41', 'latin1')
 
-  it('is known as cut off when it begins like one and has no header', async () => {
+  it('a file that begins like a video but has no header is reported as cut off', async () => {
     await using at = await studio()
     const mdat = Buffer.from('\0\0\0\x18mdat0123456789abcdef', 'latin1')
     const url = at.sandbox.media.put('media-only.mp4', Buffer.concat([FTYP, mdat]))
     expect(await at.problems([url])).toEqual([failed('/files/media-only.mp4', 'the video is cut off')])
   })
 
-  it('is stored all the same when it begins like one and has a header that cannot be read', async () => {
+  it('a file that begins like a video is stored although its header cannot be read', async () => {
     await using at = await studio()
     const bytes = Buffer.concat([FTYP, Buffer.alloc(5000)])
     const { stored, seconds } = await at.fetchFrom(at.sandbox.media.put('zeros.mp4', bytes))
@@ -258,14 +264,14 @@ describe('what is no video', () => {
 })
 
 describe('several links', () => {
-  it('are not asked when the first works', async () => {
+  it('the other links are not requested when the first link works', async () => {
     await using at = await studio()
     expect(await at.fetchFrom(at.url(), at.url('octet-stream'))).toMatchObject({ url: at.url() })
     expect(at.asked()).toEqual(['all'])
   })
 
   it.each(['missing', 'html', 'truncated', 'redirect-to-private', 'expired-link', 'empty'])(
-    'are tried in order until one works (%s)',
+    'the links are tried in order until one works (habit of the first: %s)',
     async (habit) => {
       await using at = await studio()
       const { url, stored } = await at.fetchFrom(at.url(habit), at.url('teapot'), at.url())
@@ -274,7 +280,7 @@ describe('several links', () => {
     },
   )
 
-  it('that all fail have a sentence each', async () => {
+  it('the failure states a problem for each link when all links fail', async () => {
     await using at = await studio()
     const urls = [at.url('missing'), at.url('html'), at.url('expired-link'), at.url('redirect-to-private')]
     expect(await at.problems(urls, NOW)).toEqual([
@@ -294,7 +300,7 @@ describe('several links', () => {
     ])
   })
 
-  it('that have all expired need no other try', async () => {
+  it('the failure advises to generate and pay again only when all links have expired', async () => {
     await using at = await studio()
     const expired = [at.url('gone'), at.url('expired-link')]
     const remedy = 'APIMart makes no second link: the video must be made, and paid, anew.'
@@ -304,7 +310,7 @@ describe('several links', () => {
     await at.expectUntouched()
   })
 
-  it('may be none at all', async () => {
+  it('the failure points to the APIMart console and a later run when there is no link', async () => {
     await using at = await studio()
     const remedy =
       'Look for the video in the APIMart console. A link may appear later: run this step with this task_id then, which submits nothing and pays nothing.'
@@ -314,13 +320,13 @@ describe('several links', () => {
     await expect(at.lookAt()).rejects.toMatchObject({ reason: 'download_failed', problems, remedy })
   })
 
-  it('are shown without what is secret in them', async () => {
+  it('the failure shows a link without its signed query', async () => {
     await using at = await studio()
     const [problem = ''] = await at.problems([`${at.url('missing')}?X-Amz-Signature=5ec7e7`])
     expect(problem).toBe(failed(`/habit/missing/${FILE}?…`, 'its server answers 404 Not Found'))
   })
 
-  it('do not say that their time was up when it was not', async () => {
+  it('the failure leaves out the expiry time of an expired link when that time has not come', async () => {
     await using at = await studio()
     expect(await at.problems([at.url('expired-link')], NOW + 1)).toEqual([
       failed(`/habit/expired-link/${FILE}`, 'the link has expired, its server answers 403 Forbidden'),
@@ -329,14 +335,14 @@ describe('several links', () => {
 })
 
 describe('the time limit', () => {
-  it('ends a download, however slowly its server goes on', async () => {
+  it('the time limit ends the download of a video whose server sends very slowly', async () => {
     await using at = await studio({ result: 1000 })
     const says = failed(`/habit/slow-drip/${FILE}`, 'it had not arrived after 1 s')
     expect(await at.problems([at.url('slow-drip')])).toEqual([says])
     expect(at.asked()).toEqual(['all'])
   })
 
-  it('holds for each link, so that a slow one leaves the next its chance', async () => {
+  it('the time limit applies to each link, so a slow link does not prevent the next one', async () => {
     await using at = await studio({ result: 1000 })
     const { url, stored } = await at.fetchFrom(at.url('slow-drip'), at.url())
     expect(url).toBe(at.url())
@@ -345,8 +351,8 @@ describe('the time limit', () => {
   })
 })
 
-describe('a place that can no longer be written to', () => {
-  it('for its folder has become a file fails before anything is asked', async () => {
+describe('an output path that can no longer be written to', () => {
+  it('the download fails before any request when the output folder has become a file', async () => {
     await using at = await studio()
     const output = await prepareOutput('assets/film.mp4', at.folder)
     await writeFile(`${at.folder}/assets`, 'mine')
@@ -358,7 +364,7 @@ describe('a place that can no longer be written to', () => {
     expect(at.asked()).toEqual([])
   })
 
-  it('for it has become a folder fails the download, and no other link is tried', async () => {
+  it('the download fails without trying another link when the output path has become a folder', async () => {
     await using at = await studio()
     await rm(at.output.path)
     await mkdir(at.output.path)
@@ -373,7 +379,7 @@ describe('a place that can no longer be written to', () => {
 })
 
 describe('a folder for the video', () => {
-  it('is made when it is fetched', async () => {
+  it('the output folder is created when the video is fetched', async () => {
     await using at = await studio()
     const output = await prepareOutput('assets/new/film.mp4', at.folder)
     const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.means())
@@ -387,11 +393,11 @@ describe('a cancelled download', () => {
   const reason = new Failure('cancelled', ['The job was cancelled.'])
 
   it.each<[string, RequestListener]>([
-    ['waiting for an answer', () => {}],
-    ['in the middle of a body', (_, response) => void response.writeHead(200).write(film)],
-    ['trying again', status(503)],
-    ['reading a refusal', (_, response) => void response.writeHead(403).write('x')],
-  ])('leaves no half file while %s', async (_, listener) => {
+    ['waiting for a response', () => {}],
+    ['receiving a body', (_, response) => void response.writeHead(200).write(film)],
+    ['retrying', status(503)],
+    ['reading an error response', (_, response) => void response.writeHead(403).write('x')],
+  ])('the download leaves no partial file when it is cancelled while %s', async (_, listener) => {
     await using at = await studio()
     const abort = new AbortController()
     await using server = await scripted((request, response) => {
@@ -403,7 +409,7 @@ describe('a cancelled download', () => {
     expect(at.asked()).toEqual([])
   })
 
-  it('leaves no file when all has been sent', async () => {
+  it('the download leaves no file when it is cancelled after the last byte was sent', async () => {
     await using at = await studio()
     const abort = new AbortController()
     await using server = await scripted((_, response) => void response.end(film, () => abort.abort(reason)))
@@ -411,7 +417,7 @@ describe('a cancelled download', () => {
     await at.expectUntouched()
   })
 
-  it('asks nothing when it already is', async () => {
+  it('a download and an inspection send no request when the run is already cancelled', async () => {
     await using at = await studio()
     await expect(at.fetchUntil(AbortSignal.abort(reason), at.url())).rejects.toBe(reason)
     await expect(at.lookUntil(AbortSignal.abort(reason), at.url())).rejects.toBe(reason)
@@ -419,7 +425,7 @@ describe('a cancelled download', () => {
     expect(at.asked()).toEqual([])
   })
 
-  it('ends a look', async () => {
+  it('a cancelled inspection ends without trying the next link', async () => {
     await using at = await studio()
     const abort = new AbortController()
     setTimeout(() => abort.abort(reason), 50)
@@ -428,13 +434,13 @@ describe('a cancelled download', () => {
   })
 })
 
-describe('a look at the video', () => {
+describe('the inspection of the video', () => {
   const BIG = 5_000_000
   const HUGE = 2_000_000_000
   /** What may lie in the buffers of both sockets without ever being read. */
   const BUFFERED = 16 * 2 ** 20
 
-  it('reads a header that comes first by one range', async () => {
+  it('the inspection reads a leading header with one range request', async () => {
     await using at = await studio()
     expect(await at.lookAt(at.url())).toMatchObject({
       link: { url: at.url() },
@@ -447,7 +453,7 @@ describe('a look at the video', () => {
     await at.expectUntouched()
   })
 
-  it('reads a header that comes last by two', async () => {
+  it('the inspection reads a trailing header with two range requests', async () => {
     await using at = await studio()
     const url = await at.sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', BIG, 'header-last')
     expect(await at.lookAt(url)).toMatchObject({ trouble: null, seconds: 5 })
@@ -457,7 +463,7 @@ describe('a look at the video', () => {
     await at.expectUntouched()
   })
 
-  it('reads the header that comes first from a host without ranges, and no more', async () => {
+  it('the inspection reads a leading header, and little more, from a host without range support', async () => {
     await using at = await studio()
     await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-first')
     const url = at.url('ignores-range', 'huge.mp4')
@@ -467,7 +473,7 @@ describe('a look at the video', () => {
   })
 
   it.each(['ignores-range', 'ignores-range-chunked'])(
-    'does not download the whole to find a header that comes last (%s)',
+    'the inspection does not download the whole file to find a trailing header (host habit: %s)',
     async (habit) => {
       await using at = await studio()
       await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-last')
@@ -485,7 +491,7 @@ describe('a look at the video', () => {
     },
   )
 
-  it('finds a header that comes last where no length is told', async () => {
+  it('the inspection finds a trailing header when the host states no length', async () => {
     await using at = await studio()
     await at.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', HUGE, 'header-last')
     const url = at.url('no-length', 'huge.mp4')
@@ -496,7 +502,7 @@ describe('a look at the video', () => {
     await at.expectUntouched()
   })
 
-  it('knows what has no header to its end as cut off', async () => {
+  it('the inspection reports a file without a header as cut off', async () => {
     await using at = await studio()
     const [ftyp, mdat] = [Buffer.from('\0\0\0\x10ftypisom\0\0\x02\0', 'latin1'), Buffer.alloc(100_000)]
     mdat.writeUInt32BE(mdat.length)
@@ -506,7 +512,7 @@ describe('a look at the video', () => {
     expect(await at.lookAt(url)).toMatchObject({ link: { url }, trouble: 'the video is cut off' })
   })
 
-  it('goes on to the next link that serves a video', async () => {
+  it('the inspection tries the links in order until one serves a video', async () => {
     await using at = await studio()
     const urls = [at.url('missing'), at.url('html'), at.url('truncated'), at.url()]
     expect(await at.lookAt(...urls)).toMatchObject({
@@ -526,19 +532,22 @@ describe('a look at the video', () => {
     ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
     ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
-  ])('settles for the first link, and why, when none serves one (%s %s)', async (habit, path, trouble) => {
-    await using at = await studio()
-    const url = at.url(habit, path)
-    expect(await at.lookAt(url, at.url('teapot'))).toEqual({
-      link: { url, expiresAt: LATER },
-      trouble,
-      seconds: null,
-      file: null,
-    })
-    await at.expectUntouched()
-  })
+  ])(
+    'the inspection returns the first link and its trouble when no link serves a video (%s %s)',
+    async (habit, path, trouble) => {
+      await using at = await studio()
+      const url = at.url(habit, path)
+      expect(await at.lookAt(url, at.url('teapot'))).toEqual({
+        link: { url, expiresAt: LATER },
+        trouble,
+        seconds: null,
+        file: null,
+      })
+      await at.expectUntouched()
+    },
+  )
 
-  it('has a limit of time for each link', async () => {
+  it('the inspection has a time limit for each link', async () => {
     await using at = await studio({ read: 500 })
     expect(await at.lookAt(at.url('slow-drip'), at.url())).toMatchObject({
       link: { url: at.url() },
@@ -547,7 +556,7 @@ describe('a look at the video', () => {
     expect(await at.lookAt(at.url('slow-drip'))).toMatchObject({ trouble: 'the server sent too slowly' })
   })
 
-  it('takes a fragmented video, whose length its header cannot know', async () => {
+  it('the inspection accepts a fragmented video although its header cannot give its length', async () => {
     await using at = await studio()
     const url = at.url(undefined, 'corpus/fragmented.mp4')
     expect(await at.lookAt(url, at.url())).toMatchObject({ link: { url }, trouble: null, seconds: null })

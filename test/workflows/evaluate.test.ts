@@ -50,7 +50,7 @@ describe('interpolate', () => {
     ['${{ vars.PRICE }} ${{ env.NAME }} ${{ needs.film.outputs.branch }}', '0.057 hero film-1'],
     ['${{ matrix.seconds == 10 }}', 'true'],
     ['$ { { x } } {{ y }}', '$ { { x } } {{ y }}'],
-  ])('%s gives %s', (text, value) => {
+  ])('interpolate turns "%s" into "%s"', (text, value) => {
     expect(interpolate(text, CONTEXTS)).toBe(value)
   })
 
@@ -60,7 +60,7 @@ describe('interpolate', () => {
     ['${{ success() }}', 'Unrecognized function'],
     ['${{ github.repository', 'an expression does not end'],
     ['a ${{ github. }} b', "Unexpected symbol: 'EOF'"],
-  ])('%s is a mistake', (text, message) => {
+  ])('interpolate rejects "%s"', (text, message) => {
     expect(() => interpolate(text, CONTEXTS)).toThrow(message)
   })
 })
@@ -80,18 +80,18 @@ describe('holds', () => {
     ["always() && steps.film.outcome == 'failure'", all],
     ["always() && steps.film.outcome == 'success'", []],
     ['false || true', ['success']],
-  ])('%s holds after %j', (condition, statuses) => {
+  ])('the condition %s holds after exactly the statuses %j', (condition, statuses) => {
     expect(all.filter((status) => holds(condition, CONTEXTS, status))).toEqual(statuses)
   })
 
-  it('takes no text around an expression, which would hold for ever', () => {
+  it('a condition with text around an expression is rejected because it would always hold', () => {
     expect(() => holds('${{ inputs.draft }} && true', CONTEXTS, 'success')).toThrow('true for ever')
     expect(() => holds('${{ inputs.draft }} && ${{ inputs.draft }}', CONTEXTS, 'success')).toThrow()
   })
 })
 
 describe('stepsOfAction', () => {
-  it('gives inputs and environment as texts, with the defaults of action.yml', async () => {
+  it('stepsOfAction returns inputs and environment as strings, with the defaults of action.yml', async () => {
     const source = workflowOf(
       `
 env:
@@ -138,12 +138,12 @@ steps:
     })
   })
 
-  it('evaluates the default of github_token', async () => {
+  it('stepsOfAction evaluates the default of github_token', async () => {
     const [step] = await stepsOfAction(workflowOf('steps: [{ uses: ./ }]'), CONTEXTS)
     expect(step?.with.github_token).toBe('ghs_1')
   })
 
-  it('gives a step for each combination of the matrix, in each document', async () => {
+  it('stepsOfAction returns a step for each matrix combination in each document', async () => {
     const matrix = `
 strategy:
   matrix:
@@ -160,7 +160,7 @@ steps:
     expect(steps[1]?.matrix).toEqual({ clip: 'salsa', seconds: 10 })
   })
 
-  it('refuses inputs that action.yml does not have, and keys that a workflow does not have', async () => {
+  it('stepsOfAction rejects inputs that action.yml lacks and keys that a workflow cannot have', async () => {
     const source = workflowOf(
       'steps: [{ uses: a/kling-motion-control-action@v0, with: { video: a, image: b } }]',
     )
@@ -188,9 +188,11 @@ describe('runWorkflow', () => {
     ['fail', 'failure', ['failure', 'skipped', 'success', 'success', 'success', 'skipped']],
     ['stop', 'cancelled', ['cancelled', 'skipped', 'success', 'skipped', 'skipped', 'success']],
     ['go on', 'success', ['success', 'success', 'success', 'success', 'skipped', 'skipped']],
-  ])('goes on as conditions say after a step that has ended with %s', async (script, status, expected) => {
-    const [job] = await outcomes(
-      workflowOf(`
+  ])(
+    'runWorkflow runs later steps as their conditions say after the script "%s"',
+    async (script, status, expected) => {
+      const [job] = await outcomes(
+        workflowOf(`
 steps:
   - run: ${script}
   - run: 'on success'
@@ -202,12 +204,13 @@ steps:
     if: failure() && true
   - run: 'on the end'
     if: cancelled()`),
-    )
-    expect(job?.status).toBe(status)
-    expect(job?.steps.map((step) => step.split(': ').at(-1))).toEqual(expected)
-  })
+      )
+      expect(job?.status).toBe(status)
+      expect(job?.steps.map((step) => step.split(': ').at(-1))).toEqual(expected)
+    },
+  )
 
-  it('tells later steps of outcome and outputs, and lets a job that continues on error succeed', async () => {
+  it('runWorkflow passes outcome and outputs to later steps, and continue-on-error lets the job succeed', async () => {
     const [job] = await outcomes(
       workflowOf(`
 outputs:
@@ -231,8 +234,10 @@ steps:
     ['fail', '', ['failure', 'skipped']],
     ['fail', 'if: ${{ !cancelled() }}', ['failure', 'success']],
     ['success', 'if: needs.film.outputs.branch == 2', ['success', 'skipped']],
-  ])('lets a job follow another (%s, %s)', async (script, condition, expected) => {
-    const source = `${workflowOf(`
+  ])(
+    'runWorkflow runs a dependent job as its needs and condition say (%s, %s)',
+    async (script, condition, expected) => {
+      const source = `${workflowOf(`
 outputs: { branch: 1 }
 steps: [{ run: ${script} }]`)}
   next:
@@ -242,11 +247,12 @@ steps: [{ run: ${script} }]`)}
     timeout-minutes: 5
     steps: [{ run: 'echo' }]
 `
-    const jobs = await outcomes(source)
-    expect(jobs.map(({ status }) => status)).toEqual(expected)
-  })
+      const jobs = await outcomes(source)
+      expect(jobs.map(({ status }) => status)).toEqual(expected)
+    },
+  )
 
-  it('runs at most max-parallel jobs of a matrix at once', async () => {
+  it('runWorkflow runs at most max-parallel jobs of a matrix at once', async () => {
     let [running, most] = [0, 0]
     const { promise, resolve } = Promise.withResolvers<void>()
     const machine: Machine = {
@@ -273,7 +279,7 @@ steps: [{ run: 'echo' }]`)
   })
 })
 
-it('reads several workflows of a file, and takes no two for one', () => {
+it('readWorkflows reads several workflows of a file, and readWorkflow rejects more than one', () => {
   const source = `${workflowOf('steps: []')}---\n${workflowOf('steps: []')}`
   expect(readWorkflows(source)).toHaveLength(2)
   expect(() => readWorkflow(source)).toThrow('this is not one workflow')

@@ -59,7 +59,7 @@ function paid({ scenario }: World): number {
 }
 
 describe('every example', () => {
-  it('is there', () => {
+  it('the examples are the expected files with the expected workflow paths', () => {
     expect(Object.fromEntries(examples.map(({ name, paths }) => [name, paths]))).toEqual({
       'matrix.yml': ['.github/workflows/films.yml'],
       'on-commit.yml': ['.github/workflows/film.yml'],
@@ -70,7 +70,7 @@ describe('every example', () => {
     for (const { source, paths } of examples) expect(readWorkflows(source)).toHaveLength(paths.length)
   })
 
-  it('gives each job the permissions that it needs, and no others', () => {
+  it('every example grants each job only the permissions that it needs', () => {
     const permissions = examples.flatMap(({ name, source }) =>
       readWorkflows(source).flatMap((workflow) => {
         expect(workflow.permissions).toEqual({})
@@ -88,13 +88,13 @@ describe('every example', () => {
     ])
   })
 
-  it.each(examples)('$name lets no value become part of a script', ({ source }) => {
+  it.each(examples)('the example $name puts no expression into a script', ({ source }) => {
     const jobs = readWorkflows(source).flatMap(({ jobs }) => Object.values(jobs))
     const scripts = jobs.flatMap(({ steps }) => steps.flatMap(({ run = [] }) => run))
     expect(scripts.filter((script) => script.includes('${{'))).toEqual([])
   })
 
-  it.each(examples)('$name uses this action and actions/checkout, nothing else', ({ source }) => {
+  it.each(examples)('the example $name uses only this action and actions/checkout', ({ source }) => {
     const jobs = readWorkflows(source).flatMap(({ jobs }) => Object.values(jobs))
     const used = new Set(jobs.flatMap(({ steps }) => steps.flatMap(({ uses = [] }) => uses)))
     used.delete('actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1')
@@ -102,7 +102,7 @@ describe('every example', () => {
   })
 })
 
-it('on-commit.yml: what it commits does not start it again, whosever token pushes', () => {
+it('on-commit.yml is not triggered again by its own commits, regardless of the token that pushes them', () => {
   const { on } = workflowOf('on-commit.yml')
   const push = typeof on === 'string' ? undefined : on.push
   const paths = [...Object.keys(REFERENCES), '.github/workflows/film.yml']
@@ -113,7 +113,7 @@ it('on-commit.yml: what it commits does not start it again, whosever token pushe
 
 // The examples have the shell of the runners that they name.
 describe.skipIf(process.platform === 'win32')('an example as it runs', { concurrent: true }, () => {
-  it('on-release.yml attaches the film to the release that was published', async ({ expect }) => {
+  it('on-release.yml attaches the video to the release that was published', async ({ expect }) => {
     await using world = await startWorld(ENDED)
     await world.repository.commit(REFERENCES)
     const { jobs, steps, github } = await world.run(workflowOf('on-release.yml'), {
@@ -135,7 +135,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(paid(world)).toBe(1)
   })
 
-  it('on-release.yml, run again after a failure, makes no second task', async ({ expect }) => {
+  it('on-release.yml creates no second task when it runs again after a failure', async ({ expect }) => {
     await using world = await startWorld(ENDED)
     await world.repository.commit(REFERENCES)
     const { sandbox } = world.scenario
@@ -163,7 +163,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(new Set(keys).size).toBe(1)
   })
 
-  it('on-commit.yml commits the film and its receipt, and pays again only for another reference', async ({
+  it('on-commit.yml commits the video and its receipt, and pays again only for another reference', async ({
     expect,
   }) => {
     await using world = await startWorld(ENDED)
@@ -203,7 +203,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM.slice(1) })
   })
 
-  it('on-commit.yml opens a pull request when it is asked to', async ({ expect }) => {
+  it('on-commit.yml opens a pull request when its input asks for one', async ({ expect }) => {
     await using world = await startWorld(ENDED)
     const { repository } = world
     const tip = await repository.commit(REFERENCES)
@@ -228,7 +228,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     ['failed', 'a re-run', { event: 'push', attempt: 2 }],
     ['cancelled', 'a new run', { event: 'workflow_dispatch' }],
   ] as const)(
-    'on-commit.yml keeps the receipt of a task that goes on (the step: %s), and %s picks it up',
+    'on-commit.yml keeps the receipt of a task that is still running (step %s), and %s resumes it',
     async ([how, _, next], { expect }) => {
       const clock = manualClock(Date.now())
       await using world = await startWorld({ clock, speed: 300 })
@@ -259,7 +259,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     },
   )
 
-  it('on-commit.yml picks a task up on the branch of its pull request', async ({ expect }) => {
+  it('on-commit.yml resumes a task on the branch of its pull request', async ({ expect }) => {
     const clock = manualClock(Date.now())
     await using world = await startWorld({ clock, speed: 300 })
     const { repository, scenario } = world
@@ -276,7 +276,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(paid(world)).toBe(1)
   })
 
-  it('on-commit.yml leaves forks alone', async ({ expect }) => {
+  it('on-commit.yml skips its jobs in a fork', async ({ expect }) => {
     await using world = await startWorld()
     await world.repository.commit(REFERENCES)
     const payload = () => ({ repository: { fork: true } })
@@ -284,7 +284,9 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(statuses(jobs)).toEqual({ film: ['skipped'], 'pull-request': ['skipped'] })
   })
 
-  it('submit-now-collect-later.yml submits once, and collects when the film is done', async ({ expect }) => {
+  it('submit-now-collect-later.yml submits once and collects the video when it is done', async ({
+    expect,
+  }) => {
     const clock = manualClock(Date.now())
     await using world = await startWorld({ clock, speed: 300 })
     const { repository, scenario } = world
@@ -327,7 +329,9 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(paid(world)).toBe(1)
   })
 
-  it('submit-now-collect-later.yml does not submit again after an unclear submission', async ({ expect }) => {
+  it('submit-now-collect-later.yml does not submit again after an uncertain submission', async ({
+    expect,
+  }) => {
     await using world = await startWorld(ENDED)
     const { repository, scenario } = world
     const [submit, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
@@ -348,23 +352,20 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
   it.for<[reason: string, script: (scenario: Scenario) => TaskScript]>([
     ['task_failed', () => ({ outcome: 'failed' })],
     ['download_failed', ({ sandbox }) => ({ resultUrl: sandbox.media.url('demo/nothing.mp4') })],
-  ])(
-    'submit-now-collect-later.yml tells of %s, and forgets no task',
-    async ([reason, script], { expect }) => {
-      await using world = await startWorld(ENDED)
-      const { repository, scenario } = world
-      const [, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
-      const { id } = scenario.sandbox.addTask(script(scenario))
-      const tip = await repository.commit({ ...REFERENCES, 'film.task': `${id}\n` })
-      const { jobs, steps, printed } = await world.run(collect, { event: 'schedule' })
-      expect(steps.map(({ outputs }) => outputs.failure_reason)).toEqual([reason])
-      expect(statuses(jobs)).toEqual({ collect: ['failure'] })
-      expect(printed).toContain(`::error::The film was not collected: ${reason}.`)
-      expect(await repository.tip('main')).toBe(tip)
-    },
-  )
+  ])('submit-now-collect-later.yml reports %s and keeps the task', async ([reason, script], { expect }) => {
+    await using world = await startWorld(ENDED)
+    const { repository, scenario } = world
+    const [, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
+    const { id } = scenario.sandbox.addTask(script(scenario))
+    const tip = await repository.commit({ ...REFERENCES, 'film.task': `${id}\n` })
+    const { jobs, steps, printed } = await world.run(collect, { event: 'schedule' })
+    expect(steps.map(({ outputs }) => outputs.failure_reason)).toEqual([reason])
+    expect(statuses(jobs)).toEqual({ collect: ['failure'] })
+    expect(printed).toContain(`::error::The film was not collected: ${reason}.`)
+    expect(await repository.tip('main')).toBe(tip)
+  })
 
-  it('matrix.yml makes every film under a key of its own, and attaches all to the release', async ({
+  it('matrix.yml makes each video with its own idempotency key and attaches all of them to the release', async ({
     expect,
   }) => {
     const clips = ['hip-hop', 'salsa', 'tango', 'waltz']
@@ -396,7 +397,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
     expect(steps.map(({ outputs }) => outputs.estimated_cost)).toEqual(clips.map(() => '0.4788'))
   })
 
-  it('self-hosted-proxy.yml goes through the proxy, but not to the gateway', async ({ expect }) => {
+  it('self-hosted-proxy.yml uses the proxy for media but not for the gateway', async ({ expect }) => {
     await using company = await startCompany()
     const { media, gateway } = company
     const clip = `https://localhost:${media.port}/files/demo/walk.mp4`
@@ -418,7 +419,7 @@ describe.skipIf(process.platform === 'win32')('an example as it runs', { concurr
   })
 })
 
-it('every example has its inputs for this action', async () => {
+it('every example sets the expected inputs for this action', async () => {
   const contexts = { github: { token: TOKEN }, secrets: { APIMART_API_KEY: 'sk-1' }, inputs: { tag: 'v1' } }
   const evaluated = examples.map(async ({ name, source }) => {
     const steps = await stepsOfAction(source, contexts)

@@ -5,7 +5,7 @@ import { call, FILM, REPOSITORY, remove, rename, STARTER, TAKEN, upload, withRel
 import { assetName } from './records.ts'
 
 describe('uploads', { concurrent: true }, () => {
-  it('become assets that can be downloaded', async ({ expect }) => {
+  it('an upload becomes an asset that can be downloaded', async ({ expect }) => {
     await using it = await withRelease()
     const sizes: number[] = []
     it.github.onUpload = ({ size }) => sizes.push(size)
@@ -37,7 +37,7 @@ describe('uploads', { concurrent: true }, () => {
     expect(it.github.requests.map(({ origin }) => origin)).toEqual(['uploads', 'server', 'api', 'api'])
   })
 
-  it('are starters as long as they run', async ({ expect }) => {
+  it('an upload is a starter asset until it is complete', async ({ expect }) => {
     await using it = await withRelease()
     const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=film.mp4'))
     const headers = {
@@ -63,7 +63,7 @@ describe('uploads', { concurrent: true }, () => {
     expect((await upload(it.github, it.release)).status).toBe(201)
   })
 
-  it('answer not found when the starter was deleted meanwhile', async ({ expect }) => {
+  it('an upload returns 404 when its starter asset was deleted in the meantime', async ({ expect }) => {
     await using it = await withRelease()
     let rest = (_bytes: Uint8Array) => {}
     const body = new ReadableStream<Uint8Array>({
@@ -84,7 +84,7 @@ describe('uploads', { concurrent: true }, () => {
     expect((await answer).status).toBe(404)
   })
 
-  it('need a length, a type and a name', async ({ expect }) => {
+  it('an upload requires a length, a content type and a name', async ({ expect }) => {
     await using it = await withRelease()
     const body = new Blob([FILM]).stream()
     const chunked = { body, duplex: 'half' } as const
@@ -108,7 +108,7 @@ describe('uploads', { concurrent: true }, () => {
   it.for<[number, number | undefined]>([
     [2 ** 31 - 1, undefined],
     [2 ** 31, 422],
-  ])('of %d bytes are judged by what they announce', async ([length, expected], { expect }) => {
+  ])('an upload of %d bytes is judged by its announced length', async ([length, expected], { expect }) => {
     await using it = await withRelease()
     const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=film.mp4'))
     const headers = {
@@ -130,7 +130,7 @@ describe('uploads', { concurrent: true }, () => {
     sent.destroy()
   })
 
-  it('keep the hash alone of what is large', async ({ expect }) => {
+  it('the stand-in keeps only the hash of a large upload', async ({ expect }) => {
     await using it = await withRelease()
     const body = Buffer.alloc(64 * 2 ** 20 + 1, 'x')
     const answer = await upload(it.github, it.release, 'film.mp4', { body })
@@ -140,7 +140,7 @@ describe('uploads', { concurrent: true }, () => {
     expect((await call(it.github, answer.body.browser_download_url)).status).toBe(500)
   })
 
-  it('never replace an asset of the same name, in any state', async ({ expect }) => {
+  it('an upload never replaces an asset of the same name, complete or not', async ({ expect }) => {
     await using it = await withRelease()
     it.github.addAsset(it.release, { name: 'half.mp4', bytes: FILM, state: 'starter' })
     expect(await upload(it.github, it.release, 'old.mp4')).toMatchObject(TAKEN)
@@ -156,7 +156,7 @@ describe('uploads', { concurrent: true }, () => {
     ['.film.mp4', 'default.film.mp4'],
     ['a+b@c_d-e~f.mp4', 'a+b@c_d-e.f.mp4'],
     ['film.mp4.', 'film.mp4'],
-  ])('are renamed: %s', async ([given, expected], { expect }) => {
+  ])('an upload named %s is renamed as GitHub does', async ([given, expected], { expect }) => {
     expect(assetName(given)).toBe(expected)
     await using it = await withRelease()
     expect((await upload(it.github, it.release, given)).body).toMatchObject({ name: expected })
@@ -164,7 +164,7 @@ describe('uploads', { concurrent: true }, () => {
 })
 
 describe('assets', { concurrent: true }, () => {
-  it('are renamed to a name that is free', async ({ expect }) => {
+  it('an asset can be renamed only to a name that is free', async ({ expect }) => {
     await using it = await withRelease()
     const other = it.github.addAsset(it.release, { name: 'other.mp4', bytes: FILM })
     expect(await rename(it.github, other, 'old.mp4')).toMatchObject(TAKEN)
@@ -181,7 +181,7 @@ describe('assets', { concurrent: true }, () => {
     expect(it.github.requests[0]).toMatchObject({ method: 'PATCH', body: '{"name":"old.mp4"}' })
   })
 
-  it('of an immutable release stay as they are, once it is published', async ({ expect }) => {
+  it('the assets of an immutable release cannot change once it is published', async ({ expect }) => {
     await using it = await withRelease({ immutable: true, draft: true })
     expect((await call(it.github, it.release.url)).body).toMatchObject({ immutable: false })
     expect((await upload(it.github, it.release, 'early.mp4')).status).toBe(201)
@@ -194,7 +194,7 @@ describe('assets', { concurrent: true }, () => {
     expect(it.release.assets.map(({ name }) => name)).toEqual(['old.mp4', 'early.mp4'])
   })
 
-  it('of a draft are at another place until it is published', async ({ expect }) => {
+  it('an asset of a draft has another URL until the release is published', async ({ expect }) => {
     await using it = await withRelease({ draft: true })
     const place = it.asset.browser_download_url
     expect(place).toMatch(/\/octo\/films\/releases\/download\/untagged-[\da-f]{20}\/old\.mp4$/)

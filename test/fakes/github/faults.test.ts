@@ -3,7 +3,7 @@ import { call, REPOSITORY, remove, rename, STARTER, upload, withRelease } from '
 import type { Fault } from './faults.ts'
 
 describe('faults', { concurrent: true }, () => {
-  it('happen once, at their endpoint, and undo nothing', async ({ expect }) => {
+  it('a fault happens once, at its own endpoint, and changes nothing', async ({ expect }) => {
     await using it = await withRelease()
     const { github, release, asset } = it
     const calls = {
@@ -27,7 +27,7 @@ describe('faults', { concurrent: true }, () => {
     }
   })
 
-  it('reset the connection before any effect', async ({ expect }) => {
+  it('a reset closes the connection before the call takes effect', async ({ expect }) => {
     await using it = await withRelease()
     it.github.faults.next('upload', { kind: 'reset' })
     it.github.faults.next('delete', { kind: 'reset' })
@@ -36,7 +36,7 @@ describe('faults', { concurrent: true }, () => {
     expect(it.release.assets).toEqual([it.asset])
   })
 
-  it('let the call be carried out and its answer go wrong', async ({ expect }) => {
+  it('a done-then fault carries out the call and then spoils its response', async ({ expect }) => {
     await using it = await withRelease()
     const { faults } = it.github
     faults.next('upload', { kind: 'done-then', fault: { kind: 'reset' } })
@@ -54,7 +54,7 @@ describe('faults', { concurrent: true }, () => {
     [{ kind: 'cut', bytes: 0 }, 0, 0],
     [{ kind: 'cut', bytes: 200_000 }, 200_000, 2 ** 20 - 1],
     [{ kind: 'upstream-failure' }, 2 ** 20, 2 ** 20],
-  ])('leave a starter: %o', async ([fault, least, most], { expect }) => {
+  ])('the upload fault %o leaves a starter asset', async ([fault, least, most], { expect }) => {
     await using it = await withRelease()
     it.github.faults.next('upload', fault)
     const sent = upload(it.github, it.release, 'film.mp4', { body: Buffer.alloc(2 ** 20) })
@@ -66,7 +66,7 @@ describe('faults', { concurrent: true }, () => {
     expect(sending?.bodyBytes).toBeLessThanOrEqual(most)
   })
 
-  it('are silent', async ({ expect }) => {
+  it('a silent fault reads the upload and never responds', async ({ expect }) => {
     await using it = await withRelease()
     it.github.faults.next('upload', { kind: 'silent' })
     const leaving = new AbortController()
@@ -77,7 +77,7 @@ describe('faults', { concurrent: true }, () => {
     expect(it.release.assets).toHaveLength(1)
   })
 
-  it('are limits of the rate', async ({ expect }) => {
+  it('the rate limit faults respond with the messages and headers of GitHub', async ({ expect }) => {
     await using it = await withRelease()
     it.github.faults.next(
       'release',

@@ -10,7 +10,7 @@ import { type GitHub, startGitHub } from './server.ts'
 const Named = v.array(v.object({ tag_name: v.string() }))
 
 describe('releases', { concurrent: true }, () => {
-  it('are found by tag when published, by id also as drafts', async ({ expect }) => {
+  it('the stand-in finds a published release by tag, and a draft by id only', async ({ expect }) => {
     await using github = await startGitHub()
     const published = github.addRelease({ tag: 'films/v1', prerelease: true })
     const draft = github.addRelease({ tag: 'v2', draft: true })
@@ -40,7 +40,7 @@ describe('releases', { concurrent: true }, () => {
     expect((await call(github, '/repos/octo/other/releases/tags/v1')).status).toBe(404)
   })
 
-  it('hide drafts from who may not write', async ({ expect }) => {
+  it('the stand-in hides a draft from a token without write permission', async ({ expect }) => {
     await using it = await withRelease({ draft: true, permissions: 'read' })
     it.github.addRelease({ tag: 'v2' })
     expect((await call(it.github, it.release.url)).status).toBe(404)
@@ -54,7 +54,7 @@ describe('releases', { concurrent: true }, () => {
     expect((await call(it.github, it.release.url, { token: null })).status).toBe(404)
   })
 
-  it('are listed in pages that lead to each other', async ({ expect }) => {
+  it('the stand-in lists releases and assets in pages that link to each other', async ({ expect }) => {
     await using github = await startGitHub()
     for (const tag of ['a', 'b', 'c', 'd', 'e']) github.addRelease({ tag })
     const seen: string[] = []
@@ -78,7 +78,7 @@ describe('releases', { concurrent: true }, () => {
     expect(page.headers.get('link')).toContain('rel="next"')
   })
 
-  it('tell of themselves in the event', async ({ expect }) => {
+  it('the event of the stand-in describes the release and its repository', async ({ expect }) => {
     await using it = await withRelease()
     expect(it.github.event(it.release)).toMatchObject({
       action: 'published',
@@ -94,13 +94,16 @@ describe('releases', { concurrent: true }, () => {
 })
 
 describe('logins', { concurrent: true }, () => {
-  it.for(['token', 'Bearer'])('come as %s', async (scheme, { expect }) => {
-    await using it = await withRelease()
-    const headers = { authorization: `${scheme} ${it.github.token}`, 'content-type': 'video/mp4' }
-    expect((await upload(it.github, it.release, 'new.mp4', { token: null, headers })).status).toBe(201)
-  })
+  it.for(['token', 'Bearer'])(
+    'the stand-in accepts a login with the scheme %s',
+    async (scheme, { expect }) => {
+      await using it = await withRelease()
+      const headers = { authorization: `${scheme} ${it.github.token}`, 'content-type': 'video/mp4' }
+      expect((await upload(it.github, it.release, 'new.mp4', { token: null, headers })).status).toBe(201)
+    },
+  )
 
-  it('are refused when they are wrong, also for reading', async ({ expect }) => {
+  it('the stand-in refuses a wrong token for reading and for writing', async ({ expect }) => {
     await using it = await withRelease()
     const bad = { status: 401, body: { message: 'Bad credentials' } }
     expect(await call(it.github, it.release.url, { token: 'other' })).toMatchObject(bad)
@@ -110,11 +113,11 @@ describe('logins', { concurrent: true }, () => {
   it.for([
     ['without a token', null, { status: 404, body: { message: 'Not Found' } }],
     [
-      'with a token that reads',
+      'with a read-only token',
       undefined,
       { status: 403, body: { message: 'Resource not accessible by integration' } },
     ],
-  ] as const)('are needed for every change: %s', async ([, token, refusal], { expect }) => {
+  ] as const)('the stand-in refuses every change %s', async ([, token, refusal], { expect }) => {
     await using it = await withRelease({ permissions: 'read' })
     expect(await upload(it.github, it.release, 'new.mp4', token === null ? { token } : {})).toMatchObject(
       refusal,
@@ -125,7 +128,7 @@ describe('logins', { concurrent: true }, () => {
     expect((await call(it.github, it.release.url, { token })).status).toBe(200)
   })
 
-  it('are needed for a private repository altogether', async ({ expect }) => {
+  it('the stand-in requires a token for everything in a private repository', async ({ expect }) => {
     await using it = await withRelease({ isPrivate: true })
     expect((await call(it.github, it.release.url, { token: null })).status).toBe(404)
     expect((await call(it.github, it.release.url)).status).toBe(200)
@@ -134,7 +137,7 @@ describe('logins', { concurrent: true }, () => {
 })
 
 describe('GitHub Enterprise', { concurrent: true }, () => {
-  it('has all in one origin', async ({ expect }) => {
+  it('GitHub Enterprise serves the API, uploads and downloads from one origin', async ({ expect }) => {
     await using it = await withRelease({ enterprise: true })
     const { github, release } = it
     expect(github.apiUrl).toBe(`${github.serverUrl}/api/v3`)
@@ -159,7 +162,7 @@ describe('files of the commit', { concurrent: true }, () => {
   const raw = (github: GitHub, path: string, sha = github.sha) =>
     `${github.serverUrl}/octo/films/raw/${sha}/${path}`
 
-  it('are served by ranges, of that commit alone', async ({ expect }) => {
+  it('the stand-in serves files by range, and only those of its own commit', async ({ expect }) => {
     await using github = await startGitHub({ root })
     const url = raw(github, 'w%C3%A4lk%201.mp4')
     const part = await call(github, url, { token: null, headers: { range: 'bytes=0-3' } })
@@ -174,7 +177,7 @@ describe('files of the commit', { concurrent: true }, () => {
     expect((await call(github, url)).status).toBe(200)
   })
 
-  it('in LFS are led to, or pointed to', async ({ expect }) => {
+  it('the stand-in redirects to a file in LFS, or serves its pointer', async ({ expect }) => {
     await using github = await startGitHub({ lfs: new Map([['assets/walk.mp4', FILM]]) })
     const url = raw(github, 'assets/walk.mp4')
     const moved = await call(github, url)

@@ -39,7 +39,7 @@ function visit(sandbox: Sandbox, habit: string | undefined, init: RequestInit = 
 const range = (value: string) => ({ headers: { range: value } })
 
 describe('submissions', () => {
-  it('accepts the documented requests and answers as documented', async () => {
+  it('the sandbox accepts the documented requests and responds as documented', async () => {
     await using sandbox = await startSandbox()
     for (const text of DOCUMENTED) {
       const { status, body } = await submit(sandbox, text)
@@ -58,7 +58,7 @@ describe('submissions', () => {
     )
   })
 
-  it('gives the same ids in every run', async () => {
+  it('the sandbox assigns the same task ids in every run', async () => {
     await using one = await startSandbox()
     await using two = await startSandbox()
     expect(idOf(await submit(one))).toBe(idOf(await submit(two)))
@@ -76,14 +76,14 @@ describe('submissions', () => {
     ['image_url must be a publicly reachable', { image_url: 'data:image/png;base64,AAAA' }],
     ['video_url is required', { video_url: undefined }],
     ['only its own machine', { video_url: 'https://example.org/other.mp4' }],
-  ])('refuses: %s', async (message, change) => {
+  ])('the sandbox refuses a submission with a message that contains "%s"', async (message, change) => {
     await using sandbox = await startSandbox()
     const error = { code: 400, message: expect.stringContaining(message), type: 'invalid_request_error' }
     expect(await submit(sandbox, { ...REQUEST, ...change })).toMatchObject({ status: 400, body: { error } })
     expect(sandbox.tasks).toEqual([])
   })
 
-  it('refuses what is not JSON, not typed as JSON, or too large', async () => {
+  it('the sandbox refuses a submission that is not JSON, not declared as JSON, or too large', async () => {
     await using sandbox = await startSandbox()
     expect((await submit(sandbox, '{')).status).toBe(400)
     expect((await submit(sandbox, REQUEST, { 'content-type': 'text/plain' })).status).toBe(400)
@@ -98,19 +98,24 @@ describe('submissions', () => {
     ['10.40s', 'video', 200],
     ['30.03s', 'video', 200],
     ['31s', 'video', 400],
-  ])('probes the clip itself: %s as %s', async (name, orientation, expected) => {
-    await using sandbox = await startSandbox()
-    const video_url = sandbox.media.url(`corpus/${name}.mp4`, 'redirects')
-    const { status, body } = await submit(sandbox, {
-      ...REQUEST,
-      video_url,
-      character_orientation: orientation,
-    })
-    expect(status).toBe(expected)
-    if (status === 400)
-      expect(body).toMatchObject({ error: { message: expect.stringMatching(/^video_url lasts [\d.]+ s, /) } })
-    expect(sandbox.requests.filter(({ by }) => by === 'service')).toHaveLength(2)
-  })
+  ])(
+    'the sandbox probes the clip %s and checks it against the limits of the orientation %s',
+    async (name, orientation, expected) => {
+      await using sandbox = await startSandbox()
+      const video_url = sandbox.media.url(`corpus/${name}.mp4`, 'redirects')
+      const { status, body } = await submit(sandbox, {
+        ...REQUEST,
+        video_url,
+        character_orientation: orientation,
+      })
+      expect(status).toBe(expected)
+      if (status === 400)
+        expect(body).toMatchObject({
+          error: { message: expect.stringMatching(/^video_url lasts [\d.]+ s, /) },
+        })
+      expect(sandbox.requests.filter(({ by }) => by === 'service')).toHaveLength(2)
+    },
+  )
 
   it.each([
     ['forbidden', 'video_url answered 403'],
@@ -120,7 +125,7 @@ describe('submissions', () => {
     ['cut-connection', 'could not be fetched'],
     ['silent', 'could not be fetched'],
     ['endless', 'larger than 100 MB'],
-  ])('refuses a clip whose host is %s', async (habit, message) => {
+  ])('the sandbox refuses a clip whose host has the habit %s', async (habit, message) => {
     await using sandbox = await startSandbox({ fetchTimeout: habit === 'silent' ? 50 : 5_000 })
     const answer = await submit(sandbox, { ...REQUEST, video_url: sandbox.media.url(CLIP, habit) })
     expect(answer).toMatchObject({
@@ -129,7 +134,7 @@ describe('submissions', () => {
     })
   })
 
-  it('wants the key, in both shapes of the refusal', async () => {
+  it('the sandbox refuses a wrong key and a missing key, each with its own error shape', async () => {
     await using sandbox = await startSandbox()
     const wrong = await submit(sandbox, REQUEST, { authorization: 'Bearer other' })
     expect(wrong).toMatchObject({ status: 401, body: { error: { code: '', type: 'apimart_error' } } })
@@ -138,7 +143,7 @@ describe('submissions', () => {
     expect(await response.json()).toMatchObject({ error: { code: 401, type: 'authentication_error' } })
   })
 
-  it('reserves the cost, and refuses when the balance does not cover it', async () => {
+  it('the sandbox reserves the cost and refuses a submission that the balance does not cover', async () => {
     await using sandbox = await startSandbox({ balance: 0.5 })
     await submit(sandbox)
     expect((await call(sandbox, '/v1/balance')).body).toEqual({
@@ -162,7 +167,7 @@ describe('submissions', () => {
 })
 
 describe('idempotency keys', () => {
-  it('replay the first answer for 24 hours', async () => {
+  it('an idempotency key replays the first response for 24 hours', async () => {
     const clock = manualClock()
     await using sandbox = await startSandbox({ clock })
     const key = { 'idempotency-key': 'run-1' }
@@ -175,7 +180,7 @@ describe('idempotency keys', () => {
     expect(sandbox.tasks).toHaveLength(2)
   })
 
-  it('refuse another body, a second request meanwhile, and malformed keys', async () => {
+  it('the sandbox refuses another body for a key, a concurrent request with it, and a malformed key', async () => {
     await using sandbox = await startSandbox()
     const key = { 'idempotency-key': 'run-1' }
     const slow = { ...REQUEST, video_url: sandbox.media.url(CLIP, 'latency-400') }
@@ -190,7 +195,7 @@ describe('idempotency keys', () => {
     expect(sandbox.tasks).toHaveLength(1)
   })
 
-  it('are free again after a refusal', async () => {
+  it('an idempotency key can be used again after a refusal', async () => {
     await using sandbox = await startSandbox()
     const key = { 'idempotency-key': 'run-1' }
     expect((await submit(sandbox, { ...REQUEST, mode: 'x' }, key)).status).toBe(400)
@@ -199,7 +204,7 @@ describe('idempotency keys', () => {
 })
 
 describe('tasks', () => {
-  it('go from submitted to completed with the time', async () => {
+  it('a task goes from submitted to completed as time passes', async () => {
     const clock = manualClock(1_762_853_430_000)
     await using sandbox = await startSandbox({ clock, timing: { queue: 10_000, perClipSecond: 10_000 } })
     const id = idOf(await submit(sandbox))
@@ -231,7 +236,7 @@ describe('tasks', () => {
     expect([result.status, result.headers.get('content-type')]).toEqual([200, 'video/mp4'])
   })
 
-  it('end as scripted, in the words of the script', async () => {
+  it('a task ends as its script says, with the status names of the script', async () => {
     await using sandbox = await startSandbox({ timing: { queue: 0, perClipSecond: 0 } })
     const error = { code: '', message: 'bad luck', type: 'task_error' }
     const scripts = [
@@ -258,7 +263,7 @@ describe('tasks', () => {
     expect((await call(sandbox, '/v1/balance')).body).toMatchObject({ used_balance: 0.456 })
   })
 
-  it('may have several results, of which a plain string names the first', async () => {
+  it('a task with several results lists them all, or only the first as a plain string', async () => {
     await using sandbox = await startSandbox({ timing: { queue: 0, perClipSecond: 0 } })
     const resultUrl = ['http://127.0.0.1/1', 'http://127.0.0.1/2']
     const url = async (urlShape: 'array' | 'string') =>
@@ -267,7 +272,7 @@ describe('tasks', () => {
     expect(await url('string')).toMatchObject({ data: { result: { videos: [{ url: resultUrl[0] }] } } })
   })
 
-  it('take the script of the moment they are accepted, and may be changed later', async () => {
+  it('a task keeps the script from when it was accepted until its script is changed', async () => {
     await using sandbox = await startSandbox()
     sandbox.script.words = { submitted: 'warming_up' }
     const id = idOf(await submit(sandbox))
@@ -277,7 +282,7 @@ describe('tasks', () => {
     expect(await view(sandbox, id)).toMatchObject({ data: { status: 'queued' } })
   })
 
-  it('are 404 when unknown, as are other paths', async () => {
+  it('the sandbox returns 404 for unknown tasks and other paths', async () => {
     await using sandbox = await startSandbox()
     for (const path of ['/v1/tasks/task_none', '/v1/tasks', '/', '/v1/videos/generations']) {
       expect(await call(sandbox, path)).toMatchObject({ status: 404, body: { error: { code: 404 } } })
@@ -296,7 +301,7 @@ describe('uploads', () => {
     return call(sandbox, '/v1/uploads/images', { method: 'POST', body })
   }
 
-  it('keep an image for 72 hours', async () => {
+  it('the sandbox keeps an uploaded image for 72 hours', async () => {
     const clock = manualClock(1_743_436_800_000)
     await using sandbox = await startSandbox({ clock })
     const { status, body } = await send(sandbox, PNG)
@@ -309,7 +314,7 @@ describe('uploads', () => {
     expect((await fetch(url)).status).toBe(404)
   })
 
-  it('refuse other bytes, other fields, other forms and large files', async () => {
+  it('the sandbox refuses uploads that are not an image, use another field or format, or are too large', async () => {
     await using sandbox = await startSandbox()
     expect((await send(sandbox, Buffer.from('no image'))).status).toBe(400)
     expect((await send(sandbox, PNG, 'image')).status).toBe(400)
@@ -348,7 +353,7 @@ describe('scripted faults', () => {
     [{ kind: '200-without-id' }, [200, '{"code":200,"data":[{"status":"submitted"}]}']],
     [{ kind: '200-with-error' }, [200, expect.stringContaining('{"error":')]],
     [{ kind: 'redirect', status: 307, location: 'http://127.0.0.1:9/' }, [307, '']],
-  ])('%j accepts nothing by itself, one task after accept-then', async (fault, expected) => {
+  ])('the fault %j creates no task by itself, and one task inside accept-then', async (fault, expected) => {
     await using sandbox = await startSandbox()
     const patience = fault.kind === 'silent' ? 200 : 5_000
     sandbox.faults.next('submit', fault, { kind: 'accept-then', fault })
@@ -364,14 +369,14 @@ describe('scripted faults', () => {
     [{ kind: '202-shape' }, (id) => [202, { code: 202, data: { id, status: 'submitted' } }]],
     [{ kind: 'data-object' }, (id) => [200, { code: 200, data: { task_id: id, status: 'submitted' } }]],
     [{ kind: 'delay', ms: 20 }, (id) => [200, { code: 200, data: [{ status: 'submitted', task_id: id }] }]],
-  ])('%j accepts', async (fault, expected) => {
+  ])('the fault %j still creates a task', async (fault, expected) => {
     await using sandbox = await startSandbox()
     sandbox.faults.next('submit', fault)
     const { status, body } = await submit(sandbox)
     expect([status, body]).toEqual(expected(sandbox.tasks[0]?.id))
   })
 
-  it('keep to their own endpoint, and a replay repairs a lost answer', async () => {
+  it('a fault affects only its own endpoint, and a replay recovers a lost response', async () => {
     await using sandbox = await startSandbox()
     sandbox.faults.next('task', { kind: 'status', status: 429, headers: { 'retry-after': '7' } })
     sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'status', status: 502 } })
@@ -391,7 +396,7 @@ describe('media host', () => {
   const bytes = async (response: Response) => Buffer.from(await response.arrayBuffer())
   const head = (response: Response, ...names: string[]) => names.map((name) => response.headers.get(name))
 
-  it('serves single ranges correctly', async () => {
+  it('the media host serves single ranges correctly', async () => {
     await using sandbox = await startSandbox()
     const whole = await visit(sandbox, undefined)
     expect(head(whole, 'content-type', 'accept-ranges', 'content-length')).toEqual([
@@ -423,7 +428,7 @@ describe('media host', () => {
     await changed.body?.cancel()
   })
 
-  it('serves entries in memory, and nothing outside its roots', async () => {
+  it('the media host serves files from memory and nothing outside its roots', async () => {
     await using sandbox = await startSandbox()
     const url = sandbox.media.put('a/b.mp4', Buffer.from('abc'), { contentType: 'x/y' })
     const response = await fetch(`${url}?signature=1`)
@@ -456,7 +461,7 @@ describe('media host', () => {
     ['wrong-content-type', 200, 'video/plain'],
     ['octet-stream', 200, 'application/octet-stream'],
     ['latency-20', 200, 'video/mp4'],
-  ])('%s answers %i', async (habit, status, type) => {
+  ])('the media host with the habit %s responds with status %i', async (habit, status, type) => {
     await using sandbox = await startSandbox()
     const response = await visit(sandbox, habit)
     expect([response.status, response.headers.get('content-type')]).toEqual([status, type])
@@ -471,7 +476,7 @@ describe('media host', () => {
     ['redirect-loop', '/habit/redirect-loop/corpus/3s.mp4'],
     ['redirect-to-private', 'http://[fe80::1]/latest/meta-data/'],
     ['redirect-to-file', 'file:///etc/passwd'],
-  ])('%s sends on to %s', async (habit, location) => {
+  ])('the media host with the habit %s redirects to %s', async (habit, location) => {
     await using sandbox = await startSandbox()
     const response = await visit(sandbox, habit)
     expect(response.status).toBe(302)
@@ -487,23 +492,26 @@ describe('media host', () => {
     ['wrong-total', 206, `bytes 10-19/${file.length + 1}`, file.subarray(10, 20)],
     ['whole-as-206', 206, `bytes 0-${file.length - 1}/${file.length}`, file],
     ['gzip', 200, null, file],
-  ])('%s, asked for bytes 10 to 19', async (habit, status, contentRange, expected) => {
-    await using sandbox = await startSandbox()
-    const response = await visit(sandbox, habit, range('bytes=10-19'))
-    expect([response.status, ...head(response, 'content-range')]).toEqual([status, contentRange])
-    expect(await bytes(response)).toEqual(expected)
-    const lengthless = ['ignores-range-chunked', 'no-length'].includes(habit)
-    expect(response.headers.has('content-length')).toBe(!lengthless)
-  })
+  ])(
+    'the media host with the habit %s responds in its own way to a request for bytes 10 to 19',
+    async (habit, status, contentRange, expected) => {
+      await using sandbox = await startSandbox()
+      const response = await visit(sandbox, habit, range('bytes=10-19'))
+      expect([response.status, ...head(response, 'content-range')]).toEqual([status, contentRange])
+      expect(await bytes(response)).toEqual(expected)
+      const lengthless = ['ignores-range-chunked', 'no-length'].includes(habit)
+      expect(response.headers.has('content-length')).toBe(!lengthless)
+    },
+  )
 
-  it('answers one range in parts', async () => {
+  it('the media host with the habit multipart-ranges wraps a single range in a multipart response', async () => {
     await using sandbox = await startSandbox()
     const response = await visit(sandbox, 'multipart-ranges', range('bytes=4-7'))
     expect(head(response, 'content-type')).toEqual(['multipart/byteranges; boundary=PART'])
     expect(await response.text()).toMatch(/^--PART\r\n.*\r\n\r\nftyp\r\n--PART--\r\n$/s)
   })
 
-  it('refuses HEAD, or fails once, and serves otherwise', async () => {
+  it('the media host refuses HEAD or fails once, and serves the file otherwise', async () => {
     await using sandbox = await startSandbox()
     expect((await visit(sandbox, 'refuses-head', { method: 'HEAD' })).status).toBe(405)
     expect((await visit(sandbox, 'refuses-head')).status).toBe(200)
@@ -517,15 +525,18 @@ describe('media host', () => {
   it.each([
     ['cut-connection', `${file.length}`, half],
     ['cut-chunked', null, half],
-  ])('%s: announces %s bytes, and breaks off', async (habit, length, sent) => {
-    await using sandbox = await startSandbox()
-    const response = await visit(sandbox, habit)
-    expect(head(response, 'content-length')).toEqual([length])
-    await expect(bytes(response)).rejects.toThrow()
-    expect(sandbox.requests[0]?.bytesSent).toBe(sent)
-  })
+  ])(
+    'the media host with the habit %s announces a content-length of %s and breaks off halfway',
+    async (habit, length, sent) => {
+      await using sandbox = await startSandbox()
+      const response = await visit(sandbox, habit)
+      expect(head(response, 'content-length')).toEqual([length])
+      await expect(bytes(response)).rejects.toThrow()
+      expect(sandbox.requests[0]?.bytesSent).toBe(sent)
+    },
+  )
 
-  it('announces more than it sends, and has no more when asked', async () => {
+  it('the media host with the habit announces-more announces more than it sends and returns 416 for the rest', async () => {
     await using sandbox = await startSandbox()
     const response = await visit(sandbox, 'announces-more')
     expect(head(response, 'content-length')).toEqual([`${file.length + 10}`])
@@ -535,7 +546,7 @@ describe('media host', () => {
     expect(beyond.status).toBe(416)
   })
 
-  it('announces less than it sends', async () => {
+  it('the media host with the habit announces-less announces less than it sends', async () => {
     await using sandbox = await startSandbox()
     const response = await visit(sandbox, 'announces-less')
     expect(await bytes(response)).toEqual(file.subarray(0, -10))
@@ -546,62 +557,71 @@ describe('media host', () => {
     ['cuts-once', file.subarray(0, half), 206, file.subarray(half)],
     ['cuts-once-ignores-range', file.subarray(0, half), 200, file],
     ['cuts-once-changes', zeros, 206, file.subarray(half)],
-  ])('%s: breaks off once, then answers as it can', async (habit, before, status, after) => {
-    await using sandbox = await startSandbox()
-    const cut = await visit(sandbox, habit)
-    const received: Uint8Array[] = []
-    const sink = new WritableStream<Uint8Array>({ write: (chunk) => void received.push(chunk) })
-    await expect(cut.body?.pipeTo(sink)).rejects.toThrow()
-    expect(Buffer.concat(received)).toEqual(before)
-    const rest = await visit(sandbox, habit, range(`bytes=${half}-`))
-    expect(rest.status).toBe(status)
-    expect(await bytes(rest)).toEqual(after)
-    expect(rest.headers.get('etag') === cut.headers.get('etag')).toBe(habit === 'cuts-once')
-  })
+  ])(
+    'the media host with the habit %s breaks off once and then responds to the resume request',
+    async (habit, before, status, after) => {
+      await using sandbox = await startSandbox()
+      const cut = await visit(sandbox, habit)
+      const received: Uint8Array[] = []
+      const sink = new WritableStream<Uint8Array>({ write: (chunk) => void received.push(chunk) })
+      await expect(cut.body?.pipeTo(sink)).rejects.toThrow()
+      expect(Buffer.concat(received)).toEqual(before)
+      const rest = await visit(sandbox, habit, range(`bytes=${half}-`))
+      expect(rest.status).toBe(status)
+      expect(await bytes(rest)).toEqual(after)
+      expect(rest.headers.get('etag') === cut.headers.get('etag')).toBe(habit === 'cuts-once')
+    },
+  )
 
   it.each([
     ['slow-drip', 1],
     ['stalls', 1024],
     ['silent', 0],
-  ])('%s: a first sign of life and then nothing for long', async (habit, sent) => {
-    await using sandbox = await startSandbox()
-    const leaving = new AbortController()
-    const left = expect(visit(sandbox, habit, { signal: leaving.signal }).then(bytes)).rejects.toThrow(
-      'aborted',
-    )
-    await expect.poll(() => sandbox.requests[0]?.bytesSent, { interval: 5 }).toBe(sent)
-    leaving.abort()
-    await left
-  })
+  ])(
+    'the media host with the habit %s sends at most a first piece and then nothing for a long time',
+    async (habit, sent) => {
+      await using sandbox = await startSandbox()
+      const leaving = new AbortController()
+      const left = expect(visit(sandbox, habit, { signal: leaving.signal }).then(bytes)).rejects.toThrow(
+        'aborted',
+      )
+      await expect.poll(() => sandbox.requests[0]?.bytesSent, { interval: 5 }).toBe(sent)
+      leaving.abort()
+      await left
+    },
+  )
 
   it.each([
     ['endless', '\0\0\0\x18ftypisom\0\0\x02\0isommp41\x40\0\0\0moov\0\0\0\0'],
     ['endless-free', '\0\0\0\x18ftypisom\0\0\x02\0isommp41\0\0\0\x08free\0\0\0\x08'],
-  ])('%s does not end, not even at the end of the range', async (habit, opening) => {
-    await using sandbox = await startSandbox()
-    const response = await visit(sandbox, habit, range('bytes=0-65535'))
-    expect([response.status, ...head(response, 'content-range')]).toEqual([206, `bytes 0-65535/${2 ** 40}`])
-    let read = 0
-    for await (const chunk of response.body ?? []) {
-      if (read === 0) expect(Buffer.from(chunk).toString('latin1').slice(0, 36)).toBe(opening)
-      read += chunk.length
-      if (read > 2 ** 24) break
-    }
-    const later = await visit(sandbox, habit, range('bytes=37-'))
-    const { value } = (await later.body?.getReader().read()) ?? {}
-    expect(Buffer.from(value ?? []).toString('latin1', 0, 8)).toBe(
-      habit === 'endless' ? '\0'.repeat(8) : 'ree\0\0\0\x08f',
-    )
-    expect(read).toBeLessThan(2 ** 25)
-    expect(sandbox.requests[0]?.bytesSent).toBeGreaterThanOrEqual(read)
-  })
+  ])(
+    'the media host with the habit %s keeps sending beyond the end of the requested range',
+    async (habit, opening) => {
+      await using sandbox = await startSandbox()
+      const response = await visit(sandbox, habit, range('bytes=0-65535'))
+      expect([response.status, ...head(response, 'content-range')]).toEqual([206, `bytes 0-65535/${2 ** 40}`])
+      let read = 0
+      for await (const chunk of response.body ?? []) {
+        if (read === 0) expect(Buffer.from(chunk).toString('latin1').slice(0, 36)).toBe(opening)
+        read += chunk.length
+        if (read > 2 ** 24) break
+      }
+      const later = await visit(sandbox, habit, range('bytes=37-'))
+      const { value } = (await later.body?.getReader().read()) ?? {}
+      expect(Buffer.from(value ?? []).toString('latin1', 0, 8)).toBe(
+        habit === 'endless' ? '\0'.repeat(8) : 'ree\0\0\0\x08f',
+      )
+      expect(read).toBeLessThan(2 ** 25)
+      expect(sandbox.requests[0]?.bytesSent).toBeGreaterThanOrEqual(read)
+    },
+  )
 
   it.each([
     ['header-first', 1_000_000],
     ['header-last', 1_000_000],
     ['header-first', 5 * 2 ** 30],
     ['header-last', 5 * 2 ** 30],
-  ] as const)('pads a clip, %s, to %i bytes', async (layout, size) => {
+  ] as const)('the media host pads a clip with the layout %s to %i bytes', async (layout, size) => {
     await using sandbox = await startSandbox()
     const url = await sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', size, layout)
     expect(head(await fetch(url, { method: 'HEAD' }), 'content-length')).toEqual([`${size}`])
@@ -616,7 +636,7 @@ describe('media host', () => {
 })
 
 describe('the server', () => {
-  it('closes at once, whatever is going on, and again without harm', async () => {
+  it('the sandbox closes at once despite pending requests, and can be closed twice', async () => {
     const sandbox = await startSandbox()
     sandbox.faults.next('balance', { kind: 'delay', ms: 60_000 }, { kind: 'silent' })
     const pending = Promise.allSettled([
@@ -635,7 +655,7 @@ describe('the server', () => {
     expect((await pending).map(({ status }) => status)).toEqual(Array(6).fill('rejected'))
   })
 
-  it('survives clients that leave or talk nonsense', async () => {
+  it('the sandbox survives clients that disconnect or send nonsense', async () => {
     await using sandbox = await startSandbox()
     const { port } = new URL(sandbox.apiUrl)
     for (const text of [
@@ -652,7 +672,7 @@ describe('the server', () => {
     expect((await call(sandbox, '/v1/balance')).status).toBe(200)
   })
 
-  it('shows which origin got which headers', async () => {
+  it('the sandbox records which origin received which headers', async () => {
     await using sandbox = await startSandbox()
     await visit(sandbox, 'missing', { headers: { authorization: 'Bearer leaked' } })
     expect(sandbox.mediaUrl).not.toBe(sandbox.apiUrl)
