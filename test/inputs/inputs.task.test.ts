@@ -23,11 +23,11 @@ describe('wait', () => {
     ['true', true],
     ['True', true],
     ['FALSE', false],
-  ])('given as %j is %s', (given, wait) => {
+  ])('wait passed as %j is read as %s', (given, wait) => {
     expect(inputsWith(given === '' ? {} : { wait: given }).wait).toBe(wait)
   })
 
-  it.each(['yes', '1', 'wait', 'tRUE'])('is refused as %j', (wait) => {
+  it.each(['yes', '1', 'wait', 'tRUE'])('wait is refused when it is set to %j', (wait) => {
     expect(problemsOf({ wait })).toEqual([`wait "${wait}": Use true or false.`])
   })
 })
@@ -41,29 +41,29 @@ describe('wait_timeout_minutes', () => {
     ['45.0', 45],
     ['10080', 10_080],
     ['10080.0', 10_080],
-  ])('takes %s', (given, minutes) => {
+  ])('wait_timeout_minutes accepts %s', (given, minutes) => {
     expect(inputsWith({ wait_timeout_minutes: given }).wait_timeout_minutes).toBe(minutes)
   })
 
-  it('is 45 where nothing is said', () => {
+  it('wait_timeout_minutes is 45 by default', () => {
     expect(inputsWith().wait_timeout_minutes).toBe(45)
   })
 
   it.each([
     ...['', '0', '0.0', '-1', '+1', '1e3', '10080.1', '10081', '999999999', '1000000000'],
     ...['NaN', 'Infinity', '0x10', '1,5', '1.', '.', '45 min', 'never', '٣', '1_000'],
-  ])('refuses %j', (given) => {
+  ])('wait_timeout_minutes refuses %j', (given) => {
     const value = given === '' ? '' : ` "${given}"`
     expect(problemsOf({ wait_timeout_minutes: given })).toEqual([
       `wait_timeout_minutes${value}: Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.`,
     ])
   })
 
-  it('is refused as well where nothing is waited for', () => {
+  it('an invalid wait_timeout_minutes is refused even with wait: false', () => {
     expect(problemsOf({ wait: 'false', wait_timeout_minutes: 'long' })).toHaveLength(1)
   })
 
-  it('is a number of minutes above 0 and up to a week, or refused, whatever is given', () => {
+  it('wait_timeout_minutes accepts nothing but a number above 0 and up to a week', () => {
     const given = fc.oneof(
       fc.string(),
       fc.double().map(String),
@@ -93,12 +93,12 @@ describe('task_id', () => {
     '.a',
     'x'.repeat(200),
     '🎬'.repeat(200),
-  ])('is kept as given: %j', (task_id) => {
+  ])('task_id keeps its value unchanged: %j', (task_id) => {
     expect(inputsOfTask(task_id).task_id).toBe(task_id)
   })
 
   it.each(['.', '..', 'task 1', 'task\n1', 'task\u20281', 'task\u202e1', '\0', '\ud83c', 'x'.repeat(201)])(
-    'is refused as %j',
+    'task_id is refused when it is set to %j',
     (task_id) => {
       const [problem, ...others] = problemsOf({ ...TASK, task_id })
       expect(problem).toMatch(
@@ -108,7 +108,7 @@ describe('task_id', () => {
     },
   )
 
-  it('needs neither references nor an orientation, and gives none', () => {
+  it('task_id needs neither references nor an orientation, and leaves video_url null', () => {
     expect(inputsOfTask('task_1', TASK)).toMatchObject({
       task_id: 'task_1',
       video_url: null,
@@ -118,14 +118,14 @@ describe('task_id', () => {
     })
   })
 
-  it('may stand beside references, of which only the clip counts', () => {
+  it('task_id can be combined with references, of which only video_url is kept', () => {
     const inputs = inputsOfTask('task_1', NEEDED)
     expect(inputs).toMatchObject({ video_url: NEEDED.video_url })
     expect(inputs).not.toHaveProperty('image_url')
     expect(inputs).not.toHaveProperty('character_orientation')
   })
 
-  it('is not kept from its video by what only a new task needs', () => {
+  it('a step with task_id ignores invalid values of inputs that only a new task needs', () => {
     const wrong = {
       image_url: 'x',
       video_url: 'ftp://dance.mp4',
@@ -143,11 +143,11 @@ describe('task_id', () => {
     expect(inputsOfTask('task_1', { ...TASK, ...wrong, ...more }).video_url).toBeNull()
   })
 
-  it('needs a key', () => {
+  it('task_id needs an api_key', () => {
     expect(problemsOf({ ...TASK, api_key: '' })).toEqual([expect.stringMatching(/^api_key: It is empty\. /)])
   })
 
-  it('does not go with dry_run, which is told also beside another problem', () => {
+  it('task_id is refused together with dry_run, also when there is another problem', () => {
     const problem =
       'dry_run "true": It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.'
     expect(problemsOf({ ...TASK, dry_run: 'true' })).toEqual([problem])
@@ -157,7 +157,7 @@ describe('task_id', () => {
     ])
   })
 
-  it.each(['true', 'false'])('goes with wait: %s', (wait) => {
+  it.each(['true', 'false'])('task_id can be combined with wait: %s', (wait) => {
     expect(inputsOfTask('task_1', { ...TASK, wait })).toMatchObject({
       task_id: 'task_1',
       wait: wait === 'true',
@@ -167,21 +167,24 @@ describe('task_id', () => {
 
 describe('output_path', () => {
   it.each(['film.mp4', 'assets/film.mp4', './a b/ü完.mov', '/tmp/x.mp4', '../x.mp4', 'C:\\films\\x.mp4'])(
-    'is kept as given, its place is looked at later: %j',
+    'output_path is kept unchanged while the inputs are read: %j',
     (output_path) => {
       expect(inputsWith({ wait: 'true', output_path }).output_path).toBe(output_path)
     },
   )
 
-  it.each(['a\nb.mp4', 'a\0.mp4', 'a\u0085.mp4', '\u001b[31m.mp4'])('is refused as %j', (output_path) => {
-    expect(problemsOf({ wait: 'true', output_path })).toEqual([
-      expect.stringMatching(
-        /^output_path "\P{Cc}+": It contains a line break or another control character\. Give a plain path\.$/u,
-      ),
-    ])
-  })
+  it.each(['a\nb.mp4', 'a\0.mp4', 'a\u0085.mp4', '\u001b[31m.mp4'])(
+    'output_path is refused when it is set to %j',
+    (output_path) => {
+      expect(problemsOf({ wait: 'true', output_path })).toEqual([
+        expect.stringMatching(
+          /^output_path "\P{Cc}+": It contains a line break or another control character\. Give a plain path\.$/u,
+        ),
+      ])
+    },
+  )
 
-  it('needs wait: true or a task_id', () => {
+  it('output_path needs wait: true or a task_id', () => {
     const problem =
       'output_path "film.mp4": It needs the finished video. Add wait: true, or give the task_id of an existing task.'
     const output_path = 'film.mp4'
@@ -192,15 +195,15 @@ describe('output_path', () => {
     expect(problemsOf({ ...TASK, output_path, wait: 'false' })).toEqual([])
   })
 
-  it('goes with dry_run and wait, which then ends before it', () => {
+  it('output_path can be combined with dry_run and wait', () => {
     expect(inputsWith({ dry_run: 'true', wait: 'true', output_path: 'film.mp4' }).output_path).toBe(
       'film.mp4',
     )
   })
 })
 
-describe('the empty inputs of a step', () => {
-  it('are read as the toolkit reads the environment: only white space is nothing', () => {
+describe('the white space in inputs', () => {
+  it('white space around an input is ignored, and an input of only white space counts as empty', () => {
     const given: Record<string, string> = { ...NEEDED, task_id: ' \n', output_path: '  ', wait: ' true ' }
     for (const [name, { default: value = '' }] of Object.entries(action.inputs)) {
       vi.stubEnv(`INPUT_${name.toUpperCase()}`, given[name] ?? value.replace('${{ github.token }}', 'ghs_1'))
@@ -211,7 +214,7 @@ describe('the empty inputs of a step', () => {
 })
 
 describe('the type of the inputs', () => {
-  it('says by task_id whether there are references', () => {
+  it('the type of the inputs depends on task_id: only a new task has all references', () => {
     expectTypeOf<NewTaskInputs['task_id']>().toEqualTypeOf<null>()
     expectTypeOf<NewTaskInputs['image_url']>().toEqualTypeOf<string>()
     expectTypeOf<NewTaskInputs['video_url']>().toEqualTypeOf<string>()

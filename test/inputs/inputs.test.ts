@@ -14,8 +14,8 @@ function defaultOf(name: string): string {
   return action.inputs[name]?.default?.replace('${{ github.token }}', GITHUB_TOKEN) ?? ''
 }
 
-describe('sound inputs', () => {
-  it('need only a key, two references and an orientation; the defaults of action.yml do the rest', () => {
+describe('valid inputs', () => {
+  it('a step needs only a key, two references and an orientation; action.yml has defaults for the rest', () => {
     expect(inputsWith()).toEqual({
       api_key: KEY,
       image_url: 'https://example.com/ref-image.png',
@@ -50,11 +50,11 @@ describe('sound inputs', () => {
     ['model', ['kling-v2-6-motion-control', 'kling-v3-motion-control']],
     ['preflight', ['enforce', 'warn', 'off']],
     ['duration_probe', ['auto', 'header', 'ffprobe']],
-  ])('%s takes each of its words', (name, words) => {
+  ])('the input %s accepts each of its values', (name, words) => {
     expect(words.map((word) => inputsWith({ [name]: word })[name])).toEqual(words)
   })
 
-  it('are each read once, and all of them', () => {
+  it('every input is read exactly once', () => {
     const asked: string[] = []
     readInputs((name) => {
       asked.push(name)
@@ -65,7 +65,7 @@ describe('sound inputs', () => {
 })
 
 describe('problems', () => {
-  it('are told together, in the order of action.yml, each with name, value, legal values and remedy', () => {
+  it('all problems are reported together in the order of action.yml, with name, value, legal values and remedy', () => {
     const problems = problemsOf({
       api_key: 'Bearer sk-secret',
       image_url: '',
@@ -104,14 +104,14 @@ describe('problems', () => {
     `)
   })
 
-  it('of a step that gives nothing are those of the needed inputs', () => {
+  it('a step without inputs gets one problem for each required input', () => {
     const names = problemsOf({ api_key: '', image_url: '', video_url: '', character_orientation: '' }).map(
       (problem) => problem.split(':')[0],
     )
     expect(names).toEqual(['api_key', 'image_url', 'video_url', 'character_orientation'])
   })
 
-  it('show a long value cut and on one line', () => {
+  it('a problem shows a long value shortened and on one line', () => {
     const [problem] = problemsOf({ mode: `fast\r\n::error::${'x'.repeat(1000)}` })
     expect(problem).toMatchInlineSnapshot(
       `"mode "fast ::error::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": Use std (balanced) or pro (higher quality, slower)."`,
@@ -120,7 +120,7 @@ describe('problems', () => {
 })
 
 describe('api_key', () => {
-  it('is needed, and an empty one is explained: forks get no secrets', () => {
+  it('an empty api_key is refused with the explanation that forks get no secrets', () => {
     expect(problemsOf({ api_key: '' })).toMatchInlineSnapshot(`
       [
         "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.",
@@ -128,11 +128,11 @@ describe('api_key', () => {
     `)
   })
 
-  it('is not needed by dry_run', () => {
+  it('api_key is not needed with dry_run', () => {
     expect(inputsWith({ api_key: '', dry_run: 'true' })).toMatchObject({ api_key: '', dry_run: true })
   })
 
-  it('is told as missing also when dry_run cannot be read', () => {
+  it('a missing api_key is reported even if dry_run cannot be read', () => {
     expect(problemsOf({ api_key: '', dry_run: 'maybe' })).toEqual([
       expect.stringContaining('api_key: It is empty.'),
       'dry_run "maybe": Use true or false.',
@@ -145,7 +145,7 @@ describe('api_key', () => {
     'sk-secret value',
     'sk-secret\nvalue',
     'sk-secret-ключ',
-  ])('is refused as %j without being shown', (api_key) => {
+  ])('api_key is refused without being shown when it is set to %j', (api_key) => {
     const problems = problemsOf({ api_key })
     expect(problems).toHaveLength(1)
     expect(problems[0]).toMatch(/^api_key: It (begins with "Bearer "|contains spaces)/)
@@ -172,7 +172,7 @@ describe('booleans', () => {
     'null',
   ]
 
-  it.each(words)('are read as core.getBooleanInput reads them: %j', (word) => {
+  it.each(words)('a boolean input is read as core.getBooleanInput reads it: %j', (word) => {
     vi.stubEnv('INPUT_WATERMARK', word)
     const asToolkit = () => {
       try {
@@ -196,11 +196,11 @@ describe('keep_original_sound', () => {
     ['No', 'no'],
     ['false', 'no'],
     ['FALSE', 'no'],
-  ])('takes %s for %s', (given, word) => {
+  ])('keep_original_sound reads %s as %s', (given, word) => {
     expect(inputsWith({ keep_original_sound: given }).keep_original_sound).toBe(word)
   })
 
-  it.each(['on', '1', '', 'yes please'])('refuses %j', (given) => {
+  it.each(['on', '1', '', 'yes please'])('keep_original_sound refuses %j', (given) => {
     expect(problemsOf({ keep_original_sound: given })).toEqual([
       `keep_original_sound${given ? ` "${given}"` : ''}: Use yes or no.`,
     ])
@@ -209,7 +209,7 @@ describe('keep_original_sound', () => {
 
 describe('prompt', () => {
   it.each(['a', '完', '🎬', '\ud83c'])(
-    'has its characters counted, not its bytes or units: %j',
+    'the length limit of the prompt counts characters, not bytes or UTF-16 units: %j',
     (character) => {
       const prompt = character.repeat(2500)
       expect(inputsWith({ prompt }).prompt).toBe(prompt)
@@ -219,7 +219,7 @@ describe('prompt', () => {
     },
   )
 
-  it('keeps its line breaks', () => {
+  it('the prompt keeps its line breaks', () => {
     expect(inputsWith({ prompt: 'She turns.\nShe waves.' }).prompt).toBe('She turns.\nShe waves.')
   })
 })
@@ -231,7 +231,7 @@ describe('price_per_second and max_cost', () => {
     ['.5', 0.5],
     ['00.10', 0.1],
     ['999999999', 999999999],
-  ])('are numbers: %s', (given, amount) => {
+  ])('price_per_second and max_cost accept the number %s', (given, amount) => {
     expect(inputsWith({ price_per_second: given, max_cost: given })).toMatchObject({
       price_per_second: amount,
       max_cost: amount,
@@ -241,7 +241,7 @@ describe('price_per_second and max_cost', () => {
   it.each([
     ...['$3', '3 USD', '0,057', '1e3', '0x10', '-1', '+1', '0', '0.0', 'NaN', 'Infinity', '3.', '.', '1.2.3'],
     ...['1_000', '٣', '1000000000', `0.${'0'.repeat(400)}1`],
-  ])('refuse %s', (given) => {
+  ])('price_per_second and max_cost refuse %s', (given) => {
     const [price, cost, ...others] = problemsOf({ price_per_second: given, max_cost: given })
     expect(price).toMatch(
       /^price_per_second ".+": Give a number of USD above 0 .* such as 0\.057, or leave it out\.$/,
@@ -258,7 +258,7 @@ describe('price_per_second and max_cost', () => {
     `)
   })
 
-  it('max_cost needs a preflight that looks', () => {
+  it('max_cost is refused with preflight: off and accepted with preflight: warn', () => {
     const given = { max_cost: '0.5', price_per_second: '0.057' }
     expect(problemsOf({ ...given, preflight: 'off' })).toMatchInlineSnapshot(`
       [
@@ -268,7 +268,7 @@ describe('price_per_second and max_cost', () => {
     expect(inputsWith({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
   })
 
-  it('lets price_per_second stand alone, also where nothing is looked at', () => {
+  it('price_per_second is accepted without max_cost, also with preflight: off', () => {
     expect(inputsWith({ price_per_second: '0.057', preflight: 'off' }).price_per_second).toBe(0.057)
   })
 })
@@ -301,7 +301,7 @@ describe('all inputs', () => {
     >,
   )
 
-  it('are either sound or refused as invalid_input, never echoing the key, each problem on one line', () => {
+  it('arbitrary inputs are valid or refused as invalid_input, with one-line problems that never show the key', () => {
     fc.assert(
       fc.property(record, (given) => {
         const problems = problemsOf(given)
@@ -317,7 +317,7 @@ describe('all inputs', () => {
     )
   })
 
-  it('are told in the order of action.yml, each problem once', () => {
+  it('the problems of arbitrary inputs come in the order of action.yml and without repetition', () => {
     const order: readonly string[] = INPUT_NAMES
     fc.assert(
       fc.property(record, (given) => {
@@ -332,11 +332,11 @@ describe('all inputs', () => {
 })
 
 describe('idempotency_key', () => {
-  it.each(['x', 'hero-walk/v2', '~!@', 'k'.repeat(191)])('may be %s', (key) => {
+  it.each(['x', 'hero-walk/v2', '~!@', 'k'.repeat(191)])('idempotency_key accepts %s', (key) => {
     expect(inputsWith({ idempotency_key: key }).idempotency_key).toBe(key)
   })
 
-  it.each(['a b', 'schlüssel', 'a\tb', 'k'.repeat(192)])('may not be %j', (key) => {
+  it.each(['a b', 'schlüssel', 'a\tb', 'k'.repeat(192)])('idempotency_key refuses %j', (key) => {
     const [problem, ...others] = problemsOf({ idempotency_key: key })
     expect(problem).toContain(
       ': APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',

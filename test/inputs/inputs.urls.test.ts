@@ -12,10 +12,10 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'https://例え.jp/絵.png',
     'https://example.com/@2x/user@example.png',
     'HTTPS://EXAMPLE.COM/A.PNG',
-  ])('is kept as written: %s', (url) => expect(inputsWith({ [name]: url })[name]).toBe(url))
+  ])(`${name} keeps a URL as written: %s`, (url) => expect(inputsWith({ [name]: url })[name]).toBe(url))
 
   it.each(['a.png', './media/a b.png', '/github/workspace/a.png', '//example.com/a.png', 'C:\\media\\a.png'])(
-    'may be a file, which is looked for later: %s',
+    `${name} accepts the path of a file without looking for it yet: %s`,
     (path) => expect(inputsWith({ [name]: path })[name]).toBe(path),
   )
 
@@ -30,7 +30,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'javascript:alert(1)',
     'https://user@example.com/a.png',
     'https://user:secret@example.com/a.png',
-  ])('refuses %j, with the remedy', (url) => {
+  ])(`${name} refuses %j and names the remedy`, (url) => {
     const problems = problemsOf({ [name]: url })
     expect(problems).toHaveLength(1)
     expect(problems[0]).toContain(`${name}${url === '' ? '' : ' "'}`)
@@ -41,7 +41,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
 })
 
 describe('problems with a reference', () => {
-  it('say what is wrong', () => {
+  it('a problem with a reference says what is wrong', () => {
     const urls = ['', 'https://', 'ftp://example.com/a.png', 'https://user:secret@example.com/a.png']
     expect(urls.flatMap((image_url) => problemsOf({ image_url }))).toMatchInlineSnapshot(`
       [
@@ -65,7 +65,7 @@ describe('problems with a reference', () => {
     'git+ssh://user:secret@example.com/a.png',
     'ssh://user:secret@example.com/a.png?x',
     'https://user:secret@exa mple.com/a.png',
-  ])('never show the password in %s', (url) => {
+  ])('a problem never shows the password in %s', (url) => {
     for (const name of ['image_url', 'video_url', 'api_base_url']) {
       const told = problemsOf({ [name]: url }).join('\n')
       expect(told).not.toBe('')
@@ -78,7 +78,7 @@ describe('problems with a reference', () => {
     'https://user@example.com/a.png?X-Signature=secret#secret',
     'https://exa mple.com/a.png#secret',
     'https://example.com:99999/a?b\nsecret',
-  ])('never show the signed query of %s', (url) => {
+  ])('a problem never shows the signed query of %s', (url) => {
     for (const name of ['image_url', 'video_url', 'api_base_url']) {
       const told = problemsOf({ [name]: url }).join('\n')
       expect(told).not.toBe('')
@@ -86,7 +86,7 @@ describe('problems with a reference', () => {
     }
   })
 
-  it('never show a password that a URL parser finds, whatever the user name, scheme and slashes', () => {
+  it('a problem never shows a password that a URL parser finds, for any user name, scheme and slashes', () => {
     const scheme = fc.constantFrom('https', 'http', 'ftp', 'ssh', 'git+ssh', 'x-y.z')
     const slashes = fc.constantFrom('//', '', '/', '///', '\\\\', '/\\')
     const part = fc.stringMatching(/^[a-z0-9@:%.~!$&'()*+,;=-]{0,8}$/)
@@ -114,12 +114,12 @@ describe('api_base_url', () => {
     ['http://[fd00::1]', 'http://[fd00::1]/v1/videos/generations'],
     ['http://localhost:8080', 'http://localhost:8080/v1/videos/generations'],
     ['http://gateway.internal', 'http://gateway.internal/v1/videos/generations'],
-  ])('%s is fine', (given, posted) => {
+  ])('api_base_url %s is accepted', (given, posted) => {
     expect(submissionUrl(inputsWith({ api_base_url: given }).api_base_url)).toBe(posted)
   })
 
   it.each(['https://api.apimart.ai?', 'https://api.apimart.ai/#', 'https://gateway.example.com/apimart?#'])(
-    '%s is refused',
+    'api_base_url %s is refused because of its empty query or fragment',
     (given) => {
       expect(problemsOf({ api_base_url: given })).toEqual([expect.stringContaining('query or fragment')])
     },
@@ -148,7 +148,7 @@ describe('api_base_url', () => {
     ],
     ['http://0x5db8d822', 'Plain http sends the key unprotected, so it is for private addresses only'],
     ['http://1572395042', 'Plain http sends the key unprotected, so it is for private addresses only'],
-  ])('%j is refused: %s', (given, reason) => {
+  ])('api_base_url %j is refused: %s', (given, reason) => {
     const problems = problemsOf({ api_base_url: given })
     expect(problems).toHaveLength(1)
     expect(problems[0]).toMatch(/^api_base_url/)

@@ -63,21 +63,26 @@ function elsewhere(type: 'url ' | 'alis', target: string): Buffer {
 }
 
 describe('a file that names others', { concurrent: true }, () => {
-  it.for(PLAYLISTS)('%s: ffprobe opens neither a file nor a URL', async ([what, make], { expect }) => {
-    await using bait = await startBait()
-    const file = await stored(`${what}-bait.mp4`, CLIP)
-    for (const target of [file, urlOf(bait), `file:${file}`, `concat:${file}`, `data:text/plain,${what}`]) {
-      const playlist = make(target)
-      for (const bytes of [Buffer.from(playlist), Buffer.concat([FTYP, Buffer.from(playlist)])]) {
-        const path = await stored(`${what}.mp4`, bytes)
-        const asked = probe(ffprobePath, path, new AbortController().signal)
-        await expect(asked, target).rejects.toThrow(ProbeFailed)
+  it.for(PLAYLISTS)(
+    'ffprobe opens neither a file nor a URL that a file of the format %s names',
+    async ([what, make], { expect }) => {
+      await using bait = await startBait()
+      const file = await stored(`${what}-bait.mp4`, CLIP)
+      for (const target of [file, urlOf(bait), `file:${file}`, `concat:${file}`, `data:text/plain,${what}`]) {
+        const playlist = make(target)
+        for (const bytes of [Buffer.from(playlist), Buffer.concat([FTYP, Buffer.from(playlist)])]) {
+          const path = await stored(`${what}.mp4`, bytes)
+          const asked = probe(ffprobePath, path, new AbortController().signal)
+          await expect(asked, target).rejects.toThrow(ProbeFailed)
+        }
       }
-    }
-    expect(bait.connections).toBe(0)
-  })
+      expect(bait.connections).toBe(0)
+    },
+  )
 
-  it('HLS and ffconcat are a danger: an ffprobe that may choose follows them', async ({ expect }) => {
+  it('an unrestricted ffprobe opens the URLs and files that HLS and ffconcat files name', async ({
+    expect,
+  }) => {
     await using bait = await startBait()
     const text = `#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:5,\n${urlOf(bait)}\n#EXT-X-ENDLIST\n`
     const hls = await stored('free.m3u8', Buffer.from(text))
@@ -88,24 +93,27 @@ describe('a file that names others', { concurrent: true }, () => {
     expect(await probeFreely(list)).toMatchObject({ videoCodec: 'h264' })
   })
 
-  it.for(['url ', 'alis'] as const)('data references (%s) are not followed', async (type, { expect }) => {
-    await using bait = await startBait()
-    for (const target of [urlOf(bait), await stored(`reference-${type.trim()}.mp4`, LONG)]) {
-      const bytes = elsewhere(type, target)
-      const read: ReadAt = async (offset, length) => bytes.subarray(offset, offset + length)
-      const facts = await probe(
-        ffprobePath,
-        await stored(`dref-${type.trim()}.mp4`, bytes),
-        new AbortController().signal,
-      )
-      expect(facts.duration_seconds).toBe(5)
-      expect(await readHeader(read, bytes.length)).toEqual({ kind: 'settled', facts })
-    }
-    expect(bait.connections).toBe(0)
-  })
+  it.for(['url ', 'alis'] as const)(
+    'data references of the type "%s" are not followed',
+    async (type, { expect }) => {
+      await using bait = await startBait()
+      for (const target of [urlOf(bait), await stored(`reference-${type.trim()}.mp4`, LONG)]) {
+        const bytes = elsewhere(type, target)
+        const read: ReadAt = async (offset, length) => bytes.subarray(offset, offset + length)
+        const facts = await probe(
+          ffprobePath,
+          await stored(`dref-${type.trim()}.mp4`, bytes),
+          new AbortController().signal,
+        )
+        expect(facts.duration_seconds).toBe(5)
+        expect(await readHeader(read, bytes.length)).toEqual({ kind: 'settled', facts })
+      }
+      expect(bait.connections).toBe(0)
+    },
+  )
 
   it.for(PLAYLISTS)(
-    '%s dressed as a clip: a run fetches nothing that it names',
+    'a run fetches nothing that a file of the format %s names when it is disguised as a clip',
     async ([what, make], { expect }) => {
       await using scenario = await startScenario()
       const { media } = scenario.sandbox

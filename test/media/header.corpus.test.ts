@@ -39,7 +39,7 @@ function served(bytes: Buffer) {
   return { read, traffic, header: () => readHeader(read, bytes.length) }
 }
 
-it('covers every clip of the folder', () => {
+it('the corpus list covers every clip in the corpus folder', () => {
   expect(listed.map(({ file }) => file).sort()).toEqual(names)
 })
 
@@ -47,7 +47,7 @@ describe('a whole clip', () => {
   const kinds = new Map(listed.map(({ file, kind }) => [file, kind]))
   const settled = names.filter((name) => ['clip', 'not_a_clip'].includes(kinds.get(name) ?? ''))
 
-  it.each(settled)('%s: the header says what ffprobe says', async (name) => {
+  it.each(settled)('the header of %s yields the same facts as ffprobe', async (name) => {
     const [header, facts, independent] = await Promise.all([
       served(bytesOf(name)).header(),
       ask(name),
@@ -58,7 +58,7 @@ describe('a whole clip', () => {
     expect(facts.video?.codec).toBe(independent.videoCodec)
   })
 
-  it.each(fragmented)('%s: the header does not know, ffprobe does', async (name) => {
+  it.each(fragmented)('the header of %s cannot settle its length, but ffprobe can', async (name) => {
     expect(await served(bytesOf(name)).header()).toEqual({
       kind: 'unsettled',
       why: 'the clip is fragmented',
@@ -68,21 +68,24 @@ describe('a whole clip', () => {
     expect(duration_seconds).toBe(name === 'fragmented-40s-claims-1s.mp4' ? 40 : 10.064)
   })
 
-  it.each(['mvhd-all-ones.mp4', 'zero-duration.mp4'])('%s: neither believes the length', async (name) => {
-    expect(await served(bytesOf(name)).header()).toEqual({
-      kind: 'unsettled',
-      why: 'the header tells no length',
-      claimed: 0,
-    })
-    await expect(ask(name)).rejects.toThrow(ProbeFailed)
-  })
+  it.each(['mvhd-all-ones.mp4', 'zero-duration.mp4'])(
+    'neither the header reader nor ffprobe believes the length of %s',
+    async (name) => {
+      expect(await served(bytesOf(name)).header()).toEqual({
+        kind: 'unsettled',
+        why: 'the header tells no length',
+        claimed: 0,
+      })
+      await expect(ask(name)).rejects.toThrow(ProbeFailed)
+    },
+  )
 
-  it('has no kind that these tests do not know', () => {
+  it('every clip in the corpus is of a kind that these tests cover', () => {
     const known = [...settled, ...fragmented, 'mvhd-all-ones.mp4', 'zero-duration.mp4']
     expect(known.sort()).toEqual(names)
   })
 
-  it('takes one or two reads', async () => {
+  it('the header of every clip in the corpus needs one or two reads', async () => {
     const lines = await Promise.all(
       names.map(async (name) => {
         const { header, traffic } = served(bytesOf(name))
@@ -146,9 +149,9 @@ describe('a whole clip', () => {
   })
 })
 
-describe('a clip that is cut off', () => {
+describe('a truncated clip', () => {
   // Each of these clips ends with media or with its header, so that every cut takes something that is needed.
-  it.each(plain)('%s: every cut is seen', async (name) => {
+  it.each(plain)('a truncated %s is detected wherever it is cut off', async (name) => {
     const bytes = bytesOf(name)
     for (const size of cuts(bytes.length)) {
       const header = await served(bytes.subarray(0, size)).header()
@@ -156,7 +159,7 @@ describe('a clip that is cut off', () => {
     }
   })
 
-  it('is as long as before when only padding is missing', async () => {
+  it('a clip that lacks only padding keeps its facts or is reported as truncated', async () => {
     const clip = bytesOf('header-first.mp4')
     const whole = await served(clip).header()
     const padded = Buffer.concat([clip, box('free', Buffer.alloc(1000))])
@@ -167,7 +170,7 @@ describe('a clip that is cut off', () => {
     }
   })
 
-  it('is seen when the box of the media begins beyond the first read', async () => {
+  it('a truncated clip is detected when its media box begins beyond the first read', async () => {
     const clip = bytesOf('silent.mp4')
     const moved = withGap(clip, 70_000)
     expect(await served(moved).header()).toEqual(await served(clip).header())
@@ -175,7 +178,7 @@ describe('a clip that is cut off', () => {
     expect(header.kind).toBe('truncated')
   })
 
-  it.each(fragmented)('%s: is seen wherever no box ends', async (name) => {
+  it.each(fragmented)('a truncated %s is detected unless it is cut off at the end of a box', async (name) => {
     const bytes = bytesOf(name)
     const ends = boxEnds(bytes)
     expect(await endsEarly(served(bytes).read, bytes.length)).toBe(false)
@@ -190,16 +193,19 @@ describe('a clip that is cut off', () => {
     }
   })
 
-  it.each([1, 7, 8, 12, 15, 16, 500])('is seen %i bytes into a box with a 64-bit size', async (length) => {
-    const content = Buffer.alloc(1000)
-    const size = Buffer.alloc(8)
-    size.writeBigUInt64BE(BigInt(16 + content.length))
-    const long = Buffer.concat([Buffer.from('\0\0\0\x01mdat', 'latin1'), size, content])
-    const bytes = Buffer.concat([bytesOf('fragmented.mp4'), long])
-    expect(await endsEarly(served(bytes).read, bytes.length)).toBe(false)
-    const cut = bytes.subarray(0, bytes.length - long.length + length)
-    expect(await endsEarly(served(cut).read, cut.length)).toBe(true)
-  })
+  it.each([1, 7, 8, 12, 15, 16, 500])(
+    'a clip that is cut off %i bytes into a box with a 64-bit size is detected as truncated',
+    async (length) => {
+      const content = Buffer.alloc(1000)
+      const size = Buffer.alloc(8)
+      size.writeBigUInt64BE(BigInt(16 + content.length))
+      const long = Buffer.concat([Buffer.from('\0\0\0\x01mdat', 'latin1'), size, content])
+      const bytes = Buffer.concat([bytesOf('fragmented.mp4'), long])
+      expect(await endsEarly(served(bytes).read, bytes.length)).toBe(false)
+      const cut = bytes.subarray(0, bytes.length - long.length + length)
+      expect(await endsEarly(served(cut).read, cut.length)).toBe(true)
+    },
+  )
 })
 
 /** Lengths after which a file of `size` bytes is cut. */

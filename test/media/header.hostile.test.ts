@@ -156,18 +156,21 @@ const CLIPS: [what: string, make: () => Buffer][] = [
 ]
 
 describe('a hostile clip', { concurrent: true }, () => {
-  it.for(CLIPS)('%s: its header settles nothing, and ffprobe ends', async ([what, make], { expect }) => {
-    const bytes = make()
-    const read: ReadAt = async (offset, length) => bytes.subarray(offset, offset + length)
-    const header = await readHeader(read, bytes.length)
-    expect(header.kind).not.toBe('settled')
-    await endsEarly(read, bytes.length)
-    const path = join(folder, what)
-    await writeFile(path, bytes)
-    await probe(ffprobePath, path, new AbortController().signal).catch(expectProbeFailed)
-  })
+  it.for(CLIPS)(
+    'the header of a clip with %s settles nothing, and ffprobe exits',
+    async ([what, make], { expect }) => {
+      const bytes = make()
+      const read: ReadAt = async (offset, length) => bytes.subarray(offset, offset + length)
+      const header = await readHeader(read, bytes.length)
+      expect(header.kind).not.toBe('settled')
+      await endsEarly(read, bytes.length)
+      const path = join(folder, what)
+      await writeFile(path, bytes)
+      await probe(ffprobePath, path, new AbortController().signal).catch(expectProbeFailed)
+    },
+  )
 
-  it('that names another length behind itself is unsettled, one with padding there is not', async () => {
+  it('a clip followed by a second length or by much data is unsettled, one followed by padding is not', async () => {
     const header = (tail: Buffer) => {
       const bytes = Buffer.concat([LONG, tail])
       return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
@@ -189,7 +192,7 @@ describe('a hostile clip', { concurrent: true }, () => {
   })
 })
 
-it('a clip whose sound has fewer units a second than any sound has samples is unsettled', async () => {
+it('a clip whose sound has fewer than 4000 units per second is unsettled', async () => {
   const header = (unitsPerSecond: number) => {
     const bytes = Buffer.from(WITH_SOUND)
     bytes.writeUInt32BE(unitsPerSecond, bytes.lastIndexOf('mdhd', bytes.indexOf('soun')) + 16)
@@ -200,7 +203,7 @@ it('a clip whose sound has fewer units a second than any sound has samples is un
   expect(await header(4000)).not.toMatchObject({ why })
 })
 
-it('words in the texts of a clip are no boxes, unless more than words stand around them', async () => {
+it('box names in the text of a clip are ignored unless there is binary data near them', async () => {
   const header = (text: string) => {
     const bytes = extended('mvhd', box('udta', box('XMP_', text)))
     return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)

@@ -87,14 +87,14 @@ describe('damaged clips', () => {
   const damaged = (name: string, all: readonly Damage[]) =>
     all.reduce(applyDamage, readFileSync(join(CORPUS, name)))
 
-  it('have one of three answers', async () => {
+  it('the header of a damaged clip yields one of three results within the limits', async () => {
     const property = fc.asyncProperty(fc.constantFrom(...clips), damages, async (name, all) => {
       await readWithinLimits(damaged(name, all))
     })
     await fc.assert(property, { numRuns: 600 })
   })
 
-  it('have one of three answers whatever length the server claims', async () => {
+  it('the header of a damaged clip yields one of three results for any length that the server claims', async () => {
     const claim = fc.option(fc.integer({ min: 0, max: 2 ** 40 }), { nil: null })
     const property = fc.asyncProperty(fc.constantFrom(...clips), damages, claim, async (name, all, size) => {
       await readWithinLimits(damaged(name, all), size)
@@ -102,7 +102,7 @@ describe('damaged clips', () => {
     await fc.assert(property, { numRuns: 300 })
   })
 
-  it('have one of three answers when they are noise behind a valid beginning', async () => {
+  it('noise after a valid beginning yields one of three results within the limits', async () => {
     const boxes = fc.array(
       fc.record({
         type: fc.constantFrom(...TYPES),
@@ -161,27 +161,27 @@ describe('hostile clips', () => {
       'sbgp',
       'sgpd',
     ].map((type): [string, () => Buffer] => [
-      `a ${type} of 0xffffffff entries`,
+      `a box ${type} with 0xffffffff entries`,
       () => withTable(table(type)),
     ]),
     ...['moov', 'trak', 'mdia', 'udta', 'meta', 'edts', 'moof'].map((type): [string, () => Buffer] => [
-      `100,000 ${type} inside each other`,
+      `100,000 ${type} boxes inside each other`,
       () => nested(type, 100_000),
     ]),
-    ['100,000 udta in a moov', () => box('moov', nested('udta', 100_000))],
+    ['100,000 udta boxes inside each other in a moov', () => box('moov', nested('udta', 100_000))],
     ['500,000 empty tracks', () => box('moov', empty('trak', 500_000))],
     ['200,000 empty free boxes', () => empty('free', 200_000)],
     ['200,000 empty mdat boxes', () => empty('mdat', 200_000)],
     ['200,000 empty moof boxes', () => empty('moof', 200_000)],
     ['a header of 1 GiB that is 8 MiB long', () => box('moov', Buffer.alloc(8 * 1024 * 1024), 2 ** 30)],
     [
-      'media in 128 KiB steps without end',
+      'media in many boxes of 128 KiB',
       () => Buffer.concat(Array(80).fill(box('mdat', Buffer.alloc(131_064)))),
     ],
     ['a moov of 2^64 - 1 bytes', () => wide('moov', 2n ** 64n - 1n)],
     ['a moov of 2^63 bytes', () => wide('moov', 2n ** 63n)],
-    ['a mdat of 2^53 bytes', () => wide('mdat', 2n ** 53n)],
-    ['a mdat of 2^64 - 1 bytes', () => wide('mdat', 2n ** 64n - 1n)],
+    ['an mdat of 2^53 bytes', () => wide('mdat', 2n ** 53n)],
+    ['an mdat of 2^64 - 1 bytes', () => wide('mdat', 2n ** 64n - 1n)],
     ['a 64-bit size of 0', () => wide('moov', 0n)],
     ['a 64-bit size of 1', () => wide('moov', 1n)],
     ['a moov that reaches to the end', () => box('moov', Buffer.alloc(1000), 0)],
@@ -191,7 +191,7 @@ describe('hostile clips', () => {
     ],
     ['a child of all ones', () => box('moov', box('trak', Buffer.alloc(84), 0xffffffff))],
     ['boxes of 7 bytes', () => Buffer.concat(Array(100).fill(box('free', Buffer.alloc(0), 7)))],
-  ])('%s', async (_, make) => {
+  ])('the header reader settles nothing and stays within its limits for %s', async (_, make) => {
     const bytes = Buffer.concat([FTYP, make()])
     const before = process.memoryUsage().heapUsed
     const header = await readWithinLimits(bytes)

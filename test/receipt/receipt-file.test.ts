@@ -49,8 +49,8 @@ async function openFolder() {
   }
 }
 
-describe('the file of a receipt', () => {
-  it('is written under the name of the video, and read again', async () => {
+describe('the receipt file', () => {
+  it('the receipt is written under the name of the video and can be read back', async () => {
     await using folder = await openFolder()
     await writeReceipt(folder.output, soundReceipt({ file: 'another.mp4' }))
     expect(await readFile(folder.receipt, 'utf8')).toBe(renderReceipt(soundReceipt()))
@@ -58,12 +58,12 @@ describe('the file of a receipt', () => {
     expect(await readdir(folder.path)).toEqual([PLACE])
   })
 
-  it('is not there where nothing was made', async () => {
+  it('no receipt is found where no video was made', async () => {
     await using folder = await openFolder()
     expect(await readReceipt(folder.output)).toEqual({ kind: 'none' })
   })
 
-  it('stays what it was when the new one cannot be written', async () => {
+  it('the receipt stays unchanged when the new one cannot be written', async () => {
     await using folder = await openFolder()
     await writeFile(folder.receipt, 'an earlier one')
     const wrong = soundReceipt({ task: { id: '', status: 'running', cost: null } })
@@ -72,7 +72,7 @@ describe('the file of a receipt', () => {
     expect(await readdir(folder.path)).toEqual([PLACE])
   })
 
-  it('is never half written where somebody reads it', async () => {
+  it('a reader that has opened the receipt never sees a half-written one', async () => {
     await using folder = await openFolder()
     await writeFile(folder.receipt, 'an earlier one')
     const reader = await open(folder.receipt)
@@ -80,7 +80,7 @@ describe('the file of a receipt', () => {
     expect(await reader.readFile('utf8').finally(() => reader.close())).toBe('an earlier one')
   })
 
-  it('is not left half written by a step that was killed', async () => {
+  it('a partial receipt left by a killed step does not stop the next one from being written', async () => {
     await using folder = await openFolder()
     const partial = `${folder.receipt}.kling-partial`
     await writeFile(partial, '{"schema":')
@@ -90,7 +90,7 @@ describe('the file of a receipt', () => {
     expect(await readdir(folder.path)).toEqual([PLACE])
   })
 
-  it('is neither a folder nor more than a receipt can have', async () => {
+  it('a receipt is unreadable when it is a folder or exceeds the size limit', async () => {
     await using folder = await openFolder()
     await writeFile(folder.receipt, renderReceipt(soundReceipt()).padEnd(64 * 1024))
     expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
@@ -104,16 +104,19 @@ describe('the file of a receipt', () => {
     expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
   })
 
-  it.skipIf(process.platform === 'win32')('is no link, which is replaced and not followed', async () => {
-    await using folder = await openFolder()
-    const target = join(folder.path, 'target')
-    await writeFile(target, renderReceipt(soundReceipt({ file: 'target' })))
-    await symlink(target, folder.receipt)
-    expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
-    await writeReceipt(folder.output, soundReceipt())
-    expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
-    expect(await readFile(target, 'utf8')).toBe(renderReceipt(soundReceipt({ file: 'target' })))
-  })
+  it.skipIf(process.platform === 'win32')(
+    'a link in place of the receipt is unreadable, and is replaced, not followed',
+    async () => {
+      await using folder = await openFolder()
+      const target = join(folder.path, 'target')
+      await writeFile(target, renderReceipt(soundReceipt({ file: 'target' })))
+      await symlink(target, folder.receipt)
+      expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
+      await writeReceipt(folder.output, soundReceipt())
+      expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
+      expect(await readFile(target, 'utf8')).toBe(renderReceipt(soundReceipt({ file: 'target' })))
+    },
+  )
 })
 
 /** What a run has come to know when the video is in its file, behind a link that may be signed. */
@@ -135,8 +138,8 @@ function finished(url: string): Known {
   }
 }
 
-describe('what is kept', () => {
-  it('is all that the next run needs', async () => {
+describe('the content of the receipt', () => {
+  it('the receipt keeps everything that the next run needs', async () => {
     await using folder = await openFolder()
     const runner = listeningRunner(Date.parse(soundReceipt().sent_at))
     const known = finished('https://cdn.example.com/film.mp4')
@@ -153,7 +156,7 @@ describe('what is kept', () => {
     ['example.com/a.png?token=SECRET', 'example.com/a.png?…'],
     ['assets/a.png', 'assets/a.png'],
     ['assets/a #1.png', 'assets/a #1.png'],
-  ])('of a reference %s is %s, and never the key', async (given, source) => {
+  ])('the receipt records the reference %s as %s and never contains the key', async (given, source) => {
     await using folder = await openFolder()
     const runner = listeningRunner()
     const known = finished('https://cdn.example.com/film.mp4?sig=SECRET')
@@ -169,7 +172,7 @@ describe('what is kept', () => {
     })
   })
 
-  it('says so when it cannot know the references', () => {
+  it('a run reports that its receipt cannot record unknown references', () => {
     const runner = listeningRunner()
     const failure = new Failure('reference_unreachable', ['video_url is not there.'])
     expect(receiptFor(inputsWith(), 'kling-key', failure, runner, nothingKnown()).references).toBeNull()
@@ -182,7 +185,7 @@ describe('what is kept', () => {
     })
   })
 
-  it('is a request without a task where nobody knows of one', async () => {
+  it('the receipt records a request without a task when no task is known', async () => {
     await using folder = await openFolder()
     const runner = listeningRunner()
     const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, nothingKnown())
@@ -193,20 +196,23 @@ describe('what is kept', () => {
   })
 
   it.each([
-    ['another key, and its time', 'kling-further', '2026-11-22T12:00:00.000Z'],
-    ['the first key, and the first time', 'kling-key', soundReceipt().sent_at],
-  ])('is %s after it was sent under it', async (_, idempotencyKey, sent_at) => {
-    await using folder = await openFolder()
-    const known = { ...nothingKnown(), sent: { idempotencyKey, at: Date.parse('2026-11-22T12:00:00Z') } }
-    await keep({ output: folder.output, receipt: soundReceipt() }, listeningRunner(), known)
-    const receipt = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
-    expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt })
-  })
+    ['another key and its time', 'kling-further', '2026-11-22T12:00:00.000Z'],
+    ['the first key and its first time', 'kling-key', soundReceipt().sent_at],
+  ])(
+    'the receipt records %s after the request was sent under that key',
+    async (_, idempotencyKey, sent_at) => {
+      await using folder = await openFolder()
+      const known = { ...nothingKnown(), sent: { idempotencyKey, at: Date.parse('2026-11-22T12:00:00Z') } }
+      await keep({ output: folder.output, receipt: soundReceipt() }, listeningRunner(), known)
+      const receipt = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
+      expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt })
+    },
+  )
 
   it.each([
     ['that was not seen', null],
-    ['whose video did not come', finished('https://cdn.example.com/film.mp4').task?.seen ?? null],
-  ])('of an earlier video stays when it is asked for again, by a task %s', async (_, seen) => {
+    ['whose video did not arrive', finished('https://cdn.example.com/film.mp4').task?.seen ?? null],
+  ])('the receipt of an earlier video stays unchanged after a fetch of a task %s', async (_, seen) => {
     await using folder = await openFolder()
     const runner = listeningRunner()
     const { task } = finished('https://cdn.example.com/film.mp4')
@@ -217,13 +223,13 @@ describe('what is kept', () => {
 })
 
 describe('a step with task_id', () => {
-  it('has no receipt to keep where there is none', async () => {
+  it('a step with task_id keeps no receipt where there is none', async () => {
     await using at = await openWorkspace(null)
     expect(await at.ofTask('task_1')).toEqual({ kept: null, warned: [] })
   })
 
   it.each([{}, { result: null }, { ...TWIN, result: null }, { file: 'other.mp4' }])(
-    'keeps that of its task (%j)',
+    'a step with task_id keeps the receipt of its task (%j)',
     async (receipt) => {
       await using at = await openWorkspace(receipt)
       const { kept, warned } = await at.ofTask('task_1')
@@ -236,7 +242,7 @@ describe('a step with task_id', () => {
     ['of another task', renderReceipt(soundReceipt())],
     ['of a newer version', JSON.stringify({ ...soundReceipt(), version: 2 })],
     ['that is damaged', '{'],
-  ])('leaves one alone %s, and warns', async (_, text) => {
+  ])('a step with task_id leaves a receipt %s alone and warns', async (_, text) => {
     await using at = await openWorkspace(text)
     expect(await at.ofTask('task_2')).toEqual({
       kept: null,
@@ -247,7 +253,7 @@ describe('a step with task_id', () => {
     expect(await readFile(at.place, 'utf8')).toBe(text)
   })
 
-  it('does not overwrite the video of another step of the same run', async () => {
+  it('a step with task_id does not overwrite the video of another step of the same run', async () => {
     await using at = await openWorkspace(TWIN)
     expect(await refusalOf(at.ofTask('task_2'))).toEqual(WRITTEN_TWICE)
   })

@@ -72,7 +72,7 @@ function reversed(value: unknown): unknown {
 }
 
 describe('the text of a receipt', () => {
-  it('has its keys in a fixed order, on lines that a diff shows well', () => {
+  it('the receipt has its keys in a fixed order and on separate lines', () => {
     expect(renderReceipt(soundReceipt())).toBe(`{
   "schema": "kling-motion-control-receipt",
   "version": 1,
@@ -122,7 +122,7 @@ describe('the text of a receipt', () => {
 `)
   })
 
-  it('is read as what was written, whatever that is', () => {
+  it('any receipt is read back exactly as it was written', () => {
     fc.assert(
       fc.property(receipts, (receipt) => {
         expect(parseReceipt(renderReceipt(receipt))).toEqual({ kind: 'read', receipt })
@@ -130,7 +130,7 @@ describe('the text of a receipt', () => {
     )
   })
 
-  it('is the same whatever the order in which a receipt was put together', () => {
+  it('the text of a receipt does not depend on the order in which its keys were set', () => {
     fc.assert(
       fc.property(receipts, (receipt) => {
         const other: Receipt = JSON.parse(JSON.stringify(reversed(receipt)))
@@ -140,12 +140,12 @@ describe('the text of a receipt', () => {
     )
   })
 
-  it('may have come through a checkout with the line ends of Windows', () => {
+  it('a receipt with Windows line endings is read like any other', () => {
     const written = renderReceipt(soundReceipt()).replaceAll('\n', '\r\n')
     expect(parseReceipt(written)).toEqual({ kind: 'read', receipt: soundReceipt() })
   })
 
-  it('may hold more than is known, which is not written again', () => {
+  it('unknown keys of a receipt are dropped when it is read', () => {
     const more = (value: unknown): unknown => {
       if (typeof value !== 'object' || value === null) return value
       const inner = Object.entries(value).map(([key, one]) => [key, more(one)])
@@ -155,12 +155,15 @@ describe('the text of a receipt', () => {
     expect(found).toEqual({ kind: 'read', receipt: soundReceipt() })
   })
 
-  it.each([2, 3, 1000])('of version %i is that of a newer one, whatever else it says', (version) => {
-    const { schema } = soundReceipt()
-    expect(parseReceipt(JSON.stringify({ schema, version }))).toEqual({ kind: 'newer', version })
-    const whole = JSON.stringify({ ...soundReceipt(), version })
-    expect(parseReceipt(whole)).toEqual({ kind: 'newer', version })
-  })
+  it.each([2, 3, 1000])(
+    'a receipt of version %i is recognized as newer, regardless of its other content',
+    (version) => {
+      const { schema } = soundReceipt()
+      expect(parseReceipt(JSON.stringify({ schema, version }))).toEqual({ kind: 'newer', version })
+      const whole = JSON.stringify({ ...soundReceipt(), version })
+      expect(parseReceipt(whole)).toEqual({ kind: 'newer', version })
+    },
+  )
 })
 
 /** The paths of all that is in a receipt, with a copy of it in which something else, or nothing, is there. */
@@ -184,21 +187,21 @@ function damages(): [path: string, wrong: 'missing' | 'wrong', text: string][] {
 }
 
 describe('a damaged receipt', () => {
-  it.each(damages())('whose %s is %s says so', (path, _, damaged) => {
+  it.each(damages())('a receipt whose %s is %s is unreadable for that reason', (path, _, damaged) => {
     expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: `its ${path} is missing or wrong` })
   })
 
   it.each([
-    ['nothing', ''],
-    ['the half of it', renderReceipt(soundReceipt()).slice(0, 300)],
-    ['a merge that was left', `<<<<<<< HEAD\n${renderReceipt(soundReceipt())}`],
-    ['a comma too many', renderReceipt(soundReceipt()).replace('"film.mp4",', '"film.mp4",,')],
-    ['two receipts', renderReceipt(soundReceipt()).repeat(2)],
-  ])('that is %s is not JSON', (_, damaged) => {
+    ['empty', ''],
+    ['cut off', renderReceipt(soundReceipt()).slice(0, 300)],
+    ['left with a merge conflict', `<<<<<<< HEAD\n${renderReceipt(soundReceipt())}`],
+    ['broken by an extra comma', renderReceipt(soundReceipt()).replace('"film.mp4",', '"film.mp4",,')],
+    ['written twice in one file', renderReceipt(soundReceipt()).repeat(2)],
+  ])('a receipt that is %s is unreadable because it is not JSON', (_, damaged) => {
     expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: 'it is not JSON' })
   })
 
-  it.each(['null', '"receipt"', '1', 'true'])('that is %s is no receipt', (damaged) => {
+  it.each(['null', '"receipt"', '1', 'true'])('the JSON value %s is not accepted as a receipt', (damaged) => {
     expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: 'it is no receipt' })
   })
 
@@ -220,7 +223,7 @@ describe('a damaged receipt', () => {
     ['result.url', { result: { ...soundReceipt().result, url: 'file:///etc/passwd' } }],
     ['result.url', { result: { ...soundReceipt().result, url: 'film.mp4' } }],
     ['result.expires_at', { result: { ...soundReceipt().result, expires_at: 'tomorrow' } }],
-  ])('with a %s like %j says so', (path, changes) => {
+  ])('a receipt with an invalid %s is unreadable for that reason: %j', (path, changes) => {
     const why = `its ${path} is missing or wrong`
     expect(parseReceipt(JSON.stringify({ ...soundReceipt(), ...changes }))).toEqual({
       kind: 'unreadable',
@@ -229,7 +232,7 @@ describe('a damaged receipt', () => {
   })
 })
 
-describe('what has changed', () => {
+describe('the changes since the receipt', () => {
   const changes = (given: Given) => changesSince(soundReceipt(), requestOf(inputsWith(given)), SAME)
 
   it.each([
@@ -239,7 +242,7 @@ describe('what has changed', () => {
     ['mode', 'pro'],
     ['keep_original_sound', 'no'],
     ['watermark', 'true'],
-  ])('is %s when it is %s', (name, value) => {
+  ])('a change of %s to %s is detected', (name, value) => {
     expect(changes({ [name]: value })).toEqual([name])
   })
 
@@ -250,38 +253,41 @@ describe('what has changed', () => {
     { api_key: 'sk-another-0123456789', idempotency_key: 'mine' },
     { preflight: 'off', wait: 'true', output_path: 'b/film.mp4', regenerate: 'always' },
     { price_per_second: '1', max_cost: '2' },
-  ])('is nothing when only %j is said', (given) => {
+  ])('no change is detected when a step sets only %j', (given) => {
     expect(changes(given)).toEqual([])
   })
 
-  it('is everything that is another, in the order of the receipt', () => {
+  it('all changes are listed in the order of the receipt', () => {
     const request = requestOf(inputsWith({ mode: 'pro', prompt: 'She waves' }))
     const now = { image: { bytes: 5, sha256: sha('x') }, clip: { bytes: 7, sha256: sha('y') } }
     expect(changesSince(soundReceipt(), request, now)).toEqual(['prompt', 'mode', 'image_url', 'video_url'])
   })
 
-  it('is both references where the receipt does not know them', () => {
+  it('both references count as changed when the receipt does not record them', () => {
     const receipt = soundReceipt({ references: null })
     expect(changesSince(receipt, receipt.request, SAME)).toEqual(['image_url', 'video_url'])
   })
 
-  it.each(['image', 'clip'] as const)('is the %s by its bytes, not by name, size or time', async (which) => {
-    await using folder = await mkdtempDisposable(join(tmpdir(), 'kling-receipt-'))
-    const path = join(folder.path, 'reference')
-    const put = async (bytes: string) => {
-      await writeFile(path, bytes)
-      await utimes(path, 1e9, 1e9)
-      return identifyFile(path)
-    }
-    const before = await put('walk on the spot')
-    const references = {
-      image_url: { source: 'a.png', ...(which === 'image' ? before : SAME.image) },
-      video_url: { source: 'b.mp4', ...(which === 'clip' ? before : SAME.clip) },
-    }
-    const receipt = soundReceipt({ references })
-    const changesWith = async (bytes: string) =>
-      changesSince(receipt, receipt.request, { ...SAME, [which]: await put(bytes) })
-    expect(await changesWith('walk on the shot')).toEqual([which === 'image' ? 'image_url' : 'video_url'])
-    expect(await changesWith('walk on the spot')).toEqual([])
-  })
+  it.each(['image', 'clip'] as const)(
+    'a change of the %s is detected by its bytes, not by its name, size or time',
+    async (which) => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'kling-receipt-'))
+      const path = join(folder.path, 'reference')
+      const put = async (bytes: string) => {
+        await writeFile(path, bytes)
+        await utimes(path, 1e9, 1e9)
+        return identifyFile(path)
+      }
+      const before = await put('walk on the spot')
+      const references = {
+        image_url: { source: 'a.png', ...(which === 'image' ? before : SAME.image) },
+        video_url: { source: 'b.mp4', ...(which === 'clip' ? before : SAME.clip) },
+      }
+      const receipt = soundReceipt({ references })
+      const changesWith = async (bytes: string) =>
+        changesSince(receipt, receipt.request, { ...SAME, [which]: await put(bytes) })
+      expect(await changesWith('walk on the shot')).toEqual([which === 'image' ? 'image_url' : 'video_url'])
+      expect(await changesWith('walk on the spot')).toEqual([])
+    },
+  )
 })

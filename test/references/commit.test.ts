@@ -6,7 +6,7 @@ const sha = '5f3e9c1b7a2d4860c9e1f0ab34cd56ef78901234'
 const COMMIT = { serverUrl: 'https://github.com', repository: 'octo/films', sha }
 const RAW = `https://raw.githubusercontent.com/octo/films/${sha}`
 
-describe('the raw address', () => {
+describe('the raw URL', () => {
   it.each([
     ['https://github.com', RAW],
     ['https://github.example.com', `https://github.example.com/octo/films/raw/${sha}`],
@@ -16,7 +16,7 @@ describe('the raw address', () => {
     // Only the very origin is github.com.
     ['https://github.com.example.com', `https://github.com.example.com/octo/films/raw/${sha}`],
     ['http://github.com', `http://github.com/octo/films/raw/${sha}`],
-  ])('of %s begins with %s', (serverUrl, start) => {
+  ])('the raw URL for the server %s begins with %s', (serverUrl, start) => {
     expect(rawAddress({ ...COMMIT, serverUrl }, 'assets/walk.mp4')).toBe(`${start}/assets/walk.mp4`)
   })
 
@@ -32,11 +32,11 @@ describe('the raw address', () => {
     ['back\\slash.mp4', 'back%5Cslash.mp4'],
     ['größe/歩く.mp4', 'gr%C3%B6%C3%9Fe/%E6%AD%A9%E3%81%8F.mp4'],
     ['🎬.mp4', '%F0%9F%8E%AC.mp4'],
-  ])('writes the path %s as %s', (path, written) => {
+  ])('the raw URL encodes the path %s as %s', (path, written) => {
     expect(rawAddress(COMMIT, path)).toBe(`${RAW}/${written}`)
   })
 
-  it('leads back to the path, whatever that is', () => {
+  it('the raw URL of any path decodes back to that path', () => {
     const name = fc
       .string({ unit: 'grapheme', minLength: 1 })
       .filter((text) => !text.includes('/') && !/^\.{1,2}$/.test(text))
@@ -51,8 +51,8 @@ describe('the raw address', () => {
   })
 })
 
-describe('the media address', () => {
-  it('has the same path on the host of Git LFS', () => {
+describe('the media URL', () => {
+  it('the media URL has the same path on the Git LFS host', () => {
     expect(mediaAddress(rawAddress(COMMIT, 'take #2/größe.mp4'))).toBe(
       `https://media.githubusercontent.com/media/octo/films/${sha}/take%20%232/gr%C3%B6%C3%9Fe.mp4`,
     )
@@ -64,11 +64,11 @@ describe('the media address', () => {
     'http://raw.githubusercontent.com/octo/films/main/walk.mp4',
     'https://raw.githubusercontent.com:8443/octo/films/main/walk.mp4',
     'https://raw.githubusercontent.com.example.com/octo/films/main/walk.mp4',
-  ])('of %s is not known', (address) => {
+  ])('the media URL is unknown for %s', (address) => {
     expect(mediaAddress(address)).toBeNull()
   })
 
-  it('leaves a query behind', () => {
+  it('the media URL drops the query and the fragment of the raw URL', () => {
     expect(mediaAddress(`${RAW}/walk.mp4?token=ABCDEFGHIJ#t=2`)).toBe(
       `https://media.githubusercontent.com/media/octo/films/${sha}/walk.mp4`,
     )

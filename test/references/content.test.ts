@@ -73,7 +73,7 @@ async function lines(folder: string, say: (bytes: Buffer, url: string) => Promis
 }
 
 describe('clips', () => {
-  it('are taken, or told what they are instead', async () => {
+  it('video_url accepts mp4 and mov clips and says what every other file really is', async () => {
     const all = (await lines('corpus', asClip)).split('\n')
     const taken = all.filter((line) => /: (mp4|mov)$/.test(line))
     expect(taken).toHaveLength(files('corpus').filter(({ name }) => /\.(mp4|mov)$/.test(name)).length)
@@ -91,7 +91,7 @@ describe('clips', () => {
     `)
   })
 
-  it('are never images', async () => {
+  it('video_url refuses every image and says what it really is', async () => {
     expect(await lines('images', asClip)).toMatchInlineSnapshot(`
       "
       edge.png: is really of the type PNG. Perhaps image_url and video_url are swapped.
@@ -111,7 +111,7 @@ describe('clips', () => {
 })
 
 describe('images', () => {
-  it('are taken, or told what they are instead', async () => {
+  it('image_url accepts jpeg and png images and says what every other image really is', async () => {
     expect(await lines('images', asImage)).toMatchInlineSnapshot(`
       "
       edge.png: png
@@ -129,7 +129,7 @@ describe('images', () => {
     `)
   })
 
-  it('are never clips', async () => {
+  it('image_url refuses an mp4 clip and suggests that image_url and video_url are swapped', async () => {
     expect(await asImage(readFileSync(join(MEDIA, 'corpus/3s.mp4')))).toMatchInlineSnapshot(
       `"image_url https://media.example/file is really of the type MP4. Perhaps image_url and video_url are swapped."`,
     )
@@ -155,7 +155,7 @@ describe('other files', () => {
     'text in UTF-16': Buffer.from('\ufeffnot a clip', 'utf16le'),
   }
 
-  it('are told what they are, as a clip', async () => {
+  it('video_url refuses any other type of file with a message about what the file is', async () => {
     const said = await Promise.all(
       Object.entries(other).map(async ([name, bytes]) => [name, await asClip(bytes, url(name))]),
     )
@@ -179,7 +179,7 @@ describe('other files', () => {
     `)
   })
 
-  it('are told what they are, as an image', async () => {
+  it('image_url refuses any other type of file with a message about what the file is', async () => {
     const said = await Promise.all(
       Object.entries(other).map(async ([name, bytes]) => [
         name,
@@ -214,7 +214,7 @@ describe('Git LFS pointers', () => {
     `version https://git-lfs.github.com/spec/v1\noid sha256:${'ab'.repeat(32)}\nsize 4194304\n`,
   )
 
-  it('lead to the address of the file behind them', async () => {
+  it('the error for a Git LFS pointer on raw.githubusercontent.com contains the URL of the file behind it', async () => {
     const url = 'https://raw.githubusercontent.com/octo/films/main/clips/walk%20cycle.mp4?token=5ec7e7'
     expect(await asClip(pointer, url)).toMatchInlineSnapshot(
       `"video_url https://raw.githubusercontent.com/octo/films/main/clips/walk%20cycle.mp4?… is a Git LFS pointer of 132 bytes, not the clip itself. Use https://media.githubusercontent.com/media/octo/films/main/clips/walk%20cycle.mp4."`,
@@ -226,7 +226,7 @@ describe('Git LFS pointers', () => {
     )
   })
 
-  it('of other hosts are only told', async () => {
+  it('the error for a Git LFS pointer on another host contains no URL of the file behind it', async () => {
     expect(await asClip(pointer, 'https://gitlab.example/octo/films/walk.mp4')).toMatchInlineSnapshot(
       `"video_url https://gitlab.example/octo/films/walk.mp4 is a Git LFS pointer of 132 bytes, not the clip itself. Use the address of the file itself."`,
     )
@@ -243,7 +243,7 @@ describe('pages of github.com', () => {
     }
   }
 
-  it('lead to the direct address', () => {
+  it('a blob page of github.com is refused with the raw URL of its file, unless it has raw=true', () => {
     expect(refused('https://github.com/octo/films/blob/main/clips/walk.mp4')).toMatchInlineSnapshot(
       `"video_url https://github.com/octo/films/blob/main/clips/walk.mp4 is a page of github.com about the file, not the file. Use https://raw.githubusercontent.com/octo/films/main/clips/walk.mp4."`,
     )
@@ -259,7 +259,7 @@ describe('pages of github.com', () => {
     'https://github.com.example/octo/films/blob/main/walk.mp4',
     'https://media.example/octo/films/blob/main/walk.mp4',
     'https://github.com/octo/films/blob/main',
-  ])('are not %s', (url) => {
+  ])('%s is not refused as a page of github.com', (url) => {
     expect(refused(url)).toBeNull()
   })
 })

@@ -77,7 +77,7 @@ async function failureOf(given: Sources): Promise<{ reason: string; text: string
 }
 
 describe('the identity of references', () => {
-  it('is their length and sha256, on the web and in the workspace', async () => {
+  it('the identity of a reference is its length and sha256, on the web and in the workspace', async () => {
     const [image, clip] = [randomBytes(100_000), randomBytes(200_000)]
     sandbox.media.put('walk.mp4', clip)
     sandbox.media.put('hero.png', image)
@@ -87,7 +87,7 @@ describe('the identity of references', () => {
   })
 
   it.each([1, HEAD_BYTES, HEAD_BYTES + 1, MAX_BYTES])(
-    'is that of all %i bytes, however the host serves them',
+    'the identity of a reference covers all %i bytes, however the host serves them',
     async (size) => {
       const bytes = randomBytes(size)
       sandbox.media.put('walk.mp4', bytes)
@@ -100,14 +100,14 @@ describe('the identity of references', () => {
     },
   )
 
-  it('asks once for what came whole at first', async () => {
+  it('the identity of a clip needs one request when the first response contains the whole file', async () => {
     sandbox.media.put('walk.mp4', randomBytes(HEAD_BYTES))
     await identities(places(await imageFile(randomBytes(10)), 'walk.mp4'))
     expect(sandbox.requests.map(({ headers }) => headers.range)).toEqual(['bytes=0-65535'])
   })
 
   it.each(['the web', 'the workspace'])(
-    'changes with one byte behind the first 64 KiB, on %s',
+    'the identity of a file from %s changes with one byte after the first 64 KiB',
     async (where) => {
       const bytes = randomBytes(HEAD_BYTES + 10)
       const identity = async () => {
@@ -124,7 +124,7 @@ describe('the identity of references', () => {
     },
   )
 
-  it('survives a connection that breaks once', async () => {
+  it('the identity of a clip is found even if its host returns a server error once', async () => {
     const bytes = randomBytes(200_000)
     sandbox.media.put('walk.mp4', bytes)
     const { clip } = await identities(places(await imageFile(bytes), 'walk.mp4', 'server-error-once'))
@@ -132,7 +132,7 @@ describe('the identity of references', () => {
   })
 
   it.each([undefined, 'ignores-range', 'ignores-range-chunked', 'no-length'])(
-    'is not read of a clip that is too large (%s)',
+    'a clip that is too large is rejected and gets no identity (host habit: %s)',
     async (habit) => {
       sandbox.media.put('walk.mp4', randomBytes(MAX_BYTES + 1))
       const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
@@ -150,14 +150,14 @@ describe('the identity of references', () => {
     ['cut-chunked', 'the server '],
     ['gzip', 'its server sends it compressed'],
     ['wrong-total', 'its server gives inconsistent answers'],
-  ])('is not guessed from a host with the habit %s', async (habit, clause) => {
+  ])('the identity of a clip is not guessed when its host has the habit %s', async (habit, clause) => {
     sandbox.media.put('walk.mp4', randomBytes(200_000))
     const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
     expect(reason).toBe('reference_unreachable')
     expect(text).toContain(`video_url …/habit/${habit}/walk.mp4 cannot be read: ${clause}`)
   })
 
-  it('is not that of a clip that becomes shorter meanwhile', async () => {
+  it('a clip that gets shorter between two requests is refused as inconsistent', async () => {
     const host = await httpHost((response, { headers: { range } }) => {
       const opening = { 'content-range': `bytes 0-${HEAD_BYTES - 1}/200000` }
       if (range) response.writeHead(206, opening).end(randomBytes(HEAD_BYTES))
@@ -170,13 +170,13 @@ describe('the identity of references', () => {
     expect(text).toContain('its server gives inconsistent answers about it')
   })
 
-  it('is that of an empty image too', async () => {
+  it('an empty image has an identity too', async () => {
     sandbox.media.put('walk.mp4', randomBytes(10))
     const { image } = await identities(places(await imageFile(Buffer.alloc(0)), 'walk.mp4'))
     expect(image).toEqual(identityOf(Buffer.alloc(0)))
   })
 
-  it('is not read once the run has been stopped', async () => {
+  it('a run that has been stopped sends no request for the identity of a reference', async () => {
     sandbox.media.put('walk.mp4', randomBytes(200_000))
     const given = places('walk.mp4', 'walk.mp4')
     const reason = new Failure('cancelled', ['Stop.'])
@@ -188,36 +188,36 @@ describe('the identity of references', () => {
 describe('a clip in the workspace', () => {
   const clip = randomBytes(100_000)
 
-  it('is that of the commit when its bytes are', async () => {
+  it('a workspace clip matches the commit when its bytes are the same', async () => {
     const file = await write('walk.mp4', clip)
     expect(await identifyFile(file.path)).toEqual(identityOf(clip))
     expect(await differsFromCommit(file, identityOf(clip))).toBe(false)
   })
 
-  it('is that of the commit when it is the pointer to it', async () => {
+  it('a workspace clip matches the commit when it is the Git LFS pointer to the same bytes', async () => {
     const file = await write('walk.mp4', pointerTo(clip))
     expect(await differsFromCommit(file, identityOf(clip))).toBe(false)
   })
 
-  it('is that of the commit when the commit has nothing but the pointer too', async () => {
+  it('a workspace clip that is a Git LFS pointer matches a commit with the same pointer', async () => {
     const file = await write('walk.mp4', pointerTo(clip))
     expect(await differsFromCommit(file, identityOf(await readFile(file.path)))).toBe(false)
   })
 
   it.each<[string, Buffer]>([
     ['other bytes of the same length', randomBytes(100_000)],
-    ['one byte more', Buffer.concat([clip, Buffer.of(0)])],
-    ['nothing', Buffer.alloc(0)],
-    ['the pointer to another', pointerTo(randomBytes(100_000))],
+    ['one more byte', Buffer.concat([clip, Buffer.of(0)])],
+    ['no bytes', Buffer.alloc(0)],
+    ['the pointer to another file', pointerTo(randomBytes(100_000))],
     [
       'a pointer that names no file',
       Buffer.from('version https://git-lfs.github.com/spec/v1\nsize 100000\n'),
     ],
     [
-      'the pointer and more than a pointer may have',
+      'the pointer and more bytes than a pointer can have',
       Buffer.concat([pointerTo(clip), Buffer.alloc(1024, '\n')]),
     ],
-  ])('is another one: %s', async (_name, bytes) => {
+  ])('a workspace clip differs from the commit when it contains %s', async (_name, bytes) => {
     expect(await differsFromCommit(await write('walk.mp4', bytes), identityOf(clip))).toBe(true)
   })
 })

@@ -92,7 +92,10 @@ const IMAGES: [what: string, answer: 'image' | 'refused', make: () => Buffer][] 
   ],
 ]
 
-it.for(IMAGES)('a hostile image, %s: %s', async ([what, answer, make]) => {
-  const verdict = await examine({ kind: 'image', name: what, bytes: make() }, '')
-  expect(verdict).toMatchObject({ answer, trouble: '' })
-})
+it.for(IMAGES)(
+  'examining %s causes no trouble and ends with the verdict "%s"',
+  async ([what, answer, make]) => {
+    const verdict = await examine({ kind: 'image', name: what, bytes: make() }, '')
+    expect(verdict).toMatchObject({ answer, trouble: '' })
+  },
+)

@@ -70,22 +70,25 @@ describe('the committed images', () => {
     'wide.png': { format: 'png', width: 1040, height: 400, bytes: 2559 },
   }
 
-  it.each(names)('%s', async (name) => {
+  it.each(names)('the file %s yields its image facts or the reason for its refusal', async (name) => {
     expect(await read(sandbox.media.url(`images/${name}`))).toEqual(facts[name])
   })
 
-  it.each(names.filter((name) => name !== 'late-sof.jpg'))('%s takes one request', async (name) => {
-    await read(sandbox.media.url(`images/${name}`, 'octet-stream'))
-    expect(requestsFor(`octet-stream/images/${name}`)).toBe(1)
-  })
+  it.each(names.filter((name) => name !== 'late-sof.jpg'))(
+    'the file %s is read with one request',
+    async (name) => {
+      await read(sandbox.media.url(`images/${name}`, 'octet-stream'))
+      expect(requestsFor(`octet-stream/images/${name}`)).toBe(1)
+    },
+  )
 
-  it('late-sof.jpg takes two requests', async () => {
+  it('the file late-sof.jpg is read with two requests', async () => {
     await read(sandbox.media.url('images/late-sof.jpg', 'octet-stream'))
     expect(requestsFor('octet-stream/images/late-sof.jpg')).toBe(2)
   })
 
   it.each(['ignores-range', 'ignores-range-chunked', 'no-length', 'redirects'])(
-    'are the same from a host with the habit %s',
+    'the image facts are the same from a host with the habit %s',
     async (habit) => {
       for (const name of ['ok.png', 'late-sof.jpg']) {
         expect(await read(sandbox.media.url(`images/${name}`, habit))).toEqual(facts[name])
@@ -95,7 +98,7 @@ describe('the committed images', () => {
 })
 
 describe('damaged images', () => {
-  it('without a size are refused', async () => {
+  it('a damaged image without a readable size is refused', async () => {
     const refused = await Promise.all([
       read(sandbox.media.put('cut.png', bytesOf('ok.png').subarray(0, 20))),
       read(sandbox.media.put('cut.jpg', bytesOf('ok.jpg').subarray(0, 100))),
@@ -108,7 +111,7 @@ describe('damaged images', () => {
     `)
   })
 
-  it('without a size are not read for ever', async () => {
+  it('a JPEG of more than 11 MiB without a size is refused after at most three requests', async () => {
     const segment = Buffer.concat([Buffer.from([0xff, 0xef, 0xea, 0x62]), Buffer.alloc(60_000)])
     const endless = Buffer.concat([bytesOf('ok.jpg').subarray(0, 20), ...Array(200).fill(segment)])
     expect(endless.length).toBeGreaterThan(11 * 1024 * 1024)
@@ -121,19 +124,22 @@ describe('damaged images', () => {
   const part = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
   const damages = fc.array(fc.tuple(part, fc.nat(255)), { maxLength: 8 })
 
-  it.each(['ok.png', 'ok.jpg', 'rotated.jpg'])('%s: have facts or a reason', async (name) => {
-    const original = bytesOf(name)
-    // Half of the damage hits the first 64 bytes, where the sizes are.
-    const property = fc.asyncProperty(damages, damages, part, async (early, anywhere, length) => {
-      const bytes = Buffer.from(original)
-      for (const [place, value] of early) bytes[Math.floor(place * 64)] = value
-      for (const [place, value] of anywhere) bytes[Math.floor(place * bytes.length)] = value
-      const end = length < 0.5 ? bytes.length : Math.floor((length - 0.5) * 2 * bytes.length)
-      const found = await readBytes(bytes.subarray(0, end))
-      if (typeof found === 'string')
-        expect(found).toMatch(/^reference_(rejected|unreachable): image_url .+\.$/)
-      else expect([found.width, found.height, found.bytes].every(Number.isSafeInteger)).toBe(true)
-    })
-    await fc.assert(property, { numRuns: 100 })
-  })
+  it.each(['ok.png', 'ok.jpg', 'rotated.jpg'])(
+    'a damaged %s yields either valid facts or a reason for its refusal',
+    async (name) => {
+      const original = bytesOf(name)
+      // Half of the damage hits the first 64 bytes, where the sizes are.
+      const property = fc.asyncProperty(damages, damages, part, async (early, anywhere, length) => {
+        const bytes = Buffer.from(original)
+        for (const [place, value] of early) bytes[Math.floor(place * 64)] = value
+        for (const [place, value] of anywhere) bytes[Math.floor(place * bytes.length)] = value
+        const end = length < 0.5 ? bytes.length : Math.floor((length - 0.5) * 2 * bytes.length)
+        const found = await readBytes(bytes.subarray(0, end))
+        if (typeof found === 'string')
+          expect(found).toMatch(/^reference_(rejected|unreachable): image_url .+\.$/)
+        else expect([found.width, found.height, found.bytes].every(Number.isSafeInteger)).toBe(true)
+      })
+      await fc.assert(property, { numRuns: 100 })
+    },
+  )
 })

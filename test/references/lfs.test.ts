@@ -9,20 +9,20 @@ const read = (text: string) => readLfsPointer(Buffer.from(text))
 
 describe('a Git LFS pointer', () => {
   it.each([
-    ['the example of the specification', `${VERSION}\noid sha256:${oid}\nsize 12345\n`],
+    ['from the example in the specification', `${VERSION}\noid sha256:${oid}\nsize 12345\n`],
     [
-      'with an extension before',
+      'with an extension before its oid',
       `${VERSION}\next-0-foo sha256:${'0'.repeat(64)}\noid sha256:${oid}\nsize 9\n`,
     ],
-    ['with line breaks of Windows', `${VERSION}\r\noid sha256:${oid}\r\nsize 12345\r\n`],
-    ['without a last line break', `${VERSION}\nsize 12345\noid sha256:${oid}`],
-    ['behind empty lines', `\n\n${VERSION}\noid sha256:${oid}\nsize 12345\n`],
+    ['with Windows line endings', `${VERSION}\r\noid sha256:${oid}\r\nsize 12345\r\n`],
+    ['without a final line break', `${VERSION}\nsize 12345\noid sha256:${oid}`],
+    ['after empty lines', `\n\n${VERSION}\noid sha256:${oid}\nsize 12345\n`],
     ['of a later version', `version https://git-lfs.github.com/spec/v2\noid sha256:${oid}\nsize 12345\n`],
-  ])('is read: %s', (_name, text) => {
+  ])('a Git LFS pointer %s is read', (_name, text) => {
     expect(read(text)).toEqual({ sha256: oid })
   })
 
-  it('names the sha256 of its file', () => {
+  it('a Git LFS pointer yields the sha256 of its file', () => {
     // Of `printf ''`.
     const sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
     expect(readLfsPointer(pointerTo(Buffer.alloc(0)))).toEqual({ sha256 })
@@ -35,25 +35,28 @@ describe('a Git LFS pointer', () => {
     ['with an oid of another kind', `${VERSION}\noid sha512:${oid}\nsize 12345\n`],
     ['with an oid in capitals', `${VERSION}\noid sha256:${oid.toUpperCase()}\nsize 12345\n`],
     [
-      'with its oid behind all that a pointer may have',
+      'with its oid beyond the maximum size of a pointer',
       `${VERSION}\n${'x'.repeat(1024)}\noid sha256:${oid}\n`,
     ],
-  ])('is one, of no known file: %s', (_name, text) => {
+  ])('a Git LFS pointer %s is recognized but yields no sha256', (_name, text) => {
     expect(read(text)).toEqual({ sha256: null })
   })
 })
 
 describe('no pointer', () => {
   it.each([
-    ['nothing', ''],
-    ['a text about it', `This file has the ${VERSION}\noid sha256:${oid}\n`],
-    ['a version of something else', `version https://example.com/spec/v1\noid sha256:${oid}\n`],
-    ['the start of one', VERSION.slice(0, 30)],
-  ])('is %s', (_name, text) => {
+    ['an empty file', ''],
+    ['a text about a pointer', `This file has the ${VERSION}\noid sha256:${oid}\n`],
+    ['a version line of another specification', `version https://example.com/spec/v1\noid sha256:${oid}\n`],
+    ['the beginning of a pointer', VERSION.slice(0, 30)],
+  ])('%s is not a Git LFS pointer', (_name, text) => {
     expect(read(text)).toBeNull()
   })
 
-  it.each(['demo/hero.png', 'demo/walk.mp4', 'corpus/notes.txt'])('is %s', async (path) => {
-    expect(readLfsPointer(await readFile(new URL(`../media/${path}`, import.meta.url)))).toBeNull()
-  })
+  it.each(['demo/hero.png', 'demo/walk.mp4', 'corpus/notes.txt'])(
+    'the file %s is not a Git LFS pointer',
+    async (path) => {
+      expect(readLfsPointer(await readFile(new URL(`../media/${path}`, import.meta.url)))).toBeNull()
+    },
+  )
 })

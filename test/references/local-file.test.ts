@@ -18,8 +18,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-describe('a file of this machine', () => {
-  it('is read once, up to the limit, and stays what it was', async () => {
+describe('a local file', () => {
+  it('a local file of the maximum size is read once and keeps its content after the file changes', async () => {
     const passing = join(folder, 'passing.png')
     await writeFile(passing, CONTENT)
     const file = await readLocalFile(REFERENCE, passing, LIMIT)
@@ -32,13 +32,13 @@ describe('a file of this machine', () => {
     expect(await openFiles()).not.toContain(passing)
   })
 
-  it('may be empty', async () => {
+  it('a local file can be empty', async () => {
     const empty = join(folder, 'empty.png')
     await writeFile(empty, '')
     expect(await readLocalFile(REFERENCE, empty, LIMIT)).toMatchObject({ bytes: Buffer.alloc(0), size: 0 })
   })
 
-  it('that is larger is refused unread', async () => {
+  it('a local file that exceeds the upload limit is refused unread', async () => {
     const huge = join(folder, 'huge.png')
     await (await open(huge, 'w')).close()
     await truncate(huge, 2 ** 40)
@@ -48,18 +48,21 @@ describe('a file of this machine', () => {
     })
   })
 
-  it('that is gone cannot be read', async () => {
+  it('a local file that does not exist is unreachable', async () => {
     const gone = readLocalFile(REFERENCE, join(folder, 'gone.png'), LIMIT)
     await expect(gone).rejects.toThrow('image_url assets/hero.png cannot be read: ENOENT: ')
     await expect(gone).rejects.toMatchObject({ reason: 'reference_unreachable' })
   })
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32')('that has become a link is not followed', async () => {
-    const link = join(folder, 'link.png')
-    await symlink(path, link)
-    await expect(readLocalFile(REFERENCE, link, LIMIT)).rejects.toMatchObject({
-      reason: 'reference_unreachable',
-    })
-  })
+  it.skipIf(process.platform === 'win32')(
+    'a local file that has become a symbolic link is refused and not followed',
+    async () => {
+      const link = join(folder, 'link.png')
+      await symlink(path, link)
+      await expect(readLocalFile(REFERENCE, link, LIMIT)).rejects.toMatchObject({
+        reason: 'reference_unreachable',
+      })
+    },
+  )
 })

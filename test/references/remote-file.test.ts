@@ -19,8 +19,8 @@ const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
 const ASKED_AGAIN = 'Try later or use another host'
 const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
 
-describe('a host with ranges', () => {
-  it('is asked once for a short file', async () => {
+describe('a host with range support', () => {
+  it('a host with range support gets one request for a short file', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('corpus/3s.mp4')
     expect(host.ranges()).toEqual(['bytes=0-65535'])
@@ -34,7 +34,7 @@ describe('a host with ranges', () => {
     expect(file).toMatchObject({ size: 2881, requests: 1, bytesRead: 2881 })
   })
 
-  it('is asked for exactly the pieces that are read', async () => {
+  it('a host with range support is asked for exactly the ranges that are read', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4')
     expect(await file.read(200_000, 1000)).toHaveLength(1000)
@@ -45,7 +45,7 @@ describe('a host with ranges', () => {
   })
 
   it.each([undefined, 'ignores-range', 'ignores-range-chunked', 'no-length'])(
-    'is not asked again for a short file that came whole (%s)',
+    'a short file is requested again only if its length is unknown (host habit: %s)',
     async (habit) => {
       await using host = await mediaHost(SHORT)
       const file = await host.open('corpus/3s.mp4', habit)
@@ -56,14 +56,14 @@ describe('a host with ranges', () => {
     },
   )
 
-  it('is not asked for anything beyond the end', async () => {
+  it('a read beyond the end of a file sends no request', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4')
     expect(await file.read(BIG, 100)).toHaveLength(0)
     expect(host.ranges()).toHaveLength(1)
   })
 
-  it('gives nothing beyond the end also when it never tells the length', async () => {
+  it('a read beyond the end of a file returns nothing even if the host never sends the length', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4', 'no-length')
     expect(file.size).toBeNull()
@@ -71,19 +71,22 @@ describe('a host with ranges', () => {
     expect(await file.read(BIG + 10, 100)).toHaveLength(0)
   })
 
-  it.each(['endless', 'endless-free'])('%s: no more is read than was asked for', async (habit) => {
-    await using host = await mediaHost(SHORT)
-    const file = await host.open('x', habit)
-    expect(file).toMatchObject({ requests: 1, bytesRead: HEAD_BYTES })
-    expect(file.head).toHaveLength(HEAD_BYTES)
-    expect(await file.read(1_000_000, 100)).toHaveLength(100)
-    // What lies in the buffers of both sockets is sent and never read.
-    for (const { bytesSent } of host.sandbox.requests) expect(bytesSent).toBeLessThan(32 * 1024 * 1024)
-  })
+  it.each(['endless', 'endless-free'])(
+    'an endless file is not read beyond the requested range (host habit: %s)',
+    async (habit) => {
+      await using host = await mediaHost(SHORT)
+      const file = await host.open('x', habit)
+      expect(file).toMatchObject({ requests: 1, bytesRead: HEAD_BYTES })
+      expect(file.head).toHaveLength(HEAD_BYTES)
+      expect(await file.read(1_000_000, 100)).toHaveLength(100)
+      // What lies in the buffers of both sockets is sent and never read.
+      for (const { bytesSent } of host.sandbox.requests) expect(bytesSent).toBeLessThan(32 * 1024 * 1024)
+    },
+  )
 })
 
-describe('a host without ranges', () => {
-  it('is downloaded from once, whatever is read', async () => {
+describe('a host without range support', () => {
+  it('a file on a host without range support is downloaded once for any number of reads', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4', 'ignores-range')
     expect(await file.read(100, 200)).toHaveLength(200)
@@ -105,7 +108,7 @@ describe('a host without ranges', () => {
     expect(file).toMatchObject({ size: BIG, requests: 2, bytesRead: HEAD_BYTES + BIG })
   })
 
-  it('tells its length by the download when it announces none', async () => {
+  it('the download of a file reveals its length when the host does not announce it', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4', 'ignores-range-chunked')
     expect(file.size).toBeNull()
@@ -113,7 +116,7 @@ describe('a host without ranges', () => {
     expect(file.size).toBe(BIG)
   })
 
-  it('is not asked again when all came at once', async () => {
+  it('a file that arrives whole in the first response is not requested again', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('corpus/3s.mp4', 'ignores-range-chunked')
     expect(file.size).toBe(2881)
@@ -122,9 +125,9 @@ describe('a host without ranges', () => {
   })
 })
 
-describe('the longest file that is downloaded', () => {
+describe('the size limit of a download', () => {
   it.each(['ignores-range', 'ignores-range-chunked', 'no-length'])(
-    '%s: exactly so long is fine',
+    'a file of exactly the maximum size is downloaded (host habit: %s)',
     async (habit) => {
       await using host = await mediaHost(SHORT)
       const file = await host.open('big.mp4', habit, BIG)
@@ -132,7 +135,7 @@ describe('the longest file that is downloaded', () => {
     },
   )
 
-  it('is known before the download when the host tells it', async () => {
+  it('a file above the maximum size is refused before the download if its host announces the length', async () => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
     expect(await failure(file.read(70_000, 10))).toMatchObject({
@@ -143,37 +146,43 @@ describe('the longest file that is downloaded', () => {
     expect(await readdir(host.folder)).toEqual([])
   })
 
-  it.each(['ignores-range-chunked', 'no-length'])('%s: ends a download that passes it', async (habit) => {
-    await using host = await mediaHost(SHORT)
-    await host.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', 2_000_000_000, 'header-last')
-    const file = await host.open('huge.mp4', habit)
-    expect(await failure(file.download())).toMatchObject({
-      reason: 'reference_rejected',
-      text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.38 MiB that are read. Compress or shorten it.`,
-    })
-    expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
-    expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)
-    expect(await openFiles()).not.toContain(join(host.folder, 'video_url'))
-  })
+  it.each(['ignores-range-chunked', 'no-length'])(
+    'a download ends when it exceeds the maximum size (host habit: %s)',
+    async (habit) => {
+      await using host = await mediaHost(SHORT)
+      await host.sandbox.media.padClip('huge.mp4', 'corpus/header-first.mp4', 2_000_000_000, 'header-last')
+      const file = await host.open('huge.mp4', habit)
+      expect(await failure(file.download())).toMatchObject({
+        reason: 'reference_rejected',
+        text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.38 MiB that are read. Compress or shorten it.`,
+      })
+      expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
+      expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)
+      expect(await openFiles()).not.toContain(join(host.folder, 'video_url'))
+    },
+  )
 })
 
-describe.concurrent('a host that is slow', () => {
+describe.concurrent('a slow host', () => {
   it.for<[string, Partial<Timeouts>, string]>([
     ['silent', { headers: 300, read: 8000 }, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
     ['silent', { headers: 8000, read: 300 }, 'the server sent too slowly'],
     ['stalls', { idle: 300, read: 8000 }, 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
     ['stalls', { idle: 8000, read: 300 }, 'the server sent too slowly'],
     ['slow-drip', { idle: 8000, read: 1300 }, 'the server sent too slowly'],
-  ])('%s %j: %s', async ([habit, timeouts, sentence], { expect }) => {
-    await using host = await mediaHost({ ...SHORT, ...timeouts })
-    const { text, reason, milliseconds } = await failure(host.open('big.mp4', habit))
-    expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
-    expect(reason).toBe('reference_unreachable')
-    expect(milliseconds).toBeLessThan(5000)
-    expect(host.ranges()).toHaveLength(1)
-  })
+  ])(
+    'a read with the host habit %s and the timeouts %j times out: %s',
+    async ([habit, timeouts, sentence], { expect }) => {
+      await using host = await mediaHost({ ...SHORT, ...timeouts })
+      const { text, reason, milliseconds } = await failure(host.open('big.mp4', habit))
+      expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
+      expect(reason).toBe('reference_unreachable')
+      expect(milliseconds).toBeLessThan(5000)
+      expect(host.ranges()).toHaveLength(1)
+    },
+  )
 
-  it('has a limit for the whole download', async ({ expect }) => {
+  it('a slow download fails when it exceeds the timeout for the whole download', async ({ expect }) => {
     await using host = await mediaHost({ ...SHORT, idle: 8000, download: 300 })
     let requests = 0
     await using server = await listening(
@@ -190,7 +199,7 @@ describe.concurrent('a host that is slow', () => {
   })
 })
 
-describe.concurrent('a host that fails', () => {
+describe.concurrent('a failing host', () => {
   it.for<[string, number, string]>([
     ['server-error', 3, `its server answers 500 Internal Server Error. ${ASKED_AGAIN}`],
     ['too-many-requests', 3, `its server answers 429 Too Many Requests. ${ASKED_AGAIN}`],
@@ -208,15 +217,18 @@ describe.concurrent('a host that fails', () => {
     ['teapot', 1, "its server answers 418 I'm a Teapot"],
     ['wrong-range', 1, INCONSISTENT],
     ['multipart-ranges', 1, INCONSISTENT],
-  ])('%s: %i requests', async ([habit, requests, sentence], { expect }) => {
-    await using host = await mediaHost(PATIENT)
-    const { text, reason } = await failure(host.open('big.mp4', habit))
-    expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
-    expect(reason).toBe('reference_unreachable')
-    expect(host.ranges()).toHaveLength(requests)
-  })
+  ])(
+    'a read from a host with the habit %s fails (number of requests: %i)',
+    async ([habit, requests, sentence], { expect }) => {
+      await using host = await mediaHost(PATIENT)
+      const { text, reason } = await failure(host.open('big.mp4', habit))
+      expect(text).toBe(`video_url …/habit/${habit}/big.mp4 cannot be read: ${sentence}.`)
+      expect(reason).toBe('reference_unreachable')
+      expect(host.ranges()).toHaveLength(requests)
+    },
+  )
 
-  it('once is asked again', async ({ expect }) => {
+  it('a request is retried when the host fails once', async ({ expect }) => {
     await using host = await mediaHost(PATIENT)
     const file = await host.open('big.mp4', 'server-error-once')
     expect(file.head).toHaveLength(HEAD_BYTES)
@@ -226,7 +238,7 @@ describe.concurrent('a host that fails', () => {
   it.for<[string, string]>([
     ['wrong-total', 'its server answers range requests inconsistently. Serve it from another host'],
     ['whole-as-206', INCONSISTENT],
-  ])('%s: is found out by the second range', async ([habit, sentence], { expect }) => {
+  ])('the second range request exposes a host with the habit %s', async ([habit, sentence], { expect }) => {
     await using host = await mediaHost(SHORT)
     const file = await host.open('big.mp4', habit)
     const { text } = await failure(file.read(200_000, 1000))
@@ -234,7 +246,7 @@ describe.concurrent('a host that fails', () => {
     expect(host.ranges()).toHaveLength(2)
   })
 
-  it('refuses connections', async ({ expect }) => {
+  it('a host that refuses connections is reported with ECONNREFUSED', async ({ expect }) => {
     await using host = await mediaHost(PATIENT)
     await host.sandbox.close()
     const { text } = await failure(host.openUrl(host.sandbox.media.url('big.mp4')))
@@ -243,7 +255,7 @@ describe.concurrent('a host that fails', () => {
     )
   })
 
-  it('shows no secret of its address', async ({ expect }) => {
+  it('the error of a failing host does not show the signature in its URL', async ({ expect }) => {
     await using host = await mediaHost(SHORT)
     const url = host.sandbox.media.url('big.mp4?X-Amz-Signature=5ec7e7', 'forbidden')
     const { text } = await failure(host.openUrl(url))
@@ -251,9 +263,9 @@ describe.concurrent('a host that fails', () => {
   })
 })
 
-describe('an answer that is refused', () => {
+describe('a refused response', () => {
   it.each(['forbidden', 'missing', 'teapot', 'wrong-range', 'multipart-ranges'])(
-    '%s: leaves no error without a listener behind',
+    'a refused response leaves no uncaught error behind (host habit: %s)',
     async (habit) => {
       const uncaught = vi.fn()
       process.on('uncaughtException', uncaught)
@@ -266,10 +278,10 @@ describe('an answer that is refused', () => {
   )
 })
 
-describe('a run that is cancelled', () => {
+describe('a cancelled run', () => {
   const reason = new Failure('cancelled', ['The job was cancelled.'])
 
-  it('asks nothing when it already is', async () => {
+  it('a run that is already cancelled sends no request', async () => {
     await using host = await mediaHost(SHORT)
     await expect(host.openUrl(host.sandbox.media.url('big.mp4'), AbortSignal.abort(reason))).rejects.toBe(
       reason,
@@ -278,10 +290,10 @@ describe('a run that is cancelled', () => {
   })
 
   it.each<[string, RequestListener]>([
-    ['waiting for an answer', () => {}],
-    ['in the middle of a body', (_, response) => void response.write(Buffer.alloc(100))],
-    ['before it asks again', (_, response) => void response.writeHead(503).end()],
-  ])('ends at once while %s', async (_, listener) => {
+    ['waits for a response', () => {}],
+    ['reads a response body', (_, response) => void response.write(Buffer.alloc(100))],
+    ['pauses before a retry', (_, response) => void response.writeHead(503).end()],
+  ])('a cancelled run ends at once while it %s', async (_, listener) => {
     await using host = await mediaHost(PATIENT)
     const abort = new AbortController()
     let requests = 0
@@ -300,7 +312,7 @@ describe('a run that is cancelled', () => {
     await vi.waitFor(() => expect(server.open.size).toBe(0))
   })
 
-  it('ends at once while nobody answers its TLS handshake', async () => {
+  it('a cancelled run ends at once while its TLS handshake gets no response', async () => {
     await using host = await mediaHost({ ...PATIENT, connect: 3000 })
     const abort = new AbortController()
     await using server = await listening(createTcpServer(() => abort.abort(reason)))
@@ -309,7 +321,7 @@ describe('a run that is cancelled', () => {
     expect(performance.now() - start).toBeLessThan(1500)
   })
 
-  it('ends a download and closes its file and its connection', async () => {
+  it('a cancelled run ends a download and closes its file and its connection', async () => {
     await using host = await mediaHost(PATIENT)
     const abort = new AbortController()
     await using server = await listening(

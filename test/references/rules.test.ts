@@ -36,7 +36,7 @@ function lengthCheck(seconds: number, character_orientation: 'image' | 'video'):
 }
 
 describe('references that break no rule', () => {
-  it('pass all rules of a clip', () => {
+  it('a clip that breaks no rule passes every check', () => {
     expect(checkClip(clip(), rules)).toMatchInlineSnapshot(`
       [
         {
@@ -85,7 +85,7 @@ describe('references that break no rule', () => {
     `)
   })
 
-  it('pass all rules of an image', () => {
+  it('an image that breaks no rule passes every check', () => {
     expect(checkImage(image())).toMatchInlineSnapshot(`
       [
         {
@@ -139,12 +139,15 @@ describe('length', () => {
     [30.051, 'refuse', 'refuse'],
     [0, 'refuse', 'refuse'],
     [86_400, 'refuse', 'refuse'],
-  ])('%d s: %s with image, %s with video', (seconds, withImage, withVideo) => {
-    expect(lengthCheck(seconds, 'image').verdict).toBe(withImage)
-    expect(lengthCheck(seconds, 'video').verdict).toBe(withVideo)
-  })
+  ])(
+    'a clip of %d s gets the verdict "%s" with the orientation image and "%s" with video',
+    (seconds, withImage, withVideo) => {
+      expect(lengthCheck(seconds, 'image').verdict).toBe(withImage)
+      expect(lengthCheck(seconds, 'video').verdict).toBe(withVideo)
+    },
+  )
 
-  it('tells what was found, the limits and the remedy', () => {
+  it('the length advice for the orientation image states the length, the limits and the remedy', () => {
     const found = [2.9, 2.97, 10.03, 10.4, 31].map((seconds) => adviceOf(lengthCheck(seconds, 'image')))
     expect(found).toMatchInlineSnapshot(`
       [
@@ -157,7 +160,7 @@ describe('length', () => {
     `)
   })
 
-  it('tells the same of the other orientation', () => {
+  it('the length advice for the orientation video states the length, the limits and the remedy', () => {
     const found = [2.9, 2.97, 30.03, 40].map((seconds) => adviceOf(lengthCheck(seconds, 'video')))
     expect(found).toMatchInlineSnapshot(`
       [
@@ -169,7 +172,7 @@ describe('length', () => {
     `)
   })
 
-  it('offers the orientation video only for a clip that it takes', () => {
+  it('the length advice suggests the orientation video only for a clip that it allows', () => {
     expect(adviceOf(lengthCheck(30, 'image'))).toContain('character_orientation: video (3 to 30 s)')
     expect(adviceOf(lengthCheck(30.001, 'image'))).not.toContain('character_orientation: video')
   })
@@ -185,12 +188,12 @@ describe('sides of a clip', () => {
     [1080, 3851, 'refuse'],
     [3850, 340, 'pass'],
     [3851, 339, 'refuse'],
-  ])('%d × %d px: %s', (width, height, verdict) => {
+  ])('a clip of %d × %d px gets the verdict "%s"', (width, height, verdict) => {
     const facts = clip({ video: { width, height, codec: 'avc1' } })
     expect(find(checkClip(facts, rules), 'width × height').verdict).toBe(verdict)
   })
 
-  it('tell what was found, the limits and the remedy', () => {
+  it('the advice on the sides of a clip states the sides, the limits and the remedy', () => {
     const facts = clip({ video: { width: 320, height: 240, codec: 'avc1' } })
     expect(adviceOf(find(checkClip(facts, rules), 'width × height'))).toMatchInlineSnapshot(
       `"video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it."`,
@@ -199,7 +202,7 @@ describe('sides of a clip', () => {
 })
 
 describe('video track', () => {
-  it('is demanded, and without one nothing is said of its sides', () => {
+  it('a clip without a video track is refused, and its sides are not checked', () => {
     const found = checkClip(clip({ video: null }), rules)
     expect(found.map(({ rule }) => rule)).toEqual(['length', 'container', 'video track', 'size', 'sound'])
     const check = find(found, 'video track')
@@ -211,7 +214,7 @@ describe('video track', () => {
 })
 
 describe('sound', () => {
-  it('is missed only when it was to be kept, and then only a warning', () => {
+  it('a clip without sound gets only a warning when keep_original_sound is yes', () => {
     const check = find(checkClip(clip({ sound: false }), rules), 'sound')
     expect(check.verdict).toBe('warn')
     expect(adviceOf(check)).toMatchInlineSnapshot(
@@ -219,10 +222,13 @@ describe('sound', () => {
     )
   })
 
-  it.each([true, false])('is nobody’s concern with keep_original_sound: no (sound: %s)', (sound) => {
-    const found = checkClip(clip({ sound }), { ...rules, keep_original_sound: 'no' })
-    expect(found.map(({ rule }) => rule)).not.toContain('sound')
-  })
+  it.each([true, false])(
+    'the sound of a clip is not checked with keep_original_sound: no (sound: %s)',
+    (sound) => {
+      const found = checkClip(clip({ sound }), { ...rules, keep_original_sound: 'no' })
+      expect(found.map(({ rule }) => rule)).not.toContain('sound')
+    },
+  )
 })
 
 describe('size', () => {
@@ -232,7 +238,7 @@ describe('size', () => {
     [100 * MB + 1, 'warn'],
     [100 * MIB, 'warn'],
     [100 * MIB + 1, 'refuse'],
-  ])('of a clip of %d bytes: %s', (bytes, verdict) => {
+  ])('a clip of %d bytes gets the verdict "%s"', (bytes, verdict) => {
     expect(find(checkClip(clip({ bytes }), rules), 'size').verdict).toBe(verdict)
   })
 
@@ -241,11 +247,11 @@ describe('size', () => {
     [10 * MB + 1, 'warn'],
     [10 * MIB, 'warn'],
     [10 * MIB + 1, 'refuse'],
-  ])('of an image of %d bytes: %s', (bytes, verdict) => {
+  ])('an image of %d bytes gets the verdict "%s"', (bytes, verdict) => {
     expect(find(checkImage(image({ bytes })), 'size').verdict).toBe(verdict)
   })
 
-  it('tells what was found, the limit and the remedy', () => {
+  it('the size advice states the size, the limit and the remedy', () => {
     const clips = [102 * MB, 110 * MB].map((bytes) => find(checkClip(clip({ bytes }), rules), 'size'))
     const images = [10.2 * MB, 11 * MB].map((bytes) => find(checkImage(image({ bytes })), 'size'))
     expect([...clips, ...images].map(adviceOf)).toMatchInlineSnapshot(`
@@ -258,7 +264,7 @@ describe('size', () => {
     `)
   })
 
-  it('does not say that a number is over itself', () => {
+  it('the size advice has enough digits to show that the size exceeds the limit', () => {
     const advice = adviceOf(find(checkClip(clip({ bytes: 100 * MB + 1 }), rules), 'size'))
     expect(advice).toContain('has 100.000001 MB, a little over 100 MB')
   })
@@ -272,11 +278,11 @@ describe('sides of an image', () => {
     [65_536, 65_536, 'pass'],
     [65_537, 65_536, 'refuse'],
     [65_536, 65_537, 'refuse'],
-  ])('%d × %d px: %s', (width, height, verdict) => {
+  ])('an image with sides of %d × %d px gets the verdict "%s"', (width, height, verdict) => {
     expect(find(checkImage(image({ width, height })), 'width × height').verdict).toBe(verdict)
   })
 
-  it('tell what was found, the limits and the remedy', () => {
+  it('the advice on the sides of an image states the sides, the limits and the remedy', () => {
     const check = find(checkImage(image({ width: 200, height: 300 })), 'width × height')
     expect(adviceOf(check)).toMatchInlineSnapshot(
       `"image_url is 200 × 300 px; each side 300 to 65536 px are allowed. Scale or crop it."`,
@@ -293,11 +299,11 @@ describe('ratio of an image', () => {
     [26_214, 65_535, 'pass', '1:2.5'],
     [1024, 1024, 'pass', '1:1'],
     [1920, 1080, 'pass', '1.778:1'],
-  ])('%d × %d px: %s', (width, height, verdict, found) => {
+  ])('the ratio of an image of %d × %d px gets the verdict "%s"', (width, height, verdict, found) => {
     expect(find(checkImage(image({ width, height })), 'width : height')).toMatchObject({ verdict, found })
   })
 
-  it('tells what was found, the limits and the remedy', () => {
+  it('the advice on the ratio of an image states the sides, the limits and the remedy', () => {
     const found = [image({ width: 3000, height: 1000 }), image({ width: 500, height: 2000 })].map((facts) =>
       adviceOf(find(checkImage(facts), 'width : height')),
     )
@@ -309,7 +315,7 @@ describe('ratio of an image', () => {
     `)
   })
 
-  it('does not say that an allowed ratio is refused', () => {
+  it('a refused ratio is not rounded to an allowed one', () => {
     const check = find(checkImage(image({ width: 10_000, height: 25_001 })), 'width : height')
     expect(check.verdict).toBe('refuse')
     expect(check.found).toBe('1:2.5001')
@@ -317,7 +323,7 @@ describe('ratio of an image', () => {
 })
 
 describe('advice', () => {
-  it('names its input and is a whole sentence, whatever is broken', () => {
+  it('the advice on every broken rule names its input and is a whole sentence', () => {
     const broken = [
       ...checkClip(
         clip({ duration_seconds: 99, video: { width: 1, height: 1, codec: 'x' }, sound: false, bytes: 1e9 }),

@@ -82,7 +82,7 @@ const AGAIN = `Run this step again with task_id: ${ID}, which `
 /** Advice to run again, which submits again where no task_id is given. */
 const RUN_AGAIN = /\bre-?run\b|\brun (it |the \w+ )?again\b/i
 
-it('is, for every reason and state of the task that can meet', async () => {
+it('the advice matches the snapshot for every possible pair of failure reason and task status', async () => {
   const sections = REASONS.map((reason) =>
     [
       `## ${reason}\n`,
@@ -97,7 +97,7 @@ it('is, for every reason and state of the task that can meet', async () => {
 describe.each(REASONS)('after %s', (reason) => {
   const all = [null, ...mayRun, ...completed, ...ended].map((task) => advise(reason, task))
 
-  it('is whole sentences on one line', () => {
+  it(`the advice after ${reason} consists of whole sentences on one line`, () => {
     for (const text of all) {
       expect(text).toMatch(/^[A-Z][^\p{Cc}\p{Zl}\p{Zp}]*\.$/u)
       expect(text).not.toMatch(/ {2}| \.|\.\.|undefined|null|NaN/)
@@ -106,14 +106,14 @@ describe.each(REASONS)('after %s', (reason) => {
     }
   })
 
-  it('says without a task that nothing is billed, unless that is not known', () => {
+  it(`the advice after ${reason} without a task says that nothing is billed, unless that is unknown`, () => {
     const text = advise(reason, null)
     if (reason === 'submission_uncertain') expect(text).toContain('A task may be running, and billed')
     else if (reason === 'internal_error') expect(text).toMatch(/which shows how far it came\.$/)
     else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
   })
 
-  it('says how to wait for a task that may be running, and that it is billed where that is known', () => {
+  it(`the advice after ${reason} says how to wait for a task that may be running and whether it is billed`, () => {
     // An id that APIMart has just said not to know is another matter, see below.
     const waited = mayRun.filter(
       ({ origin, seen }) => reason !== 'request_rejected' || origin !== 'given' || seen !== null,
@@ -125,14 +125,14 @@ describe.each(REASONS)('after %s', (reason) => {
     }
   })
 
-  it('says how to fetch a completed task', () => {
+  it(`the advice after ${reason} says how to fetch a completed task`, () => {
     for (const text of adviceOn(reason, completed)) {
       expect(text).toContain(`Task ${ID} is completed and paid.`)
       expect(text).toContain(`${AGAIN}fetches the video, submits nothing and pays nothing.`)
     }
   })
 
-  it('does not send anybody to wait for a task that ended without a video', () => {
+  it(`the advice after ${reason} does not suggest waiting for a task that ended without a video`, () => {
     for (const text of adviceOn(reason, ended)) {
       expect(text).toContain(`Task ${ID} has ended.`)
       expect(text).not.toContain('with task_id:')
@@ -140,7 +140,7 @@ describe.each(REASONS)('after %s', (reason) => {
   })
 })
 
-it.each(REASONS)('after %s does not advise to run again where that would pay twice', (reason) => {
+it.each(REASONS)('the advice after %s does not suggest another run that would pay twice', (reason) => {
   // Whatever a run is told to correct that was given a task, running it again submits nothing.
   const submitting = mayRun.filter(({ origin }) => origin !== 'given')
   for (const text of adviceOn(reason, submitting)) {
@@ -149,29 +149,29 @@ it.each(REASONS)('after %s does not advise to run again where that would pay twi
   }
 })
 
-describe('when APIMart knows no such task', () => {
-  it('does not send anybody to wait for an id that was given wrongly', () => {
+describe('a task that APIMart does not know', () => {
+  it('the advice on an unknown task_id suggests checking the id, not waiting for the task', () => {
     expect(advise('request_rejected', known(null, 'given'))).toBe(
       'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.',
     )
   })
 
-  it('tells that of no task that this run submitted', () => {
+  it('the advice on a task that this run submitted suggests waiting for it even after a rejected request', () => {
     for (const task of [null, ...Object.values(RUNNING)])
       expect(advise('request_rejected', known(task))).toContain(AGAIN)
   })
 
-  it('tells that of no task that it has shown before', () => {
+  it('the advice on a task_id that APIMart has shown before suggests waiting for it', () => {
     for (const task of Object.values(RUNNING))
       expect(advise('request_rejected', known(task, 'given'))).toContain(AGAIN)
   })
 })
 
-describe('what a failure advises by itself', () => {
+describe('the remedy of a failure', () => {
   const remedy = 'Do this.'
   const own = (reason: FailureReason, task: KnownTask | null) => adviseOnFailure({ reason, remedy }, task)
 
-  it('replaces the advice of its reason', () => {
+  it('the remedy of a failure replaces the advice of its reason', () => {
     expect(own('request_rejected', null)).toBe(remedy)
     expect(own('submission_uncertain', null)).toBe(remedy)
     expect(own('task_failed', known(FAILED['failed, 0.48 USD']))).toBe(
@@ -179,7 +179,7 @@ describe('what a failure advises by itself', () => {
     )
   })
 
-  it('comes before how to wait for a task that may be running', () => {
+  it('the remedy of a failure comes before the advice on waiting for a task that may be running', () => {
     for (const reason of REASONS) {
       for (const task of tasks(Object.values(RUNNING))) {
         const text = own(reason, task)
@@ -191,14 +191,14 @@ describe('what a failure advises by itself', () => {
     }
   })
 
-  it('is all there is to do about a completed task', () => {
+  it('the remedy of a failure is the only advice on a completed task', () => {
     for (const task of tasks([COMPLETED['completed, no cost told']]))
       expect(own('download_failed', task)).toBe(`${remedy} Task ${ID} is completed and paid.`)
   })
 })
 
 describe('the cost', () => {
-  it('is named where APIMart tells it, and left to the balance where it does not', () => {
+  it('the advice names the cost that APIMart reports and refers to the balance for an unknown cost', () => {
     const text = (status: string, cost?: number) => advise('cancelled', known(seen(status, { cost })))
     expect(text('completed', 0.4788)).toContain('APIMart names a cost of 0.4788 USD.')
     expect(text('completed')).not.toContain('cost')
@@ -212,7 +212,7 @@ describe('the cost', () => {
 describe('a hostile text', () => {
   const flood = `x\r\n::error::y\u2028\u202e${'😀'.repeat(500)}`
 
-  it('as the id stays on one line and is cut', () => {
+  it('a hostile task id stays on one line and is shortened in the advice', () => {
     for (const task of [null, ...Object.values(RUNNING), ...Object.values(COMPLETED)]) {
       const text = advise('cancelled', known(task, 'submitted', flood))
       expect(text).toContain(`task_id: x ::error::y ${'😀'.repeat(187)}…, which `)
@@ -221,7 +221,7 @@ describe('a hostile text', () => {
     }
   })
 
-  it('as the state stays on one line and is cut', () => {
+  it('a hostile task status stays on one line and is shortened in the advice', () => {
     const text = advise('wait_timeout', known(seen(flood, { progress: 7 })))
     expect(text).toContain(`was last seen as x ::error::y ${'😀'.repeat(27)}… (7 %): it goes on`)
     expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)

@@ -12,18 +12,18 @@ describe('the balance', () => {
     [10.5, null, 'The account has 10.5 USD.'],
     [0, null, 'The account has 0 USD.'],
     [-3.25, null, 'The account has -3.25 USD.'],
-  ])('of %d USD, beside an estimate of %s', (usd, estimate, text) => {
+  ])('the balance of %d USD is described with the estimate, if any (estimate: %s)', (usd, estimate, text) => {
     expect(describeBalance({ kind: 'known', usd }, estimate)).toBe(text)
   })
 
-  it('without a limit', () => {
+  it('an account without a limit is described as having no limit', () => {
     expect(describeBalance({ kind: 'unlimited' }, 0.456)).toBe(
       'The video needs about 0.456 USD, the account has no limit.',
     )
     expect(describeBalance({ kind: 'unlimited' }, null)).toBe('The account has no limit.')
   })
 
-  it.each([null, 0.456])('that nobody knows, beside an estimate of %s', (estimate) => {
+  it.each([null, 0.456])('an unknown balance is described by its cause alone (estimate: %s)', (estimate) => {
     const cause = 'APIMart answered 401. It says: "no".'
     expect(describeBalance({ kind: 'unknown', cause }, estimate)).toBe(
       'The balance of the account could not be read. APIMart answered 401. It says: "no".',

@@ -30,7 +30,7 @@ function lineOf(poll: Poll, second: number, submittedAt: number | null = START):
   return linesOf([[second, poll]], submittedAt)[0] ?? null
 }
 
-it('tells a typical course', () => {
+it('the log shows the progress of a typical task', () => {
   const estimate = { estimated_time: 240 }
   const looks: [number, Poll][] = [
     [10, seen('submitted', { progress: 0, ...estimate })],
@@ -61,42 +61,44 @@ it('tells a typical course', () => {
   `)
 })
 
-describe('a line', () => {
+describe('a progress line', () => {
   it.each<[string, object, number, string]>([
-    ['the word alone', {}, 10, '[10 s] processing'],
+    ['the status alone', {}, 10, '[10 s] processing'],
     ['the percentage', { progress: 0 }, 10, '[10 s] processing, 0 %'],
     [
-      'what remains',
+      'the remaining time',
       { progress: 42, estimated_time: 600 },
       265,
       '[4 min 25 s] processing, 42 %, about 5 min 35 s left by APIMart’s estimate',
     ],
     [
-      'what remains, without a percentage',
+      'the remaining time without a percentage',
       { estimated_time: 7200 },
       600,
       '[10 min] processing, about 1 h 50 min left by APIMart’s estimate',
     ],
     [
-      'the very end of the estimate',
+      'that the estimate has been reached',
       { estimated_time: 60 },
       60,
       '[1 min] processing, longer than APIMart’s estimate of 1 min',
     ],
     [
-      'more time than estimated',
+      'that the estimate has been exceeded',
       { progress: 99, estimated_time: 240 },
       270,
       '[4 min 30 s] processing, 99 %, longer than APIMart’s estimate of 4 min',
     ],
-  ])('tells %s', (_, data, second, line) => expect(lineOf(seen('processing', data), second)).toBe(line))
+  ])('a progress line shows %s', (_, data, second, line) =>
+    expect(lineOf(seen('processing', data), second)).toBe(line),
+  )
 
-  it('counts what remains from the submission, before the API’s own time', () => {
+  it('the remaining time is counted from the submission even if the API reports a creation time', () => {
     const data = { estimated_time: 600, created: START / 1000 - 300 }
     expect(lineOf(seen('processing', data), 100)).toContain('about 8 min 20 s left')
   })
 
-  it('counts what remains by the API’s own time when the task was not submitted here', () => {
+  it('the remaining time is counted from the creation time if the task was not submitted by this run', () => {
     const created = START / 1000 - 300
     expect(lineOf(seen('processing', { estimated_time: 600, created }), 100, null)).toBe(
       '[1 min 40 s] processing, about 3 min 20 s left by APIMart’s estimate',
@@ -106,22 +108,25 @@ describe('a line', () => {
     )
   })
 
-  it('does not tell what remains when nobody says since when', () => {
+  it('a progress line shows no remaining time when the start of the task is unknown', () => {
     expect(lineOf(seen('processing', { estimated_time: 600 }), 100, null)).toBe('[1 min 40 s] processing')
   })
 
-  it.each(['completed', 'failed', 'cancelled', 'SUCCESS'])('tells the end alone: %s', (status) => {
-    const data = { progress: 100, estimated_time: 600, created: START / 1000 }
-    expect(lineOf(seen(status, data), 265)).toBe(`[4 min 25 s] ${status}`)
-  })
+  it.each(['completed', 'failed', 'cancelled', 'SUCCESS'])(
+    'a progress line shows only the status of a task that has ended: %s',
+    (status) => {
+      const data = { progress: 100, estimated_time: 600, created: START / 1000 }
+      expect(lineOf(seen(status, data), 265)).toBe(`[4 min 25 s] ${status}`)
+    },
+  )
 
-  it('tells a failed look', () => {
+  it('a progress line reports a failed poll', () => {
     expect(lineOf(unseen, 10)).toBe(
       '[10 s] APIMart answered 503. It says nothing else. That says nothing about the task; asking again.',
     )
   })
 
-  it('keeps the API’s word on one line, and cuts it', () => {
+  it('a progress line keeps the status from the API on one line and shortens it', () => {
     const word = `busy\r\n::error::x\u2028${'y'.repeat(100)}`
     expect(lineOf(seen(word), 10)).toBe(`[10 s] busy ::error::x ${'y'.repeat(24)}…`)
   })
@@ -130,7 +135,7 @@ describe('a line', () => {
     [59.5, 'about 1 s left by APIMart’s estimate'],
     [59.501, 'longer than APIMart’s estimate of 1 min'],
     [59.8, 'longer than APIMart’s estimate of 1 min'],
-  ])('does not tell that nothing is left of a minute after %d s', (second, left) => {
+  ])('a progress line never shows 0 s left of an estimated minute after %d s', (second, left) => {
     const line = lineOf(seen('processing', { estimated_time: 60 }), second)
     expect(line).toBe(`[1 min] processing, ${left}`)
   })
@@ -138,7 +143,7 @@ describe('a line', () => {
   it.each([
     [42.857142857142854, 42],
     [99.99, 99],
-  ])('tells %s percent as %s, as no more is done', (progress, percent) => {
+  ])('a progress line rounds %s percent down to %s', (progress, percent) => {
     expect(lineOf(seen('processing', { progress }), 10)).toBe(`[10 s] processing, ${percent} %`)
   })
 })
@@ -146,7 +151,7 @@ describe('a line', () => {
 describe('silence', () => {
   const quiet = seen('processing', { progress: 1 })
 
-  it('is kept for a minute after a line', () => {
+  it('the log stays silent for a minute after a progress line', () => {
     const lines = linesOf([
       [10, quiet],
       [69.999, quiet],
@@ -163,7 +168,7 @@ describe('silence', () => {
     ])
   })
 
-  it('is broken by every new word, also one that was there before', () => {
+  it('the log shows every new status at once, also one that it has shown before', () => {
     const lines = linesOf([
       [10, seen('queued')],
       [11, seen('processing')],
@@ -173,7 +178,7 @@ describe('silence', () => {
     expect(lines).toEqual(['[10 s] queued', '[11 s] processing', '[12 s] queued', null])
   })
 
-  it('is not broken by failed looks, and a word after them is news only when it is another', () => {
+  it('a failed poll does not break the silence, and the same status after it is not logged again', () => {
     const lines = linesOf([
       [10, seen('queued')],
       [15, unseen],
@@ -184,7 +189,7 @@ describe('silence', () => {
     expect(lines).toEqual(['[10 s] queued', null, null, null, '[30 s] processing'])
   })
 
-  it('is kept about a refusal, which ends the step with its own words', () => {
+  it('a refused poll is not logged, as it ends the step with its own error', () => {
     expect(
       linesOf([
         [10, refused],
@@ -193,7 +198,7 @@ describe('silence', () => {
     ).toEqual([null, null])
   })
 
-  it('holds for each task by itself', () => {
+  it('the log of each task has its own minute of silence', () => {
     const [one, other] = [followProgress(START, null), followProgress(START, null)]
     expect([one(quiet, START), other(quiet, START), one(quiet, START)]).toEqual([
       '[0 s] processing, 1 %',
@@ -203,7 +208,7 @@ describe('silence', () => {
   })
 })
 
-it('tells every new word and otherwise a line a minute, whatever the looks bring', () => {
+it('the log shows every new status and otherwise one line per minute, for any sequence of polls', () => {
   const number = fc.oneof(
     fc.constant(undefined),
     fc.integer({ min: -5, max: 4000 }),

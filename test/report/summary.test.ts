@@ -159,20 +159,20 @@ function textOf(summary: string): string {
 }
 
 describe('whole summaries', () => {
-  it('submitted, with an estimate', async () => {
+  it('the summary of a submitted task with an estimate matches the snapshot', async () => {
     const inputs = inputsWith({ price_per_second: '0.057', max_cost: '0.5' })
     const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788 }))
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-submitted.md')
   })
 
-  it('dry run of a clip with warnings', async () => {
+  it('the summary of a dry run with warnings about the clip matches the snapshot', async () => {
     const inputs = inputsWith({ api_key: '', dry_run: 'true', prompt: '保持人物朝向与参考图一致' })
     const preflight = findings(inputs, { duration_seconds: 10.03, sound: false })
     const summary = renderSummary(reportWith({ inputs, preflight, end: dryRun(inputs) }))
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-dry-run.md')
   })
 
-  it('reference rejected, the image unread', async () => {
+  it('the summary of a rejected clip with an unread image matches the snapshot', async () => {
     const inputs = inputsWith()
     const failure = new Failure('reference_unreachable', ['image_url answers 404 Not Found.'])
     const preflight: Preflight = {
@@ -184,7 +184,7 @@ describe('whole summaries', () => {
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-rejected.md')
   })
 
-  it('inputs that cannot be read', async () => {
+  it('the summary of inputs that cannot be read matches the snapshot', async () => {
     const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
     const summary = renderSummary({ ...nothingKnown(), end })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
@@ -199,7 +199,7 @@ describe('whole summaries of a task that was waited for', () => {
   const SHA256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
   const FILE = { path: 'assets/dance.mp4', bytes: 9_412_345, sha256: SHA256, storedAt: at(5, 21) }
 
-  it('completed, with the file', async () => {
+  it('the summary of a completed task with its file matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, price_per_second: '0.057' })
     const video = { link: LINK, trouble: null, seconds: 8.4, file: FILE }
     const seen = { task: completedTask([LINK]), at: at(5, 8) }
@@ -209,7 +209,7 @@ describe('whole summaries of a task that was waited for', () => {
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed.md')
   })
 
-  it('completed, of a task that was given, with a signed link and a shorter video', async () => {
+  it('the summary of an existing task with a shorter video matches the snapshot and hides the signed URL', async () => {
     const inputs = inputsOfTask(TASK_ID, { video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee' })
     const video = { link: SIGNED, trouble: null, seconds: 5.1, file: null }
     const seen = { task: completedTask([SIGNED]), at: at(5, 8) }
@@ -222,7 +222,7 @@ describe('whole summaries of a task that was waited for', () => {
     expect(tagsOf(summary)).not.toContain('a')
   })
 
-  it('failed at APIMart', async () => {
+  it('the summary of a task that failed at APIMart matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', price_per_second: '0.057' })
     const error = { message: 'no complete upper body detected', code: '1201', type: 'task_error' }
     const ended = { status: 'failed', rawStatus: 'failed', endedAt: at(2, 30), cost: null, error } as const
@@ -233,7 +233,7 @@ describe('whole summaries of a task that was waited for', () => {
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-task-failed.md')
   })
 
-  it('not waited for to the end', async () => {
+  it('the summary of a wait that timed out matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, wait_timeout_minutes: '4' })
     const seen = { task: runningTask({ progress: 81 }), at: at(3, 52) }
     const task = taskWith({ startedAt: at(0, 10), seen })
@@ -245,7 +245,7 @@ describe('whole summaries of a task that was waited for', () => {
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-wait-timeout.md')
   })
 
-  it('completed, but not downloaded', async () => {
+  it('the summary of a completed task whose download failed matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
     const seen = { task: completedTask([LINK]), at: at(5, 8) }
     const task = taskWith({ startedAt: at(0, 10), seen })
@@ -254,7 +254,7 @@ describe('whole summaries of a task that was waited for', () => {
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-download-failed.md')
   })
 
-  it('cancelled while the task goes on', async () => {
+  it('the summary of a run cancelled while its task is still running matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
     const seen = { task: runningTask(), at: at(2, 4) }
     const task = taskWith({ startedAt: at(0, 10), seen })
@@ -265,37 +265,40 @@ describe('whole summaries of a task that was waited for', () => {
 })
 
 describe('the result comes first', () => {
-  it('says that the task is that of an earlier request', () => {
+  it('the summary says that the task belongs to an earlier request', () => {
     expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
       'is submitted . APIMart knew it already from an earlier, identical request: nothing new is expected to be billed',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
   })
 
-  it('says where to ask for the task, its id encoded, also behind a gateway', () => {
+  it('the summary shows the URL of the task with its id encoded, also behind a gateway', () => {
     const url = taskUrl(new URL('https://gateway.example.com/apimart/'), 'task/1?x')
     expect(textOf(renderSummary(reportWith(submitted({ id: 'task/1?x', url }))))).toContain(
       '"https://gateway.example.com/apimart/v1/tasks/task%2F1%3Fx"',
     )
   })
 
-  it.each(REASONS)('of a failed run: what happened, what to do, the reason (%s)', (reason) => {
-    const summary = renderSummary(reportWith({ end: failed(reason, 'This happened.', 'That too.') }))
-    const text = textOf(summary)
-    const words = [
-      'This happened.',
-      'That too.',
-      'What to do:',
-      advise({ reason, remedy: null }, null),
-      `failure_reason: ${reason}`,
-    ]
-    const places = words.map((word) => text.indexOf(word))
-    expect(places).not.toContain(-1)
-    expect(places).toEqual(places.toSorted((a, b) => a - b))
-    expect(places[0]).toBeLessThan(text.indexOf('What was asked for'))
-  })
+  it.each(REASONS)(
+    'the summary of a failed run begins with what happened, what to do and the reason (%s)',
+    (reason) => {
+      const summary = renderSummary(reportWith({ end: failed(reason, 'This happened.', 'That too.') }))
+      const text = textOf(summary)
+      const words = [
+        'This happened.',
+        'That too.',
+        'What to do:',
+        advise({ reason, remedy: null }, null),
+        `failure_reason: ${reason}`,
+      ]
+      const places = words.map((word) => text.indexOf(word))
+      expect(places).not.toContain(-1)
+      expect(places).toEqual(places.toSorted((a, b) => a - b))
+      expect(places[0]).toBeLessThan(text.indexOf('What was asked for'))
+    },
+  )
 
-  it('is headed by what a failure means for the money', () => {
+  it('the heading of the summary says what a failure means for the cost', () => {
     const heads = REASONS.map((reason) => {
       const summary = renderSummary(reportWith({ end: failed(reason, 'x') }))
       return `${reason}: ${/^## Kling motion control: (.*)$/m.exec(summary)?.[1]}`
@@ -324,14 +327,14 @@ describe('the result comes first', () => {
 })
 
 describe('what was found', () => {
-  it('says that nothing was looked at, and shows no checks, with preflight: off', () => {
+  it('the summary with preflight: off says that the references were not looked at and shows no checks', () => {
     const inputs = inputsWith({ preflight: 'off' })
     const text = textOf(renderSummary(reportWith({ inputs, preflight: null, clipSeconds: null })))
     expect(text.match(/not looked at/g)).toHaveLength(2)
     expect(text).not.toContain('Checks')
   })
 
-  it('shows every check with found and limit, and its verdict', () => {
+  it('the summary shows every check with the found value, the limit and the verdict', () => {
     const inputs = inputsWith()
     const preflight = findings(inputs, { duration_seconds: 40, sound: false })
     const text = textOf(renderSummary(reportWith({ inputs, preflight })))
@@ -340,12 +343,12 @@ describe('what was found', () => {
     expect(text).toContain('image_url format png jpeg or png ✅')
   })
 
-  it('never shows the key', () => {
+  it('the summary never shows the key', () => {
     const ends = [dryRun(inputsWith()), failed('authentication', 'invalid key'), reportWith().end]
     for (const end of ends) expect(renderSummary(reportWith({ end }))).not.toContain('sk-0123456789abcdef')
   })
 
-  it('never shows the query of a signed URL', () => {
+  it('the summary never shows the query of a signed URL', () => {
     const inputs = inputsWith({
       image_url: 'https://cdn.example.com/character.png?X-Amz-Signature=c0ffee#c0ffee',
       video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee&se=2026',
@@ -374,20 +377,23 @@ describe('the picture', () => {
     ['https://169.254.169.254/a.png', false],
     ['https://[::1]/a.png', false],
     ['https://[fd00::1]/a.png', false],
-  ])('of %s is shown: %s', (image_url, isShown) => {
-    const html = renderMarkdown(renderSummary(reportWith({ inputs: inputsWith({ image_url }) })))
-    const sources = [...html.matchAll(/<img src="([^"]*)"/g)].map((match) => match[1])
-    expect(sources).toEqual(isShown ? [image_url] : [])
-  })
+  ])(
+    'the summary shows the image %s only from a public https URL without query or fragment (shown: %s)',
+    (image_url, isShown) => {
+      const html = renderMarkdown(renderSummary(reportWith({ inputs: inputsWith({ image_url }) })))
+      const sources = [...html.matchAll(/<img src="([^"]*)"/g)].map((match) => match[1])
+      expect(sources).toEqual(isShown ? [image_url] : [])
+    },
+  )
 
-  it('is shown only with its whole address', () => {
+  it('the summary shows the image with its whole URL even if that is very long', () => {
     const image_url = `https://cdn.example.com/${'a'.repeat(5000)}.png`
     const summary = renderSummary(reportWith({ inputs: inputsWith({ image_url }) }))
     const source = /<img src="([^"]*)"/.exec(summary)?.[1]
     expect(source).toBe(image_url)
   })
 
-  it('is not there when the inputs could not be read', () => {
+  it('the summary shows no image when the inputs cannot be read', () => {
     const end = failed('invalid_input', 'x')
     expect(renderSummary({ ...nothingKnown(), end })).not.toContain('<img')
   })
@@ -447,13 +453,16 @@ describe('text from outside', () => {
   describe.each(['submitted', 'completed', 'unchanged', 'dry_run', 'failed'] as const)(
     'in a run that ends as %s',
     (kind) => {
-      it.each(hostile)('changes no tag of the page: %j', (text) => {
-        const page = tagsOf(renderSummary(reportAround(text, kind)))
-        expect(page).toEqual(tagsOf(renderSummary(reportAround('harmless', kind))))
-        expect(page).not.toContain('script')
-      })
+      it.each(hostile)(
+        `text from outside changes no tag in the summary of a run that ends as ${kind}: %j`,
+        (text) => {
+          const page = tagsOf(renderSummary(reportAround(text, kind)))
+          expect(page).toEqual(tagsOf(renderSummary(reportAround('harmless', kind))))
+          expect(page).not.toContain('script')
+        },
+      )
 
-      it('is cut, so that a megabyte of it makes no summary that GitHub refuses', () => {
+      it(`a megabyte of text from outside is shortened in the summary of a run that ends as ${kind}`, () => {
         for (const character of ['x', '<', '🎬', '\n', '&']) {
           const summary = renderSummary(reportAround(character.repeat(2 ** 20), kind))
           expect(Buffer.byteLength(summary)).toBeLessThan(200_000)
@@ -462,7 +471,7 @@ describe('text from outside', () => {
     },
   )
 
-  it('in the address of the picture stays inside its attribute', () => {
+  it('text from outside in the URL of the image stays inside its attribute', () => {
     for (const text of hostile) {
       const image_url = `https://cdn.example.com/${text.replace(/[?#]/g, '')}`
       const inputs = { ...inputsWith(), image_url }
@@ -471,17 +480,17 @@ describe('text from outside', () => {
     }
   })
 
-  it('in a thousand warnings is cut too', () => {
+  it('the summary shortens a thousand long warnings to stay within the size limit', () => {
     const warnings = Array.from({ length: 1000 }, () => '<'.repeat(10_000))
     expect(Buffer.byteLength(renderSummary(reportWith({ warnings })))).toBeLessThan(1024 * 1024)
   })
 
-  it('in a thousand problems is cut too', () => {
+  it('the summary shortens a thousand long problems to stay within the size limit', () => {
     const end = failed('internal_error', 'x', ...Array.from({ length: 1000 }, () => '<'.repeat(10_000)))
     expect(Buffer.byteLength(renderSummary(reportWith({ end })))).toBeLessThan(1024 * 1024)
   })
 
-  it('is shown as it is, where it fits', () => {
+  it('text from outside is shown unchanged where it fits', () => {
     const summary = renderSummary(reportAround('<b>`x` | y & z</b>', 'failed'))
     expect(textOf(summary)).toContain('It says: <b>`x` | y & z</b>')
   })

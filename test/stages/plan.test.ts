@@ -71,10 +71,11 @@ async function toLink(film: string): Promise<void> {
   await rename(film, `${film}.real`)
   await symlink(`${film}.real`, film)
 }
-const LINKS: Change[] = process.platform === 'win32' ? [] : [['has become a link to it', toLink, NO_FILE]]
+const LINKS: Change[] =
+  process.platform === 'win32' ? [] : [['has become a link to the video', toLink, NO_FILE]]
 
 describe('with the receipt of the same request', () => {
-  it('and its video, nothing is to be made', async () => {
+  it('nothing is generated when the receipt and the video are those of the same request', async () => {
     await using at = await openWorkspace()
     expect(await at.decide()).toMatchObject({
       kind: 'unchanged',
@@ -84,8 +85,8 @@ describe('with the receipt of the same request', () => {
   })
 
   it.each<Change>([
-    ['is not there', (film) => rm(film), NO_FILE],
-    ['is cut off', (film) => writeFile(film, FILM.slice(0, -1)), OTHER_FILE],
+    ['is missing', (film) => rm(film), NO_FILE],
+    ['is truncated', (film) => writeFile(film, FILM.slice(0, -1)), OTHER_FILE],
     ['is another one of the same size', (film) => writeFile(film, 'the fIlm'), OTHER_FILE],
     ['is empty', (film) => writeFile(film, ''), OTHER_FILE],
     [
@@ -97,53 +98,62 @@ describe('with the receipt of the same request', () => {
       NO_FILE,
     ],
     ...LINKS,
-  ])('the video is fetched again when it %s, as long as APIMart has it', async (_, change, wrong) => {
-    await using at = await openWorkspace()
-    await change(at.film)
-    expect(await at.decide()).toMatchObject({
-      kind: 'fetch',
-      taskId: 'task_1',
-      why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is to be fetched again, and nothing to be submitted.`,
-    })
-    const why = `${ANEW} ${GIVEN} ${wrong}.`
-    expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toEqual(make(why))
-  })
+  ])(
+    'the video is downloaded again when its file %s, as long as APIMart has it',
+    async (_, change, wrong) => {
+      await using at = await openWorkspace()
+      await change(at.film)
+      expect(await at.decide()).toMatchObject({
+        kind: 'fetch',
+        taskId: 'task_1',
+        why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is to be fetched again, and nothing to be submitted.`,
+      })
+      const why = `${ANEW} ${GIVEN} ${wrong}.`
+      expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toEqual(make(why))
+    },
+  )
 
-  it.each(['running', 'completed'] as const)('a task that is %s is fetched', async (status) => {
-    await using at = await openWorkspace(standing(status))
-    expect(await at.decide()).toEqual({
-      kind: 'fetch',
-      receipt: soundReceipt(standing(status)),
-      taskId: 'task_1',
-      why: `${SAME_REQUEST}, and its task task_1 is still to be fetched: nothing is to be submitted.`,
-    })
-    await rm(at.film)
-    expect(await at.decide()).toMatchObject({ kind: 'fetch' })
-  })
+  it.each(['running', 'completed'] as const)(
+    'a %s task of the same request is fetched without a new submission',
+    async (status) => {
+      await using at = await openWorkspace(standing(status))
+      expect(await at.decide()).toEqual({
+        kind: 'fetch',
+        receipt: soundReceipt(standing(status)),
+        taskId: 'task_1',
+        why: `${SAME_REQUEST}, and its task task_1 is still to be fetched: nothing is to be submitted.`,
+      })
+      await rm(at.film)
+      expect(await at.decide()).toMatchObject({ kind: 'fetch' })
+    },
+  )
 
   it.each([
     ['failed', 'has failed'],
     ['cancelled', 'was cancelled'],
-  ] as const)('it is made anew when the task %s', async (status, how) => {
+  ] as const)('the video is generated again when the status of its task is %s', async (status, how) => {
     await using at = await openWorkspace(standing(status))
     const why = `${ANEW} task task_1 of ${PLACE} ${how}.`
     expect(await at.decide()).toEqual(make(why))
   })
 
   it.each([
-    ['by its next key', 2, { idempotency_key: OWN_KEY }, 2],
-    ['by the last key of all', 2, { idempotency_key: derivedKey(OWN_KEY, 2) }, 2],
-    ['by the key after a further one', 3, { idempotency_key: derivedKey(OWN_KEY, 2) }, 3],
-    ['by its first key, after that of another run', 3, { idempotency_key: 'kling-key' }, 1],
-  ])('it is made anew %s in an attempt %i', async (_, attempt, key, keyNumber) => {
-    await using at = await openWorkspace({ ...standing('failed'), ...key })
-    const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt }
-    expect(await at.decide({}, SAME, runner)).toMatchObject({ sending: { keyNumber, earlier: null } })
-    const later = { ...listeningRunner(HELD_UNTIL), attempt }
-    expect(await at.decide({}, SAME, later)).toMatchObject({ sending: FIRST_TIME })
-  })
+    ['the next key', 2, { idempotency_key: OWN_KEY }, 2],
+    ['the last available key', 2, { idempotency_key: derivedKey(OWN_KEY, 2) }, 2],
+    ['the key after a further one', 3, { idempotency_key: derivedKey(OWN_KEY, 2) }, 3],
+    ['its first key, after another run used its own,', 3, { idempotency_key: 'kling-key' }, 1],
+  ])(
+    'the video of a failed task is requested again under %s in run attempt %i',
+    async (_, attempt, key, keyNumber) => {
+      await using at = await openWorkspace({ ...standing('failed'), ...key })
+      const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt }
+      expect(await at.decide({}, SAME, runner)).toMatchObject({ sending: { keyNumber, earlier: null } })
+      const later = { ...listeningRunner(HELD_UNTIL), attempt }
+      expect(await at.decide({}, SAME, later)).toMatchObject({ sending: FIRST_TIME })
+    },
+  )
 
-  it('the pointer of its video, as a checkout without Git LFS leaves it, is not paid for', async () => {
+  it('a step refuses the Git LFS pointer of its video instead of paying for the video again', async () => {
     const sha256 = sha('d')
     const { result } = soundReceipt()
     await using at = await openWorkspace({ result: result && { ...result, sha256 } })
@@ -158,24 +168,27 @@ describe('with the receipt of the same request', () => {
     expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toMatchObject({ kind: 'make' })
   })
 
-  it.each(['the film', null])('a request without an answer is not sent by another run (%s)', async (film) => {
-    await using at = await openWorkspace(UNCERTAIN)
-    if (film === null) await rm(at.film)
-    await expect(at.decide()).rejects.toMatchObject({
-      reason: 'submission_uncertain',
-      message: `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
-      remedy: SENT_BEFORE,
-    })
-    await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
-      reason: 'submission_uncertain',
-    })
-  })
+  it.each(['the film', null])(
+    'a request without a response is not sent again by another run (content of the video file: %s)',
+    async (film) => {
+      await using at = await openWorkspace(UNCERTAIN)
+      if (film === null) await rm(at.film)
+      await expect(at.decide()).rejects.toMatchObject({
+        reason: 'submission_uncertain',
+        message: `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
+        remedy: SENT_BEFORE,
+      })
+      await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
+        reason: 'submission_uncertain',
+      })
+    },
+  )
 
   it.each([
-    ['by its key as long as that finds its task', {}, HELD_UNTIL - 1, BY_KEY],
-    ['by no key that is forgotten', {}, HELD_UNTIL, ''],
-    ['by no key when its image was uploaded', { image_url: 'assets/hero.png' }, HELD_UNTIL - 1, ''],
-  ])('a request without an answer is found %s', async (_, given, now, byKey) => {
+    ['its key while the key still finds the task', {}, HELD_UNTIL - 1, BY_KEY],
+    ['no key once APIMart has forgotten it', {}, HELD_UNTIL, ''],
+    ['no key if the image was uploaded', { image_url: 'assets/hero.png' }, HELD_UNTIL - 1, ''],
+  ])('the remedy for a request without a response suggests %s', async (_, given, now, byKey) => {
     await using at = await openWorkspace(UNCERTAIN)
     await expect(at.decide(given, SAME, listeningRunner(now))).rejects.toMatchObject({
       remedy: `${SENT_BEFORE}${byKey}`,
@@ -183,32 +196,64 @@ describe('with the receipt of the same request', () => {
   })
 
   it.each<[string, number, Partial<Receipt>, Given, number, number | null]>([
-    ['as long as it is kept', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL - 1, 1],
-    ['not when it is forgotten', 1, { idempotency_key: OWN_KEY }, {}, HELD_UNTIL, null],
-    ['the third of three', 3, { idempotency_key: derivedKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, 3],
-    ['not one to come', 2, { idempotency_key: derivedKey(OWN_KEY, 3) }, {}, HELD_UNTIL - 1, null],
-    ['also one that is given', 1, {}, { idempotency_key: 'kling-key' }, HELD_UNTIL - 1, 1],
-    ['not that of another step', 1, TWIN, {}, HELD_UNTIL - 1, null],
-    ['not another one of its step', 1, OWN_STEP, {}, HELD_UNTIL - 1, null],
-  ])(
-    'a request without an answer is sent again under its key: %s',
-    async (_, attempt, receipt, given, now, keyNumber) => {
-      await using at = await openWorkspace({ ...UNCERTAIN, ...receipt })
-      const decided = at.decide(given, SAME, { ...listeningRunner(now), attempt })
-      if (keyNumber === null) return expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
-      const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
-      const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
-      expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
-    },
-  )
+    [
+      'is sent again under its key while APIMart keeps the key',
+      1,
+      { idempotency_key: OWN_KEY },
+      {},
+      HELD_UNTIL - 1,
+      1,
+    ],
+    [
+      'is not sent again once APIMart has forgotten its key',
+      1,
+      { idempotency_key: OWN_KEY },
+      {},
+      HELD_UNTIL,
+      null,
+    ],
+    [
+      'is sent again under the third of three keys',
+      3,
+      { idempotency_key: derivedKey(OWN_KEY, 3) },
+      {},
+      HELD_UNTIL - 1,
+      3,
+    ],
+    [
+      'is not sent again under the key of a later attempt',
+      2,
+      { idempotency_key: derivedKey(OWN_KEY, 3) },
+      {},
+      HELD_UNTIL - 1,
+      null,
+    ],
+    [
+      'is sent again under the key that is set as idempotency_key',
+      1,
+      {},
+      { idempotency_key: 'kling-key' },
+      HELD_UNTIL - 1,
+      1,
+    ],
+    ['is not sent again when it was sent by another step', 1, TWIN, {}, HELD_UNTIL - 1, null],
+    ['is not sent again when its step sent it under another key', 1, OWN_STEP, {}, HELD_UNTIL - 1, null],
+  ])('a request without a response %s', async (_, attempt, receipt, given, now, keyNumber) => {
+    await using at = await openWorkspace({ ...UNCERTAIN, ...receipt })
+    const decided = at.decide(given, SAME, { ...listeningRunner(now), attempt })
+    if (keyNumber === null) return expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
+    const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
+    const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
+    expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
+  })
 
-  it('a request without an answer is no obstacle to a dry run', async () => {
+  it('a request without a response does not stop a dry run', async () => {
     await using at = await openWorkspace(UNCERTAIN)
     const why = `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`
     expect(await at.decide({ dry_run: 'true' })).toEqual(make(why))
   })
 
-  it('an earlier step of the same run has done the work', async () => {
+  it('a step uses the task of an earlier step of the same run that sent the same request', async () => {
     await using at = await openWorkspace(TWIN)
     expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
     await writeFile(at.place, renderReceipt(soundReceipt({ ...TWIN, ...RUNNING })))
@@ -220,70 +265,79 @@ const OTHER = { bytes: 5, sha256: sha('x') }
 
 describe('with the receipt of another request', () => {
   it.each<[string, Given, Partial<Identities>, Partial<Receipt>, string]>([
-    ['the prompt', { prompt: 'She waves' }, {}, {}, 'prompt is not what it was'],
-    ['the mode', { mode: 'pro' }, {}, {}, 'mode is not what it was'],
-    ['the image', {}, { image: OTHER }, {}, 'image_url is not what it was'],
-    ['the clip', {}, { clip: OTHER }, {}, 'video_url is not what it was'],
+    ['a new prompt', { prompt: 'She waves' }, {}, {}, 'prompt is not what it was'],
+    ['a new mode', { mode: 'pro' }, {}, {}, 'mode is not what it was'],
+    ['a new image', {}, { image: OTHER }, {}, 'image_url is not what it was'],
+    ['a new clip', {}, { clip: OTHER }, {}, 'video_url is not what it was'],
     [
-      'two inputs',
+      'two changed inputs',
       { prompt: 'She waves', watermark: 'true' },
       {},
       {},
       'prompt and watermark are not what they were',
     ],
     [
-      'three things',
+      'three changes',
       { prompt: 'She waves', watermark: 'true' },
       { image: OTHER },
       {},
       'prompt, watermark and image_url are not what they were',
     ],
     [
-      'what it knows of the references',
+      'references that the receipt does not record',
       {},
       {},
       { references: null },
       'image_url and video_url are not what they were',
     ],
-  ])('the video is made anew for %s', async (_, given, identities, receipt, what) => {
+  ])('the video is generated again because of %s', async (_, given, identities, receipt, what) => {
     await using at = await openWorkspace(receipt)
     const why = `${ANEW} ${what} for ${PLACE}.`
     expect(await at.decide(given, { ...SAME, ...identities })).toEqual(make(why))
   })
 
-  it.each(['running', 'completed'] as const)('a task that is %s is left alone, by its id', async (status) => {
-    await using at = await openWorkspace(standing(status))
-    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: LEFT })
-  })
+  it.each(['running', 'completed'] as const)(
+    'a %s task of another request is left alone and named by its id',
+    async (status) => {
+      await using at = await openWorkspace(standing(status))
+      expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: LEFT })
+    },
+  )
 
-  it.each(['failed', 'cancelled'] as const)('there is nothing left of a task that %s', async (status) => {
-    await using at = await openWorkspace(standing(status))
-    expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: null })
-  })
+  it.each(['failed', 'cancelled'] as const)(
+    'a %s task of another request is not mentioned',
+    async (status) => {
+      await using at = await openWorkspace(standing(status))
+      expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: null })
+    },
+  )
 
-  it('a request without an answer is told of', async () => {
+  it('a different, earlier request without a response is reported', async () => {
     await using at = await openWorkspace(UNCERTAIN)
     expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make', left: UNKNOWN })
   })
 
   it.each<[string, Partial<Receipt>]>([
-    ['', {}],
-    [' and goes on', RUNNING],
-  ])('it is refused when another step of the same run wrote it%s', async (_, receipt) => {
-    await using at = await openWorkspace({ ...TWIN, ...receipt })
-    expect(await refusalOf(at.decide({ mode: 'pro' }))).toEqual(WRITTEN_TWICE)
-  })
+    ['completed', {}],
+    ['running', RUNNING],
+  ])(
+    'a step does not overwrite the receipt of another step of the same run whose task is %s',
+    async (_, receipt) => {
+      await using at = await openWorkspace({ ...TWIN, ...receipt })
+      expect(await refusalOf(at.decide({ mode: 'pro' }))).toEqual(WRITTEN_TWICE)
+    },
+  )
 
   it.each([
-    ['the same step, in an earlier attempt', { ...TWIN.made_by, step: STEP.step }],
+    ['the same step in an earlier attempt', { ...TWIN.made_by, step: STEP.step }],
     ['another run', { ...TWIN.made_by, run_id: '4710' }],
     ['another repository', { ...TWIN.made_by, repository: 'octo/other' }],
-  ])('it is made anew when %s wrote it', async (_, made_by) => {
+  ])('the video is generated again when %s wrote the receipt', async (_, made_by) => {
     await using at = await openWorkspace({ made_by })
     expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make' })
   })
 
-  it('it is refused when another job of the same run wrote it', async () => {
+  it('a step does not overwrite the receipt of another job of the same run', async () => {
     await using at = await openWorkspace({ made_by: { ...TWIN.made_by, job: 'other', step: STEP.step } })
     const { problems } = await refusalOf(at.decide({ mode: 'pro' }))
     expect(problems[0]).toContain(
@@ -295,7 +349,7 @@ describe('with the receipt of another request', () => {
 describe('without knowledge of the references', () => {
   const why = `So it is not known whether the references are still those of ${PLACE}. With regenerate: always the video is made, and paid, anew.`
 
-  it('a receipt cannot be compared with anything', async () => {
+  it('a step fails when unknown references cannot be compared with the receipt', async () => {
     await using at = await openWorkspace()
     const failure = new Failure('reference_rejected', ['image_url is too large.', 'video_url is, too.'])
     expect(await refusalOf(at.decide({}, failure))).toEqual({
@@ -309,7 +363,7 @@ describe('without knowledge of the references', () => {
   })
 
   it.each([null, new Failure('reference_unreachable', ['No.'])])(
-    'the first video is made',
+    'the first video is generated even if the references are unknown',
     async (unknown) => {
       await using at = await openWorkspace(null)
       expect(await at.decide({}, unknown)).toMatchObject({ kind: 'make' })
@@ -323,15 +377,15 @@ describe('with the receipt of another file', () => {
   )
 
   it.each<[string, Partial<Receipt>, Given]>([
-    ['which is not there', { result: soundReceipt().result }, {}],
-    ['whose task goes on', RUNNING, {}],
+    ['that is missing', { result: soundReceipt().result }, {}],
+    ['whose task is still running', RUNNING, {}],
     ['of another request', { result: soundReceipt().result }, { mode: 'pro' }],
-  ])('%s, nothing is made', async (_, receipt, given) => {
+  ])('a step refuses the receipt of another file %s', async (_, receipt, given) => {
     await using at = await openWorkspace({ file: 'other.mp4', ...receipt })
     expect(await refusalOf(at.decide(given))).toEqual(ANOTHERS)
   })
 
-  it('both were renamed when its video is there', async () => {
+  it('a receipt that was renamed together with its video is still valid', async () => {
     await using at = await openWorkspace({ file: 'other.mp4' })
     expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
     expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make' })
@@ -343,53 +397,65 @@ describe('regenerate: always', () => {
   const why = `regenerate: always asks for a new video, whatever ${PLACE} says.`
 
   it.each<[string, Partial<Receipt>, Identities | null, string | null]>([
-    ['that nothing has changed', {}, SAME, null],
-    ['of references that nobody reads', {}, null, null],
-    ['of a task that goes on', RUNNING, SAME, LEFT],
-    ['of a task that has failed', standing('failed'), SAME, null],
-    ['of a request without an answer', UNCERTAIN, SAME, UNKNOWN],
-    ['of another file', { file: 'other.mp4', result: null }, SAME, LEFT],
-  ])('makes the video, whatever the receipt says %s', async (_, receipt, identities, left) => {
-    await using at = await openWorkspace(receipt)
-    expect(await at.decide(always, identities)).toEqual(make(why, left))
-  })
+    ['the same request', {}, SAME, null],
+    ['references that were not read', {}, null, null],
+    ['a running task', RUNNING, SAME, LEFT],
+    ['a failed task', standing('failed'), SAME, null],
+    ['a request without a response', UNCERTAIN, SAME, UNKNOWN],
+    ['another file', { file: 'other.mp4', result: null }, SAME, LEFT],
+  ])(
+    'regenerate: always generates a new video despite the receipt of %s',
+    async (_, receipt, identities, left) => {
+      await using at = await openWorkspace(receipt)
+      expect(await at.decide(always, identities)).toEqual(make(why, left))
+    },
+  )
 
   it.each<[Partial<Receipt>, Partial<Standing>]>([
     [{}, { kind: 'unchanged' }],
     [RUNNING, { kind: 'fetch' }],
     [standing('failed'), { kind: 'make', sending: { keyNumber: 2, earlier: null } }],
-  ])('leaves a re-run of the very request its task (%j)', async (receipt, what) => {
-    await using at = await openWorkspace({ ...receipt, idempotency_key: OWN_KEY })
-    const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt: 2 }
-    expect(await at.decide(always, null, runner)).toMatchObject(what)
-    const given = { ...always, idempotency_key: OWN_KEY }
-    expect(await at.decide(given, null, runner)).toMatchObject({ kind: 'make', sending: FIRST_TIME })
-  })
+  ])(
+    'regenerate: always lets a re-run of the same request continue with its task (%j)',
+    async (receipt, what) => {
+      await using at = await openWorkspace({ ...receipt, idempotency_key: OWN_KEY })
+      const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt: 2 }
+      expect(await at.decide(always, null, runner)).toMatchObject(what)
+      const given = { ...always, idempotency_key: OWN_KEY }
+      expect(await at.decide(given, null, runner)).toMatchObject({ kind: 'make', sending: FIRST_TIME })
+    },
+  )
 
-  it.each([{}, { mode: 'pro' }])('with %j does not overwrite another step of the same run', async (given) => {
-    await using at = await openWorkspace(TWIN)
-    expect(await refusalOf(at.decide({ ...always, ...given }))).toEqual(WRITTEN_TWICE)
-  })
+  it.each([{}, { mode: 'pro' }])(
+    'regenerate: always with %j does not overwrite the receipt of another step of the same run',
+    async (given) => {
+      await using at = await openWorkspace(TWIN)
+      expect(await refusalOf(at.decide({ ...always, ...given }))).toEqual(WRITTEN_TWICE)
+    },
+  )
 })
 
 describe('without a receipt of this version', () => {
-  it('the first video is made', async () => {
+  it('the first video is generated when there is no receipt', async () => {
     await using at = await openWorkspace(null)
     const why = `There is no receipt of an earlier video at ${PLACE}.`
     expect(await at.decide()).toEqual(make(why))
     expect(await at.decide({ regenerate: 'always' })).toEqual(make(why))
   })
 
-  it.each(['changed', 'always'])('that of a newer one is respected (%s)', async (regenerate) => {
-    await using at = await openWorkspace(JSON.stringify({ ...soundReceipt(), version: 2 }))
-    expect(await refusalOf(at.find({ regenerate }))).toEqual(
-      refused(
-        `${PLACE} was written by a newer version of this action (receipt version 2). Use that version, or remove the file: then the video is made, and paid, anew.`,
-      ),
-    )
-  })
+  it.each(['changed', 'always'])(
+    'a receipt of a newer version is refused and not replaced (regenerate: %s)',
+    async (regenerate) => {
+      await using at = await openWorkspace(JSON.stringify({ ...soundReceipt(), version: 2 }))
+      expect(await refusalOf(at.find({ regenerate }))).toEqual(
+        refused(
+          `${PLACE} was written by a newer version of this action (receipt version 2). Use that version, or remove the file: then the video is made, and paid, anew.`,
+        ),
+      )
+    },
+  )
 
-  it('one that is damaged is told, and replaced only when that is asked for', async () => {
+  it('a damaged receipt is reported, and replaced only with regenerate: always', async () => {
     await using at = await openWorkspace('{')
     expect(await refusalOf(at.find())).toEqual(
       refused(
@@ -401,20 +467,20 @@ describe('without a receipt of this version', () => {
   })
 })
 
-describe('what is told', () => {
+describe('the report of the plan', () => {
   const MAKE = make('The prompt is new.', LEFT)
   it.each<[string, Standing, Given, string[], number | null]>([
-    ['nothing more of the first video', make('No receipt.'), {}, [], null],
+    ['nothing else for the first video', make('No receipt.'), {}, [], null],
     ['the task that is left alone', MAKE, {}, [LEFT], null],
-    ['nothing of it in a dry run, which leaves everything alone', MAKE, { dry_run: 'true' }, [], null],
+    ['no task that is left alone in a dry run', MAKE, { dry_run: 'true' }, [], null],
     [
-      'the length of the clip where nobody looked',
+      'the clip length of the receipt if the preflight did not read it',
       { kind: 'fetch', why: 'It goes on.', receipt: soundReceipt(RUNNING), taskId: 'task_1' },
       {},
       [],
       8.4,
     ],
-  ])('beside the reason is %s', (_, what, given, warned, clipSeconds) => {
+  ])('the plan reports its reason and %s', (_, what, given, warned, clipSeconds) => {
     const [runner, known] = [listeningRunner(), nothingKnown()]
     tellStanding(what, inputsWith(given), runner, known)
     expect(runner).toMatchObject({ told: [what.why], warned })

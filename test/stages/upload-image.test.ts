@@ -85,7 +85,7 @@ const failed = (reason: string, message: string) => ({
 })
 
 describe('an upload', () => {
-  it('is told without the signature of its address', async () => {
+  it('the log shows the URL of an uploaded image without its signature', async () => {
     const host = await sends(200, STORED)
     const { end, lines } = await upload(host.url)
     expect(end).toBe(`${ADDRESS}?sig=0123456789`)
@@ -98,7 +98,7 @@ describe('an upload', () => {
     expect(host.requests[0]?.headers).not.toHaveProperty('idempotency-key')
   })
 
-  it('that is never answered is given up, and not repeated', async () => {
+  it('an upload that gets no response fails and is not retried', async () => {
     const host = await httpHost((_response, request) => request.resume())
     const { end, pauses } = await upload(host.url)
     expect({ end }).toEqual(
@@ -121,7 +121,7 @@ describe('an upload', () => {
     [503, 'request_rejected', ` ${NO_ADDRESS}`],
     [504, 'request_rejected', ` ${NO_ADDRESS}`],
     [200, 'request_rejected', ` ${NO_ADDRESS}`],
-  ])('that is answered with %i and no address is not repeated', async (status, reason, more) => {
+  ])('an upload with the response status %i and no URL is not retried', async (status, reason, more) => {
     const host = await sends(status, '{"error":{"message":"not sk-0123456789abcdef"}}')
     const { end, pauses } = await upload(host.url)
     const says = `APIMart answered ${status}. It says: "not ***".${more}`
@@ -129,7 +129,7 @@ describe('an upload', () => {
     expect([host.requests.length, pauses]).toEqual([1, []])
   })
 
-  it('that is redirected goes nowhere else', async () => {
+  it('an upload that is redirected does not follow the redirect', async () => {
     const elsewhere = await sends(200, STORED)
     const host = await sends(307, '', { location: `${elsewhere.url}/v1/uploads/images` })
     expect(await upload(host.url)).toMatchObject(
@@ -141,7 +141,7 @@ describe('an upload', () => {
     expect([host.requests.length, elsewhere.requests.length]).toEqual([1, 0])
   })
 
-  it('that is refused before it is read ends, whether the refusal arrives or not', async () => {
+  it('an upload that is refused before it is read fails and is not retried', async () => {
     const host = await rawHost((socket) => {
       socket.end('HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
     })
@@ -150,7 +150,7 @@ describe('an upload', () => {
     expect([host.connections, pauses]).toEqual([1, []])
   })
 
-  it('is tried four times while there are too many', async () => {
+  it('an upload is tried four times while the response status is 429', async () => {
     const host = await sends(429, '{"error":{"message":"slow down"}}')
     const { end, pauses, lines } = await upload(host.url)
     const says = 'APIMart answered 429. It says: "slow down".'
@@ -160,7 +160,7 @@ describe('an upload', () => {
     expect(lines).toEqual([5, 10, 20].map((pause) => `${says} Trying the upload again in ${pause} s.`))
   })
 
-  it('waits as long as it is asked to, but not for ever', async () => {
+  it('an upload waits as long as retry-after asks for, up to a limit', async () => {
     const host = await sends(429, '', { 'retry-after': '100' })
     const { end, pauses } = await upload(host.url)
     expect(pauses).toEqual([100_000, 100_000, 100_000])
@@ -169,7 +169,7 @@ describe('an upload', () => {
     expect((await upload(never.url)).pauses).toEqual([])
   })
 
-  it('is sent anew in full, with the same bytes', async () => {
+  it('a retry of an upload sends the same number of bytes again', async () => {
     const sizes: (string | undefined)[] = []
     const host = await httpHost((response, request) => {
       sizes.push(request.headers['content-length'])
@@ -182,14 +182,14 @@ describe('an upload', () => {
     expect(sizes).toEqual([sizes[0], sizes[0]])
   })
 
-  it('is not begun when the run has been stopped', async () => {
+  it('an upload does not begin when the run has been stopped', async () => {
     const host = await sends(200, STORED)
     const { end } = await upload(host.url, PNG, AbortSignal.abort(new Failure('cancelled', ['Stop.'])))
     expect(end).toMatchObject({ reason: 'cancelled' })
     expect(host.requests).toEqual([])
   })
 
-  it('is not repeated when the run is stopped in a pause', async () => {
+  it('an upload is not retried when the run is stopped during a pause', async () => {
     const stop = new AbortController()
     const host = await httpHost((response) => {
       stop.abort(new Failure('cancelled', ['Stop.']))
@@ -202,31 +202,31 @@ describe('an upload', () => {
 })
 
 describe('a file', () => {
-  it('of 20 MB is uploaded', async () => {
+  it('a file of 20 MB is uploaded', async () => {
     const host = await httpHost((response, request) => request.resume().on('end', () => response.end(STORED)))
     const { end } = await upload(host.url, 20_000_000)
     expect(end).toBe(`${ADDRESS}?sig=0123456789`)
   })
 
   it.each<[string, Buffer | number, string]>([
-    ['more than 20 MB', 20_000_001, 'has 20 MB; at most 20 MB can be uploaded. Compress it.'],
-    ['nothing', Buffer.alloc(0), 'is an empty file. Upload the image again.'],
+    ['exceeds 20 MB', 20_000_001, 'has 20 MB; at most 20 MB can be uploaded. Compress it.'],
+    ['is empty', Buffer.alloc(0), 'is an empty file. Upload the image again.'],
     [
-      'a text',
+      'contains only text',
       Buffer.from('TOKEN=ghs_0123456789\n'),
       'is a text of 21 bytes, not a jpeg or png file. Use the direct address of the image.',
     ],
     [
-      'a GIF',
+      'is a GIF',
       Buffer.from('GIF89a\x01\0\x01\0', 'latin1'),
       'is really of the type GIF. Convert the image to jpeg or png.',
     ],
     [
-      'a PNG behind something else',
+      'has something before its PNG signature',
       Buffer.concat([Buffer.from('\0'), PNG]),
       'is not a jpeg or png file, nor anything else that is known. Convert the image to jpeg or png.',
     ],
-  ])('of %s is refused, and nothing is sent', async (_name, content, message) => {
+  ])('a file that %s is refused, and nothing is sent', async (_name, content, message) => {
     const host = await sends(200, STORED)
     expect(await upload(host.url, content)).toMatchObject(failed('reference_rejected', message))
     expect(host.requests).toEqual([])

@@ -68,7 +68,7 @@ describe('a path inside the workspace', () => {
     ['..film/...mp4', '..film/...mp4'],
     ['~/$HOME/%20.mp4', '~/$HOME/%20.mp4'],
     ['film', 'film'],
-  ])('%s is taken, and nothing is left of the trial', async (given, displayName) => {
+  ])('output_path %s is accepted, and the trial leaves nothing behind', async (given, displayName) => {
     await using at = await makeWorkspace()
     const output = await prepareOutput(given, at.workspace)
     const path = join(at.workspace, displayName)
@@ -76,7 +76,7 @@ describe('a path inside the workspace', () => {
     expect(await readdir(at.workspace)).toEqual([])
   })
 
-  it('keeps the folders that are there, also empty ones', async () => {
+  it('the trial of output_path keeps the existing folders, including empty ones', async () => {
     await using at = await makeWorkspace()
     await mkdir(join(at.workspace, 'assets', 'empty'), { recursive: true })
     await prepareOutput('assets/empty/new/newer/film.mp4', at.workspace)
@@ -84,20 +84,23 @@ describe('a path inside the workspace', () => {
     expect(await readdir(at.workspace, { recursive: true })).toEqual(['assets', join('assets', 'empty')])
   })
 
-  it('may have a backslash, which separates folders on Windows only', async () => {
+  it('output_path can contain a backslash, which separates folders on Windows only', async () => {
     await using at = await makeWorkspace()
     const { displayName, path } = await prepareOutput('assets\\film.mp4', at.workspace)
     expect(displayName).toBe(isWindows ? 'assets/film.mp4' : 'assets\\film.mp4')
     expect(path).toBe(join(at.workspace, 'assets\\film.mp4'))
   })
 
-  it('may be absolute', async () => {
+  it('output_path can be absolute', async () => {
     await using at = await makeWorkspace()
     const given = join(at.workspace, 'assets', 'film.mp4')
-    expect(await prepareOutput(given, at.workspace)).toMatchObject({ displayName: 'assets/film.mp4', path: given })
+    expect(await prepareOutput(given, at.workspace)).toMatchObject({
+      displayName: 'assets/film.mp4',
+      path: given,
+    })
   })
 
-  it('may lead over a link to another folder of the workspace', async () => {
+  it('output_path can lead through a link to another folder of the workspace', async () => {
     await using at = await makeWorkspace()
     await mkdir(join(at.workspace, 'assets'))
     await at.link('link', 'workspace/assets')
@@ -108,7 +111,7 @@ describe('a path inside the workspace', () => {
   })
 
   it.each(['workspace', 'link'])(
-    'is found in a workspace behind a link, also absolute under %s',
+    'output_path is resolved in a workspace behind a link, also as an absolute path under %s',
     async (name) => {
       await using at = await makeWorkspace()
       const link = join(at.root, 'link')
@@ -131,20 +134,23 @@ describe('a path that leads out of the workspace', () => {
     'link/new/film.mp4',
     'twice/film.mp4',
     '<root>/workspace/link/film.mp4',
-  ])('%s is refused, and nothing is made there', async (path) => {
-    await using at = await makeWorkspace()
-    await at.link('link', 'outside')
-    await at.link('twice', 'workspace/link')
-    const given = path.replace('<root>', at.root)
-    expect(await at.problem(given)).toBe(`output_path "${path}": ${OUTSIDE}`)
-    expect(await readdir(at.root)).toEqual(['outside', 'workspace'])
-    expect(await readdir(at.outside)).toEqual([])
-  })
+  ])(
+    'output_path %s is refused because it leads outside the workspace, and nothing is created there',
+    async (path) => {
+      await using at = await makeWorkspace()
+      await at.link('link', 'outside')
+      await at.link('twice', 'workspace/link')
+      const given = path.replace('<root>', at.root)
+      expect(await at.problem(given)).toBe(`output_path "${path}": ${OUTSIDE}`)
+      expect(await readdir(at.root)).toEqual(['outside', 'workspace'])
+      expect(await readdir(at.outside)).toEqual([])
+    },
+  )
 })
 
 describe('a path that names a folder', () => {
   it.each(['.', '..', '/', 'assets', 'film.mp4/', 'film.mp4\\', 'assets/.', 'new/..'])(
-    '%s is refused',
+    'output_path %s is refused because it names a folder',
     async (given) => {
       await using at = await makeWorkspace()
       await mkdir(join(at.workspace, 'assets'))
@@ -158,36 +164,36 @@ describe('a path that names a folder', () => {
 describe.skipIf(isWindows)('a path that cannot be used', () => {
   it.each([
     [
-      'a dangling link on the way',
+      'a dangling link as its folder',
       'dangling/film.mp4',
       'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
     ],
     [
-      'a dangling link further up',
+      'a dangling link above its folder',
       'dangling/new/film.mp4',
       'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
     ],
     [
-      'a link to itself',
+      'a link to itself as its folder',
       'loop/film.mp4',
       "Its folder cannot be used: ELOOP: too many symbolic links encountered, realpath '<root>/workspace/loop'. Choose another one.",
     ],
     [
-      'a file where the folder should be',
+      'a file in place of its folder',
       'file/film.mp4',
       `It cannot be written: EEXIST: file already exists, mkdir '<root>/workspace/file'. ${ANOTHER}`,
     ],
     [
-      'a file further up',
+      'a file above its folder',
       'file/new/film.mp4',
       "Its folder cannot be used: ENOTDIR: not a directory, realpath '<root>/workspace/file/new'. Choose another one.",
     ],
     [
-      'a folder under the name of the partial file',
+      'a folder with the name of the partial file',
       'taken.mp4',
       `It cannot be written: Path is a directory: rm returned EISDIR (is a directory) <root>/workspace/taken.mp4.kling-partial. ${ANOTHER}`,
     ],
-  ])('%s', async (_, given, says) => {
+  ])('output_path is refused because of %s, and nothing changes', async (_, given, says) => {
     await using at = await makeWorkspace()
     await at.link('dangling', 'outside/missing')
     await at.link('loop', 'workspace/loop')
@@ -200,7 +206,7 @@ describe.skipIf(isWindows)('a path that cannot be used', () => {
   })
 
   // To root no folder is read-only.
-  it.skipIf(process.getuid?.() === 0)('a read-only folder', async () => {
+  it.skipIf(process.getuid?.() === 0)('output_path is refused because of a read-only folder', async () => {
     await using at = await makeWorkspace()
     const folder = join(at.workspace, 'assets')
     await mkdir(folder)
@@ -225,29 +231,35 @@ describe.skipIf(isWindows)('a path that cannot be used', () => {
       /^output_path "x{80}…": Its folder cannot be used: ENAMETOOLONG: name too long, realpath '<root>.{100,300}…\. Choose another one\.$/,
     ],
     [
-      'a path that is very long and leads outside',
+      'a very long path that leads outside',
       `../${`${'x'.repeat(200)}/`.repeat(10)}film.mp4`,
       /^output_path "\.\.\/x{77}…": .{50,500}$/,
     ],
-  ])('%s is not repeated whole, so that the annotation has room for the advice', async (_, given, says) => {
-    await using at = await makeWorkspace()
-    expect(await at.problem(given)).toMatch(says)
-    expect(await readdir(at.workspace)).toEqual([])
-  })
+  ])(
+    'the error for %s shortens the path so that the annotation has room for the advice',
+    async (_, given, says) => {
+      await using at = await makeWorkspace()
+      expect(await at.problem(given)).toMatch(says)
+      expect(await readdir(at.workspace)).toEqual([])
+    },
+  )
 })
 
-describe('a workspace that is not there', () => {
-  it.each(['missing', 'file/missing'])('%s is said so', async (name) => {
-    await using at = await makeWorkspace()
-    await writeFile(join(at.root, 'file'), '')
-    expect(await at.problem('film.mp4', join(at.root, name))).toBe(
-      `output_path "film.mp4": The workspace ${join('<root>', name)} does not exist.`,
-    )
-  })
+describe('a missing workspace', () => {
+  it.each(['missing', 'file/missing'])(
+    'the error for output_path names the missing workspace %s',
+    async (name) => {
+      await using at = await makeWorkspace()
+      await writeFile(join(at.root, 'file'), '')
+      expect(await at.problem('film.mp4', join(at.root, name))).toBe(
+        `output_path "film.mp4": The workspace ${join('<root>', name)} does not exist.`,
+      )
+    },
+  )
 })
 
-describe('what lies at the place already', () => {
-  it('is a file that stays until the video is whole, and is replaced then', async () => {
+describe('an existing file at output_path', () => {
+  it('an existing file at output_path stays until the video is complete and is replaced then', async () => {
     await using at = await makeWorkspace()
     const path = join(at.workspace, NAME)
     await writeFile(path, 'old')
@@ -263,7 +275,7 @@ describe('what lies at the place already', () => {
     expect(await readFile(path, 'utf8')).toBe('new')
   })
 
-  it('is a left-over of a run that was killed, and is removed', async () => {
+  it('the partial file of a run that was killed is removed', async () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
     await utimes(join(at.workspace, PARTIAL), 0, 0)
@@ -271,7 +283,7 @@ describe('what lies at the place already', () => {
     expect(await readdir(at.workspace)).toEqual([])
   })
 
-  it('is what another step is writing at this moment, and is left alone', async () => {
+  it('a partial file that another step is still writing is left alone, and output_path is refused', async () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
     expect(await at.problem(NAME)).toBe(
@@ -280,7 +292,7 @@ describe('what lies at the place already', () => {
     expect(await readdir(at.workspace)).toEqual([PARTIAL])
   })
 
-  it('is nothing, which is no trouble when it is removed', async () => {
+  it('the partial file can be discarded even if there is none', async () => {
     await using at = await makeWorkspace()
     await discard(await prepareOutput(NAME, at.workspace))
     expect(await readdir(at.workspace)).toEqual([])
@@ -288,9 +300,9 @@ describe('what lies at the place already', () => {
 })
 
 // On Windows only administrators may make links to files.
-describe.skipIf(isWindows)('a link that lies at the place already', () => {
+describe.skipIf(isWindows)('an existing link at output_path', () => {
   it.each(['victim.txt', 'missing.txt'])(
-    'under the name of the partial file, to %s, is not followed',
+    'a link to %s with the name of the partial file is removed, not followed',
     async (to) => {
       await using at = await makeWorkspace()
       const victim = join(at.outside, 'victim.txt')
@@ -311,7 +323,7 @@ describe.skipIf(isWindows)('a link that lies at the place already', () => {
     ['nothing', 'missing.txt'],
     ['a folder', '.'],
     ['itself', '../workspace/film.mp4'],
-  ])('to %s is replaced, not followed', async (_, to) => {
+  ])('a link to %s at output_path is replaced, not followed', async (_, to) => {
     await using at = await makeWorkspace()
     const path = join(at.workspace, NAME)
     const victim = join(at.outside, 'victim.txt')
@@ -329,19 +341,22 @@ describe.skipIf(isWindows)('a link that lies at the place already', () => {
   })
 })
 
-describe('a link that comes into the way while the task is waited for', () => {
+describe('a link that appears while the run waits for the task', () => {
   it.each([
     ['the folder', 'assets/film.mp4', 'assets'],
-    ['a folder above', 'assets/2026/film.mp4', 'assets'],
-  ])('as %s is not followed to begin a download', async (_, given, name) => {
-    await using at = await makeWorkspace()
-    const output = await prepareOutput(given, at.workspace)
-    await at.link(name, 'outside')
-    await expect(makeRoom(output)).rejects.toThrow('a link has come into its way')
-    expect(await readdir(at.outside)).toEqual([])
-  })
+    ['a parent folder', 'assets/2026/film.mp4', 'assets'],
+  ])(
+    'a link that appears as %s of output_path is not followed to begin a download',
+    async (_, given, name) => {
+      await using at = await makeWorkspace()
+      const output = await prepareOutput(given, at.workspace)
+      await at.link(name, 'outside')
+      await expect(makeRoom(output)).rejects.toThrow('a link has come into its way')
+      expect(await readdir(at.outside)).toEqual([])
+    },
+  )
 
-  it('is not followed to put the video in its place', async () => {
+  it('a link that appears as the folder of output_path is not followed to move the video into place', async () => {
     await using at = await makeWorkspace()
     const output = await prepareOutput('assets/film.mp4', at.workspace)
     await makeRoom(output)

@@ -58,7 +58,7 @@ async function problemOf(given: string, workspace = work): Promise<string> {
   return error.problems[0]
 }
 
-describe('a file of the workspace', () => {
+describe('a workspace file', () => {
   it.each([
     ['assets/hero.png', 'assets/hero.png'],
     ['./assets/hero.png', 'assets/hero.png'],
@@ -72,11 +72,11 @@ describe('a file of the workspace', () => {
     ['pictures/hero.png', 'assets/hero.png'],
     ['out-and-back.png', 'assets/hero.png'],
     ['up/work/assets/hero.png', 'assets/hero.png'],
-  ])('is found by %s as %s', async (given, displayName) => {
+  ])('a workspace file is found by the path %s as %s', async (given, displayName) => {
     expect(await find(given)).toEqual({ path: join(work, displayName), displayName })
   })
 
-  it('is found by its absolute path', async () => {
+  it('a workspace file is found by its absolute path', async () => {
     expect((await find(join(work, 'assets/hero.png'))).displayName).toBe('assets/hero.png')
     expect((await find(join(folder, 'link/assets/hero.png'))).displayName).toBe('assets/hero.png')
   })
@@ -96,12 +96,12 @@ describe('a file of the workspace', () => {
     '~',
     '$HOME.png',
     '*.png',
-  ])('may have the name %s', async (name) => {
+  ])('a workspace file can have the name %s', async (name) => {
     await writeFile(join(work, name), 'an image')
     expect(await find(name)).toEqual({ path: join(work, name), displayName: name })
   })
 
-  it('is found where the workspace is a link itself', async () => {
+  it('a workspace file is found when the workspace itself is a link', async () => {
     const found = { path: join(work, 'assets/hero.png'), displayName: 'assets/hero.png' }
     const workspace = join(folder, 'link')
     for (const given of ['assets/hero.png', join(workspace, 'assets/hero.png'), join(work, 'inside.png')]) {
@@ -112,7 +112,7 @@ describe('a file of the workspace', () => {
   })
 })
 
-describe('no file of the workspace', () => {
+describe('a path that is not a workspace file', () => {
   it.each([
     ['../outside.png', OUTSIDE],
     ['assets/../../outside.png', OUTSIDE],
@@ -136,7 +136,7 @@ describe('no file of the workspace', () => {
     ['assets/villain.png', MISSING],
     ['broken.png', MISSING],
     ['../nowhere/hero.png', MISSING],
-  ])('is %s', async (given, message) => {
+  ])('image_url %s is refused because it is not a workspace file', async (given, message) => {
     expect(await problemOf(given)).toBe(`image_url "${given}": ${message}`)
   })
 
@@ -144,15 +144,15 @@ describe('no file of the workspace', () => {
     ['loop-a', 'ELOOP'],
     ['assets/hero.png/more', 'ENOTDIR'],
     [`${'x'.repeat(300)}.png`, 'ENAMETOOLONG'],
-  ])('is %s, which cannot be read', async (given, code) => {
+  ])('image_url %s is refused because it cannot be read', async (given, code) => {
     expect(await problemOf(given)).toMatch(new RegExp(`^image_url ".*": It cannot be read: ${code}: .*\\.$`))
   })
 
-  it('is there without a workspace', async () => {
+  it('image_url is refused when the workspace does not exist', async () => {
     expect(await problemOf('hero.png', join(folder, 'nowhere'))).toContain(MISSING)
   })
 
-  it('is named by its input, without a query and not at any length', async () => {
+  it('the error for a missing file names the input and shows the path shortened and without a query', async () => {
     const signed = 'cdn.example.com/walk.mp4?X-Amz-Signature=0123456789abcdef'
     await expect(findFile('video_url', signed, work)).rejects.toThrow(
       `video_url "cdn.example.com/walk.mp4?…": ${MISSING}`,
@@ -161,7 +161,7 @@ describe('no file of the workspace', () => {
     expect(await problemOf('assets/hero@3x.png')).toBe(`image_url "assets/hero@3x.png": ${MISSING}`)
   })
 
-  it('is named on one line', async () => {
+  it('the error for a missing file shows the path on one line', async () => {
     expect(await problemOf('a\nb\u202ec.png')).toBe(`image_url "a b c.png": ${MISSING}`)
   })
 })
@@ -175,7 +175,7 @@ describe('a path within a folder', () => {
     ['/work', '/', null],
     ['/work', '/workshop/a', null],
     ['/work', '/a', null],
-  ])('%s: %s is %s', (root, path, inside) => {
+  ])('pathWithin of the folder %s and the path %s is %s', (root, path, inside) => {
     expect(pathWithin(root, path)).toBe(inside)
   })
 })
@@ -197,7 +197,7 @@ describe('the text of a reference', () => {
     'example.com/hero.png',
     'größe:hero.png',
     'a b:hero.png',
-  ])('%s names a file', (given) => {
+  ])('the reference %s names a file', (given) => {
     expect(namesFile(given)).toBe(true)
   })
 
@@ -211,7 +211,7 @@ describe('the text of a reference', () => {
     'git+ssh://example.com/films',
     'javascript:alert(1)',
     'localhost:8080/hero.png',
-  ])('%s is an address', (given) => {
+  ])('the reference %s is a URL', (given) => {
     expect(namesFile(given)).toBe(false)
   })
 
@@ -220,7 +220,7 @@ describe('the text of a reference', () => {
     ['take #2.mp4', 'take #2.mp4'],
     ['example.com/walk.mp4?sig=abc', 'example.com/walk.mp4?…'],
     ['https://example.com/walk.mp4?sig=abc#t', 'https://example.com/walk.mp4?…'],
-  ])('%s is shown as %s', (given, displayName) => {
+  ])('the reference %s is shown as %s', (given, displayName) => {
     expect(displayReference(given)).toBe(displayName)
   })
 
@@ -230,7 +230,7 @@ describe('the text of a reference', () => {
     'assets/he\0ro.png',
     'assets/\x1b[31mhero.png',
     'a\x7f',
-  ])('names no file with control characters: %j', (image_url) => {
+  ])('image_url is refused because it contains control characters: %j', (image_url) => {
     expect(problemsOf({ image_url })).toEqual([
       expect.stringMatching(
         /^image_url "\P{Cc}*": It contains a line break or another control character\. Give a plain path\.$/u,
