@@ -54,6 +54,16 @@ export class Failure extends Error {
   }
 }
 
+/** What went wrong in several places at once, as one failure with the first reason; anything that is no Failure comes first. */
+export function joinFailures(thrown: readonly unknown[]): unknown {
+  if (thrown.length === 1) return thrown[0]
+  const [first, ...others] = thrown.filter((error) => error instanceof Failure)
+  if (first === undefined || others.length < thrown.length - 1) {
+    return thrown.find((error) => !(error instanceof Failure))
+  }
+  return new Failure(first.reason, [...first.problems, ...others.flatMap(({ problems }) => problems)])
+}
+
 /** Turns whatever was thrown into a Failure; anything that is not one already is an `internal_error`. */
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown
@@ -65,4 +75,9 @@ export function toFailure(thrown: unknown): Failure {
 /** The message of whatever was thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+/** The code of an error, such as `ECONNRESET`; empty without one. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -1,14 +1,13 @@
 /**
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
-import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
 import { advise } from './report/advice.ts'
 import type { Report } from './report/report.ts'
-import type { OutputName } from './runner.ts'
+import type { OutputName } from './report/reporter.ts'
 import { annotation, escapeLogLine } from './text/escape.ts'
 import { oneLine } from './text/format.ts'
 import { conceal, reveals } from './text/secrets.ts'
@@ -45,24 +44,26 @@ const report = await run({
   readInput: takeInput,
   setOutput,
   info: (line) => core.info(escapeLogLine(safe(line))),
-  warning: (text) => core.warning(annotation([safe(text)])),
+  warning: (sentence) => core.warning(annotation([safe(sentence)])),
   group: core.group,
-  step: {
-    repository: process.env.GITHUB_REPOSITORY ?? '',
-    runId: process.env.GITHUB_RUN_ID ?? '',
-    job: process.env.GITHUB_JOB ?? '',
-    step: process.env.GITHUB_ACTION ?? '',
+  job: {
+    step: {
+      repository: process.env.GITHUB_REPOSITORY ?? '',
+      runId: process.env.GITHUB_RUN_ID ?? '',
+      job: process.env.GITHUB_JOB ?? '',
+      step: process.env.GITHUB_ACTION ?? '',
+    },
+    attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
+    workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
+    temp: process.env.RUNNER_TEMP || tmpdir(),
+    commit: {
+      serverUrl: process.env.GITHUB_SERVER_URL || 'https://github.com',
+      repository: process.env.GITHUB_REPOSITORY ?? '',
+      sha: process.env.GITHUB_SHA ?? '',
+    },
+    githubApiUrl: process.env.GITHUB_API_URL || 'https://api.github.com',
+    event: { name: process.env.GITHUB_EVENT_NAME ?? '', path: process.env.GITHUB_EVENT_PATH ?? '' },
   },
-  attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
-  workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
-  temp: process.env.RUNNER_TEMP || tmpdir(),
-  commit: {
-    serverUrl: process.env.GITHUB_SERVER_URL || 'https://github.com',
-    repository: process.env.GITHUB_REPOSITORY ?? '',
-    sha: process.env.GITHUB_SHA ?? '',
-  },
-  githubApiUrl: process.env.GITHUB_API_URL || 'https://api.github.com',
-  readEvent,
   clock: realClock,
   random: Math.random,
   timeouts: TIMEOUTS,
@@ -111,16 +112,6 @@ function takeInput(name: string): string {
   const value = core.getInput(name)
   delete process.env[variableOf(name)]
   return value
-}
-
-/** The event that started the run; its payload is whatever its file holds, null when that cannot be read. */
-async function readEvent(): Promise<{ name: string; payload: unknown }> {
-  const name = process.env.GITHUB_EVENT_NAME ?? ''
-  try {
-    return { name, payload: JSON.parse(await readFile(process.env.GITHUB_EVENT_PATH ?? '', 'utf8')) }
-  } catch {
-    return { name, payload: null }
-  }
 }
 
 async function writeSummary(report: Report): Promise<void> {

@@ -1,162 +1,137 @@
 /**
- * The way of a run: inputs, references, preflight, receipt, budget, submission, and on request the way to the finished
- * video and into a release. Every end is a report.
+ * The way of a run, for one video: where it goes, its references, what is to be done, the budget, the submission, and on
+ * request the wait, the download and the release. Every end is a report.
  */
-import { buildRequest, derivedKey, submissionUrl, taskUrl } from './apimart/request.ts'
+import { buildRequest, submissionUrl } from './apimart/request.ts'
+import { type Task, unseenTask } from './apimart/task.ts'
+import { estimateCost, requireWithinBudget } from './budget.ts'
+import type { Capabilities } from './capabilities.ts'
+import type { Context, Job } from './context.ts'
 import { toFailure } from './failure.ts'
 import {
   type ExistingTaskInputs,
+  type InputName,
   type Inputs,
   type NewTaskInputs,
   readInputs,
   requireKey,
 } from './inputs/inputs.ts'
-import { openNetwork } from './network/network.ts'
+import { openNetwork, type Timeouts } from './network/network.ts'
 import { displayAddresses, type Sources } from './references/sources.ts'
-import { describeRequest } from './report/describe.ts'
-import { type End, type Known, type KnownTask, nothingKnown, type Report } from './report/report.ts'
-import type { Runner } from './runner.ts'
-import { checkBudget, tellEstimate } from './stages/check-budget.ts'
-import { type CompleteWay, completeTask } from './stages/finish.ts'
-import { lookAtReferences, measureReference, tellDiffering } from './stages/inspect-references.ts'
-import { decide, FIRST_TIME, findReceipt, receiptOfTask, tellStanding } from './stages/plan.ts'
-import { keyFor, prepareRequest } from './stages/prepare-request.ts'
-import { attach, findTarget, findTargetLate, type Target } from './stages/publish.ts'
-import { type Kept, keep, receiptFor } from './stages/receipt-keeping.ts'
-import { reuseVideo } from './stages/reuse.ts'
-import { submitTask } from './stages/submit.ts'
-import { type OutputFile, prepareOutput } from './workspace/output-file.ts'
+import type { End, Report } from './report/report.ts'
+import { type Channel, type Reporter, RunReporter } from './report/reporter.ts'
+import { prepareDestination } from './stages/destination.ts'
+import { type FollowedTask, finish } from './stages/finish.ts'
+import {
+  inspectReferences,
+  measureReference,
+  type References,
+  requireCommittedClip,
+} from './stages/inspect-references.ts'
+import { type FetchPlan, planVideo } from './stages/plan.ts'
+import { firstKeyOf, prepareRequest } from './stages/prepare-request.ts'
+import { publish } from './stages/publish.ts'
+import { continueReceipt, receiptOfTask } from './stages/receipt-keeping.ts'
+import { findRelease, findReleaseLate } from './stages/release.ts'
+import { reuse } from './stages/reuse.ts'
+import { submit } from './stages/submit.ts'
+import { secretsOf } from './text/secrets.ts'
+
+/** What a run gets from the runner. */
+export interface Edge extends Omit<Capabilities, 'network'>, Channel {
+  readonly job: Job
+  /** How long each part of a request may take. */
+  readonly timeouts: Timeouts
+  readInput(name: InputName): string
+}
 
 /** Runs the action to its end; whatever goes wrong is in the report. */
-export async function run(runner: Runner): Promise<Report> {
-  const known = nothingKnown()
+export async function run(edge: Edge): Promise<Report> {
+  const reporter = new RunReporter(edge)
   try {
-    const inputs = readInputs(runner.readInput)
-    known.inputs = inputs
-    const end =
-      inputs.task_id === null
-        ? await makeVideo(inputs, runner, known)
-        : await pickUpTask(inputs, runner, known)
-    return { ...known, end }
+    const inputs = readInputs(edge.readInput)
+    reporter.inputs(inputs)
+    return reporter.report(await perform(inputs, edge, reporter))
   } catch (error) {
     const failure = toFailure(error)
-    runner.setOutput('failure_reason', failure.reason)
-    return { ...known, end: { kind: 'failed', failure } }
+    reporter.failed(failure.reason)
+    return reporter.report({ kind: 'failed', failure })
   }
 }
 
-async function makeVideo(inputs: NewTaskInputs, runner: Runner, known: Known): Promise<End> {
-  const output = await placeFor(inputs, runner)
-  const found = output && (await findReceipt(output, inputs))
-  await using network = openNetwork(inputs.api_base_url, runner.timeouts)
-  const target = await findTarget(inputs, network, runner)
-  const { places, identities, differing } = await lookAtReferences(inputs, output, network, runner, known)
-  const idempotencyKey = keyFor(places, inputs, runner)
-  const request = { inputs, idempotencyKey, runner }
-  const standing = output && found && (await decide(found, identities, { output, ...request }))
-  if (standing) tellStanding(standing, inputs, runner, known)
-  const isToBePaid = standing === null || standing.kind === 'make'
-  tellDiffering(differing, isToBePaid, inputs, runner, known)
-  if (isToBePaid) checkBudget(inputs, runner, known)
-  else tellEstimate(inputs, runner, known)
+async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<End> {
+  const { job, clock, random, signal, timeouts } = edge
+  // The id first: whatever follows may fail.
+  if (inputs.task_id !== null) reporter.task(givenTask(inputs))
+  await using network = openNetwork(inputs.api_base_url, timeouts)
+  const context = { job, network, clock, random, signal, reporter }
+  return inputs.task_id === null ? await makeVideo(inputs, context) : await fetchTask(inputs, context)
+}
 
-  if (inputs.dry_run) return await showRequest(inputs, places, runner)
-  if (output && standing?.kind === 'unchanged') {
-    return await reuseVideo(standing, { output, target, runner, known })
-  }
+async function makeVideo(inputs: NewTaskInputs, context: Context): Promise<End> {
+  const { job, clock, reporter } = context
+  const destination = await prepareDestination(inputs, context)
+  const target = await findRelease(inputs, context)
+  const [references] = await inspectReferences([{ inputs, destination }], context)
+  const firstKey = firstKeyOf(references.sources, inputs, job)
+  const plan = planVideo({ inputs, destination, references, firstKey, job, now: clock.now() })
+  reporter.plan(plan)
+  requireCommittedClip(references, { isPaid: plan.kind === 'make', inputs }, context)
+  const estimate = estimateCost(plan.clipSeconds, inputs.price_per_second)
+  reporter.estimate(estimate)
+  if (plan.kind === 'make') requireWithinBudget([estimate], inputs.max_cost)
+
+  if (inputs.dry_run) return await showRequest(references.sources, inputs, context)
+  if (plan.kind === 'reuse') return await reuse(plan, { destination, target }, context)
   requireKey(inputs)
-  const way = { inputs, output, network, runner, known }
-  if (output && standing?.kind === 'fetch') {
-    const task = pickUp(standing.taskId, 'receipt', inputs, runner, known)
-    const addresses = Object.values(displayAddresses(places))
-    return await finish(task, { ...way, addresses, receipt: standing.receipt }, async () => target)
-  }
-  const prepared = await prepareRequest(places, inputs, network, runner)
-  const { keyNumber, earlier } = standing?.kind === 'make' ? standing.sending : FIRST_TIME
-  const receipt =
-    earlier ??
-    (output && receiptFor(inputs, derivedKey(idempotencyKey, keyNumber), identities, runner, known))
-  const task = await submitTask({ ...prepared, idempotencyKey, keyNumber, ...way }).catch(
-    async (error: unknown) => {
-      const isUncertain = toFailure(error).reason === 'submission_uncertain'
-      if (output && receipt && (known.task || isUncertain)) await keep({ output, receipt }, runner, known)
-      throw error
-    },
-  )
-  if (!inputs.wait) return { kind: 'submitted', task }
-  const { image_url, video_url } = prepared.request
-  return await finish(task, { ...way, addresses: [image_url, video_url], receipt }, async () => target)
+  const followed =
+    plan.kind === 'fetch'
+      ? resume(plan, { inputs, references }, context)
+      : await submit(
+          await prepareRequest(references.sources, inputs, context),
+          { inputs, destination, references, plan, firstKey, estimate },
+          context,
+        )
+  if (!inputs.wait) return { kind: 'submitted', task: followed.task }
+  const video = await finish(followed, { inputs, destination, clipSeconds: plan.clipSeconds }, context)
+  await publish(video.file, { destination, target }, context)
+  return { kind: 'completed', task: followed.task, video }
 }
 
-async function pickUpTask(inputs: ExistingTaskInputs, runner: Runner, known: Known): Promise<End> {
-  const task = pickUp(inputs.task_id, 'given', inputs, runner, known)
-  const output = await placeFor(inputs, runner)
-  const receipt = output && (await receiptOfTask(output, inputs, runner, known))
-  await using network = openNetwork(inputs.api_base_url, runner.timeouts)
-  await measureReference(inputs, network, runner, known)
-  tellEstimate(inputs, runner, known)
-  const addresses = inputs.video_url === null ? [] : [inputs.video_url]
-  const way = { inputs, output, network, runner, known, addresses, receipt }
-  return await finish(task, way, () => findTargetLate(inputs, network, runner))
-}
-
-/** What the way from a task to its end needs. */
-interface Way extends CompleteWay {
-  /** Null where no receipt is kept. */
-  readonly receipt: Kept['receipt'] | null
-}
-
-/**
- * Fetches the video of a task, keeps the receipt up to date however that ends, and attaches the video.
- *
- * @param target looks up the release, or gives the one that was found before
- */
-async function finish(task: KnownTask, way: Way, target: () => Promise<Target | null>): Promise<End> {
-  const { output, receipt, runner, known } = way
-  const keepReceipt = async () => output && receipt && (await keep({ output, receipt }, runner, known))
-  await keepReceipt()
-  const video = await completeTask(task, way).finally(keepReceipt)
-  const release = await target()
-  if (output && video.file && release) await attach(video.file, output, release, runner, known)
+async function fetchTask(inputs: ExistingTaskInputs, context: Context): Promise<End> {
+  const { reporter } = context
+  const task = givenTask(inputs)
+  const destination = await prepareDestination(inputs, context)
+  const receipt = receiptOfTask(destination, inputs, context)
+  const clipSeconds = await measureReference(inputs, context)
+  reporter.estimate(estimateCost(clipSeconds, inputs.price_per_second))
+  const urls = inputs.video_url?.kind === 'url' ? [inputs.video_url.url] : []
+  const followed = { task, receipt, secrets: secretsOf(inputs.api_key, urls) }
+  const video = await finish(followed, { inputs, destination, clipSeconds }, context)
+  await publish(video.file, { destination, target: await findReleaseLate(inputs, context) }, context)
   return { kind: 'completed', task, video }
 }
 
-/** Made sure of before anything is paid. */
-async function placeFor({ output_path }: Inputs, { workspace }: Runner): Promise<OutputFile | null> {
-  return output_path === null ? null : await prepareOutput(output_path, workspace)
+/** The task that `task_id` names. */
+function givenTask({ task_id, api_base_url }: ExistingTaskInputs): Task {
+  return unseenTask({ id: task_id, origin: 'given' }, api_base_url)
 }
 
-/** A task that another run has submitted. */
-function pickUp(
-  id: string,
-  origin: 'given' | 'receipt',
-  { api_base_url }: Inputs,
-  runner: Runner,
-  known: Known,
-): KnownTask {
-  runner.setOutput('task_id', id)
-  const task: KnownTask = {
-    id,
-    url: taskUrl(api_base_url, id),
-    origin,
-    submittedAt: null,
-    startedAt: null,
-    seen: null,
-  }
-  known.task = task
-  return task
+/** The task of the receipt, which an earlier run has submitted. */
+function resume(
+  { taskId, output, receipt }: FetchPlan,
+  { inputs, references }: { inputs: NewTaskInputs; references: References },
+  { reporter }: Context,
+): FollowedTask {
+  const task = unseenTask({ id: taskId, origin: 'receipt' }, inputs.api_base_url)
+  reporter.task(task)
+  const secrets = secretsOf(inputs.api_key, Object.values(displayAddresses(references.sources)))
+  return { task, receipt: continueReceipt(output, receipt), secrets }
 }
 
-async function showRequest(inputs: NewTaskInputs, places: Sources, runner: Runner): Promise<End> {
-  const request = buildRequest(inputs, displayAddresses(places))
+async function showRequest(sources: Sources, inputs: NewTaskInputs, { reporter }: Context): Promise<End> {
+  const request = buildRequest(inputs, displayAddresses(sources))
   const url = submissionUrl(inputs.api_base_url)
-  await runner.group('Dry run: the request that would be sent', async () => {
-    for (const line of describeRequest(url, request)) runner.info(line)
-  })
-  if (places.image.kind === 'file') {
-    runner.info('The image is uploaded first, and the request names its address there.')
-  }
-  runner.setOutput('status', 'dry_run')
-  runner.info('Dry run: nothing was submitted and nothing is billed.')
+  await reporter.dryRun(url, request, sources.image.kind === 'file')
   return { kind: 'dry_run', request, url }
 }

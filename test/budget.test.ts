@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { estimateCost as estimate, overBudget } from '../src/budget.ts'
+import { estimateCost as estimate, requireWithinBudget, usdOf } from '../src/budget.ts'
 import { Failure } from '../src/failure.ts'
 
 const noLimit = { max_cost: null }
@@ -17,11 +17,13 @@ function refusalOf(seconds: number | null, price_per_second: number, max_cost: n
 }
 
 /** The two questions as a run asks them. */
-function estimateCost(seconds: number | null, terms: Parameters<typeof overBudget>[2]): number | null {
-  const cost = estimate(seconds, terms.price_per_second)
-  const failure = overBudget(cost, seconds, terms)
-  if (failure) throw failure
-  return cost
+function estimateCost(
+  seconds: number | null,
+  { price_per_second, max_cost }: { price_per_second: number | null; max_cost: number | null },
+): number | null {
+  const cost = estimate(seconds, price_per_second)
+  requireWithinBudget([cost], max_cost)
+  return usdOf(cost)
 }
 
 describe('the estimate', () => {

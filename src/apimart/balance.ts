@@ -3,6 +3,7 @@
  */
 import * as v from 'valibot'
 import type { ApiNetwork } from '../network/network.ts'
+import { formatUsd } from '../text/format.ts'
 import { askApi, describeResponse, type Question } from './http.ts'
 import { readJson } from './parse.ts'
 
@@ -40,4 +41,16 @@ export async function readBalance(
   // The API's page on balances: an unlimited one is told as -1.
   const isUnlimited = read.unlimited_quota ?? read.remain_balance === -1
   return isUnlimited ? { kind: 'unlimited' } : { kind: 'known', usd: read.remain_balance }
+}
+
+/**
+ * What is on the account, beside what the video needs, in whole sentences.
+ *
+ * @param estimate USD, null when there is none
+ */
+export function describeBalance(balance: Balance, estimate: number | null): string {
+  if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
+  const has = balance.kind === 'unlimited' ? 'has no limit' : `has ${formatUsd(balance.usd)}`
+  if (estimate === null) return `The account ${has}.`
+  return `The video needs about ${formatUsd(estimate)}, the account ${has}.`
 }

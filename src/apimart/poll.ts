@@ -19,14 +19,12 @@ export type Poll =
  * Asks for the state of a task once.
  *
  * @param question its URL is the `taskUrl` of the task
- * @param clock against which a date in `Retry-After` counts
+ * @param context its clock is that against which a date in `Retry-After` counts
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
   question: Question,
-  network: ApiNetwork,
-  clock: Pick<Clock, 'now'>,
-  signal: AbortSignal,
+  { network, clock, signal }: { network: ApiNetwork; clock: Pick<Clock, 'now'>; signal: AbortSignal },
 ): Promise<Poll> {
   const reply = await askApi({ ...question, url: `${question.url}?language=en` }, network, signal)
   if (reply.kind === 'answered') return read(reply.response, question.secrets, clock.now())

@@ -2,17 +2,27 @@
  * The paid request, field for field as the API documents it.
  */
 import { createHash } from 'node:crypto'
-import type { NewTaskInputs } from '../inputs/inputs.ts'
+
+/** What decides how a video looks, besides its references; the names are the API's, and those of the inputs. */
+export interface VideoSettings {
+  readonly model: 'kling-v2-6-motion-control' | 'kling-v3-motion-control'
+  /** `''` for none. */
+  readonly prompt: string
+  readonly character_orientation: 'image' | 'video'
+  readonly mode: 'std' | 'pro'
+  readonly keep_original_sound: 'yes' | 'no'
+  readonly watermark: boolean
+}
 
 /** Body of `POST /v1/videos/generations` for motion control (APIMart's page of the model). */
 export interface MotionControlRequest {
-  readonly model: NewTaskInputs['model']
+  readonly model: VideoSettings['model']
   readonly prompt?: string
   readonly image_url: string
   readonly video_url: string
-  readonly character_orientation: NewTaskInputs['character_orientation']
-  readonly mode: NewTaskInputs['mode']
-  readonly keep_original_sound: NewTaskInputs['keep_original_sound']
+  readonly character_orientation: VideoSettings['character_orientation']
+  readonly mode: VideoSettings['mode']
+  readonly keep_original_sound: VideoSettings['keep_original_sound']
   readonly watermark_info: { readonly enabled: boolean }
 }
 
@@ -21,18 +31,18 @@ export type Addresses = Pick<MotionControlRequest, 'image_url' | 'video_url'>
 
 /** Builds the request; an empty prompt is left out, everything else is said explicitly. */
 export function buildRequest(
-  inputs: NewTaskInputs,
+  settings: VideoSettings,
   { image_url, video_url }: Addresses,
 ): MotionControlRequest {
   return {
-    model: inputs.model,
-    ...(inputs.prompt !== '' && { prompt: inputs.prompt }),
+    model: settings.model,
+    ...(settings.prompt !== '' && { prompt: settings.prompt }),
     image_url,
     video_url,
-    character_orientation: inputs.character_orientation,
-    mode: inputs.mode,
-    keep_original_sound: inputs.keep_original_sound,
-    watermark_info: { enabled: inputs.watermark },
+    character_orientation: settings.character_orientation,
+    mode: settings.mode,
+    keep_original_sound: settings.keep_original_sound,
+    watermark_info: { enabled: settings.watermark },
   }
 }
 

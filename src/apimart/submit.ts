@@ -2,7 +2,8 @@
  * The submission, of a task or of an image: when the request may be sent again, and when that is given up. It is sent
  * again only after an answer that allows it, always with the same key and the same body.
  */
-import { type Clock, jittered } from '../clock.ts'
+import type { Capabilities } from '../capabilities.ts'
+import { jittered } from '../clock.ts'
 import { formatDuration } from '../text/format.ts'
 import { besideAtWork, type Unaccepted } from './outcome.ts'
 import type { PostResult } from './post.ts'
@@ -15,19 +16,15 @@ const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
 const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a submission depends on. */
-export interface Tries<Accepted> {
+export interface Tries<Accepted> extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   /** Sends the request once. */
   readonly post: (signal: AbortSignal) => Promise<PostResult>
   /** Decides what an result means, at a moment in milliseconds since the epoch. */
   readonly judge: (result: PostResult, now: number, secrets: readonly string[]) => Accepted | Unaccepted
-  readonly clock: Clock
-  /** From 0 to 1, evenly. */
-  readonly random: () => number
   /** What no message may repeat of the API's words. */
   readonly secrets: readonly string[]
   /** Called before each pause, whose length is in milliseconds. */
   readonly onPause: (outcome: Unaccepted, pause: number) => void
-  readonly signal: AbortSignal
 }
 
 /** Milliseconds until the next try, after so many. */

@@ -1,7 +1,8 @@
 /**
  * Waiting for the end of a task: when to poll, and when to give up. Giving up never ends the task.
  */
-import { type Clock, jittered } from '../clock.ts'
+import type { Capabilities } from '../capabilities.ts'
+import { jittered } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { formatDuration } from '../text/format.ts'
 import type { Poll } from './poll.ts'
@@ -17,18 +18,14 @@ const LATENESS = 0.05
 const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a wait depends on. */
-export interface Wait {
+export interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly poll: (signal: AbortSignal) => Promise<Poll>
-  readonly clock: Clock
-  /** From 0 to 1, evenly. */
-  readonly random: () => number
   /** Milliseconds until the first poll: none for a task that may have ended long ago. */
   readonly firstPause: number
   /** Milliseconds after which the wait is given up. */
   readonly limit: number
   /** Called after every poll. */
   readonly onPoll: (poll: Poll) => void
-  readonly signal: AbortSignal
 }
 
 /** Milliseconds between two polls, when a task has been waited for so long. */

@@ -2,7 +2,8 @@
  * Questions to GitHub's API: asked through the dispatchers of this action, and asked again where that is safe.
  */
 import * as v from 'valibot'
-import { type Clock, jittered } from '../clock.ts'
+import type { Capabilities } from '../capabilities.ts'
+import { jittered } from '../clock.ts'
 import { messageOf } from '../failure.ts'
 import type { Network } from '../network/network.ts'
 import { explainNetworkError, isTransient } from '../network/network-errors.ts'
@@ -13,14 +14,10 @@ import { formatDuration, formatInstant, oneLine } from '../text/format.ts'
 export type Octokit = ReturnType<typeof import('@actions/github').getOctokit>
 
 /** The repository on its GitHub, and what asking there may use. */
-export interface GitHub {
+export interface GitHub extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly octokit: Octokit
   readonly owner: string
   readonly repo: string
-  readonly clock: Clock
-  /** From 0 to 1, evenly. */
-  readonly random: () => number
-  readonly signal: AbortSignal
   /** Tells of a pause before another try; a whole sentence. */
   readonly onPause: (text: string) => void
 }

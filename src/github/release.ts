@@ -1,6 +1,7 @@
 /**
  * The release that a video is attached to.
  */
+import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
@@ -23,6 +24,22 @@ export type Wanted =
   | { readonly kind: 'id'; readonly id: number }
 
 const payload = v.object({ release: v.object({ id: v.number() }) })
+
+/** The event that started a run, and where the runner has put its payload. */
+export interface EventFile {
+  /** Such as `release`; empty when the runner names none. */
+  readonly name: string
+  readonly path: string
+}
+
+/** Reads the payload of an event; it is whatever its file holds, null when that cannot be read. */
+export async function readEvent({ name, path }: EventFile): Promise<{ name: string; payload: unknown }> {
+  try {
+    return { name, payload: JSON.parse(await readFile(path, 'utf8')) }
+  } catch {
+    return { name, payload: null }
+  }
+}
 
 /**
  * What the input names: `event` is the release that started the run, anything else a tag.

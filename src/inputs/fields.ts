@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 import { addressKind, literalAddress } from '../network/address.ts'
 import { oneLine } from '../text/format.ts'
-import { namesFile } from '../workspace/workspace-file.ts'
+import { parseReference } from './reference-text.ts'
 
 /** Kling's published limit of a prompt, in characters. */
 export const PROMPT_MAX_CHARACTERS = 2500
@@ -81,16 +81,18 @@ export function optional<const Schema extends v.GenericSchema<string, unknown>>(
   return v.lazy((given) => (given === '' ? nothing : schema))
 }
 
-/** A reference, kept as written: the API must get exactly the address that the user gave. */
+/** A reference; its URL is kept as written: the API must get exactly the one that the user gave. */
 export function reference(what: string) {
   return v.pipe(
     text,
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return
-      const given = dataset.value
-      const problem = namesFile(given) ? problemOfPath(given) : problemOfUrl(given, addressOf(what))
+      const given = parseReference(dataset.value)
+      const problem =
+        given.kind === 'file' ? problemOfPath(given.path) : problemOfUrl(given.url, addressOf(what))
       if (problem) addIssue({ message: problem })
     }),
+    v.transform(parseReference),
   )
 }
 

@@ -6,7 +6,6 @@ import { TASK_ID } from '../apimart/task-id.ts'
 import { Failure } from '../failure.ts'
 import { oneLine, withoutQuery } from '../text/format.ts'
 import { conceal, reveals } from '../text/secrets.ts'
-import { displayReference } from '../workspace/workspace-file.ts'
 import {
   addressOf,
   apiBaseUrl,
@@ -22,6 +21,7 @@ import {
   usd,
   yesOrNo,
 } from './fields.ts'
+import { displayReference, parseReference, type ReferenceText } from './reference-text.ts'
 
 const ORIENTATIONS = {
   image: 'the image’s facing, clip of 3 to 10 s',
@@ -218,8 +218,8 @@ type All = Readonly<v.InferOutput<typeof schema>>
 /** The inputs of a run that submits a task, under the names of action.yml. */
 export type NewTaskInputs = All & {
   readonly task_id: null
-  readonly image_url: string
-  readonly video_url: string
+  readonly image_url: ReferenceText
+  readonly video_url: ReferenceText
   readonly character_orientation: keyof typeof ORIENTATIONS
 }
 
@@ -299,6 +299,10 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
 function quote(name: string, value: string, secrets: readonly string[]): string {
   if (SECRETS.some((secret) => secret === name) || value === '') return ''
   const isReference = name === 'image_url' || name === 'video_url'
-  const shown = isReference ? displayReference(value) : name === 'api_base_url' ? withoutQuery(value) : value
+  const shown = isReference
+    ? displayReference(parseReference(value))
+    : name === 'api_base_url'
+      ? withoutQuery(value)
+      : value
   return ` "${oneLine(conceal(shown, secrets), 80)}"`
 }

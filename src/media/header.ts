@@ -5,10 +5,9 @@
  * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
-import { HEAD_BYTES } from '../references/remote-file.ts'
 import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
 import { endOf, hasPlainShape, type MovieFile, type Piece } from './header-shape.ts'
-import type { ReadAt } from './read-at.ts'
+import { HEAD_BYTES, type ReadAt } from './read-at.ts'
 import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
 export type Header =

@@ -3,6 +3,9 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 
+/** How much of a file is read first: enough for nearly every movie header that comes first. */
+export const HEAD_BYTES = 64 * 1024
+
 /** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Promise<Buffer>
 

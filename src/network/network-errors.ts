@@ -1,7 +1,7 @@
 /**
  * What went wrong on the network: in words, and whether it may be gone a moment later.
  */
-import { messageOf } from '../failure.ts'
+import { codeOf, messageOf } from '../failure.ts'
 import { AddressRefused } from './guard.ts'
 import { TrafficLimitExceeded } from './traffic-limit.ts'
 
@@ -79,11 +79,6 @@ function tunnelStatus(error: unknown): number | null {
 /** Whether a redirect led to itself, or to something that is no address: the URL asked for was sound. */
 export function isLostRedirect(error: unknown): boolean {
   return INVALID.has(codeOf(error)) && messageOf(error) !== PROXY_PASSWORD
-}
-
-/** The code of an error, such as `ECONNRESET`; empty without one. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
 /** What went wrong on the network, as a clause without a full stop: `the host cannot be reached (EHOSTUNREACH)`. */

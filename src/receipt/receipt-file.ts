@@ -3,8 +3,7 @@
  */
 import { lstat, readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { messageOf } from '../failure.ts'
-import { codeOf } from '../network/network-errors.ts'
+import { codeOf, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../workspace/output-file.ts'
 import { type Found, parseReceipt, type Receipt, renderReceipt } from './receipt.ts'

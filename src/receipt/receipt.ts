@@ -3,9 +3,8 @@
  * tells the next run whether there is anything to make.
  */
 import * as v from 'valibot'
-import type { StepIdentity } from '../apimart/request.ts'
+import type { StepIdentity, VideoSettings } from '../apimart/request.ts'
 import { TASK_ID } from '../apimart/task-id.ts'
-import type { NewTaskInputs } from '../inputs/inputs.ts'
 import type { Identities } from '../references/identity.ts'
 
 /** The newest version of receipts that this code knows; it grows when an older reader would misunderstand. */
@@ -142,8 +141,8 @@ export function renderReceipt(receipt: Receipt): string {
 }
 
 /** The part of the inputs that decides what a video looks like, besides the references. */
-export function requestOf(inputs: NewTaskInputs): Receipt['request'] {
-  const { model, prompt, character_orientation, mode, keep_original_sound, watermark } = inputs
+export function requestOf(settings: VideoSettings): Receipt['request'] {
+  const { model, prompt, character_orientation, mode, keep_original_sound, watermark } = settings
   return { model, prompt, character_orientation, mode, keep_original_sound, watermark }
 }
 

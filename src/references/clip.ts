@@ -11,7 +11,7 @@ import { endsEarly } from '../media/truncation.ts'
 import { formatBytes, formatSeconds } from '../text/format.ts'
 import { refusePage, requireKind } from './content.ts'
 import { type Reference, type RemoteReference, rejected } from './reference.ts'
-import { type Reach, RemoteFile } from './remote-file.ts'
+import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
 
 /**
  * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
@@ -21,10 +21,10 @@ import { type Reach, RemoteFile } from './remote-file.ts'
 export async function readClip(
   reference: RemoteReference,
   inputs: Pick<NewTaskInputs, 'duration_probe' | 'ffprobe_path'>,
-  reach: Reach,
+  access: ReferenceAccess,
 ): Promise<ClipFacts> {
   refusePage(reference)
-  const file = await RemoteFile.open(reference, reach)
+  const file = await RemoteFile.open(reference, access)
   const container = await requireKind(file, ['mp4', 'mov'])
   // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
@@ -40,7 +40,7 @@ export async function readClip(
       )
     }
     try {
-      const probed = await askFfprobe(inputs.ffprobe_path, file, reach, why)
+      const probed = await askFfprobe(inputs.ffprobe_path, file, access, why)
       const { duration_seconds } = probed.facts
       // Some versions leave parts of an edit list out that are played.
       if (header.kind === 'unsettled' && header.claimed > duration_seconds + SLACK_SECONDS) {
@@ -66,17 +66,17 @@ export async function readClip(
   return { ...facts, container, bytes, source: `${source}, ${traffic}` }
 }
 
-async function askFfprobe(ffprobePath: string, file: RemoteFile, reach: Reach, why: string) {
+async function askFfprobe(ffprobePath: string, file: RemoteFile, access: ReferenceAccess, why: string) {
   file.requireDownloadable()
   // Most clips never need it.
   const { findFfprobe } = await import(/* webpackMode: "eager" */ '../media/ffprobe-binary.ts')
-  const folder = join(reach.folder, 'ffprobe')
+  const folder = join(access.folder, 'ffprobe')
   await mkdir(folder)
-  const ffprobe = await findFfprobe(ffprobePath, folder, reach.signal)
+  const ffprobe = await findFfprobe(ffprobePath, folder, access.signal)
   const path = await file.download()
   if (await endsEarly(file.read, await file.length()))
     throw truncated(file.reference, 'it ends in the middle of a box')
-  const facts = await probe(ffprobe.path, path, reach.signal)
+  const facts = await probe(ffprobe.path, path, access.signal)
   return { facts, source: `ffprobe from ${ffprobe.origin} as ${why}` }
 }
 

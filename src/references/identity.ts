@@ -7,8 +7,8 @@ import { readFile, stat } from 'node:fs/promises'
 import type { WorkspaceFile } from '../workspace/workspace-file.ts'
 import { readLfsPointer } from './lfs.ts'
 import type { RemoteReference } from './reference.ts'
-import { type Reach, RemoteFile } from './remote-file.ts'
-import type { Sources } from './sources.ts'
+import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
+import type { ClipSource, ImageSource } from './sources.ts'
 
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
 const POINTER_MAX_BYTES = 1024
@@ -26,16 +26,17 @@ export interface Identities {
 }
 
 /**
- * Reads both references whole, at most their limits.
+ * Reads the reference image whole, at most its limit.
  *
- * @throws Failure `reference_unreachable` or `reference_rejected` when one cannot be read whole
+ * @throws Failure `reference_unreachable` or `reference_rejected` when it cannot be read whole
  */
-export async function identify({ image, clip }: Sources, reach: Reach): Promise<Identities> {
-  const [imageIdentity, clipIdentity] = await Promise.all([
-    image.kind === 'file' ? identifyBytes(image.opened.bytes) : identifyRemote(image.reference, reach),
-    identifyRemote(clip.reference, reach),
-  ])
-  return { image: imageIdentity, clip: clipIdentity }
+export async function identifyImage(image: ImageSource, access: ReferenceAccess): Promise<Identity> {
+  return image.kind === 'file' ? identifyBytes(image.opened.bytes) : identifyRemote(image.reference, access)
+}
+
+/** Reads the reference clip whole; limits and errors as for the image. */
+export function identifyClip({ reference }: ClipSource, access: ReferenceAccess): Promise<Identity> {
+  return identifyRemote(reference, access)
 }
 
 /** Reads a file of this machine. */
@@ -54,8 +55,8 @@ export function identifyBytes(bytes: Buffer): Identity {
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
-async function identifyRemote(reference: RemoteReference, reach: Reach): Promise<Identity> {
-  const file = await RemoteFile.open(reference, reach)
+async function identifyRemote(reference: RemoteReference, access: ReferenceAccess): Promise<Identity> {
+  const file = await RemoteFile.open(reference, access)
   const { head, size } = file
   if (size === head.length) return identifyBytes(head)
   return identifyFile(await file.download())

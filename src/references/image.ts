@@ -1,12 +1,14 @@
 /**
  * The facts of the reference image, from its header.
  */
+
 import { JPG } from 'image-size/types/jpg'
 import { PNG } from 'image-size/types/png'
 import type { ImageFacts, Size } from '../media/facts.ts'
+import { HEAD_BYTES } from '../media/read-at.ts'
 import { refusePage, requireKind } from './content.ts'
 import { type ReferenceFile, rejected } from './reference.ts'
-import { HEAD_BYTES, type Reach, RemoteFile } from './remote-file.ts'
+import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
 import type { ImageSource } from './sources.ts'
 
 /** How far into a JPEG its size is looked for: profiles and previews may come first. image-size takes 0.14 s a MiB of junk. */
@@ -17,8 +19,8 @@ const HEADER_PIECES = [HEAD_BYTES, 2 ** 20, 4 * 2 ** 20]
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
-export async function readImage(place: ImageSource, reach: Reach): Promise<ImageFacts> {
-  const file = await openImage(place, reach)
+export async function readImage(place: ImageSource, access: ReferenceAccess): Promise<ImageFacts> {
+  const file = await openImage(place, access)
   const format = await requireKind(file, ['jpeg', 'png'])
   const size = await readSize(format === 'png' ? PNG : JPG, file)
   if (!size) {
@@ -30,10 +32,10 @@ export async function readImage(place: ImageSource, reach: Reach): Promise<Image
   return { format, width: size.width, height: size.height, bytes: await file.length() }
 }
 
-async function openImage(place: ImageSource, reach: Reach): Promise<ReferenceFile> {
+async function openImage(place: ImageSource, access: ReferenceAccess): Promise<ReferenceFile> {
   if (place.kind === 'file') return place.opened
   refusePage(place.reference)
-  return RemoteFile.open(place.reference, reach)
+  return RemoteFile.open(place.reference, access)
 }
 
 async function readSize(format: typeof JPG, file: ReferenceFile): Promise<Size | null> {

@@ -4,11 +4,8 @@
 import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
-import { readClip } from './clip.ts'
-import { readImage } from './image.ts'
-import type { Reach } from './remote-file.ts'
 import { type Check, checkClip, checkImage } from './rules.ts'
-import type { Sources } from './sources.ts'
+import type { ClipSource, ImageSource, Sources } from './sources.ts'
 
 /** What came of looking at one reference. */
 export type Finding<Facts> =
@@ -25,18 +22,28 @@ export interface Preflight {
   readonly clip: Finding<ClipFacts>
 }
 
+/** How the facts of references are read. */
+export interface FactsReader {
+  readImage(image: ImageSource): Promise<ImageFacts>
+  readClip(clip: ClipSource, inputs: NewTaskInputs): Promise<ClipFacts>
+}
+
 /**
- * Looks at both references; what is wrong with them is in the findings.
+ * Inspects both references; what is wrong with them is in the findings.
  *
  * @throws Failure of another kind, or the reason of the signal when the run is cancelled
  */
-export async function preflight(places: Sources, inputs: NewTaskInputs, reach: Reach): Promise<Preflight> {
+export async function preflight(
+  sources: Sources,
+  inputs: NewTaskInputs,
+  reader: FactsReader,
+): Promise<Preflight> {
   const image = async (): Promise<Finding<ImageFacts>> => {
-    const facts = await readImage(places.image, reach)
+    const facts = await reader.readImage(sources.image)
     return { kind: 'read', facts, checks: checkImage(facts) }
   }
   const clip = async (): Promise<Finding<ClipFacts>> => {
-    const facts = await readClip(places.clip.reference, inputs, reach)
+    const facts = await reader.readClip(sources.clip, inputs)
     return { kind: 'read', facts, checks: checkClip(facts, inputs) }
   }
   const [imageFinding, clipFinding] = await Promise.all([image().catch(unread), clip().catch(unread)])

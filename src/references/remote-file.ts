@@ -4,10 +4,11 @@
  */
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Capabilities } from '../capabilities.ts'
 import { Failure } from '../failure.ts'
-import { type ReadAt, readerOf } from '../media/read-at.ts'
+import { HEAD_BYTES, type ReadAt, readerOf } from '../media/read-at.ts'
 import { describeStatus, drop, grantedRange, isCompressed } from '../network/file-response.ts'
-import { MAX_REDIRECTS, type Network } from '../network/network.ts'
+import { MAX_REDIRECTS } from '../network/network.ts'
 import { explainNetworkError, isLostRedirect } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { formatBytes } from '../text/format.ts'
@@ -19,15 +20,11 @@ import {
   unreachable,
 } from './reference.ts'
 
-/** What reading references may use: the network, a folder for what has to be stored meanwhile, the run's abort signal. */
-export interface Reach {
-  readonly network: Network
+/** What reading references may use. */
+export interface ReferenceAccess extends Pick<Capabilities, 'network' | 'signal'> {
+  /** For what has to be stored meanwhile. */
   readonly folder: string
-  readonly signal: AbortSignal
 }
-
-/** Bytes of the first request: enough for nearly every movie header that comes first. */
-export const HEAD_BYTES = 64 * 1024
 
 /** A file whose first bytes are read; more is fetched only when asked for. */
 export class RemoteFile implements ReferenceFile {
@@ -38,16 +35,21 @@ export class RemoteFile implements ReferenceFile {
   requests = 1
   bytesRead: number
   readonly #acceptsRanges: boolean
-  readonly #reach: Reach
+  readonly #access: ReferenceAccess
   #local: Promise<string> | null = null
 
-  private constructor(reference: RemoteReference, reach: Reach, response: ReferenceResponse, head: Buffer) {
+  private constructor(
+    reference: RemoteReference,
+    access: ReferenceAccess,
+    response: ReferenceResponse,
+    head: Buffer,
+  ) {
     this.reference = reference
     this.head = head
     this.size = response.size ?? (response.partial || head.length >= HEAD_BYTES ? null : head.length)
     this.bytesRead = head.length
     this.#acceptsRanges = response.partial
-    this.#reach = reach
+    this.#access = access
   }
 
   /**
@@ -55,10 +57,10 @@ export class RemoteFile implements ReferenceFile {
    *
    * @throws Failure `reference_unreachable` with a sentence for every way in which that can fail
    */
-  static async open(reference: RemoteReference, reach: Reach): Promise<RemoteFile> {
-    return reading(reference, reach, reach.network.timeouts.read, async (signal) => {
-      const response = await get(reference, reach, signal, { start: 0, length: HEAD_BYTES })
-      return new RemoteFile(reference, reach, response, await readUpTo(response.body, HEAD_BYTES))
+  static async open(reference: RemoteReference, access: ReferenceAccess): Promise<RemoteFile> {
+    return reading(reference, access, access.network.timeouts.read, async (signal) => {
+      const response = await get(reference, access, signal, { start: 0, length: HEAD_BYTES })
+      return new RemoteFile(reference, access, response, await readUpTo(response.body, HEAD_BYTES))
     })
   }
 
@@ -74,8 +76,8 @@ export class RemoteFile implements ReferenceFile {
     if (!this.#acceptsRanges || this.#local || this.size === null)
       return readLocal(await this.download(), offset, length)
     this.requests++
-    return reading(this.reference, this.#reach, this.#reach.network.timeouts.read, async (signal) => {
-      const response = await get(this.reference, this.#reach, signal, { start: offset, length })
+    return reading(this.reference, this.#access, this.#access.network.timeouts.read, async (signal) => {
+      const response = await get(this.reference, this.#access, signal, { start: offset, length })
       if (!response.partial || response.size !== this.size) {
         drop(response)
         throw unreachable(
@@ -113,11 +115,11 @@ export class RemoteFile implements ReferenceFile {
   async #download(): Promise<string> {
     const { reference } = this
     this.requireDownloadable()
-    const path = join(this.#reach.folder, reference.input)
+    const path = join(this.#access.folder, reference.input)
     this.requests++
     let written = 0
-    await reading(reference, this.#reach, this.#reach.network.timeouts.download, async (signal) => {
-      const response = await get(reference, this.#reach, signal, null)
+    await reading(reference, this.#access, this.#access.network.timeouts.download, async (signal) => {
+      const response = await get(reference, this.#access, signal, null)
       await using file = await open(path, 'w')
       for await (const chunk of response.body) {
         const bytes: Buffer = chunk
@@ -145,7 +147,7 @@ interface ReferenceResponse {
 
 async function get(
   reference: RemoteReference,
-  { network }: Reach,
+  { network }: ReferenceAccess,
   signal: AbortSignal,
   range: { start: number; length: number } | null,
 ): Promise<ReferenceResponse> {
@@ -187,15 +189,15 @@ async function readLocal(path: string, offset: number, length: number): Promise<
 /** Runs one exchange under its time limit and turns network errors into sentences. */
 async function reading<T>(
   reference: Reference,
-  reach: Reach,
+  access: ReferenceAccess,
   milliseconds: number,
   exchange: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   try {
-    return await exchange(AbortSignal.any([reach.signal, AbortSignal.timeout(milliseconds)]))
+    return await exchange(AbortSignal.any([access.signal, AbortSignal.timeout(milliseconds)]))
   } catch (error) {
     if (error instanceof Failure) throw error
-    reach.signal.throwIfAborted()
+    access.signal.throwIfAborted()
     const remedy = isLostRedirect(error) ? '. Use the final address' : ''
     const clause = `${explainNetworkError(error)}${remedy}`
     throw unreachable(reference, clause, error)

@@ -5,15 +5,15 @@
 import type { Addresses } from '../apimart/request.ts'
 import { UPLOAD_MAX_BYTES } from '../apimart/upload.ts'
 import { Failure } from '../failure.ts'
-import type { Inputs, NewTaskInputs } from '../inputs/inputs.ts'
+import type { ReferenceText } from '../inputs/reference-text.ts'
 import { formatUrl, oneLine } from '../text/format.ts'
-import { findFile, namesFile, type WorkspaceFile } from '../workspace/workspace-file.ts'
+import { findFile, type WorkspaceFile } from '../workspace/workspace-file.ts'
 import { type Commit, mediaAddress, rawAddress } from './commit.ts'
 import { readLfsPointer } from './lfs.ts'
 import { CLIP_MAX_BYTES, IMAGE_MAX_BYTES } from './limits.ts'
 import { type LocalFile, readLocalFile } from './local-file.ts'
 import { type RemoteReference, remoteReference } from './reference.ts'
-import { type Reach, RemoteFile } from './remote-file.ts'
+import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
 
 /** The reference image. */
 export type ImageSource =
@@ -31,6 +31,11 @@ export interface Sources {
   readonly clip: ClipSource
 }
 
+/** Those of the references that are files of the workspace. */
+export function filesOf({ image, clip }: Sources): WorkspaceFile[] {
+  return [image.kind === 'file' ? [image.file] : [], clip.file ?? []].flat()
+}
+
 /** The runner's files: the workspace, and the commit that is checked out there. */
 export interface Checkout {
   readonly workspace: string
@@ -38,57 +43,41 @@ export interface Checkout {
 }
 
 /**
- * Finds both references.
+ * Finds the reference image.
  *
- * @throws Failure `invalid_input` when a file is not in the workspace, or `reference_unreachable` when the commit has no
- *   such clip that everybody can read
+ * @throws Failure `invalid_input` when the file is not in the workspace, and as `readLocalFile`
  */
-export async function findSources(
-  { image_url, video_url }: Pick<NewTaskInputs, 'image_url' | 'video_url'>,
-  sources: Checkout,
-  reach: Reach,
-): Promise<Sources> {
-  const found = await Promise.allSettled([findImage(image_url, sources), findClip(video_url, sources, reach)])
-  const [image, clip] = found
-  if (image.status === 'fulfilled' && clip.status === 'fulfilled')
-    return { image: image.value, clip: clip.value }
-  reach.signal.throwIfAborted()
-  throw together(found.flatMap((one) => (one.status === 'rejected' ? [one.reason] : [])))
-}
-
-/** What is wrong with both, as one failure; whatever is no Failure comes first. */
-function together(thrown: readonly unknown[]): unknown {
-  const [first, ...others] = thrown.filter((error) => error instanceof Failure)
-  if (first === undefined || others.length < thrown.length - 1) {
-    return thrown.find((error) => !(error instanceof Failure))
-  }
-  return new Failure(first.reason, [...first.problems, ...others.flatMap(({ problems }) => problems)])
-}
-
-async function findImage(given: string, { workspace }: Checkout): Promise<ImageSource> {
-  if (!namesFile(given))
-    return { kind: 'web', reference: remoteReference('image_url', given, IMAGE_MAX_BYTES) }
-  const file = await findFile('image_url', given, workspace)
+export async function findImage(given: ReferenceText, { workspace }: Checkout): Promise<ImageSource> {
+  if (given.kind === 'url')
+    return { kind: 'web', reference: remoteReference('image_url', given.url, IMAGE_MAX_BYTES) }
+  const file = await findFile('image_url', given.path, workspace)
   const displayName = oneLine(file.displayName, 200)
   const reference = { input: 'image_url', displayName, url: null, maxBytes: IMAGE_MAX_BYTES } as const
   return { kind: 'file', file, opened: await readLocalFile(reference, file.path, UPLOAD_MAX_BYTES) }
 }
 
-/** Finds the reference clip alone; fails as `locate`. */
+/**
+ * Finds the reference clip.
+ *
+ * @throws Failure `invalid_input` when the file is not in the workspace, or `reference_unreachable` when the commit has no
+ *   such clip that everybody can read
+ */
 export async function findClip(
-  given: NonNullable<Inputs['video_url']>,
+  given: ReferenceText,
   { workspace, commit }: Checkout,
-  reach: Reach,
+  access: ReferenceAccess,
 ): Promise<ClipSource> {
-  if (!namesFile(given)) return { reference: remoteReference('video_url', given, CLIP_MAX_BYTES), file: null }
-  const file = await findFile('video_url', given, workspace)
+  if (given.kind === 'url') {
+    return { reference: remoteReference('video_url', given.url, CLIP_MAX_BYTES), file: null }
+  }
+  const file = await findFile('video_url', given.path, workspace)
   if (commit.sha === '' || commit.repository === '') {
     const message =
       'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Give an https address.'
     throw new Failure('invalid_input', [`video_url "${oneLine(file.displayName, 80)}": ${message}`])
   }
   const raw = rawAddress(commit, file.displayName)
-  const { head } = await RemoteFile.open(served(file, raw), reach).catch((error: unknown) => {
+  const { head } = await RemoteFile.open(served(file, raw), access).catch((error: unknown) => {
     if (!(error instanceof Failure)) throw error
     throw new Failure(error.reason, [`${error.message} ${advice(commit)}`], { cause: error })
   })

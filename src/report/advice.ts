@@ -1,15 +1,12 @@
 /**
  * What a failed run means for the user: what to do, and what has become of the money.
  */
+import { phaseOf, type Task } from '../apimart/task.ts'
 import { type Failure, type FailureReason, REMEDIES } from '../failure.ts'
 import { formatUsd, oneLine } from '../text/format.ts'
-import { type KnownTask, standingOf } from './report.ts'
 
 /** What to do after a failure, in whole sentences on one line; tells the truth about a task that exists. */
-export function advise(
-  { reason, remedy }: Pick<Failure, 'reason' | 'remedy'>,
-  task: KnownTask | null,
-): string {
+export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, task: Task | null): string {
   const own = remedy ?? REMEDIES[reason]
   if (task === null) {
     // A defect may lie anywhere, also behind the submission.
@@ -17,18 +14,18 @@ export function advise(
     return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
   const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
-  const state = standingOf(task)
-  if (state === 'unknown' && reason === 'request_rejected' && remedy === null) {
+  const phase = phaseOf(task)
+  if (phase === 'unknown' && reason === 'request_rejected' && remedy === null) {
     if (task.origin === 'receipt')
       return `Check that api_key is that of the account of this task. ${ANEW} This run submitted nothing.`
     return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
   }
-  if (state === 'unknown' || state === 'running') {
+  if (phase === 'unknown' || phase === 'running') {
     // "Run again" alone would pay twice.
-    const first = remedy ?? (STANDING_REMEDIES.has(reason) ? own : '')
+    const first = remedy ?? (REMEDIES_BESIDE_A_TASK.has(reason) ? own : '')
     return `${first} ${describeTask(task)} ${again} waits for it and submits nothing.`.trimStart()
   }
-  if (state === 'ended') return `${own} ${describeTask(task)}`
+  if (phase === 'ended') return `${own} ${describeTask(task)}`
   const first = reason === 'cancelled' ? '' : own
   // What a failure advises by itself is all there is to do.
   const fetch = remedy === null ? ` ${again} fetches the video, submits nothing and pays nothing.` : ''
@@ -49,7 +46,7 @@ const ANSWERED: ReadonlySet<FailureReason> = new Set([
 ])
 
 /** The reasons whose remedy is right beside a task that may go on. */
-const STANDING_REMEDIES: ReadonlySet<FailureReason> = new Set([
+const REMEDIES_BESIDE_A_TASK: ReadonlySet<FailureReason> = new Set([
   'invalid_input',
   'authentication',
   'wait_timeout',
@@ -57,7 +54,7 @@ const STANDING_REMEDIES: ReadonlySet<FailureReason> = new Set([
 ])
 
 /** What state a task is in as far as this run knows, and what that means for the money. */
-function describeTask({ id, origin, seen }: KnownTask): string {
+function describeTask({ id, origin, seen }: Task): string {
   const name = oneLine(id, 200)
   if (seen === null) {
     switch (origin) {

@@ -1,12 +1,11 @@
 /**
  * Facts as the lines of the log; the summary says the same in tables.
  */
-import type { Balance } from '../apimart/balance.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
+import { displayReference, parseReference } from '../inputs/reference-text.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { checks, type Preflight } from '../references/preflight.ts'
-import { formatBytes, formatPixels, formatSeconds, formatUsd } from '../text/format.ts'
-import { displayReference } from '../workspace/workspace-file.ts'
+import { formatBytes, formatPixels, formatSeconds } from '../text/format.ts'
 
 /** Facts of the reference clip on one line. */
 export function describeClip({ duration_seconds, container, video, sound, bytes }: ClipFacts): string {
@@ -50,23 +49,11 @@ export function describeRequest(url: string, request: MotionControlRequest): str
 function presentable(request: MotionControlRequest): MotionControlRequest {
   return {
     ...request,
-    image_url: displayReference(request.image_url),
-    video_url: displayReference(request.video_url),
+    image_url: displayReference(parseReference(request.image_url)),
+    video_url: displayReference(parseReference(request.video_url)),
   }
 }
 
 /** What it means that a task is that of an earlier request; a sentence without its full stop. */
 export const REPLAYED =
   'APIMart knew it already from an earlier, identical request: nothing new is expected to be billed'
-
-/**
- * What is on the account, beside what the video needs, in whole sentences.
- *
- * @param estimate USD, null when there is none
- */
-export function describeBalance(balance: Balance, estimate: number | null): string {
-  if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
-  const has = balance.kind === 'unlimited' ? 'has no limit' : `has ${formatUsd(balance.usd)}`
-  if (estimate === null) return `The account ${has}.`
-  return `The video needs about ${formatUsd(estimate)}, the account ${has}.`
-}

@@ -1,17 +1,18 @@
 /**
  * The job summary: the result first, then what was asked for and found, then the checks.
  */
+import { phaseOf, type Task } from '../apimart/task.ts'
 import type { Failure, FailureReason } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
+import { displayReference, type ReferenceText } from '../inputs/reference-text.ts'
 import { addressKind, literalAddress } from '../network/address.ts'
 import { checks } from '../references/preflight.ts'
 import { escapeHtml } from '../text/escape.ts'
 import { formatSeconds, formatUsd } from '../text/format.ts'
-import { displayReference } from '../workspace/workspace-file.ts'
 import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { type Cell, code, list, TEXT_LIMIT, table } from './html.ts'
-import { type KnownTask, type Report, standingOf } from './report.ts'
+import type { Report } from './report.ts'
 import { renderReused, renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
@@ -19,7 +20,7 @@ export function renderSummary(report: Report): string {
   const { inputs, task, end } = report
   const video = end.kind === 'completed' ? end.video : report.video
   const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
-  if (end.kind === 'unchanged') parts.push(renderReused(end, report))
+  if (end.kind === 'unchanged') parts.push(renderReused(end.reused, report))
   if (task) parts.push(renderVideo(task, video, report), renderTimeline(task, video))
   if (inputs) parts.push(renderRequest(inputs, report), renderChecks(report))
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
@@ -40,7 +41,7 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
       const { id, url, seen } = end.task
       const state = seen ? escapeHtml(seen.task.rawStatus, TEXT_LIMIT) : 'submitted'
       const news =
-        standingOf(end.task) === 'completed'
+        phaseOf(end.task) === 'completed'
           ? 'The video is done.'
           : 'APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job.'
       return [
@@ -53,7 +54,7 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
     case 'unchanged':
       return [
         '## Kling motion control: unchanged',
-        `<p>Nothing has changed since task <code>${escapeHtml(end.receipt.task.id, TEXT_LIMIT)}</code> made the video in <code>${escapeHtml(end.file, TEXT_LIMIT)}</code>: nothing was submitted and nothing is billed.${attached(assetUrl)}</p>`,
+        `<p>Nothing has changed since task <code>${escapeHtml(end.reused.taskId, TEXT_LIMIT)}</code> made the video in <code>${escapeHtml(end.reused.file.path, TEXT_LIMIT)}</code>: nothing was submitted and nothing is billed.${attached(assetUrl)}</p>`,
       ].join('\n\n')
     case 'completed': {
       const { file, seconds } = end.video
@@ -71,13 +72,13 @@ function attached(assetUrl: string | null): string {
   return assetUrl === null ? '' : ' It is attached to the release.'
 }
 
-function replay({ origin }: KnownTask): string {
+function replay({ origin }: Task): string {
   return origin === 'replayed' ? ` ${REPLAYED}.` : ''
 }
 
 /** The headline of a failed run. */
-function headline(reason: FailureReason, task: KnownTask | null): string {
-  const state = task && standingOf(task)
+function headline(reason: FailureReason, task: Task | null): string {
+  const phase = task && phaseOf(task)
   switch (reason) {
     case 'submission_uncertain':
       return 'a task may be running'
@@ -90,16 +91,16 @@ function headline(reason: FailureReason, task: KnownTask | null): string {
     case 'download_failed':
       return 'completed, but not downloaded'
     case 'publish_failed':
-      return state === null ? 'not attached to the release' : 'completed, but not attached to the release'
+      return phase === null ? 'not attached to the release' : 'completed, but not attached to the release'
     case 'cancelled':
-      return state === 'running' ? 'cancelled, the task goes on' : 'cancelled'
+      return phase === 'running' ? 'cancelled, the task goes on' : 'cancelled'
     default:
-      if (state === 'unknown') return 'the state of the task could not be read'
-      return state === 'running' ? 'the task goes on' : 'not submitted'
+      if (phase === 'unknown') return 'the state of the task could not be read'
+      return phase === 'running' ? 'the task goes on' : 'not submitted'
   }
 }
 
-function renderFailure(failure: Failure, task: KnownTask | null): string {
+function renderFailure(failure: Failure, task: Task | null): string {
   const { reason, problems } = failure
   return [
     `## Kling motion control: ${headline(reason, task)}`,
@@ -118,7 +119,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   if (inputs.task_id === null) {
     rows.push(
       ['image_url', displayReference(inputs.image_url), image],
-      ['video_url', renderClip(inputs.video_url, report.places), clip],
+      ['video_url', renderClip(inputs.video_url, report.sources), clip],
       ['character_orientation', inputs.character_orientation, ''],
       ['mode', inputs.mode, ''],
       ['keep_original_sound', inputs.keep_original_sound, ''],
@@ -146,17 +147,19 @@ function renderRequest(inputs: Inputs, report: Report): string {
   }
   if (inputs.output_path !== null) rows.push(['output_path', inputs.output_path, ''])
   if (inputs.task_id === null && inputs.output_path !== null) {
-    rows.push(['regenerate', inputs.regenerate, report.standing ?? ''])
+    rows.push(['regenerate', inputs.regenerate, report.plan ?? ''])
   }
   if (inputs.attach_to_release !== null) rows.push(['attach_to_release', inputs.attach_to_release, ''])
   return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`
 }
 
 /** A clip of the workspace leads to where APIMart fetches it. */
-function renderClip(given: string, places: Report['places']): Cell {
-  if (!places?.clip.file) return displayReference(given)
-  const { url } = places.clip.reference
-  return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(given, TEXT_LIMIT)}</a>` }
+function renderClip(given: ReferenceText, sources: Report['sources']): Cell {
+  if (!sources?.clip.file) return displayReference(given)
+  const { url } = sources.clip.reference
+  return {
+    html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(displayReference(given), TEXT_LIMIT)}</a>`,
+  }
 }
 
 function notRead(preflight: Report['preflight']): string {
@@ -178,9 +181,9 @@ function renderChecks({ preflight }: Report): string {
 }
 
 /** The reference image beside the headline, where its address is public and carries no secret. */
-function renderPicture({ places, preflight }: Report): string {
-  if (places?.image.kind !== 'web' || preflight?.image.kind !== 'read') return ''
-  const url = new URL(places.image.reference.url)
+function renderPicture({ sources, preflight }: Report): string {
+  if (sources?.image.kind !== 'web' || preflight?.image.kind !== 'read') return ''
+  const url = new URL(sources.image.reference.url)
   const address = literalAddress(url)
   const isPublic = address === null ? url.hostname.includes('.') : addressKind(address) === 'public'
   if (url.protocol !== 'https:' || !isPublic || url.search !== '' || url.hash !== '') return ''

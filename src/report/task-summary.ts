@@ -2,7 +2,8 @@
  * What the summary tells of a task beyond its submission: where the video is, what it cost, when what happened.
  */
 
-import { linksOf, type Video } from '../result/video.ts'
+import type { Task } from '../apimart/task.ts'
+import type { Video } from '../result/video.ts'
 import { escapeHtml } from '../text/escape.ts'
 import {
   formatBytes,
@@ -13,17 +14,16 @@ import {
   withoutQuery,
 } from '../text/format.ts'
 import { type Cell, TEXT_LIMIT, table } from './html.ts'
-import type { End, KnownTask, Report } from './report.ts'
+import type { Report, ReusedVideo } from './report.ts'
 
 /** Where the video is, and what it cost; nothing before a task has ended. */
 export function renderVideo(
-  { seen }: KnownTask,
+  { seen }: Task,
   video: Video | null,
   { clipSeconds, estimatedCost, assetUrl }: Report,
 ): string {
   if (seen === null || seen.task.status === 'running') return ''
-  const links = seen.task.status === 'completed' ? linksOf(seen.task, seen.at) : []
-  const link = video?.link ?? links[0]
+  const link = video?.link ?? seen.links[0]
   const rows: Cell[][] = []
   if (link) {
     rows.push(['Link', linkTo(link.url)], ['Link expires', formatInstant(link.expiresAt)])
@@ -46,21 +46,19 @@ export function renderVideo(
 
 /** The video that was there already. */
 export function renderReused(
-  { file, receipt }: Extract<End, { kind: 'unchanged' }>,
+  { file, cost, seconds }: ReusedVideo,
   { clipSeconds, assetUrl }: Report,
 ): string {
-  const { task, result } = receipt
   const rows: Cell[][] = [
-    ['File', file],
-    ['Size', formatBytes(result.bytes)],
-    ['sha256', result.sha256],
+    ['File', file.path],
+    ['Size', formatBytes(file.bytes)],
+    ['sha256', file.sha256],
   ]
   if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
-  if (result.duration_seconds !== null) {
+  if (seconds !== null) {
     const beside = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
-    rows.push(['Length', `${formatSeconds(result.duration_seconds)}${beside}`])
+    rows.push(['Length', `${formatSeconds(seconds)}${beside}`])
   }
-  const { cost } = task
   rows.push(['Cost when it was made', cost === null ? 'not told by APIMart' : formatUsd(cost)])
   return `### The video\n\n${table(['', ''], rows)}`
 }
@@ -77,7 +75,7 @@ function linkTo(url: string): Cell {
 }
 
 /** When what happened, as far as this run saw it or APIMart tells. */
-export function renderTimeline({ submittedAt, startedAt, seen }: KnownTask, video: Video | null): string {
+export function renderTimeline({ submittedAt, startedAt, seen }: Task, video: Video | null): string {
   if (seen === null) return ''
   const { task, at } = seen
   const isRunning = task.status === 'running'

@@ -1,3 +1,4 @@
+import type { Link } from '../apimart/task.ts'
 /**
  * The download of a result: bounded in bytes and time, and resumed by `Range` after a break.
  */
@@ -5,7 +6,7 @@
 import { drop, grantedRange } from '../network/file-response.ts'
 import type { Dispatcher } from '../network/undici.ts'
 import { formatDuration } from '../text/format.ts'
-import { DownloadFailed, type Link, type Means, openLink, toDownloadFailed } from './fetch-link.ts'
+import { DownloadFailed, type FetchContext, openLink, toDownloadFailed } from './fetch-link.ts'
 import { PartialFile } from './partial-file.ts'
 
 /** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */
@@ -23,13 +24,13 @@ const PAUSE_MILLISECONDS = 500
 export async function download(
   link: Link,
   path: string,
-  means: Means,
+  context: FetchContext,
   maxBytes = RESULT_MAX_BYTES,
 ): Promise<{ bytes: number; sha256: string }> {
-  const { network, clock, signal } = means
+  const { network, clock, signal } = context
   signal.throwIfAborted()
   const limit = AbortSignal.timeout(network.timeouts.result)
-  const limited = { ...means, signal: AbortSignal.any([signal, limit]) }
+  const limited = { ...context, signal: AbortSignal.any([signal, limit]) }
   await using file = await PartialFile.create(path, maxBytes)
   let etag: string | null = null
   for (let attempt = 1; ; attempt += 1) {
@@ -65,7 +66,7 @@ async function askForRest(
   link: Link,
   file: PartialFile,
   etag: string | null,
-  { network, clock, signal }: Means,
+  { network, clock, signal }: FetchContext,
 ): Promise<Dispatcher.ResponseData> {
   const range = etag && file.bytes > 0 ? { range: `bytes=${file.bytes}-`, 'if-range': etag } : {}
   const response = await openLink(link, { dispatcher: network.results, clock, signal }, range)

@@ -1,27 +1,18 @@
 /**
  * A link to the video, and what its server answers.
  */
+import type { Link } from '../apimart/task.ts'
+import type { Capabilities } from '../capabilities.ts'
 import type { Clock } from '../clock.ts'
 import { describeStatus, drop, isCompressed } from '../network/file-response.ts'
-import type { Network } from '../network/network.ts'
 import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
 /** How much of a refusal is read to learn its cause. */
 const REFUSAL_BYTES = 4096
 
-export interface Link {
-  readonly url: string
-  /** Milliseconds since the epoch. */
-  readonly expiresAt: number
-}
-
 /** What fetching may use. */
-export interface Means {
-  readonly network: Network
-  readonly clock: Clock
-  readonly signal: AbortSignal
-}
+export type FetchContext = Pick<Capabilities, 'network' | 'clock' | 'signal'>
 
 /** A link that gives no video; the message is a clause for the user. */
 export class DownloadFailed extends Error {

@@ -3,8 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
-import { messageOf } from '../failure.ts'
-import { codeOf } from '../network/network-errors.ts'
+import { codeOf, messageOf } from '../failure.ts'
 import { formatBytes } from '../text/format.ts'
 import { DownloadFailed } from './fetch-link.ts'
 

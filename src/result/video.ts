@@ -2,18 +2,17 @@
  * The finished video: the first of its links that works, stored where it is wanted, and its length.
  */
 import { open } from 'node:fs/promises'
-import type { CompletedTask } from '../apimart/task-state.ts'
+import type { Link } from '../apimart/task.ts'
 import { Failure } from '../failure.ts'
 import { isHtml, recognise } from '../media/kind.ts'
-import { type ReadAt, readerOf } from '../media/read-at.ts'
+import { HEAD_BYTES, type ReadAt, readerOf } from '../media/read-at.ts'
 import { endsEarly } from '../media/truncation.ts'
 import { drop, grantedRange } from '../network/file-response.ts'
 import { readUpTo } from '../network/undici.ts'
-import { HEAD_BYTES } from '../references/remote-file.ts'
 import { formatInstant, formatUrl } from '../text/format.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile } from '../workspace/output-file.ts'
 import { download } from './download.ts'
-import { DownloadFailed, type Link, type Means, openLink, toDownloadFailed } from './fetch-link.ts'
+import { DownloadFailed, type FetchContext, openLink, toDownloadFailed } from './fetch-link.ts'
 import { unstorable } from './partial-file.ts'
 
 /** The video, wherever it is. */
@@ -36,25 +35,6 @@ export interface StoredFile {
   readonly storedAt: number
 }
 
-/** All samples of the API's pages expire a day after completion. */
-const LIFETIME_MILLISECONDS = 86_400_000
-
-/** More links than any API has a reason to name. */
-const LINKS_MAX = 10
-
-/**
- * The first links of a completed task, each once, in the order of the API.
- *
- * @param seenAt when it was first seen to be completed, in milliseconds since the epoch
- */
-export function linksOf(task: CompletedTask, seenAt: number): Link[] {
-  const fallback = (task.endedAt ?? seenAt) + LIFETIME_MILLISECONDS
-  const links = task.links.map(
-    ({ url, expiresAt }) => [url, { url, expiresAt: expiresAt ?? fallback }] as const,
-  )
-  return [...new Map(links).values()].slice(0, LINKS_MAX)
-}
-
 /**
  * Downloads the video from the first link that gives it, whole and really a video, and puts it in its place.
  *
@@ -63,20 +43,20 @@ export function linksOf(task: CompletedTask, seenAt: number): Link[] {
 export async function fetchVideo(
   links: readonly Link[],
   output: OutputFile,
-  means: Means,
+  context: FetchContext,
 ): Promise<Video & { readonly file: StoredFile }> {
   const failures: { link: Link; failed: DownloadFailed }[] = []
   for (const link of links) {
     try {
       await makeRoom(output).catch(unstorable)
-      const stored = await download(link, output.partial, means)
+      const stored = await download(link, output.partial, context)
       const seconds = await inspectFile(output.partial, stored.bytes)
-      means.signal.throwIfAborted()
+      context.signal.throwIfAborted()
       await moveIntoPlace(output).catch(unstorable)
-      const file = { ...stored, path: output.displayName, storedAt: means.clock.now() }
+      const file = { ...stored, path: output.displayName, storedAt: context.clock.now() }
       return { link, trouble: null, seconds, file }
     } catch (error) {
-      means.signal.throwIfAborted()
+      context.signal.throwIfAborted()
       const failed = toDownloadFailed(error)
       failures.push({ link, failed })
       if (failed.kind === 'unstorable') break
@@ -85,7 +65,7 @@ export async function fetchVideo(
       await discard(output).catch(() => {})
     }
   }
-  throw noVideo(failures, means.clock.now())
+  throw noVideo(failures, context.clock.now())
 }
 
 /**
@@ -94,19 +74,19 @@ export async function fetchVideo(
  *
  * @throws Failure `download_failed` when there is no link at all, or the signal's reason
  */
-export async function inspectVideo(links: readonly Link[], means: Means): Promise<Video> {
+export async function inspectVideo(links: readonly Link[], context: FetchContext): Promise<Video> {
   const missed: Video[] = []
   for (const link of links) {
     try {
-      return { link, trouble: null, seconds: await inspectLink(link, means), file: null }
+      return { link, trouble: null, seconds: await inspectLink(link, context), file: null }
     } catch (error) {
-      means.signal.throwIfAborted()
+      context.signal.throwIfAborted()
       const { message } = toDownloadFailed(error)
       missed.push({ link, trouble: message, seconds: null, file: null })
     }
   }
   const [first] = missed
-  if (first === undefined) throw noVideo([], means.clock.now())
+  if (first === undefined) throw noVideo([], context.clock.now())
   return first
 }
 
@@ -118,7 +98,7 @@ async function inspectFile(path: string, size: number): Promise<number | null> {
   return seconds
 }
 
-async function inspectLink(link: Link, { network, clock, signal }: Means): Promise<number | null> {
+async function inspectLink(link: Link, { network, clock, signal }: FetchContext): Promise<number | null> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(network.timeouts.read)])
   let size: number | null = null
   const fetchAt: ReadAt = async (offset, length) => {

@@ -1,134 +1,165 @@
 /**
- * The way of the references: whether they will do, how long the clip is, and which bytes they have.
+ * The references of a run: whether they will do, how long the clip is, and which bytes they have.
  */
-import { Failure, toFailure } from '../failure.ts'
+import type { Context } from '../context.ts'
+import { Failure, joinFailures, toFailure } from '../failure.ts'
 import type { ExistingTaskInputs, NewTaskInputs } from '../inputs/inputs.ts'
-import type { Network } from '../network/network.ts'
 import { readClip } from '../references/clip.ts'
-import { differsFromCommit, type Identities, identify } from '../references/identity.ts'
-import { preflight, refusal, warnings } from '../references/preflight.ts'
-import type { Reach } from '../references/remote-file.ts'
-import { findClip, findSources, type Sources } from '../references/sources.ts'
-import { describePreflight } from '../report/describe.ts'
-import type { Known } from '../report/report.ts'
-import type { Runner } from '../runner.ts'
+import { differsFromCommit, type Identities } from '../references/identity.ts'
+import { type Preflight, preflight, refusal, warnings } from '../references/preflight.ts'
+import { ReferenceSet } from '../references/reference-set.ts'
+import { filesOf, findClip, type Sources } from '../references/sources.ts'
 import { formatSeconds } from '../text/format.ts'
-import { type OutputFile, requireNotAReference } from '../workspace/output-file.ts'
+import { requireNotAReference } from '../workspace/output-file.ts'
 import { openTempFolder } from '../workspace/temp-folder.ts'
-import { tellLength, warn } from './tell.ts'
+import type { Destination } from './destination.ts'
 
 /** What is known of the references of a new video. */
-export interface KnownReferences {
-  readonly places: Sources
-  /** Or why they could not be read; null where nobody asks. */
-  readonly identities: Identities | Failure | null
+export interface References {
+  readonly sources: Sources
+  /** Length of the clip in seconds, null when the preflight did not find it. */
+  readonly clipSeconds: number | null
+  readonly bytes: ReferenceBytes
   /** Says that the clip of the workspace is not the one that APIMart gets; null when it is, or nobody knows. */
   readonly differing: string | null
 }
 
+/** Which bytes the references have, why that is not known, or that nobody asked. */
+export type ReferenceBytes =
+  | { readonly kind: 'read'; readonly identities: Identities }
+  | { readonly kind: 'unreadable'; readonly failure: Failure }
+  | { readonly kind: 'unread' }
+
+/** A new video whose references are inspected. */
+export interface InspectedVideo {
+  readonly inputs: NewTaskInputs
+  readonly destination: Destination
+}
+
+type InspectionContext = Pick<Context, 'job' | 'network' | 'signal' | 'reporter'>
+
 /**
- * Finds both references, and holds them against Kling's limits, as far as `preflight` asks for it.
+ * Finds the references of all videos, and holds them against Kling's limits, as far as `preflight` asks for it. Each
+ * reference is read once, however many videos name it.
  *
+ * @returns in the order of the videos
  * @throws Failure `invalid_input` when a file is not in the workspace, otherwise `reference_unreachable` or
  *   `reference_rejected` with everything that is wrong
  */
-export async function lookAtReferences(
-  inputs: NewTaskInputs,
-  output: OutputFile | null,
-  network: Network,
-  runner: Runner,
-  known: Known,
-): Promise<KnownReferences> {
-  await using folder = await openTempFolder(runner)
-  const reach = { network, folder: folder.path, signal: runner.signal }
-  const places = await findSources(inputs, runner, reach)
-  known.places = places
-  if (output) await requireNotAReference(output, places)
-  await checkReferences(places, inputs, reach, runner, known)
-  return { places, ...(await identifyReferences(places, inputs, reach, runner)) }
+export async function inspectReferences(
+  [first, ...others]: readonly [InspectedVideo, ...InspectedVideo[]],
+  context: InspectionContext,
+): Promise<[References, ...References[]]> {
+  const { job, network, signal } = context
+  await using folder = await openTempFolder(job.temp)
+  const set = new ReferenceSet(job, { network, signal, folder: folder.path })
+  const inspections = [
+    inspect(first, set, context),
+    ...others.map((video) => inspect(video, set, context)),
+  ] as const
+  // None may go on reading when the folder is gone.
+  const settled = await Promise.allSettled(inspections)
+  const failed = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+  if (failed.length > 0) throw joinFailures(failed)
+  return Promise.all(inspections)
 }
 
+async function inspect(
+  { inputs, destination }: InspectedVideo,
+  set: ReferenceSet,
+  context: InspectionContext,
+): Promise<References> {
+  const sources = await set.find(inputs)
+  context.reporter.sources(sources)
+  if (destination.kind === 'file') await requireNotAReference(destination.output, filesOf(sources))
+  const findings = await checkReferences(sources, inputs, set, context)
+  const clipSeconds = findings?.clip.kind === 'read' ? findings.clip.facts.duration_seconds : null
+  return { sources, clipSeconds, ...(await identify(sources, inputs, set, context)) }
+}
+
+/** Null with `preflight: off`. */
 async function checkReferences(
-  places: Sources,
+  sources: Sources,
   inputs: NewTaskInputs,
-  reach: Reach,
-  runner: Runner,
-  known: Known,
-): Promise<void> {
-  if (inputs.preflight === 'off') return
-  const findings = await runner.group('Preflight: reference image and clip', async () => {
-    const found = await preflight(places, inputs, reach)
-    for (const line of describePreflight(found)) runner.info(line)
+  set: ReferenceSet,
+  { reporter }: InspectionContext,
+): Promise<Preflight | null> {
+  if (inputs.preflight === 'off') return null
+  const findings = await reporter.group('Preflight: reference image and clip', async () => {
+    const found = await preflight(sources, inputs, set)
+    reporter.preflight(found)
     return found
   })
-  known.preflight = findings
-  if (findings.clip.kind === 'read') tellLength(findings.clip.facts.duration_seconds, runner, known)
   const refused = refusal(findings)
   if (refused && inputs.preflight === 'enforce') throw refused
-  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) warn(text, runner, known)
+  for (const text of [...(refused?.problems ?? []), ...warnings(findings)]) reporter.warn(text)
+  return findings
 }
 
 /** Reads both references whole where a receipt depends on their bytes, or the clip is one of the workspace. */
-async function identifyReferences(
-  places: Sources,
+async function identify(
+  sources: Sources,
   inputs: NewTaskInputs,
-  reach: Reach,
-  { commit }: Runner,
-): Promise<Omit<KnownReferences, 'places'>> {
+  set: ReferenceSet,
+  { job, signal }: InspectionContext,
+): Promise<Pick<References, 'bytes' | 'differing'>> {
   const isForReceipt =
     inputs.output_path !== null && (inputs.regenerate === 'changed' || inputs.preflight !== 'off')
-  if (!isForReceipt && places.clip.file === null) return { identities: null, differing: null }
+  const { file } = sources.clip
+  if (!isForReceipt && file === null) return { bytes: { kind: 'unread' }, differing: null }
   try {
-    const identities = await identify(places, reach)
-    const { file } = places.clip
-    if (file === null || !(await differsFromCommit(file, identities.clip)))
-      return { identities, differing: null }
-    const differing = `video_url ${file.displayName} of the workspace is not the file of the commit ${commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
-    return { identities, differing }
+    const identities = await set.identify(sources)
+    const bytes = { kind: 'read', identities } as const
+    if (file === null || !(await differsFromCommit(file, identities.clip))) return { bytes, differing: null }
+    const differing = `video_url ${file.displayName} of the workspace is not the file of the commit ${job.commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
+    return { bytes, differing }
   } catch (error) {
-    reach.signal.throwIfAborted()
-    if (error instanceof Failure) return { identities: error, differing: null }
+    signal.throwIfAborted()
+    if (error instanceof Failure) return { bytes: { kind: 'unreadable', failure: error }, differing: null }
     throw error
   }
 }
 
 /**
- * Tells that the clip of the workspace is not the one that APIMart gets; with `preflight: enforce` it is not paid for.
+ * Warns when the clip of the workspace is not the one that APIMart gets; with `preflight: enforce` it is not paid for.
  *
+ * @param isPaid whether a new video is to be made of it
  * @throws Failure `reference_rejected`
  */
-export function tellDiffering(
-  differing: string | null,
-  isPaid: boolean,
-  inputs: NewTaskInputs,
-  runner: Runner,
-  known: Known,
+export function requireCommittedClip(
+  { differing }: References,
+  { isPaid, inputs }: { isPaid: boolean; inputs: NewTaskInputs },
+  { reporter }: Pick<Context, 'reporter'>,
 ): void {
   if (differing === null) return
   if (isPaid && inputs.preflight === 'enforce') {
     throw new Failure('reference_rejected', [`${differing} With preflight: warn the commit's is used.`])
   }
-  warn(differing, runner, known)
+  reporter.warn(differing)
 }
 
-/** The length of the clip that an existing task was made from, where it is given: nothing depends on it. */
+/**
+ * Measures the clip that an existing task was made from, where it is given: nothing depends on it.
+ *
+ * @returns seconds, null when they are not known
+ */
 export async function measureReference(
   inputs: ExistingTaskInputs,
-  network: Network,
-  runner: Runner,
-  known: Known,
-): Promise<void> {
+  { job, network, signal, reporter }: InspectionContext,
+): Promise<number | null> {
   const { video_url } = inputs
-  if (video_url === null || inputs.preflight === 'off') return
-  await using folder = await openTempFolder(runner)
-  const reach = { network, folder: folder.path, signal: runner.signal }
+  if (video_url === null || inputs.preflight === 'off') return null
+  await using folder = await openTempFolder(job.temp)
+  const access = { network, folder: folder.path, signal }
   try {
-    const { reference } = await findClip(video_url, runner, reach)
-    const { duration_seconds: seconds } = await readClip(reference, inputs, reach)
-    tellLength(seconds, runner, known)
-    runner.info(`Length of the reference clip: ${formatSeconds(seconds)}`)
+    const { reference } = await findClip(video_url, job, access)
+    const { duration_seconds: seconds } = await readClip(reference, inputs, access)
+    reporter.clipLength(seconds)
+    reporter.info(`Length of the reference clip: ${formatSeconds(seconds)}`)
+    return seconds
   } catch (error) {
-    reach.signal.throwIfAborted()
-    runner.info(`The video cannot be compared with the reference clip: ${toFailure(error).message}`)
+    signal.throwIfAborted()
+    reporter.info(`The video cannot be compared with the reference clip: ${toFailure(error).message}`)
+    return null
   }
 }

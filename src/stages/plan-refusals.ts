@@ -1,7 +1,7 @@
 /**
  * What a receipt may say that stops a run, before anything is paid on a guess.
  */
-import { Failure, messageOf } from '../failure.ts'
+import { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
 import { heldUntil, type Receipt } from '../receipt/receipt.ts'
 import { formatInstant, oneLine } from '../text/format.ts'
@@ -63,8 +63,8 @@ export function damaged(inputs: Inputs, displayName: string, why: string): Failu
   )
 }
 
-export function closedVideo(inputs: Inputs, displayName: string, error: unknown): Failure {
-  return refused(inputs, `${displayName} cannot be read: ${oneLine(messageOf(error), 300)}.`)
+export function closedVideo(inputs: Inputs, displayName: string, why: string): Failure {
+  return refused(inputs, `${displayName} cannot be read: ${why}.`)
 }
 
 function refused({ output_path }: Inputs, message: string): Failure {

@@ -2,24 +2,30 @@
  * The way from the references to the request and its key.
  */
 import { buildRequest, idempotencyKey, type MotionControlRequest } from '../apimart/request.ts'
+import type { Context, Job } from '../context.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
-import type { Network } from '../network/network.ts'
 import { identifyBytes } from '../references/identity.ts'
 import type { Sources } from '../references/sources.ts'
-import type { Runner } from '../runner.ts'
+import { secretsOf } from '../text/secrets.ts'
 import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
   readonly request: MotionControlRequest
-  /** Whether its image was uploaded for it, and has an address that no other attempt has. */
+  /** Whether its image was uploaded for it, and has a URL that no other attempt has. */
   readonly isUploaded: boolean
+  /** What no message may repeat of the API's words. */
+  readonly secrets: readonly string[]
 }
 
 /**
  * The first key under which the request of these references goes out: the same in every attempt. An uploaded image
- * stands in it with its bytes, as each upload has another address.
+ * stands in it with its bytes, as each upload has another URL.
  */
-export function keyFor({ image, clip }: Sources, inputs: NewTaskInputs, { step }: Runner): string {
+export function firstKeyOf(
+  { image, clip }: Sources,
+  inputs: NewTaskInputs,
+  { step }: Pick<Job, 'step'>,
+): string {
   const image_url =
     image.kind === 'web' ? image.reference.url : `sha256:${identifyBytes(image.opened.bytes).sha256}`
   const request = buildRequest(inputs, { image_url, video_url: clip.reference.url })
@@ -34,10 +40,11 @@ export function keyFor({ image, clip }: Sources, inputs: NewTaskInputs, { step }
 export async function prepareRequest(
   { image, clip }: Sources,
   inputs: NewTaskInputs,
-  network: Network,
-  runner: Runner,
+  context: Context,
 ): Promise<Prepared> {
   const isUploaded = image.kind === 'file'
-  const image_url = isUploaded ? await uploadImage(image, inputs, network, runner) : image.reference.url
-  return { request: buildRequest(inputs, { image_url, video_url: clip.reference.url }), isUploaded }
+  const image_url = isUploaded ? await uploadImage(image, inputs, context) : image.reference.url
+  const addresses = { image_url, video_url: clip.reference.url }
+  const secrets = secretsOf(inputs.api_key, Object.values(addresses))
+  return { request: buildRequest(inputs, addresses), isUploaded, secrets }
 }

@@ -1,105 +1,161 @@
 /**
  * What a run leaves for the next one: the receipt beside the video, written as soon as there is a task.
  */
-import { Failure, messageOf } from '../failure.ts'
-import type { NewTaskInputs } from '../inputs/inputs.ts'
-import { newReceipt, type Receipt, requestOf } from '../receipt/receipt.ts'
+import { phaseOf, type Task } from '../apimart/task.ts'
+import type { Context } from '../context.ts'
+import { messageOf } from '../failure.ts'
+import type { ExistingTaskInputs, NewTaskInputs } from '../inputs/inputs.ts'
+import { displayReference } from '../inputs/reference-text.ts'
+import { isMadeByOtherStep, newReceipt, type Receipt, requestOf } from '../receipt/receipt.ts'
 import { writeReceipt } from '../receipt/receipt-file.ts'
 import type { Identities } from '../references/identity.ts'
-import { type Known, type KnownTask, standingOf } from '../report/report.ts'
 import type { Video } from '../result/video.ts'
-import type { Runner } from '../runner.ts'
 import { oneLine, withoutQuery } from '../text/format.ts'
 import { type OutputFile, receiptOf } from '../workspace/output-file.ts'
-import { displayReference } from '../workspace/workspace-file.ts'
-import { warn } from './tell.ts'
+import type { Destination } from './destination.ts'
+import type { References } from './inspect-references.ts'
+import type { MakePlan } from './plan.ts'
+import { writtenTwice } from './plan-refusals.ts'
 
-/** A receipt that is kept up to date, and beside what. */
-export interface Kept {
-  readonly output: OutputFile
-  readonly receipt: Omit<Receipt, 'file'>
+/** A receipt as far as it is known; `none` where none is kept. A value: what is learned makes a new one. */
+export type ReceiptDraft =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'kept'; readonly output: OutputFile; readonly receipt: Omit<Receipt, 'file'> }
+
+export const NO_RECEIPT: ReceiptDraft = { kind: 'none' }
+
+/** The request of the receipt as it was sent: under which Idempotency-Key, and when first (milliseconds since the epoch). */
+export interface Sent {
+  readonly idempotencyKey: string
+  readonly at: number
 }
 
-/** What the receipt of a new video says before there is a task; tells when it will be of no use to the next run. */
-export function receiptFor(
-  inputs: NewTaskInputs,
-  idempotencyKey: string,
-  identities: Identities | Failure | null,
-  runner: Runner,
-  known: Known,
-): Kept['receipt'] {
-  const isRead = identities !== null && !(identities instanceof Failure)
-  if (!isRead) {
+/** A receipt that is there, to be kept up to date. */
+export function continueReceipt(output: OutputFile, receipt: Omit<Receipt, 'file'>): ReceiptDraft {
+  return { kind: 'kept', output, receipt }
+}
+
+/**
+ * The receipt of a new video before there is a task; warns when it will be of no use to the next run.
+ *
+ * @param video what is known of it, and under which key its request goes out
+ */
+export function draftReceipt(
+  video: {
+    readonly inputs: NewTaskInputs
+    readonly destination: Destination
+    readonly references: Pick<References, 'bytes'>
+    readonly plan: Pick<MakePlan, 'sending' | 'clipSeconds'>
+    readonly idempotencyKey: string
+  },
+  { job, clock, reporter }: Pick<Context, 'job' | 'clock' | 'reporter'>,
+): ReceiptDraft {
+  const { inputs, destination, references, plan, idempotencyKey } = video
+  if (destination.kind === 'none') return NO_RECEIPT
+  const { output } = destination
+  const { earlier } = plan.sending
+  if (earlier) return continueReceipt(output, earlier)
+  const { bytes } = references
+  if (bytes.kind !== 'read') {
     const consequence =
       'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
-    if (identities === null)
-      runner.info(`${consequence} Nobody reads them with preflight: off and regenerate: always.`)
-    else warn(`${consequence} ${identities.message}`, runner, known)
+    if (bytes.kind === 'unreadable') reporter.warn(`${consequence} ${bytes.failure.message}`)
+    else reporter.info(`${consequence} Nobody reads them with preflight: off and regenerate: always.`)
   }
-  const { repository, runId, job, step } = runner.step
-  return newReceipt({
+  const { repository, runId, job: jobName, step } = job.step
+  const receipt = newReceipt({
     request: requestOf(inputs),
-    references: isRead ? referencesOf(inputs, identities) : null,
-    duration_seconds: known.clipSeconds,
+    references: bytes.kind === 'read' ? describeReferences(inputs, bytes.identities) : null,
+    duration_seconds: plan.clipSeconds,
     idempotency_key: idempotencyKey,
-    sent_at: new Date(runner.clock.now()).toISOString(),
+    sent_at: new Date(clock.now()).toISOString(),
     task: null,
     result: null,
-    made_by: { repository, run_id: runId, job, step },
+    made_by: { repository, run_id: runId, job: jobName, step },
   })
+  return continueReceipt(output, receipt)
 }
 
-function referencesOf(
+/**
+ * The receipt of an existing task, to be kept up to date; `none` when that at its place is of another one, or there is none.
+ *
+ * @throws Failure `invalid_input` when another step of this run has written it
+ */
+export function receiptOfTask(
+  destination: Destination,
+  inputs: ExistingTaskInputs,
+  { job, reporter }: Pick<Context, 'job' | 'reporter'>,
+): ReceiptDraft {
+  if (destination.kind === 'none' || destination.receipt.kind === 'none') return NO_RECEIPT
+  const { output, receipt: found } = destination
+  const { displayName } = receiptOf(output)
+  if (found.kind === 'read') {
+    const { receipt } = found
+    if (receipt.task?.id === inputs.task_id) return continueReceipt(output, receipt)
+    if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
+    if (receipt.task === null) {
+      reporter.warn(
+        `Task ${inputs.task_id} is taken for that of the request in ${displayName}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`,
+      )
+      return continueReceipt(output, receipt)
+    }
+  }
+  reporter.warn(
+    `${displayName} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+  )
+  return NO_RECEIPT
+}
+
+/** The receipt with the key under which the request was sent; a key that it has already was sent when it says. */
+export function withSent(draft: ReceiptDraft, { idempotencyKey, at }: Sent): ReceiptDraft {
+  if (draft.kind === 'none' || draft.receipt.idempotency_key === idempotencyKey) return draft
+  const sent_at = new Date(at).toISOString()
+  return { ...draft, receipt: { ...draft.receipt, idempotency_key: idempotencyKey, sent_at } }
+}
+
+/** The receipt with its task as far as it is known; unchanged for a task of an earlier run that APIMart was not seen to know. */
+export function withTask(draft: ReceiptDraft, task: Task): ReceiptDraft {
+  if (draft.kind === 'none' || phaseOf(task) === 'unknown') return draft
+  const { status, cost } = task.seen?.task ?? { status: 'running', cost: null }
+  return { ...draft, receipt: { ...draft.receipt, task: { id: task.id, status, cost } } }
+}
+
+/** The receipt with its video, where that was stored. */
+export function withVideo(draft: ReceiptDraft, { link, seconds, file }: Video): ReceiptDraft {
+  if (draft.kind === 'none' || file === null) return draft
+  const isSigned = withoutQuery(link.url) !== link.url
+  const result = {
+    bytes: file.bytes,
+    sha256: file.sha256,
+    duration_seconds: seconds,
+    url: isSigned ? null : link.url,
+    expires_at: new Date(link.expiresAt).toISOString(),
+  }
+  return { ...draft, receipt: { ...draft.receipt, result } }
+}
+
+/** Writes the receipt. What keeps it from being written must not cost the video: it is a warning. */
+export async function saveReceipt(
+  draft: ReceiptDraft,
+  { reporter }: Pick<Context, 'reporter'>,
+): Promise<void> {
+  if (draft.kind === 'none') return
+  try {
+    await writeReceipt(draft.output, draft.receipt)
+  } catch (error) {
+    const why = oneLine(messageOf(error), 300)
+    reporter.warn(
+      `The receipt ${receiptOf(draft.output).displayName} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`,
+    )
+  }
+}
+
+function describeReferences(
   { image_url, video_url }: NewTaskInputs,
   { image, clip }: Identities,
 ): Receipt['references'] {
   return {
     image_url: { source: displayReference(image_url), ...image },
     video_url: { source: displayReference(video_url), ...clip },
-  }
-}
-
-/**
- * Writes the receipt, with what the run has learned of the task and the video. What keeps it from being written must not
- * cost the video: it is told.
- */
-export async function keep({ output, receipt }: Kept, runner: Runner, known: Known): Promise<void> {
-  const task = (known.task && taskOf(known.task)) ?? receipt.task
-  const result = resultOf(known.video) ?? receipt.result
-  try {
-    await writeReceipt(output, { ...receipt, ...sentLast(receipt, known), task, result })
-  } catch (error) {
-    const why = oneLine(messageOf(error), 300)
-    const text = `The receipt ${receiptOf(output).displayName} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`
-    warn(text, runner, known)
-  }
-}
-
-/** Under which key the request was sent last; a key that the receipt has already was sent when that says. */
-function sentLast(
-  { idempotency_key, sent_at }: Kept['receipt'],
-  { sent }: Known,
-): Pick<Receipt, 'idempotency_key' | 'sent_at'> {
-  if (sent === null || sent.idempotencyKey === idempotency_key) return { idempotency_key, sent_at }
-  return { idempotency_key: sent.idempotencyKey, sent_at: new Date(sent.at).toISOString() }
-}
-
-/** Null for a task of an earlier run that APIMart was not seen to know. */
-function taskOf(task: KnownTask): Receipt['task'] {
-  const { id, seen } = task
-  if (seen) return { id, status: seen.task.status, cost: seen.task.cost }
-  return standingOf(task) === 'unknown' ? null : { id, status: 'running', cost: null }
-}
-
-function resultOf(video: Video | null): Receipt['result'] {
-  if (!video?.file) return null
-  const { link, seconds, file } = video
-  const isSigned = withoutQuery(link.url) !== link.url
-  return {
-    bytes: file.bytes,
-    sha256: file.sha256,
-    duration_seconds: seconds,
-    url: isSigned ? null : link.url,
-    expires_at: new Date(link.expiresAt).toISOString(),
   }
 }

@@ -1,45 +1,46 @@
 /**
  * The way from a request to a task: submit, and where APIMart gives a task again that has failed, submit anew. Its id
- * is told before anything else is attempted.
+ * is reported, and in the receipt, before anything else is attempted.
  */
-import { type Balance, readBalance } from '../apimart/balance.ts'
-import { judge, KEY_REUSED, type Outcome } from '../apimart/outcome.ts'
+import { describeBalance, readBalance } from '../apimart/balance.ts'
+import { judge, KEY_REUSED, type Outcome, type Unaccepted } from '../apimart/outcome.ts'
 import { poll } from '../apimart/poll.ts'
 import { post } from '../apimart/post.ts'
-import { balanceUrl, derivedKey, submissionUrl, taskUrl } from '../apimart/request.ts'
-import { submit } from '../apimart/submit.ts'
+import { balanceUrl, derivedKey, submissionUrl } from '../apimart/request.ts'
+import { submit as submitRequest } from '../apimart/submit.ts'
+import { seenIn, type Task, unseenTask } from '../apimart/task.ts'
 import { taskFailure } from '../apimart/task-failure.ts'
 import type { CancelledTask, FailedTask } from '../apimart/task-state.ts'
+import { type Estimate, usdOf } from '../budget.ts'
+import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
-import type { Network } from '../network/network.ts'
-import { describeBalance, describeRequest, REPLAYED } from '../report/describe.ts'
-import type { Known, KnownTask } from '../report/report.ts'
-import type { Runner } from '../runner.ts'
 import { formatDuration } from '../text/format.ts'
-import { secretsOf } from '../text/secrets.ts'
+import type { Destination } from './destination.ts'
+import type { FollowedTask } from './finish.ts'
+import type { References } from './inspect-references.ts'
+import type { MakePlan } from './plan.ts'
 import type { Prepared } from './prepare-request.ts'
-import { tellState, warn } from './tell.ts'
+import { draftReceipt, type ReceiptDraft, saveReceipt, withSent, withTask } from './receipt-keeping.ts'
 
 /** How often the state of a task that was given again is asked for, and the pause between. */
 const POLLS_MAX = 3
 const POLL_PAUSE_MILLISECONDS = 5000
 
-/** What the way to a task needs; `known` learns of the task as soon as there is one. */
-interface Way extends Prepared {
-  /** The first key for the request. */
-  readonly idempotencyKey: string
-  /** With which of its keys to begin. */
-  readonly keyNumber: number
+/** The video that is submitted. */
+export interface PlannedVideo {
   readonly inputs: NewTaskInputs
-  readonly network: Network
-  readonly runner: Runner
-  readonly known: Known
+  readonly destination: Destination
+  readonly references: References
+  readonly plan: MakePlan
+  /** The first Idempotency-Key for the request. */
+  readonly firstKey: string
+  readonly estimate: Estimate
 }
 
-interface Submitting extends Way {
-  readonly url: string
-  readonly secrets: readonly string[]
+/** What each try needs. */
+interface Submission extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimate'> {
+  readonly receipt: ReceiptDraft
 }
 
 /**
@@ -47,47 +48,53 @@ interface Submitting extends Way {
  * attempt of the job has made, and that has failed or was cancelled: one key for each attempt, so that each makes at
  * most one task, and a task that goes on is found.
  *
- * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the runner's signal
+ * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the signal
  */
-export async function submitTask(way: Way): Promise<KnownTask> {
-  const { inputs, request, idempotencyKey, keyNumber, runner, known } = way
-  const url = submissionUrl(inputs.api_base_url)
-  const secrets = secretsOf(inputs.api_key, [request.image_url, request.video_url])
-  const submitting: Submitting = { ...way, url, secrets }
+export async function submit(
+  prepared: Prepared,
+  video: PlannedVideo,
+  context: Context,
+): Promise<FollowedTask> {
+  const { inputs, plan, firstKey, estimate } = video
+  const { request, secrets } = prepared
+  const { job, clock, reporter } = context
+  const { keyNumber } = plan.sending
+  const receipt = draftReceipt({ ...video, idempotencyKey: derivedKey(firstKey, keyNumber) }, context)
+  const submission: Submission = { ...prepared, inputs, estimate, receipt }
   if (inputs.price_per_second !== null) {
-    runner.info(describeBalance(await askBalance(submitting), known.estimatedCost))
+    reporter.info(await describeAccount(submission, context))
   }
-  await runner.group('Submission', async () => {
-    for (const line of describeRequest(url, request)) runner.info(line)
-  })
-  const startedAt = runner.clock.now()
+  await reporter.submission(submissionUrl(inputs.api_base_url), request)
+  const startedAt = clock.now()
   for (let number = keyNumber; ; number++) {
-    const task = await submitUnder(derivedKey(idempotencyKey, number), submitting)
-    if (task.origin === 'submitted') return task
-    await look(task, submitting)
-    const seen = task.seen?.task
-    if (seen?.status !== 'failed' && seen?.status !== 'cancelled') return task
+    const accepted = await submitUnder(derivedKey(firstKey, number), submission, context)
+    if (accepted.task.origin === 'submitted') return accepted
+    const found = await inspectReplayed(accepted, inputs, context)
+    const state = found.task.seen?.task
+    if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
     // Its time is told in whole seconds.
-    const isEarlier = seen.createdAt === null || seen.createdAt + 1000 <= startedAt
-    if (number >= runner.attempt || !isEarlier) throw givenAgain(taskFailure(seen, secrets))
-    abandon(task, seen, submitting)
+    const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
+    if (number >= job.attempt || !isEarlier) throw givenAgain(taskFailure(state, secrets))
+    abandon(found.task, { state, secrets }, context)
   }
 }
 
-/** Submits under one key, whatever pauses that takes; what is accepted is told at once. */
-async function submitUnder(key: string, submitting: Submitting): Promise<KnownTask> {
-  const { inputs, request, isUploaded, url, secrets, network, runner, known } = submitting
-  const { clock, random, signal } = runner
-  const submission = { url, apiKey: inputs.api_key, idempotencyKey: key, request }
+/** Submits under one key, whatever pauses that takes; what is accepted is reported at once. */
+async function submitUnder(
+  idempotencyKey: string,
+  submission: Submission,
+  context: Context,
+): Promise<FollowedTask> {
+  const { inputs, request, secrets } = submission
+  const { network, clock, random, signal, reporter } = context
+  const url = submissionUrl(inputs.api_base_url)
   const sentAt: number[] = []
-  runner.info(`Idempotency-Key: ${key}`)
-  const outcome = await submit({
+  reporter.info(`Idempotency-Key: ${idempotencyKey}`)
+  const outcome = await submitRequest({
     async post(cancelled) {
       const at = clock.now()
-      const result = await post(submission, network, cancelled)
-      if (result.kind === 'never_sent') return result
-      sentAt.push(at)
-      if (known.sent?.idempotencyKey !== key) known.sent = { idempotencyKey: key, at }
+      const result = await post({ url, apiKey: inputs.api_key, idempotencyKey, request }, network, cancelled)
+      if (result.kind !== 'never_sent') sentAt.push(at)
       return result
     },
     judge,
@@ -95,25 +102,63 @@ async function submitUnder(key: string, submitting: Submitting): Promise<KnownTa
     random,
     secrets,
     onPause({ message }, pause) {
-      runner.info(`${message} Trying again with the same Idempotency-Key in ${formatDuration(pause)}.`)
+      reporter.info(`${message} Trying again with the same Idempotency-Key in ${formatDuration(pause)}.`)
     },
     signal,
   })
-  if (outcome.accepted === 'yes') return tellTask(outcome, submitting)
+  const [at = clock.now()] = sentAt
+  const receipt = withSent(submission.receipt, { idempotencyKey, at })
+  if (outcome.accepted === 'yes') {
+    const task = newTask(outcome, inputs, clock.now())
+    reporter.task(task)
+    return await record({ task, receipt, secrets }, context)
+  }
+  const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
+  const balance = isBroke ? [await describeAccount(submission, context)] : []
+  const failure = failureOf(outcome, submission, { traced: trace(url, idempotencyKey, sentAt), balance })
+  if (failure.reason === 'submission_uncertain') await saveReceipt(receipt, context)
+  throw failure
+}
+
+function newTask(
+  { taskId, isReplay }: Extract<Outcome, { accepted: 'yes' }>,
+  { api_base_url }: NewTaskInputs,
+  now: number,
+): Task {
+  const [origin, submittedAt] = isReplay ? (['replayed', null] as const) : (['submitted', now] as const)
+  return unseenTask({ id: taskId, origin, submittedAt }, api_base_url)
+}
+
+/** Writes down in the receipt what is known of a task. */
+async function record(followed: FollowedTask, context: Context): Promise<FollowedTask> {
+  const receipt = withTask(followed.receipt, followed.task)
+  await saveReceipt(receipt, context)
+  return { ...followed, receipt }
+}
+
+/**
+ * What it means that no task was accepted, or that nobody knows.
+ *
+ * @param traced what finds the request in the console
+ * @param balance what is on the account, where that matters
+ */
+function failureOf(
+  outcome: Unaccepted,
+  { inputs, isUploaded }: Submission,
+  { traced, balance }: { traced: string; balance: readonly string[] },
+): Failure {
   if (outcome.accepted === 'unknown') {
-    const traced = trace(url, key, sentAt)
-    if (isUploaded)
-      throw new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
+    if (isUploaded) {
+      return new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
+    }
     const again = `${traced} Given as idempotency_key, that asks for the same task from any run.`
-    throw new Failure('submission_uncertain', [outcome.message, again])
+    return new Failure('submission_uncertain', [outcome.message, again])
   }
   if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
-    throw new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
+    return new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
   }
-  const isBroke = outcome.reason === 'insufficient_balance'
-  const balance = isBroke ? [describeBalance(await askBalance(submitting), known.estimatedCost)] : []
   const { reason, message, remedy } = outcome
-  throw new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
+  return new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
 
 /** With an uploaded image no re-run can ask for the same task. */
@@ -131,42 +176,28 @@ function trace(url: string, key: string, sentAt: readonly number[]): string {
   return `The request went to ${url} ${when} with the Idempotency-Key ${key}.`
 }
 
-function tellTask(
-  { taskId, isReplay }: Extract<Outcome, { accepted: 'yes' }>,
-  { inputs, runner, known }: Submitting,
-): KnownTask {
-  const task: KnownTask = {
-    id: taskId,
-    url: taskUrl(inputs.api_base_url, taskId),
-    origin: isReplay ? 'replayed' : 'submitted',
-    submittedAt: isReplay ? null : runner.clock.now(),
-    startedAt: null,
-    seen: null,
-  }
-  known.task = task
-  runner.setOutput('task_id', taskId)
-  runner.setOutput('status', 'submitted')
-  runner.info(`Submitted: task_id ${taskId}`)
-  if (isReplay) runner.info(`Idempotency-Replayed: true. ${REPLAYED}.`)
-  return task
-}
-
-/** Looks how a task does that was given again; where that cannot be read, it is taken to go on. */
-async function look(task: KnownTask, { inputs, secrets, network, runner, known }: Submitting): Promise<void> {
-  const { clock, signal } = runner
-  const question = { url: task.url, apiKey: inputs.api_key, secrets }
-  for (let looks = 1; ; looks++) {
-    const result = await poll(question, network, clock, signal)
+/** Asks how a task does that was given again; where that cannot be read, it is taken to go on. */
+async function inspectReplayed(
+  { task, receipt, secrets }: FollowedTask,
+  { api_key }: NewTaskInputs,
+  context: Context,
+): Promise<FollowedTask> {
+  const { clock, signal, reporter } = context
+  const question = { url: task.url, apiKey: api_key, secrets }
+  for (let polls = 1; ; polls++) {
+    const result = await poll(question, context)
     if (result.kind === 'seen') {
-      tellState(task, result.task, runner)
-      runner.info(`Its state: ${result.task.rawStatus}`)
-      return
+      const seen = seenIn(result.task, clock.now(), task)
+      reporter.taskSeen(seen)
+      reporter.info(`Its state: ${result.task.rawStatus}`)
+      return await record({ task: seen, receipt, secrets }, context)
     }
-    if (result.kind === 'refused' || looks === POLLS_MAX) {
+    if (result.kind === 'refused' || polls === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
-      const text = `The state of task ${task.id}, which APIMart gives again for this request, could not be read, so it is taken to go on. ${cause}`
-      warn(text, runner, known)
-      return
+      reporter.warn(
+        `The state of task ${task.id}, which APIMart gives again for this request, could not be read, so it is taken to go on. ${cause}`,
+      )
+      return { task, receipt, secrets }
     }
     await clock.sleep(POLL_PAUSE_MILLISECONDS, signal)
   }
@@ -179,21 +210,24 @@ function givenAgain({ reason, problems }: Failure): Failure {
   return new Failure(reason, problems, { remedy })
 }
 
-/** Tells of a failed task, which is not what this run is about any more. */
+/** Leaves a failed task, which is not what this run is about any more. */
 function abandon(
-  { id }: KnownTask,
-  failed: FailedTask | CancelledTask,
-  { secrets, runner, known }: Submitting,
+  { id }: Task,
+  { state, secrets }: { state: FailedTask | CancelledTask; secrets: readonly string[] },
+  { reporter }: Pick<Context, 'reporter'>,
 ): void {
-  const [why] = taskFailure(failed, secrets).problems
-  const text = `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The video is asked for anew, under a further Idempotency-Key.`
-  warn(text, runner, known)
-  known.task = null
-  runner.setOutput('task_id', '')
-  runner.setOutput('status', '')
+  const [why] = taskFailure(state, secrets).problems
+  reporter.warn(
+    `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The video is asked for anew, under a further Idempotency-Key.`,
+  )
+  reporter.taskAbandoned()
 }
 
-function askBalance({ inputs, secrets, network, runner }: Submitting): Promise<Balance> {
-  const url = balanceUrl(inputs.api_base_url)
-  return readBalance({ url, apiKey: inputs.api_key, secrets }, network, runner.signal)
+/** What is on the account, beside what the video needs, in whole sentences. */
+async function describeAccount(
+  { inputs, estimate, secrets }: Submission,
+  { network, signal }: Pick<Context, 'network' | 'signal'>,
+): Promise<string> {
+  const question = { url: balanceUrl(inputs.api_base_url), apiKey: inputs.api_key, secrets }
+  return describeBalance(await readBalance(question, network, signal), usdOf(estimate))
 }

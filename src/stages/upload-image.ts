@@ -6,12 +6,11 @@ import { postBody } from '../apimart/post.ts'
 import { imageUploadUrl } from '../apimart/request.ts'
 import { submit } from '../apimart/submit.ts'
 import { encodeUpload, judgeUpload } from '../apimart/upload.ts'
+import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
-import type { Network } from '../network/network.ts'
 import { requireKind } from '../references/content.ts'
 import type { ImageSource } from '../references/sources.ts'
-import type { Runner } from '../runner.ts'
 import { formatDuration, formatUrl } from '../text/format.ts'
 
 /**
@@ -23,14 +22,12 @@ import { formatDuration, formatUrl } from '../text/format.ts'
 export async function uploadImage(
   { opened, file }: Extract<ImageSource, { kind: 'file' }>,
   inputs: NewTaskInputs,
-  network: Network,
-  runner: Runner,
+  { network, clock, random, signal, reporter }: Omit<Context, 'job'>,
 ): Promise<string> {
   const { reference, bytes } = opened
   // Also without a preflight: nothing but an image leaves the workspace.
   const kind = await requireKind(opened, ['jpeg', 'png'])
   const encoded = await encodeUpload({ name: basename(file.path), type: `image/${kind}`, bytes })
-  const { clock, random, signal } = runner
   const url = imageUploadUrl(inputs.api_base_url)
   const outcome = await submit({
     post: (cancelled) => postBody({ url, apiKey: inputs.api_key, ...encoded }, network, cancelled),
@@ -39,12 +36,12 @@ export async function uploadImage(
     random,
     secrets: [inputs.api_key],
     onPause({ message }, pause) {
-      runner.info(`${message} Trying the upload again in ${formatDuration(pause)}.`)
+      reporter.info(`${message} Trying the upload again in ${formatDuration(pause)}.`)
     },
     signal,
   })
   if (outcome.accepted === 'yes') {
-    runner.info(`image_url ${reference.displayName} is uploaded to ${formatUrl(outcome.url)}`)
+    reporter.info(`image_url ${reference.displayName} is uploaded to ${formatUrl(outcome.url)}`)
     return outcome.url
   }
   const message = `image_url ${reference.displayName} could not be uploaded. ${outcome.message}`

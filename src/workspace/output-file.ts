@@ -3,11 +3,9 @@
  */
 import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { Failure, messageOf } from '../failure.ts'
-import { codeOf } from '../network/network-errors.ts'
-import type { Sources } from '../references/sources.ts'
+import { codeOf, Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
-import { isInGit, pathWithin } from './workspace-file.ts'
+import { isInGit, pathWithin, type WorkspaceFile } from './workspace-file.ts'
 
 /** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
 const BUSY_MILLISECONDS = 60_000
@@ -41,17 +39,18 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
 /**
  * Makes sure that the video does not take the place of a reference.
  *
+ * @param references those that are files of the workspace
  * @throws Failure `invalid_input`
  */
 export async function requireNotAReference(
   { path, displayName }: OutputFile,
-  { image, clip }: Sources,
+  references: readonly WorkspaceFile[],
 ): Promise<void> {
   const there = await stat(path).catch(() => null)
-  for (const file of [image.kind === 'file' ? image.file : null, clip.file]) {
-    const found = file && (await stat(file.path).catch(() => null))
+  for (const file of references) {
+    const found = await stat(file.path).catch(() => null)
     // Also by a link of either kind.
-    if (file?.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
+    if (file.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
       throw problem(
         displayName,
         'It is one of the references, which the video would overwrite. Give it a file of its own.',

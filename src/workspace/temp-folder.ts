@@ -4,18 +4,18 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
-import type { Runner } from '../runner.ts'
 
 export interface TempFolder extends AsyncDisposable {
   readonly path: string
 }
 
 /**
- * Makes an empty folder in the runner's folder for such.
+ * Makes an empty folder.
  *
+ * @param temp the runner's folder for temporary files; it need not exist
  * @throws Failure `invalid_input` when that cannot be used
  */
-export async function openTempFolder({ temp }: Pick<Runner, 'temp'>): Promise<TempFolder> {
+export async function openTempFolder(temp: string): Promise<TempFolder> {
   const path = await makeFolder(temp).catch((error: unknown) => {
     const problem = `The folder ${temp} for temporary files (RUNNER_TEMP) cannot be used: ${messageOf(error)}.`
     throw new Failure('invalid_input', [problem], {

@@ -3,10 +3,9 @@
  */
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, relative, resolve, sep } from 'node:path'
-import { Failure, messageOf } from '../failure.ts'
-import { codeOf } from '../network/network-errors.ts'
-import type { Reference } from '../references/reference.ts'
-import { oneLine, withoutQuery } from '../text/format.ts'
+import { codeOf, Failure, messageOf } from '../failure.ts'
+import { displayReference } from '../inputs/reference-text.ts'
+import { oneLine } from '../text/format.ts'
 
 /** A file of the workspace. */
 export interface WorkspaceFile {
@@ -16,16 +15,6 @@ export interface WorkspaceFile {
   readonly displayName: string
 }
 
-/** Whether the text of a reference names a file, not an address. A single letter is a drive of Windows. */
-export function namesFile(given: string): boolean {
-  return !/^[a-z][a-z\d+.-]+:/i.test(given)
-}
-
-/** The text of a reference as it may be shown: without a query, which a path has when it is an address without its scheme. */
-export function displayReference(given: string): string {
-  return namesFile(given) ? given.replace(/\?.*$/s, '?…') : withoutQuery(given)
-}
-
 /**
  * Finds the file that an input names.
  *
@@ -33,12 +22,14 @@ export function displayReference(given: string): string {
  * @throws Failure `invalid_input` when there is none, or it lies outside the workspace
  */
 export async function findFile(
-  input: Reference['input'],
+  input: 'image_url' | 'video_url',
   given: string,
   workspace: string,
 ): Promise<WorkspaceFile> {
   const problem = (message: string) =>
-    new Failure('invalid_input', [`${input} "${oneLine(displayReference(given), 80)}": ${message}`])
+    new Failure('invalid_input', [
+      `${input} "${oneLine(displayReference({ kind: 'file', path: given }), 80)}": ${message}`,
+    ])
   const wanted = resolve(workspace, given)
   const root = await realpath(workspace).catch(() => workspace)
   const path = await realpath(wanted).catch((error: unknown) => {

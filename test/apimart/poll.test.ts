@@ -45,7 +45,7 @@ interface Options {
 function look(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
-  return poll(lookout, network, { now: () => NOW }, signal)
+  return poll(lookout, { network, clock: { now: () => NOW }, signal })
 }
 
 /** The same way to the API, except that somebody learns of what comes back, after the look. */

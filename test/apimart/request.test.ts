@@ -10,11 +10,14 @@ import {
   taskUrl,
 } from '../../src/apimart/request.ts'
 import type { NewTaskInputs } from '../../src/inputs/inputs.ts'
+import type { ReferenceText } from '../../src/inputs/reference-text.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
 /** The request of inputs that name addresses. */
-const requestWith = (inputs: NewTaskInputs) => buildRequest(inputs, inputs)
+const requestWith = (inputs: NewTaskInputs) =>
+  buildRequest(inputs, { image_url: displayed(inputs.image_url), video_url: displayed(inputs.video_url) })
+const displayed = (reference: ReferenceText) => (reference.kind === 'url' ? reference.url : reference.path)
 
 const request = requestWith(inputsWith({ prompt: 'She turns and waves' }))
 

@@ -1,18 +1,20 @@
 /**
  * One file through the readers of the preflight, as a run uses them, and its length held against ffprobe's.
  */
+
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../../src/failure.ts'
 import { ProbeFailed, probe } from '../../src/media/ffprobe.ts'
 import { readHeader } from '../../src/media/header.ts'
+import { HEAD_BYTES } from '../../src/media/read-at.ts'
 import { endsEarly } from '../../src/media/truncation.ts'
 import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
 import { requireKind } from '../../src/references/content.ts'
 import { readImage } from '../../src/references/image.ts'
 import type { LocalFile } from '../../src/references/local-file.ts'
 import type { Reference } from '../../src/references/reference.ts'
-import { HEAD_BYTES, type Reach } from '../../src/references/remote-file.ts'
+import type { ReferenceAccess } from '../../src/references/remote-file.ts'
 import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { Mutant } from './mutate.ts'
 import type { Verdict } from './work.ts'
@@ -21,7 +23,7 @@ import type { Verdict } from './work.ts'
 const TOLERANCE_MILLISECONDS = 1
 
 /** A file of the workspace needs none of it. */
-const reach: Reach = {
+const access: ReferenceAccess = {
   network: openNetwork(new URL('http://127.0.0.1'), TIMEOUTS),
   folder: '',
   signal: new AbortController().signal,
@@ -38,7 +40,7 @@ export async function examine(mutant: Mutant, folder: string): Promise<Verdict> 
   try {
     if (mutant.kind === 'image') {
       const file = { path: '', displayName: mutant.name }
-      await readImage({ kind: 'file', file, opened: opened(mutant.bytes, 'image_url') }, reach)
+      await readImage({ kind: 'file', file, opened: opened(mutant.bytes, 'image_url') }, access)
       return timed('image')
     }
     const file = opened(mutant.bytes, 'video_url')
@@ -93,7 +95,7 @@ async function ask(bytes: Buffer, folder: string): Promise<number | string> {
   const path = join(folder, `clip-${process.pid}`)
   await writeFile(path, bytes)
   try {
-    return (await probe(ffprobePath, path, reach.signal)).duration_seconds
+    return (await probe(ffprobePath, path, access.signal)).duration_seconds
   } catch (error) {
     if (!(error instanceof ProbeFailed)) throw error
     return error.message

@@ -1,25 +1,24 @@
 /**
- * Receipts for tests: a sound one, a workspace that has one, and a runner that only listens.
+ * Receipts for tests: a sound one, and a workspace that has one.
  */
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { realClock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
-import { TIMEOUTS } from '../../src/network/network.ts'
 import { newReceipt, type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import { type Identities, identifyFile } from '../../src/references/identity.ts'
-import { nothingKnown } from '../../src/report/report.ts'
-import type { Runner } from '../../src/runner.ts'
-import { decide, findReceipt, receiptOfTask, type Standing } from '../../src/stages/plan.ts'
+import type { End } from '../../src/report/report.ts'
+import { inspectDestination } from '../../src/stages/destination.ts'
+import type { ReferenceBytes } from '../../src/stages/inspect-references.ts'
+import { type Plan, planVideo } from '../../src/stages/plan.ts'
+import { receiptOfTask } from '../../src/stages/receipt-keeping.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
+import { JOB, listeningContext } from './context.ts'
 import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
 
 /** Another sha256 for every letter. */
 export const sha = (letter: string) => letter.repeat(64)
-
-export const STEP = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
 
 /** The receipt of a video that is finished; made by a run before that of STEP. */
 export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
@@ -61,33 +60,6 @@ export const HELD_UNTIL = Date.parse('2026-11-23T08:50:00Z')
 /** When the link of the sound receipt expires. */
 export const EXPIRY = Date.parse('2026-11-23T10:00:00Z')
 
-/** A runner without inputs, at a moment when that link holds; `told` are its lines, `warned` its warnings, in order. */
-export function listeningRunner(
-  now = EXPIRY - 1,
-): Runner & { readonly told: string[]; readonly warned: string[] } {
-  const [told, warned]: [string[], string[]] = [[], []]
-  return {
-    told,
-    warned,
-    step: STEP,
-    attempt: 1,
-    workspace: '/nowhere',
-    temp: '/nowhere',
-    commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
-    githubApiUrl: 'https://api.github.com',
-    readEvent: async () => ({ name: '', payload: null }),
-    clock: { ...realClock, now: () => now },
-    random: Math.random,
-    timeouts: TIMEOUTS,
-    signal: new AbortController().signal,
-    readInput: () => '',
-    setOutput: () => {},
-    info: (line) => told.push(line),
-    warning: (text) => warned.push(text),
-    group: (_title, phase) => phase(),
-  }
-}
-
 export const GIVEN = 'assets/film.mp4'
 export const PLACE = `${GIVEN}.receipt.json`
 export const FILM = 'the film'
@@ -95,6 +67,17 @@ export const FILM = 'the film'
 export const SAME: Identities = {
   image: { bytes: 5, sha256: sha('a') },
   clip: { bytes: 7, sha256: sha('b') },
+}
+
+/** How any run may end. */
+const ENDED: End = { kind: 'failed', failure: new Failure('internal_error', ['-']) }
+
+/** What a run knows of the bytes of its references: them, why not, or nothing. */
+export function bytesOf(known: Identities | Failure | null): ReferenceBytes {
+  if (known === null) return { kind: 'unread' }
+  return known instanceof Failure
+    ? { kind: 'unreadable', failure: known }
+    : { kind: 'read', identities: known }
 }
 
 /** A workspace with a video and, unless a text stands for it, a sound receipt with these changes. */
@@ -114,25 +97,27 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
     film,
     place: join(path, PLACE),
     text,
-    find: (given: Given = {}) => findReceipt(output, inputsOf(given)),
-    /** Finds the receipt and decides, for a step of the run of STEP. */
+    find: async (given: Given = {}) => (await inspectDestination(output, inputsOf(given))).receipt,
+    /** Finds the receipt and decides, for a step of the run of STEP, at a moment when the link of the receipt holds. */
     async decide(
       given: Given = {},
-      identities: Identities | Failure | null = SAME,
-      runner: Runner = listeningRunner(),
-    ): Promise<Standing> {
+      known: Identities | Failure | null = SAME,
+      { now = EXPIRY - 1, attempt = 1 } = {},
+    ): Promise<Plan> {
       const inputs = inputsOf(given)
-      const found = await findReceipt(output, inputs)
-      const idempotencyKey = inputs.idempotency_key ?? OWN_KEY
-      return decide(found, identities, { output, inputs, idempotencyKey, runner })
+      const destination = await inspectDestination(output, inputs)
+      const firstKey = inputs.idempotency_key ?? OWN_KEY
+      const references = { bytes: bytesOf(known), clipSeconds: null }
+      return planVideo({ inputs, destination, references, firstKey, job: { ...JOB, attempt }, now })
     },
     /** The receipt that a step with this `task_id` keeps, and its warnings. */
     async ofTask(task_id: string) {
-      const [runner, known] = [listeningRunner(), nothingKnown()]
+      const context = listeningContext(EXPIRY - 1)
       const inputs = inputsOfTask(task_id, { output_path: GIVEN })
-      const kept = await receiptOfTask(output, inputs, runner, known)
-      expect(known.warnings).toEqual(runner.warned)
-      return { kept, warned: runner.warned }
+      const draft = receiptOfTask(await inspectDestination(output, inputs), inputs, context)
+      const { warned, reporter } = context
+      expect(reporter.report(ENDED).warnings).toEqual(warned)
+      return { kept: draft.kind === 'kept' ? draft.receipt : null, warned }
     },
     [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
   }

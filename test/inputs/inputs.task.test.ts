@@ -8,6 +8,7 @@ import {
   type NewTaskInputs,
   readInputs,
 } from '../../src/inputs/inputs.ts'
+import type { ReferenceText } from '../../src/inputs/reference-text.ts'
 import { readAction } from '../harness/action.ts'
 import { type Given, inputsOfTask, inputsWith, NEEDED, problemsOf } from '../harness/inputs.ts'
 
@@ -120,7 +121,7 @@ describe('task_id', () => {
 
   it('task_id can be combined with references, of which only video_url is kept', () => {
     const inputs = inputsOfTask('task_1', NEEDED)
-    expect(inputs).toMatchObject({ video_url: NEEDED.video_url })
+    expect(inputs).toMatchObject({ video_url: { kind: 'url', url: NEEDED.video_url } })
     expect(inputs).not.toHaveProperty('image_url')
     expect(inputs).not.toHaveProperty('character_orientation')
   })
@@ -216,14 +217,14 @@ describe('the white space in inputs', () => {
 describe('the type of the inputs', () => {
   it('the type of the inputs depends on task_id: only a new task has all references', () => {
     expectTypeOf<NewTaskInputs['task_id']>().toEqualTypeOf<null>()
-    expectTypeOf<NewTaskInputs['image_url']>().toEqualTypeOf<string>()
-    expectTypeOf<NewTaskInputs['video_url']>().toEqualTypeOf<string>()
+    expectTypeOf<NewTaskInputs['image_url']>().toEqualTypeOf<ReferenceText>()
+    expectTypeOf<NewTaskInputs['video_url']>().toEqualTypeOf<ReferenceText>()
     expectTypeOf<NewTaskInputs['character_orientation']>().toEqualTypeOf<'image' | 'video'>()
     expectTypeOf<ExistingTaskInputs['task_id']>().toEqualTypeOf<string>()
-    expectTypeOf<ExistingTaskInputs['video_url']>().toEqualTypeOf<string | null>()
+    expectTypeOf<ExistingTaskInputs['video_url']>().toEqualTypeOf<ReferenceText | null>()
     expectTypeOf<ExistingTaskInputs['wait_timeout_minutes']>().toEqualTypeOf<number>()
-    const narrowed = (inputs: Inputs) => (inputs.task_id === null ? inputs.video_url : inputs.task_id)
+    const narrowed = (inputs: Inputs) => (inputs.task_id === null ? inputs.mode : inputs.task_id)
     expectTypeOf(narrowed).returns.toEqualTypeOf<string>()
-    expect([narrowed(inputsWith()), narrowed(inputsOfTask('task_1'))]).toEqual([NEEDED.video_url, 'task_1'])
+    expect([narrowed(inputsWith()), narrowed(inputsOfTask('task_1'))]).toEqual(['std', 'task_1'])
   })
 })

@@ -18,8 +18,8 @@ describe('valid inputs', () => {
   it('a step needs only a key, two references and an orientation; action.yml has defaults for the rest', () => {
     expect(inputsWith()).toEqual({
       api_key: KEY,
-      image_url: 'https://example.com/ref-image.png',
-      video_url: 'https://example.com/ref-video-8s.mp4',
+      image_url: { kind: 'url', url: 'https://example.com/ref-image.png' },
+      video_url: { kind: 'url', url: 'https://example.com/ref-video-8s.mp4' },
       character_orientation: 'image',
       mode: 'std',
       keep_original_sound: 'yes',

@@ -12,11 +12,13 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'https://例え.jp/絵.png',
     'https://example.com/@2x/user@example.png',
     'HTTPS://EXAMPLE.COM/A.PNG',
-  ])(`${name} keeps a URL as written: %s`, (url) => expect(inputsWith({ [name]: url })[name]).toBe(url))
+  ])(`${name} keeps a URL as written: %s`, (url) =>
+    expect(inputsWith({ [name]: url })[name]).toEqual({ kind: 'url', url }),
+  )
 
   it.each(['a.png', './media/a b.png', '/github/workspace/a.png', '//example.com/a.png', 'C:\\media\\a.png'])(
     `${name} accepts the path of a file without looking for it yet: %s`,
-    (path) => expect(inputsWith({ [name]: path })[name]).toBe(path),
+    (path) => expect(inputsWith({ [name]: path })[name]).toEqual({ kind: 'file', path }),
   )
 
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { REMEDIES } from '../../src/failure.ts'
 import { INPUT_NAMES } from '../../src/inputs/inputs.ts'
-import type { OutputName } from '../../src/runner.ts'
+import type { OutputName } from '../../src/report/reporter.ts'
 import { readAction } from '../harness/action.ts'
 
 const action = await readAction()

@@ -16,16 +16,30 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { seenIn, type Task, unseenTask } from '../../src/apimart/task.ts'
 import { readTaskState } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
+import type { NewTaskInputs } from '../../src/inputs/inputs.ts'
 import { renderReceipt } from '../../src/receipt/receipt.ts'
 import { readReceipt, writeReceipt } from '../../src/receipt/receipt-file.ts'
-import { type Known, nothingKnown } from '../../src/report/report.ts'
-import { keep, receiptFor } from '../../src/stages/receipt-keeping.ts'
-import { prepareOutput } from '../../src/workspace/output-file.ts'
+import type { Video } from '../../src/result/video.ts'
+import type { ReferenceBytes } from '../../src/stages/inspect-references.ts'
+import { FIRST_TIME } from '../../src/stages/plan.ts'
+import {
+  continueReceipt,
+  draftReceipt,
+  type ReceiptDraft,
+  saveReceipt,
+  withSent,
+  withTask,
+  withVideo,
+} from '../../src/stages/receipt-keeping.ts'
+import { type OutputFile, prepareOutput } from '../../src/workspace/output-file.ts'
+import { listening, listeningContext } from '../harness/context.ts'
 import { inputsWith } from '../harness/inputs.ts'
 import {
-  listeningRunner,
+  bytesOf,
+  EXPIRY,
   openWorkspace,
   PLACE as RECEIPT,
   refusalOf,
@@ -119,35 +133,49 @@ describe('the receipt file', () => {
   )
 })
 
-/** What a run has come to know when the video is in its file, behind a link that may be signed. */
-function finished(url: string): Known {
-  const body = { data: { status: 'completed', cost: 0.456, result: { videos: [{ url: [url] }] } } }
-  const task = readTaskState(JSON.stringify(body))
-  if (task === null) throw new Error('no task was read')
-  const common = { url: 'https://api.apimart.ai/v1/tasks/task_1', submittedAt: 0, startedAt: null }
-  return {
-    ...nothingKnown(),
-    clipSeconds: 8.4,
-    task: { ...common, id: 'task_1', origin: 'submitted', seen: { task, at: 0 } },
-    video: {
-      link: { url, expiresAt: Date.parse('2026-11-23T10:00:00Z') },
-      trouble: null,
-      seconds: 8.4,
-      file: { path: 'film.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
-    },
-  }
+/** A task whose video is there. */
+function finishedTask(origin: Task['origin'] = 'submitted'): Task {
+  const state = readTaskState(JSON.stringify({ data: { status: 'completed', cost: 0.456 } }))
+  if (state === null) throw new Error('no task was read')
+  return seenIn(state, 0, unseenTask({ id: 'task_1', origin }, new URL('https://api.apimart.ai')))
 }
 
-describe('the content of the receipt', () => {
+/** A video in its file, behind a link that may be signed. */
+const videoAt = (url: string): Video => ({
+  link: { url, expiresAt: Date.parse('2026-11-23T10:00:00Z') },
+  trouble: null,
+  seconds: 8.4,
+  file: { path: 'film.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
+})
+
+/** The receipt of a new video at this place, before there is a task. */
+function draft(
+  output: OutputFile,
+  context: ReturnType<typeof listeningContext>,
+  { inputs = inputsWith(), bytes = bytesOf(SAME) }: { inputs?: NewTaskInputs; bytes?: ReferenceBytes } = {},
+): ReceiptDraft {
+  const nothing = { kind: 'none' } as const
+  const destination = { kind: 'file', output, receipt: nothing, video: nothing } as const
+  const plan = { sending: FIRST_TIME, clipSeconds: 8.4 }
+  return draftReceipt(
+    { inputs, destination, references: { bytes }, plan, idempotencyKey: 'kling-key' },
+    context,
+  )
+}
+
+/** The same with a finished task and its video. */
+const finished = (receipt: ReceiptDraft, url: string): ReceiptDraft =>
+  withVideo(withTask(receipt, finishedTask()), videoAt(url))
+
+describe('what is kept', () => {
   it('the receipt keeps everything that the next run needs', async () => {
     await using folder = await openFolder()
-    const runner = listeningRunner(Date.parse(soundReceipt().sent_at))
-    const known = finished('https://cdn.example.com/film.mp4')
-    const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, known)
-    await keep({ output: folder.output, receipt }, runner, known)
+    const context = listeningContext(Date.parse(soundReceipt().sent_at))
+    const receipt = draft(folder.output, context)
+    await saveReceipt(finished(receipt, 'https://cdn.example.com/film.mp4'), context)
     const made_by = { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling' }
     expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt({ made_by }) })
-    expect(runner.warned).toEqual([])
+    expect(context.warned).toEqual([])
   })
 
   it.each([
@@ -158,28 +186,27 @@ describe('the content of the receipt', () => {
     ['assets/a #1.png', 'assets/a #1.png'],
   ])('the receipt records the reference %s as %s and never contains the key', async (given, source) => {
     await using folder = await openFolder()
-    const runner = listeningRunner()
-    const known = finished('https://cdn.example.com/film.mp4?sig=SECRET')
+    const context = listeningContext(EXPIRY - 1)
     const inputs = inputsWith({ api_key: 'sk-SECRET', image_url: given, video_url: given })
-    await keep(
-      { output: folder.output, receipt: receiptFor(inputs, 'kling-key', SAME, runner, known) },
-      runner,
-      known,
-    )
+    const receipt = draft(folder.output, context, { inputs })
+    await saveReceipt(finished(receipt, 'https://cdn.example.com/film.mp4?sig=SECRET'), context)
     expect(await readFile(folder.receipt, 'utf8')).not.toContain('SECRET')
     expect(await readReceipt(folder.output)).toMatchObject({
       receipt: { references: { image_url: { source }, video_url: { source } }, result: { url: null } },
     })
   })
 
-  it('a run reports that its receipt cannot record unknown references', () => {
-    const runner = listeningRunner()
+  it('a run reports that its receipt cannot record unknown references', async () => {
+    await using folder = await openFolder()
+    const context = listeningContext(EXPIRY - 1)
     const failure = new Failure('reference_unreachable', ['video_url is not there.'])
-    expect(receiptFor(inputsWith(), 'kling-key', failure, runner, nothingKnown()).references).toBeNull()
-    expect(receiptFor(inputsWith(), 'kling-key', null, runner, nothingKnown()).references).toBeNull()
+    for (const known of [failure, null]) {
+      const unread = draft(folder.output, context, { bytes: bytesOf(known) })
+      expect(unread).toMatchObject({ receipt: { references: null } })
+    }
     const useless =
       'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
-    expect(runner).toMatchObject({
+    expect(context).toMatchObject({
       warned: [`${useless} video_url is not there.`],
       told: [`${useless} Nobody reads them with preflight: off and regenerate: always.`],
     })
@@ -187,9 +214,8 @@ describe('the content of the receipt', () => {
 
   it('the receipt records a request without a task when no task is known', async () => {
     await using folder = await openFolder()
-    const runner = listeningRunner()
-    const receipt = receiptFor(inputsWith(), 'kling-key', SAME, runner, nothingKnown())
-    await keep({ output: folder.output, receipt }, runner, nothingKnown())
+    const context = listeningContext(EXPIRY - 1)
+    await saveReceipt(draft(folder.output, context), context)
     expect(await readReceipt(folder.output)).toMatchObject({
       receipt: { idempotency_key: 'kling-key', task: null, result: null },
     })
@@ -202,22 +228,21 @@ describe('the content of the receipt', () => {
     'the receipt records %s after the request was sent under that key',
     async (_, idempotencyKey, sent_at) => {
       await using folder = await openFolder()
-      const known = { ...nothingKnown(), sent: { idempotencyKey, at: Date.parse('2026-11-22T12:00:00Z') } }
-      await keep({ output: folder.output, receipt: soundReceipt() }, listeningRunner(), known)
-      const receipt = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
-      expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt })
+      const at = Date.parse('2026-11-22T12:00:00Z')
+      const receipt = withSent(continueReceipt(folder.output, soundReceipt()), { idempotencyKey, at })
+      await saveReceipt(receipt, listening())
+      const expected = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
+      expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: expected })
     },
   )
 
   it.each([
-    ['that was not seen', null],
-    ['whose video did not arrive', finished('https://cdn.example.com/film.mp4').task?.seen ?? null],
-  ])('the receipt of an earlier video stays unchanged after a fetch of a task %s', async (_, seen) => {
+    ['that was not seen', { ...finishedTask('given'), seen: null }],
+    ['whose video did not arrive', finishedTask('given')],
+  ])('the receipt of an earlier video stays unchanged after a fetch of a task %s', async (_, task) => {
     await using folder = await openFolder()
-    const runner = listeningRunner()
-    const { task } = finished('https://cdn.example.com/film.mp4')
-    const known = { ...nothingKnown(), task: task && { ...task, origin: 'given' as const, seen } }
-    await keep({ output: folder.output, receipt: soundReceipt() }, runner, known)
+    const receipt = withTask(continueReceipt(folder.output, soundReceipt()), task)
+    await saveReceipt(receipt, listening())
     expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt() })
   })
 })

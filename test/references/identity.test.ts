@@ -1,16 +1,18 @@
 /**
  * Which bytes the references have, over real sockets and real files.
  */
+
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { differsFromCommit, type Identity, identify, identifyFile } from '../../src/references/identity.ts'
+import { HEAD_BYTES } from '../../src/media/read-at.ts'
+import { differsFromCommit, type Identity, identifyFile } from '../../src/references/identity.ts'
 import { readLocalFile } from '../../src/references/local-file.ts'
 import { remoteReference } from '../../src/references/reference.ts'
-import { HEAD_BYTES } from '../../src/references/remote-file.ts'
+import { ReferenceSet } from '../../src/references/reference-set.ts'
 import type { ImageSource, Sources } from '../../src/references/sources.ts'
 import { findFile } from '../../src/workspace/workspace-file.ts'
 import { pointerTo } from '../fakes/github/site.ts'
@@ -63,7 +65,9 @@ function places(image: ImageSource | string, clip: string, habit?: string): Sour
 }
 
 function identities(given: Sources, signal = new AbortController().signal) {
-  return identify(given, { network: networkOf(sandbox.apiUrl), folder, signal })
+  const checkout = { workspace: folder, commit: { serverUrl: '', repository: '', sha: '' } }
+  const access = { network: networkOf(sandbox.apiUrl), folder, signal }
+  return new ReferenceSet(checkout, access).identify(given)
 }
 
 /** The Failure of references that cannot be read. */

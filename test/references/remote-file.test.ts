@@ -1,14 +1,15 @@
 /**
  * A reference on hosts with good and bad habits, over real sockets: what is asked, what is read, how it ends.
  */
+
 import { readdir, stat } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { HEAD_BYTES } from '../../src/media/read-at.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { HEAD_BYTES } from '../../src/references/remote-file.ts'
 import { listening } from '../fakes/network/listening.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'

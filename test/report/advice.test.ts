@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { Task } from '../../src/apimart/task.ts'
 import { readTaskState, type TaskState } from '../../src/apimart/task-state.ts'
 import { type FailureReason, REMEDIES } from '../../src/failure.ts'
 import { advise as adviseOnFailure } from '../../src/report/advice.ts'
-import type { KnownTask } from '../../src/report/report.ts'
 
 const ID = 'task_1'
-const advise = (reason: FailureReason, task: KnownTask | null) =>
-  adviseOnFailure({ reason, remedy: null }, task)
+const advise = (reason: FailureReason, task: Task | null) => adviseOnFailure({ reason, remedy: null }, task)
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 const ORIGINS = ['submitted', 'given', 'replayed'] as const
 
@@ -16,14 +15,14 @@ function seen(status: string, data: object = {}): TaskState {
   return task
 }
 
-function known(task: TaskState | null, origin: KnownTask['origin'] = 'submitted', id = ID): KnownTask {
+function known(task: TaskState | null, origin: Task['origin'] = 'submitted', id = ID): Task {
   return {
     id,
     url: `https://api.apimart.ai/v1/tasks/${id}`,
     origin,
     submittedAt: null,
     startedAt: null,
-    seen: task && { task, at: Date.UTC(2026, 0, 1) },
+    seen: task && { task, at: Date.UTC(2026, 0, 1), links: [] },
   }
 }
 
@@ -50,7 +49,7 @@ const GIVEN = { 'given, never seen': known(null, 'given') }
 const MAY_RUN = { ...NEVER_SEEN, ...knownAs(RUNNING) }
 
 /** The tasks beside which a run can end for each reason; it can end for all of them without one. */
-const TABLE: Partial<Record<FailureReason, Record<string, KnownTask>>> = {
+const TABLE: Partial<Record<FailureReason, Record<string, Task>>> = {
   invalid_input: GIVEN,
   authentication: MAY_RUN,
   request_rejected: MAY_RUN,
@@ -62,12 +61,12 @@ const TABLE: Partial<Record<FailureReason, Record<string, KnownTask>>> = {
   internal_error: { ...MAY_RUN, ...knownAs(COMPLETED) },
 }
 
-function knownAs(looks: Record<string, TaskState>): Record<string, KnownTask> {
+function knownAs(looks: Record<string, TaskState>): Record<string, Task> {
   return Object.fromEntries(Object.entries(looks).map(([name, task]) => [name, known(task)]))
 }
 
 /** Every task, however it came to the run. */
-function tasks(given: readonly (TaskState | null)[]): KnownTask[] {
+function tasks(given: readonly (TaskState | null)[]): Task[] {
   return given.flatMap((task) => ORIGINS.map((origin) => known(task, origin)))
 }
 const mayRun = tasks([null, ...Object.values(RUNNING)])
@@ -75,8 +74,7 @@ const completed = tasks(Object.values(COMPLETED))
 const ended = tasks(Object.values({ ...FAILED, ...CANCELLED }))
 
 /** The advice for every one of these tasks. */
-const adviceOn = (reason: FailureReason, given: readonly KnownTask[]) =>
-  given.map((task) => advise(reason, task))
+const adviceOn = (reason: FailureReason, given: readonly Task[]) => given.map((task) => advise(reason, task))
 
 const AGAIN = `Run this step again with task_id: ${ID}, which `
 /** Advice to run again, which submits again where no task_id is given. */
@@ -169,7 +167,7 @@ describe('a task that APIMart does not know', () => {
 
 describe('the remedy of a failure', () => {
   const remedy = 'Do this.'
-  const own = (reason: FailureReason, task: KnownTask | null) => adviseOnFailure({ reason, remedy }, task)
+  const own = (reason: FailureReason, task: Task | null) => adviseOnFailure({ reason, remedy }, task)
 
   it('the remedy of a failure replaces the advice of its reason', () => {
     expect(own('request_rejected', null)).toBe(remedy)

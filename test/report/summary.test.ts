@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest'
-import { buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
+import { type Addresses, buildRequest, submissionUrl, taskUrl } from '../../src/apimart/request.ts'
+import type { Task } from '../../src/apimart/task.ts'
 import { taskFailure } from '../../src/apimart/task-failure.ts'
 import type { CompletedTask, FailedTask, RunningTask } from '../../src/apimart/task-state.ts'
 import { Failure, type FailureReason, REMEDIES } from '../../src/failure.ts'
-import type { Inputs, NewTaskInputs } from '../../src/inputs/inputs.ts'
+import type { NewTaskInputs } from '../../src/inputs/inputs.ts'
 import type { ClipFacts } from '../../src/media/facts.ts'
-import { type FinishedReceipt, requestOf } from '../../src/receipt/receipt.ts'
 import { type Preflight, refusal } from '../../src/references/preflight.ts'
 import { remoteReference } from '../../src/references/reference.ts'
 import { checkClip, checkImage } from '../../src/references/rules.ts'
 import type { Sources } from '../../src/references/sources.ts'
 import { advise } from '../../src/report/advice.ts'
-import { type KnownTask, nothingKnown, type Report } from '../../src/report/report.ts'
+import { NOTHING_FOUND, type Report, type ReusedVideo } from '../../src/report/report.ts'
 import { renderSummary } from '../../src/report/summary.ts'
 import { renderMarkdown } from '../harness/github-page.ts'
 import { type Given, inputsOfTask, inputsWith as soundInputs } from '../harness/inputs.ts'
@@ -50,36 +50,27 @@ function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Pr
 }
 
 /** Where references with addresses are. */
-function placesOf({ image_url, video_url }: NewTaskInputs): Sources {
+function sourcesOf(inputs: NewTaskInputs): Sources {
+  const { image_url, video_url } = urlsOf(inputs)
   return {
     image: { kind: 'web', reference: remoteReference('image_url', image_url, 1) },
     clip: { reference: remoteReference('video_url', video_url, 1), file: null },
   }
 }
 
-function resultWith(text: string): FinishedReceipt['result'] {
-  const expires_at = '2026-01-02T00:00:00.000Z'
-  return { bytes: 1, sha256: text, duration_seconds: 8.4, url: null, expires_at }
+/** A video that is there already, with this text wherever one can stand. */
+function reusedWith(text: string): ReusedVideo {
+  return { taskId: text, cost: 0.48, file: { path: text, bytes: 1, sha256: text }, seconds: 8.4 }
 }
 
-function receiptWith(text: string): FinishedReceipt {
-  return {
-    schema: 'kling-motion-control-receipt',
-    version: 1,
-    file: text,
-    request: requestOf(inputsWith()),
-    references: null,
-    duration_seconds: 8.4,
-    idempotency_key: text,
-    sent_at: '2026-01-01T00:00:00.000Z',
-    task: { id: text, status: 'completed', cost: 0.48 },
-    result: resultWith(text),
-    made_by: { repository: text, run_id: text, job: text, step: text },
-  }
+/** The URLs of references that have some. */
+function urlsOf({ image_url, video_url }: NewTaskInputs): Addresses {
+  const [image, clip] = [image_url, video_url].map((one) => (one.kind === 'url' ? one.url : one.path))
+  return { image_url: image ?? '', video_url: clip ?? '' }
 }
 
 /** A task that was just submitted, but for what is said. */
-function taskWith(differing: Partial<KnownTask> = {}): KnownTask {
+function taskWith(differing: Partial<Task> = {}): Task {
   return {
     id: TASK_ID,
     url: TASK_URL,
@@ -111,7 +102,7 @@ function completedTask(links: CompletedTask['links']): CompletedTask {
   return { ...runningTask({ progress: 100, cost: 0.48 }), ...end, links }
 }
 
-function submitted(differing: Partial<KnownTask> = {}): Pick<Report, 'task' | 'end'> {
+function submitted(differing: Partial<Task> = {}): Pick<Report, 'task' | 'end'> {
   const task = taskWith(differing)
   return { task, end: { kind: 'submitted', task } }
 }
@@ -125,9 +116,8 @@ function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewT
     warnings: [],
     clipSeconds: 8.4,
     estimatedCost: null,
-    places: placesOf(inputs),
-    standing: null,
-    sent: null,
+    sources: sourcesOf(inputs),
+    plan: null,
     video: differing.end?.kind === 'completed' ? differing.end.video : null,
     assetUrl: null,
     ...(differing.end ? { task: null, end: differing.end } : submitted()),
@@ -136,7 +126,11 @@ function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewT
 }
 
 function dryRun(inputs: NewTaskInputs): Report['end'] {
-  return { kind: 'dry_run', request: buildRequest(inputs, inputs), url: submissionUrl(inputs.api_base_url) }
+  return {
+    kind: 'dry_run',
+    request: buildRequest(inputs, urlsOf(inputs)),
+    url: submissionUrl(inputs.api_base_url),
+  }
 }
 
 function failed(reason: FailureReason, ...problems: [string, ...string[]]): Report['end'] {
@@ -186,7 +180,7 @@ describe('whole summaries', () => {
 
   it('the summary of inputs that cannot be read matches the snapshot', async () => {
     const end = failed('invalid_input', 'api_key: It is empty.', 'mode "fast": Use std or pro.')
-    const summary = renderSummary({ ...nothingKnown(), end })
+    const summary = renderSummary({ ...NOTHING_FOUND, end })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-invalid-input.md')
   })
 })
@@ -202,7 +196,7 @@ describe('whole summaries of a task that was waited for', () => {
   it('the summary of a completed task with its file matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, price_per_second: '0.057' })
     const video = { link: LINK, trouble: null, seconds: 8.4, file: FILE }
-    const seen = { task: completedTask([LINK]), at: at(5, 8) }
+    const seen = { task: completedTask([LINK]), at: at(5, 8), links: [LINK] }
     const task = taskWith({ startedAt: at(0, 10), seen })
     const end = { kind: 'completed', task, video } as const
     const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788, task, end }))
@@ -212,10 +206,10 @@ describe('whole summaries of a task that was waited for', () => {
   it('the summary of an existing task with a shorter video matches the snapshot and hides the signed URL', async () => {
     const inputs = inputsOfTask(TASK_ID, { video_url: 'https://cdn.example.com/dance.mp4?sig=c0ffee' })
     const video = { link: SIGNED, trouble: null, seconds: 5.1, file: null }
-    const seen = { task: completedTask([SIGNED]), at: at(5, 8) }
+    const seen = { task: completedTask([SIGNED]), at: at(5, 8), links: [SIGNED] }
     const task = taskWith({ origin: 'given', submittedAt: null, seen })
     const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
-    const known = { ...nothingKnown(), inputs, clipSeconds: 8.4, warnings, task }
+    const known = { ...NOTHING_FOUND, inputs, clipSeconds: 8.4, warnings, task }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
     expect(summary).not.toContain('c0ffee')
@@ -227,7 +221,7 @@ describe('whole summaries of a task that was waited for', () => {
     const error = { message: 'no complete upper body detected', code: '1201', type: 'task_error' }
     const ended = { status: 'failed', rawStatus: 'failed', endedAt: at(2, 30), cost: null, error } as const
     const failure: FailedTask = { ...runningTask(), ...ended }
-    const task = taskWith({ startedAt: at(0, 10), seen: { task: failure, at: at(2, 37) } })
+    const task = taskWith({ startedAt: at(0, 10), seen: { task: failure, at: at(2, 37), links: [] } })
     const end = { kind: 'failed', failure: taskFailure(failure, []) } as const
     const summary = renderSummary(reportWith({ inputs, estimatedCost: 0.4788, task, end }))
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-task-failed.md')
@@ -235,7 +229,7 @@ describe('whole summaries of a task that was waited for', () => {
 
   it('the summary of a wait that timed out matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, wait_timeout_minutes: '4' })
-    const seen = { task: runningTask({ progress: 81 }), at: at(3, 52) }
+    const seen = { task: runningTask({ progress: 81 }), at: at(3, 52), links: [] }
     const task = taskWith({ startedAt: at(0, 10), seen })
     const end = failed(
       'wait_timeout',
@@ -247,7 +241,7 @@ describe('whole summaries of a task that was waited for', () => {
 
   it('the summary of a completed task whose download failed matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
-    const seen = { task: completedTask([LINK]), at: at(5, 8) }
+    const seen = { task: completedTask([LINK]), at: at(5, 8), links: [LINK] }
     const task = taskWith({ startedAt: at(0, 10), seen })
     const problem = `${LINK.url} could not be downloaded: its server answers 503 Service Unavailable.`
     const summary = renderSummary(reportWith({ inputs, task, end: failed('download_failed', problem) }))
@@ -256,7 +250,7 @@ describe('whole summaries of a task that was waited for', () => {
 
   it('the summary of a run cancelled while its task is still running matches the snapshot', async () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path })
-    const seen = { task: runningTask(), at: at(2, 4) }
+    const seen = { task: runningTask(), at: at(2, 4), links: [] }
     const task = taskWith({ startedAt: at(0, 10), seen })
     const end = failed('cancelled', 'The job was cancelled.')
     const summary = renderSummary(reportWith({ inputs, task, end }))
@@ -395,7 +389,7 @@ describe('the picture', () => {
 
   it('the summary shows no image when the inputs cannot be read', () => {
     const end = failed('invalid_input', 'x')
-    expect(renderSummary({ ...nothingKnown(), end })).not.toContain('<img')
+    expect(renderSummary({ ...NOTHING_FOUND, end })).not.toContain('<img')
   })
 })
 
@@ -419,11 +413,11 @@ describe('text from outside', () => {
   function reportAround(text: string, kind: Report['end']['kind']): Report {
     const sound = inputsWith({ price_per_second: '0.057' })
     const address = `https://cdn.example.com/${text}`
-    const inputs: Inputs = {
+    const inputs: NewTaskInputs = {
       ...sound,
       prompt: text,
-      image_url: 'https://cdn.example.com/a.png',
-      video_url: address,
+      image_url: { kind: 'url', url: 'https://cdn.example.com/a.png' },
+      video_url: { kind: 'url', url: address },
     }
     const preflight = findings(inputs, { video: { width: 1280, height: 720, codec: text } })
     const link = { url: address.replace(/[?#]/g, ''), expiresAt: Date.UTC(2026, 0, 2) }
@@ -435,19 +429,18 @@ describe('text from outside', () => {
       url: text,
       origin: 'replayed',
       startedAt: Date.UTC(2026, 0, 1),
-      seen: { task: seen, at: Date.UTC(2026, 0, 1) },
+      seen: { task: seen, at: Date.UTC(2026, 0, 1), links: kind === 'completed' ? [link] : [] },
     })
     const ends: Record<Report['end']['kind'], Report['end']> = {
       submitted: { kind: 'submitted', task },
       completed: { kind: 'completed', task, video },
-      unchanged: { kind: 'unchanged', file: text, receipt: receiptWith(text) },
+      unchanged: { kind: 'unchanged', reused: reusedWith(text) },
       dry_run: dryRun(inputs),
       failed: failed('request_rejected', `It says: ${text}`, text),
     }
     const known = { inputs, preflight, warnings: [text], clipSeconds: 8.4, estimatedCost: 0.4788, task }
-    const places = placesOf(inputs)
-    const sent = { idempotencyKey: text, at: 0 }
-    return { ...known, places, standing: text, sent, video, assetUrl: link.url, end: ends[kind] }
+    const sources = sourcesOf(inputs)
+    return { ...known, sources, plan: text, video, assetUrl: link.url, end: ends[kind] }
   }
 
   describe.each(['submitted', 'completed', 'unchanged', 'dry_run', 'failed'] as const)(
@@ -474,7 +467,7 @@ describe('text from outside', () => {
   it('text from outside in the URL of the image stays inside its attribute', () => {
     for (const text of hostile) {
       const image_url = `https://cdn.example.com/${text.replace(/[?#]/g, '')}`
-      const inputs = { ...inputsWith(), image_url }
+      const inputs = { ...inputsWith(), image_url: { kind: 'url', url: image_url } as const }
       const names = tagsOf(renderSummary(reportWith({ inputs })))
       expect(names).toEqual(tagsOf(renderSummary(reportWith())))
     }

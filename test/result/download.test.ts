@@ -10,7 +10,7 @@ import { type Clock, realClock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
 import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 import { download } from '../../src/result/download.ts'
-import { DownloadFailed, type Means } from '../../src/result/fetch-link.ts'
+import { DownloadFailed, type FetchContext } from '../../src/result/fetch-link.ts'
 import { openFiles } from '../references/media-host.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
@@ -27,9 +27,9 @@ async function mediaHost(timeouts: Partial<Timeouts> = {}) {
     {
       expiresAt = LATER,
       maxBytes,
-      ...means
-    }: Partial<Means> & { expiresAt?: number; maxBytes?: number } = {},
-  ) => download({ url, expiresAt }, path, studio.means(means), maxBytes)
+      ...context
+    }: Partial<FetchContext> & { expiresAt?: number; maxBytes?: number } = {},
+  ) => download({ url, expiresAt }, path, studio.context(context), maxBytes)
   return {
     ...studio,
     path,
@@ -618,8 +618,8 @@ describe('a run that is cancelled', () => {
       return realClock.sleep(60_000, signal)
     }
     await using server = await scripted(...listeners)
-    const means = { signal: abort.signal, clock: { now: () => NOW, sleep } }
-    await expect(host.fetchUrl(server.url, means)).rejects.toBe(reason)
+    const context = { signal: abort.signal, clock: { now: () => NOW, sleep } }
+    await expect(host.fetchUrl(server.url, context)).rejects.toBe(reason)
     expect(server.asked()).toEqual(['all'])
   })
 

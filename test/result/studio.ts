@@ -8,7 +8,7 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
-import type { Means } from '../../src/result/fetch-link.ts'
+import type { FetchContext } from '../../src/result/fetch-link.ts'
 import { listening } from '../fakes/network/listening.ts'
 import { startSandbox } from '../fakes/sandbox/server.ts'
 import { quickClock } from './quick-clock.ts'
@@ -31,7 +31,7 @@ const LIMITS: Timeouts = {
   result: 20_000,
 }
 
-/** A media host, an empty folder, and the means to fetch from one to the other. */
+/** A media host, an empty folder, and what is needed to fetch from one to the other. */
 export async function openStudio(timeouts: Partial<Timeouts> = {}) {
   const sandbox = await startSandbox()
   const network = openNetwork(new URL(sandbox.apiUrl), { ...LIMITS, ...timeouts })
@@ -39,7 +39,7 @@ export async function openStudio(timeouts: Partial<Timeouts> = {}) {
   return {
     sandbox,
     folder,
-    means: (changes: Partial<Means> = {}): Means => ({
+    context: (changes: Partial<FetchContext> = {}): FetchContext => ({
       network,
       clock: { ...quickClock, now: () => NOW },
       signal: new AbortController().signal,

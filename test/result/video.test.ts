@@ -5,17 +5,16 @@
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
-import { readTaskState } from '../../src/apimart/task-state.ts'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { fetchVideo, inspectVideo, linksOf } from '../../src/result/video.ts'
+import { fetchVideo, inspectVideo } from '../../src/result/video.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
 /** A media host, and an output with an older film in its place, which stays unless the new one is whole. */
 async function studio(timeouts: Partial<Timeouts> = {}) {
   const opened = await openStudio(timeouts)
-  const { sandbox, folder, means } = opened
+  const { sandbox, folder, context } = opened
   const before = process.cwd()
   process.chdir(folder)
   const output = await prepareOutput('film.mp4', folder)
@@ -24,7 +23,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
 
   /** What is stored must be whole and told truly. */
   async function fetchFrom(...urls: string[]) {
-    const video = await fetchVideo(links(urls), output, means())
+    const video = await fetchVideo(links(urls), output, context())
     const stored = await readFile(output.path)
     const { bytes, sha256: hash, path, storedAt } = video.file
     expect({ bytes, hash, path, storedAt }).toEqual({
@@ -40,7 +39,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
 
   /** How a download fails, the media host under a fixed name. */
   async function failure(urls: readonly string[], expiresAt?: number, to = output) {
-    const error = await fetchVideo(links(urls, expiresAt), to, means()).catch((thrown: unknown) => thrown)
+    const error = await fetchVideo(links(urls, expiresAt), to, context()).catch((thrown: unknown) => thrown)
     if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
     expect(error.reason).toBe('download_failed')
     const { remedy } = error
@@ -70,9 +69,9 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     problems,
     expectUntouched,
     fetchUntil: (signal: AbortSignal, ...urls: string[]) =>
-      fetchVideo(links(urls), output, means({ signal })),
-    lookAt: (...urls: string[]) => inspectVideo(links(urls), means()),
-    lookUntil: (signal: AbortSignal, ...urls: string[]) => inspectVideo(links(urls), means({ signal })),
+      fetchVideo(links(urls), output, context({ signal })),
+    lookAt: (...urls: string[]) => inspectVideo(links(urls), context()),
+    lookUntil: (signal: AbortSignal, ...urls: string[]) => inspectVideo(links(urls), context({ signal })),
     async [Symbol.asyncDispose]() {
       process.chdir(before)
       await opened[Symbol.asyncDispose]()
@@ -82,39 +81,6 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
 
 const failed = (path: string, clause: string) =>
   `http://media.test${path} could not be downloaded: ${clause}.`
-
-describe('the links of a task', () => {
-  const task = (result: unknown, completed?: number) => {
-    const found = readTaskState(JSON.stringify({ data: { status: 'completed', completed, result } }))
-    if (found?.status !== 'completed') throw new Error('the task is not completed')
-    return found
-  }
-  const at = (seconds: number) => seconds * 1000
-
-  it('the links of a task are listed once each, in order, with their expiry', () => {
-    const videos = [
-      { url: ['https://a.test/1.mp4', 'https://b.test/1.mp4'], expires_at: 1_800_000_000 },
-      { url: 'https://a.test/1.mp4', expires_at: 1_800_000_000 },
-      { url: ['https://c.test/1.mp4'], expires_at: 1_800_000_001 },
-    ]
-    expect(linksOf(task({ videos }), NOW)).toEqual([
-      { url: 'https://a.test/1.mp4', expiresAt: at(1_800_000_000) },
-      { url: 'https://b.test/1.mp4', expiresAt: at(1_800_000_000) },
-      { url: 'https://c.test/1.mp4', expiresAt: at(1_800_000_001) },
-    ])
-  })
-
-  it('a link without an expiry expires a day after the task completed, or a day from now if that is unknown', () => {
-    const result = { videos: [{ url: 'https://a.test/1.mp4' }] }
-    const expiring = (completed?: number) => linksOf(task(result, completed), NOW)[0]?.expiresAt
-    expect(expiring(1_700_000_000)).toBe(at(1_700_086_400))
-    expect(expiring()).toBe(NOW + 86_400_000)
-  })
-
-  it('a task without videos has no links', () => {
-    expect(linksOf(task({ videos: [] }), NOW)).toEqual([])
-  })
-})
 
 describe('a video', () => {
   it('the video is stored at its output path', async () => {
@@ -382,7 +348,7 @@ describe('a folder for the video', () => {
   it('the output folder is created when the video is fetched', async () => {
     await using at = await studio()
     const output = await prepareOutput('assets/new/film.mp4', at.folder)
-    const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.means())
+    const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.context())
     expect(file.path).toBe('assets/new/film.mp4')
     expect(film.equals(await readFile(output.path))).toBe(true)
     expect(await readdir(`${at.folder}/assets/new`)).toEqual(['film.mp4'])

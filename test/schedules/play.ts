@@ -11,13 +11,13 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import type { Row } from '../../src/apimart/outcome.ts'
 import { Failure } from '../../src/failure.ts'
-import { run } from '../../src/run.ts'
-import type { Runner } from '../../src/runner.ts'
+import { type Edge, run } from '../../src/run.ts'
 import { listening } from '../fakes/network/listening.ts'
 import { selfSigned } from '../fakes/network/self-signed.ts'
 import { manualClock } from '../fakes/sandbox/clock.ts'
 import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
 import { readAction } from '../harness/action.ts'
+import { JOB } from '../harness/context.ts'
 import { NEEDED } from '../harness/inputs.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
 import { MAY_BE_TRIED_AGAIN, PROVE_NOTHING, type Refusal, ROW_OF_REFUSAL, type Schedule } from './schedule.ts'
@@ -106,14 +106,8 @@ export async function play(schedule: Schedule): Promise<Performance> {
         // Nobody looks at the references, which are on no host.
         regenerate: 'always',
       }
-      const runner: Runner = {
-        step: { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' },
-        attempt,
-        workspace: folder,
-        temp: tmpdir(),
-        commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
-        githubApiUrl: 'https://api.github.com',
-        readEvent: async () => ({ name: 'push', payload: null }),
+      const edge: Edge = {
+        job: { ...JOB, attempt, workspace: folder, temp: tmpdir() },
         clock: {
           now: clock.now,
           async sleep(milliseconds, signal) {
@@ -133,7 +127,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
         warning: (text) => played.log.push(`warning: ${text}`),
         group: (_title, phase) => phase(),
       }
-      const report = await run(runner)
+      const report = await run(edge)
       if (report.end.kind === 'failed') played.log.push(`error: ${report.end.failure.message}`)
       played.tasksAccepted = sandbox.tasks.length - played.tasksBefore
       violations.push(...judgeRun(played, sandbox).map((text) => `run ${attempt}: ${text}`))

@@ -7,22 +7,20 @@ import { derivedKey } from '../../src/apimart/request.ts'
 import { Failure } from '../../src/failure.ts'
 import { type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
 import type { Identities } from '../../src/references/identity.ts'
-import { nothingKnown } from '../../src/report/report.ts'
-import { FIRST_TIME, type Standing, tellStanding } from '../../src/stages/plan.ts'
-import { type Given, inputsWith } from '../harness/inputs.ts'
+import { FIRST_TIME, type Plan } from '../../src/stages/plan.ts'
+import { listening, STEP } from '../harness/context.ts'
+import type { Given } from '../harness/inputs.ts'
 import {
   EXPIRY,
   FILM,
   GIVEN,
   HELD_UNTIL,
-  listeningRunner,
   OWN_KEY,
   openWorkspace,
   PLACE,
   refusalOf,
   refused,
   SAME,
-  STEP,
   sha,
   soundReceipt,
   TWIN,
@@ -51,11 +49,12 @@ const BY_KEY = ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key asks 
 const OWN_STEP = { made_by: { ...soundReceipt().made_by, run_id: '4711' } }
 
 /** A video that is to be made; `left` tells of the task that is left alone. */
-const make = (why: string, left: string | null = null, sending = FIRST_TIME): Standing => ({
+const make = (why: string, left: string | null = null, sending = FIRST_TIME): Plan => ({
   kind: 'make',
   why,
   left,
   sending,
+  clipSeconds: null,
 })
 const ANEW = `The video is made anew:`
 
@@ -78,7 +77,7 @@ describe('with the receipt of the same request', () => {
   it('nothing is generated when the receipt and the video are those of the same request', async () => {
     await using at = await openWorkspace()
     expect(await at.decide()).toMatchObject({
-      kind: 'unchanged',
+      kind: 'reuse',
       receipt: { task: { id: 'task_1' }, result: { bytes: FILM.length } },
       why: `${SAME_REQUEST}, and so is the video: nothing is to be submitted.`,
     })
@@ -109,7 +108,7 @@ describe('with the receipt of the same request', () => {
         why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is to be fetched again, and nothing to be submitted.`,
       })
       const why = `${ANEW} ${GIVEN} ${wrong}.`
-      expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toEqual(make(why))
+      expect(await at.decide({}, SAME, { now: EXPIRY })).toEqual(make(why))
     },
   )
 
@@ -122,6 +121,8 @@ describe('with the receipt of the same request', () => {
         receipt: soundReceipt(standing(status)),
         taskId: 'task_1',
         why: `${SAME_REQUEST}, and its task task_1 is still to be fetched: nothing is to be submitted.`,
+        clipSeconds: 8.4,
+        output: expect.objectContaining({ displayName: GIVEN }),
       })
       await rm(at.film)
       expect(await at.decide()).toMatchObject({ kind: 'fetch' })
@@ -146,9 +147,9 @@ describe('with the receipt of the same request', () => {
     'the video of a failed task is requested again under %s in run attempt %i',
     async (_, attempt, key, keyNumber) => {
       await using at = await openWorkspace({ ...standing('failed'), ...key })
-      const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt }
+      const runner = { now: HELD_UNTIL - 1, attempt }
       expect(await at.decide({}, SAME, runner)).toMatchObject({ sending: { keyNumber, earlier: null } })
-      const later = { ...listeningRunner(HELD_UNTIL), attempt }
+      const later = { now: HELD_UNTIL, attempt }
       expect(await at.decide({}, SAME, later)).toMatchObject({ sending: FIRST_TIME })
     },
   )
@@ -165,7 +166,7 @@ describe('with the receipt of the same request', () => {
       ),
     )
     await writeFile(at.film, pointer(sha('e')))
-    expect(await at.decide({}, SAME, listeningRunner(EXPIRY))).toMatchObject({ kind: 'make' })
+    expect(await at.decide({}, SAME, { now: EXPIRY })).toMatchObject({ kind: 'make' })
   })
 
   it.each(['the film', null])(
@@ -190,7 +191,7 @@ describe('with the receipt of the same request', () => {
     ['no key if the image was uploaded', { image_url: 'assets/hero.png' }, HELD_UNTIL - 1, ''],
   ])('the remedy for a request without a response suggests %s', async (_, given, now, byKey) => {
     await using at = await openWorkspace(UNCERTAIN)
-    await expect(at.decide(given, SAME, listeningRunner(now))).rejects.toMatchObject({
+    await expect(at.decide(given, SAME, { now })).rejects.toMatchObject({
       remedy: `${SENT_BEFORE}${byKey}`,
     })
   })
@@ -240,8 +241,9 @@ describe('with the receipt of the same request', () => {
     ['is not sent again when its step sent it under another key', 1, OWN_STEP, {}, HELD_UNTIL - 1, null],
   ])('a request without a response %s', async (_, attempt, receipt, given, now, keyNumber) => {
     await using at = await openWorkspace({ ...UNCERTAIN, ...receipt })
-    const decided = at.decide(given, SAME, { ...listeningRunner(now), attempt })
-    if (keyNumber === null) return expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
+    const decided = at.decide(given, SAME, { now, attempt })
+    if (keyNumber === null)
+      return await expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
     const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
     const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
     expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
@@ -255,7 +257,7 @@ describe('with the receipt of the same request', () => {
 
   it('a step uses the task of an earlier step of the same run that sent the same request', async () => {
     await using at = await openWorkspace(TWIN)
-    expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
+    expect(await at.decide()).toMatchObject({ kind: 'reuse' })
     await writeFile(at.place, renderReceipt(soundReceipt({ ...TWIN, ...RUNNING })))
     expect(await at.decide()).toMatchObject({ kind: 'fetch' })
   })
@@ -387,7 +389,7 @@ describe('with the receipt of another file', () => {
 
   it('a receipt that was renamed together with its video is still valid', async () => {
     await using at = await openWorkspace({ file: 'other.mp4' })
-    expect(await at.decide()).toMatchObject({ kind: 'unchanged' })
+    expect(await at.decide()).toMatchObject({ kind: 'reuse' })
     expect(await at.decide({ mode: 'pro' })).toMatchObject({ kind: 'make' })
   })
 })
@@ -411,15 +413,15 @@ describe('regenerate: always', () => {
     },
   )
 
-  it.each<[Partial<Receipt>, Partial<Standing>]>([
-    [{}, { kind: 'unchanged' }],
+  it.each<[Partial<Receipt>, Partial<Plan>]>([
+    [{}, { kind: 'reuse' }],
     [RUNNING, { kind: 'fetch' }],
     [standing('failed'), { kind: 'make', sending: { keyNumber: 2, earlier: null } }],
   ])(
     'regenerate: always lets a re-run of the same request continue with its task (%j)',
     async (receipt, what) => {
       await using at = await openWorkspace({ ...receipt, idempotency_key: OWN_KEY })
-      const runner = { ...listeningRunner(HELD_UNTIL - 1), attempt: 2 }
+      const runner = { now: HELD_UNTIL - 1, attempt: 2 }
       expect(await at.decide(always, null, runner)).toMatchObject(what)
       const given = { ...always, idempotency_key: OWN_KEY }
       expect(await at.decide(given, null, runner)).toMatchObject({ kind: 'make', sending: FIRST_TIME })
@@ -468,22 +470,18 @@ describe('without a receipt of this version', () => {
 })
 
 describe('the report of the plan', () => {
-  const MAKE = make('The prompt is new.', LEFT)
-  it.each<[string, Standing, Given, string[], number | null]>([
-    ['nothing else for the first video', make('No receipt.'), {}, [], null],
-    ['the task that is left alone', MAKE, {}, [LEFT], null],
-    ['no task that is left alone in a dry run', MAKE, { dry_run: 'true' }, [], null],
-    [
-      'the clip length of the receipt if the preflight did not read it',
-      { kind: 'fetch', why: 'It goes on.', receipt: soundReceipt(RUNNING), taskId: 'task_1' },
-      {},
-      [],
-      8.4,
-    ],
-  ])('the plan reports its reason and %s', (_, what, given, warned, clipSeconds) => {
-    const [runner, known] = [listeningRunner(), nothingKnown()]
-    tellStanding(what, inputsWith(given), runner, known)
-    expect(runner).toMatchObject({ told: [what.why], warned })
-    expect(known).toMatchObject({ standing: what.why, warnings: warned, clipSeconds })
+  it.each<[string, Partial<Receipt> | null, Given, string[], number | null]>([
+    ['nothing else for the first video', null, {}, [], null],
+    ['the task that is left alone', RUNNING, { mode: 'pro' }, [LEFT], null],
+    ['no task that is left alone in a dry run', RUNNING, { mode: 'pro', dry_run: 'true' }, [], null],
+    ['the clip length of the receipt if the preflight did not read it', RUNNING, {}, [], 8.4],
+  ])('the plan reports its reason and %s', async (_, receipt, given, warnings, clipSeconds) => {
+    await using at = await openWorkspace(receipt)
+    const plan = await at.decide(given)
+    const { reporter, told, warned } = listening()
+    reporter.plan(plan)
+    expect({ told, warned }).toEqual({ told: [plan.why], warned: warnings })
+    const end = { kind: 'failed', failure: new Failure('internal_error', ['-']) } as const
+    expect(reporter.report(end)).toMatchObject({ plan: plan.why, warnings, clipSeconds })
   })
 })

@@ -9,9 +9,9 @@ import { UPLOAD_MAX_BYTES } from '../../src/apimart/upload.ts'
 import type { Clock } from '../../src/clock.ts'
 import { Failure } from '../../src/failure.ts'
 import { readLocalFile } from '../../src/references/local-file.ts'
-import type { Runner } from '../../src/runner.ts'
 import { uploadImage } from '../../src/stages/upload-image.ts'
 import { findFile } from '../../src/workspace/workspace-file.ts'
+import { listening } from '../harness/context.ts'
 import { httpHost, networkOf, rawHost, sends } from '../harness/hosts.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
@@ -39,7 +39,6 @@ async function upload(url: string, content: Buffer | number = PNG, signal = new 
     maxBytes: 10 * 2 ** 20,
   } as const
   const pauses: number[] = []
-  const lines: string[] = []
   let now = 0
   const clock: Clock = {
     now: () => now,
@@ -49,29 +48,13 @@ async function upload(url: string, content: Buffer | number = PNG, signal = new 
       now += milliseconds
     },
   }
-  const runner: Runner = {
-    step: { repository: '', runId: '', job: '', step: '' },
-    attempt: 1,
-    workspace: folder,
-    temp: folder,
-    commit: { serverUrl: '', repository: '', sha: '' },
-    githubApiUrl: '',
-    readEvent: async () => ({ name: '', payload: null }),
-    clock,
-    random: () => 0,
-    timeouts: networkOf(url).timeouts,
-    signal,
-    readInput: () => '',
-    setOutput() {},
-    info: (line) => lines.push(line),
-    warning() {},
-    group: (_title, phase) => phase(),
-  }
   const inputs = inputsWith({ api_base_url: url })
   const network = networkOf(url, { submission: 400, answer: 10_000 })
+  const { reporter, told: lines } = listening()
+  const context = { network, clock, random: () => 0, signal, reporter }
   const whole = await readLocalFile(reference, file.path, UPLOAD_MAX_BYTES).catch(caught)
   if (whole instanceof Failure) return { end: whole, pauses, lines }
-  const end = await uploadImage({ kind: 'file', opened: whole, file }, inputs, network, runner).catch(caught)
+  const end = await uploadImage({ kind: 'file', opened: whole, file }, inputs, context).catch(caught)
   return { end, pauses, lines }
 }
 

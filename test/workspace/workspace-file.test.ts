@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { displayReference, findFile, namesFile, pathWithin } from '../../src/workspace/workspace-file.ts'
+import { displayReference, parseReference } from '../../src/inputs/reference-text.ts'
+import { findFile, pathWithin } from '../../src/workspace/workspace-file.ts'
 import { problemsOf } from '../harness/inputs.ts'
 
 const MISSING =
@@ -198,7 +199,7 @@ describe('the text of a reference', () => {
     'größe:hero.png',
     'a b:hero.png',
   ])('the reference %s names a file', (given) => {
-    expect(namesFile(given)).toBe(true)
+    expect(parseReference(given).kind === 'file').toBe(true)
   })
 
   it.each([
@@ -212,7 +213,7 @@ describe('the text of a reference', () => {
     'javascript:alert(1)',
     'localhost:8080/hero.png',
   ])('the reference %s is a URL', (given) => {
-    expect(namesFile(given)).toBe(false)
+    expect(parseReference(given).kind === 'file').toBe(false)
   })
 
   it.each([
@@ -221,7 +222,7 @@ describe('the text of a reference', () => {
     ['example.com/walk.mp4?sig=abc', 'example.com/walk.mp4?…'],
     ['https://example.com/walk.mp4?sig=abc#t', 'https://example.com/walk.mp4?…'],
   ])('the reference %s is shown as %s', (given, displayName) => {
-    expect(displayReference(given)).toBe(displayName)
+    expect(displayReference(parseReference(given))).toBe(displayName)
   })
 
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeBalance } from '../../src/report/describe.ts'
+import { describeBalance } from '../../src/apimart/balance.ts'
 
 describe('the balance', () => {
   it.each<[number, number | null, string]>([

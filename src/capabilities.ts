@@ -1,0 +1,14 @@
+/**
+ * What code that works with the outside may use. A function asks for the part that it needs, with `Pick`.
+ */
+import type { Clock } from './clock.ts'
+import type { Network } from './network/network.ts'
+
+export interface Capabilities {
+  readonly network: Network
+  readonly clock: Clock
+  /** Chance, from 0 to 1, evenly. */
+  readonly random: () => number
+  /** Stops the work; its reason is the Failure that the run ends with. */
+  readonly signal: AbortSignal
+}

@@ -1,0 +1,277 @@
+/**
+ * The one place that writes log and outputs, and remembers what the summary will show. Stages report to it, and never
+ * read from it.
+ */
+import type { Poll } from '../apimart/poll.ts'
+import type { MotionControlRequest } from '../apimart/request.ts'
+import type { Link, Task } from '../apimart/task.ts'
+import type { TaskState } from '../apimart/task-state.ts'
+import type { Estimate } from '../budget.ts'
+import type { FailureReason } from '../failure.ts'
+import type { Inputs } from '../inputs/inputs.ts'
+import type { Preflight } from '../references/preflight.ts'
+import type { Sources } from '../references/sources.ts'
+import type { StoredFile, Video } from '../result/video.ts'
+import {
+  formatBytes,
+  formatDuration,
+  formatInstant,
+  formatSeconds,
+  formatUrl,
+  formatUsd,
+  oneLine,
+} from '../text/format.ts'
+import { describePreflight, describeRequest, REPLAYED } from './describe.ts'
+import { followProgress } from './progress.ts'
+import { type End, type Findings, NOTHING_FOUND, type Report, type ReusedVideo } from './report.ts'
+
+/** The outputs of the action, in the order of action.yml. */
+export type OutputName =
+  | 'task_id'
+  | 'status'
+  | 'duration_seconds'
+  | 'estimated_cost'
+  | 'cost'
+  | 'result_url'
+  | 'result_expires_at'
+  | 'result_path'
+  | 'result_sha256'
+  | 'release_asset_url'
+  | 'failure_reason'
+
+/** Where the runner takes what a step says. */
+export interface Channel {
+  /** Never throws: an output that cannot be written must not hide how the run ends. */
+  setOutput(name: OutputName, value: string): void
+  info(line: string): void
+  warning(sentence: string): void
+  group<T>(title: string, phase: () => Promise<T>): Promise<T>
+}
+
+/** Tells what the run of one video learns, as soon as it learns it. */
+export interface Reporter {
+  /** A fact, as a line of the log. */
+  info(line: string): void
+  /** What may go wrong although the run goes on; a whole sentence. */
+  warn(sentence: string): void
+  /** A phase of its own in the log. */
+  group<T>(title: string, phase: () => Promise<T>): Promise<T>
+  inputs(inputs: Inputs): void
+  sources(sources: Sources): void
+  preflight(findings: Preflight): void
+  /** Length of the reference clip in seconds. */
+  clipLength(seconds: number): void
+  plan(plan: {
+    readonly why: string | null
+    readonly clipSeconds: number | null
+    readonly left?: string | null
+  }): void
+  estimate(estimate: Estimate): void
+  /** The request of a dry run; `isUploaded` when its image would get another URL first. */
+  dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void>
+  submission(url: string, request: MotionControlRequest): Promise<void>
+  /** A task that this run has to do with from now on: its id, before anything else is attempted. */
+  task(task: Task): void
+  /** A task whose state was seen, at a moment of its `seen`. */
+  taskSeen(task: Task): void
+  /** The task will bring no video, and another one is asked for. */
+  taskAbandoned(): void
+  /** A wait begins: `now` in milliseconds since the epoch, `limit` in milliseconds. */
+  waiting(task: Task, limit: number, now: number): void
+  /** What came of a poll, at a moment in milliseconds since the epoch. */
+  polled(poll: Poll, at: number): void
+  /** USD, as billed. */
+  cost(usd: number): void
+  link(link: Link): void
+  video(video: Video): void
+  /** A video that is there already; its link at APIMart is null when it has expired or is not known. */
+  reused(video: ReusedVideo, link: Link | null): void
+  published(asset: {
+    readonly url: string
+    readonly name: string
+    readonly tag: string
+    readonly isNew: boolean
+  }): void
+  failed(reason: FailureReason): void
+}
+
+/** Reports to the runner, and keeps what the summary needs. */
+export class RunReporter implements Reporter {
+  readonly #channel: Channel
+  #findings: Findings = NOTHING_FOUND
+  #progress: ReturnType<typeof followProgress> | null = null
+
+  constructor(channel: Channel) {
+    this.#channel = channel
+  }
+
+  /** All that was reported, with how the run ended. */
+  report(end: End): Report {
+    return { ...this.#findings, end }
+  }
+
+  info(line: string): void {
+    this.#channel.info(line)
+  }
+
+  warn(sentence: string): void {
+    this.#channel.warning(sentence)
+    this.#found({ warnings: [...this.#findings.warnings, sentence] })
+  }
+
+  group<T>(title: string, phase: () => Promise<T>): Promise<T> {
+    return this.#channel.group(title, phase)
+  }
+
+  inputs(inputs: Inputs): void {
+    this.#found({ inputs })
+  }
+
+  sources(sources: Sources): void {
+    this.#found({ sources })
+  }
+
+  preflight(preflight: Preflight): void {
+    for (const line of describePreflight(preflight)) this.info(line)
+    this.#found({ preflight })
+    if (preflight.clip.kind === 'read') this.clipLength(preflight.clip.facts.duration_seconds)
+  }
+
+  clipLength(clipSeconds: number): void {
+    this.#found({ clipSeconds })
+    this.#channel.setOutput('duration_seconds', String(clipSeconds))
+  }
+
+  plan({ why, clipSeconds, left = null }: Parameters<Reporter['plan']>[0]): void {
+    // The preflight may not have looked, and the receipt knows.
+    if (this.#findings.clipSeconds === null && clipSeconds !== null) this.clipLength(clipSeconds)
+    this.#found({ plan: why })
+    if (why !== null) this.info(why)
+    if (left !== null) this.warn(left)
+  }
+
+  estimate(estimate: Estimate): void {
+    if (estimate.kind === 'no_length') {
+      this.info('No estimate of the cost, because the length of the clip is not known.')
+    }
+    if (estimate.kind !== 'known') return
+    const { usd, seconds, pricePerSecond } = estimate
+    this.#found({ estimatedCost: usd })
+    this.#channel.setOutput('estimated_cost', String(usd))
+    const terms = `${formatSeconds(seconds)} × ${formatUsd(pricePerSecond)} per second`
+    this.info(`Estimated cost: ${formatUsd(usd)} (${terms})`)
+  }
+
+  async dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void> {
+    await this.#request('Dry run: the request that would be sent', url, request)
+    if (isUploaded) this.info('The image is uploaded first, and the request names its address there.')
+    this.#channel.setOutput('status', 'dry_run')
+    this.info('Dry run: nothing was submitted and nothing is billed.')
+  }
+
+  submission(url: string, request: MotionControlRequest): Promise<void> {
+    return this.#request('Submission', url, request)
+  }
+
+  task(task: Task): void {
+    this.#found({ task })
+    this.#channel.setOutput('task_id', task.id)
+    if (task.origin === 'given' || task.origin === 'receipt') return
+    this.#channel.setOutput('status', 'submitted')
+    this.info(`Submitted: task_id ${task.id}`)
+    if (task.origin === 'replayed') this.info(`Idempotency-Replayed: true. ${REPLAYED}.`)
+  }
+
+  taskSeen(task: Task): void {
+    const [before, now] = [statusOf(this.#findings.task), statusOf(task)]
+    this.#found({ task })
+    if (now !== null && now !== before) this.#channel.setOutput('status', now)
+  }
+
+  taskAbandoned(): void {
+    this.#found({ task: null })
+    this.#channel.setOutput('task_id', '')
+    this.#channel.setOutput('status', '')
+  }
+
+  waiting(task: Task, limit: number, now: number): void {
+    this.#progress = followProgress(now, task.submittedAt)
+    this.info(
+      `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Stopping the job stops neither the task nor its bill.`,
+    )
+  }
+
+  polled(poll: Poll, at: number): void {
+    const line = this.#progress?.(poll, at) ?? null
+    if (line !== null) this.info(line)
+  }
+
+  cost(usd: number): void {
+    this.#channel.setOutput('cost', String(usd))
+    this.info(`Billed by APIMart: ${formatUsd(usd)}`)
+  }
+
+  link({ url, expiresAt }: Link): void {
+    this.#setLink({ url, expiresAt })
+    this.info(`Video: ${formatUrl(url)} (until ${formatInstant(expiresAt)})`)
+  }
+
+  video(video: Video): void {
+    if (video.file) this.#file('Downloaded to', video.file)
+    this.#found({ video })
+  }
+
+  reused({ taskId, cost, file }: ReusedVideo, link: Link | null): void {
+    this.#channel.setOutput('task_id', taskId)
+    this.#channel.setOutput('status', 'unchanged')
+    if (cost !== null) {
+      this.#channel.setOutput('cost', String(cost))
+      this.info(`Billed by APIMart when it was made: ${formatUsd(cost)}`)
+    }
+    if (link !== null) {
+      this.#setLink(link)
+      this.info(`The link to the video at APIMart holds until ${formatInstant(link.expiresAt)}.`)
+    }
+    this.#file('The video is in', file)
+  }
+
+  published({ url, name, tag, isNew }: Parameters<Reporter['published']>[0]): void {
+    this.#found({ assetUrl: url })
+    this.#channel.setOutput('release_asset_url', url)
+    const how = isNew ? 'is attached to' : 'is already the very same file in'
+    this.info(`${name} ${how} the release ${tag}: ${url}`)
+  }
+
+  failed(reason: FailureReason): void {
+    this.#channel.setOutput('failure_reason', reason)
+  }
+
+  #found(findings: Partial<Findings>): void {
+    this.#findings = { ...this.#findings, ...findings }
+  }
+
+  #request(title: string, url: string, request: MotionControlRequest): Promise<void> {
+    return this.group(title, async () => {
+      for (const line of describeRequest(url, request)) this.info(line)
+    })
+  }
+
+  #setLink({ url, expiresAt }: Link): void {
+    this.#channel.setOutput('result_url', url)
+    this.#channel.setOutput('result_expires_at', new Date(expiresAt).toISOString())
+  }
+
+  /** The file of the video, behind words that say how it came there. */
+  #file(words: string, { path, bytes, sha256 }: Pick<StoredFile, 'path' | 'bytes' | 'sha256'>): void {
+    this.#channel.setOutput('result_path', path)
+    this.#channel.setOutput('result_sha256', sha256)
+    this.info(`${words} ${path}: ${formatBytes(bytes)}, sha256 ${sha256}`)
+  }
+}
+
+/** The output `status` of a task that was seen, null before: one word for each end, and until then the API's own. */
+function statusOf(task: Task | null): string | null {
+  const seen: TaskState | null = task?.seen?.task ?? null
+  if (seen === null) return null
+  return seen.status === 'running' ? oneLine(seen.rawStatus, 100) : seen.status
+}

@@ -1,0 +1,39 @@
+/**
+ * What surrounds a stage in a test: the facts of a job, and a reporter whose channel only listens.
+ */
+import { realClock } from '../../src/clock.ts'
+import type { Job } from '../../src/context.ts'
+import { type OutputName, RunReporter } from '../../src/report/reporter.ts'
+
+export const STEP = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
+
+/** A job that is nowhere, so that a test states only what matters to it. */
+export const JOB: Job = {
+  step: STEP,
+  attempt: 1,
+  workspace: '/nowhere',
+  temp: '/nowhere',
+  commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
+  githubApiUrl: 'https://api.github.com',
+  event: { name: '', path: '' },
+}
+
+/** A reporter, and what it wrote: `told` are its lines, `warned` its warnings, each in order. */
+export function listening() {
+  const told: string[] = []
+  const warned: string[] = []
+  const outputs = new Map<OutputName, string>()
+  const reporter = new RunReporter({
+    setOutput: (name, value) => outputs.set(name, value),
+    info: (line) => told.push(line),
+    warning: (sentence) => warned.push(sentence),
+    group: (_title, phase) => phase(),
+  })
+  return { reporter, told, warned, outputs }
+}
+
+/** What a stage may use without a network, at a moment in milliseconds since the epoch. */
+export function listeningContext(now: number) {
+  const { reporter, ...heard } = listening()
+  return { job: JOB, clock: { ...realClock, now: () => now }, reporter, ...heard }
+}
