@@ -30,7 +30,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     [100, `${NEEDS}, the account has 100 USD.`],
     [0.4788, `${NEEDS}, the account has 0.4788 USD.`],
     [Infinity, `${NEEDS}, the account has no limit.`],
-  ] as const)('of %s USD is told beside the estimate', async ([balance, line], { expect }) => {
+  ] as const)('a balance of %s USD is shown beside the estimate', async ([balance, line], { expect }) => {
     await using scenario = await startScenario({ balance })
     const run = await scenario.run({ ...PRICED, max_cost: '1' })
     expectSubmitted(run)
@@ -40,7 +40,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     expect(scenario.apiRequests()[0]?.headers.authorization).toBe(`Bearer ${scenario.sandbox.apiKey}`)
   })
 
-  it('that is too small is told, and the refusal says both amounts', async ({ expect }) => {
+  it('a balance that is too small is shown, and the refusal names both amounts', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(PRICED)
     expect(run.log).toContain(`\n${NEEDS}, the account has 0.2 USD.\n`)
@@ -59,7 +59,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     expect(scenario.sandbox.tasks).toEqual([])
   })
 
-  it('that is too small for the estimate alone keeps nothing back', async ({ expect }) => {
+  it('a balance that is too small only for the estimate does not stop the submission', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.5 })
     const run = await scenario.run({ price_per_second: '1' })
     expectSubmitted(run)
@@ -70,15 +70,15 @@ describe('the balance before a submission', { concurrent: true }, () => {
     ['without a price', {}, [SUBMISSION]],
     ['without a price', {}, [SUBMISSION]],
     ['in a dry run', { ...PRICED, dry_run: 'true' }, []],
-    ['over the budget', { ...PRICED, max_cost: '0.1' }, []],
-  ])('is not asked for %s', async ([, inputs, requests], { expect }) => {
+    ['when the estimate exceeds max_cost', { ...PRICED, max_cost: '0.1' }, []],
+  ])('the balance is not requested %s', async ([, inputs, requests], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run(inputs)
     expect(asked(scenario)).toEqual(requests)
     expect(run.log).not.toContain('the account has')
   })
 
-  it('is not asked for when a task is given', async ({ expect }) => {
+  it('the balance is not requested when task_id is set', async ({ expect }) => {
     await using scenario = await startScenario({ timing: { queue: 0, perClipSecond: 0 } })
     const { id } = scenario.sandbox.addTask()
     await scenario.run({ ...PRICED, task_id: id })
@@ -90,11 +90,11 @@ describe('the balance before a submission', { concurrent: true }, () => {
     ['a 401', status(401), /APIMart answered 401\. It says: "scripted fault"\./],
     ['a 404', status(404), /APIMart answered 404\. It says: "scripted fault"\./],
     [
-      'a page',
+      'an HTML page',
       { kind: 'html' },
       /APIMart answered 200\. It says: "<!doctype html><title>Gateway<\/title>"\./,
     ],
-    ['nothing', { kind: 'empty-200' }, /APIMart answered 200\. It says nothing else\./],
+    ['an empty response', { kind: 'empty-200' }, /APIMart answered 200\. It says nothing else\./],
     ['broken JSON', { kind: 'not-json' }, /APIMart answered 200\. It says: "\{"code":200,.*"\./],
     [
       'a failure in a 200',
@@ -103,12 +103,12 @@ describe('the balance before a submission', { concurrent: true }, () => {
     ],
     ['no amount', answer({ success: true, remain_balance: null }), /APIMart answered 200\. It says: ".*"\./],
     [
-      'a reset',
+      'a connection reset',
       { kind: 'reset-after-body' },
       /APIMart could not be asked: the server broke the connection off/,
     ],
     [
-      'half an answer',
+      'half a response',
       { kind: 'half-answer' },
       /APIMart could not be asked: the server sent another length than it announced/,
     ],
@@ -117,7 +117,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
       { kind: 'redirect', status: 302, location: 'http://127.0.0.1:1/' },
       /APIMart answered 302\. It says nothing else\./,
     ],
-  ])('that is answered with %s keeps nothing back', async ([, fault, cause], { expect }) => {
+  ])('a balance request that gets %s does not stop the submission', async ([, fault, cause], { expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('balance', fault)
     const run = await scenario.run(PRICED)
@@ -131,7 +131,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
 })
 
 describe('the balance after a refusal for lack of credit', { concurrent: true }, () => {
-  it('is told without an estimate, too', async ({ expect }) => {
+  it('the balance is shown after a 402 even without an estimate', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(DIRECTLY)
     expect(expectFailure(run, 'insufficient_balance')).toBe(
@@ -143,22 +143,28 @@ describe('the balance after a refusal for lack of credit', { concurrent: true },
 
   it.for<[name: string, fault: Fault]>([
     ['a 500', status(500)],
-    ['half an answer', { kind: 'half-answer' }],
-  ])('that is answered with %s takes nothing from the refusal', async ([, fault], { expect }) => {
-    await using scenario = await startScenario({ balance: 0.2 })
-    scenario.sandbox.faults.next('balance', fault)
-    const run = await scenario.run(DIRECTLY)
-    expect(expectFailure(run, 'insufficient_balance')).toMatch(
-      /^APIMart answered 402\. It says: "insufficient balance: .*"\.\nThe balance of the account could not be read\. APIMart .*\.$/,
-    )
-    expect(submissions(scenario)).toHaveLength(1)
-  })
+    ['half a response', { kind: 'half-answer' }],
+  ])(
+    'the refusal for lack of credit is still reported when the balance request gets %s',
+    async ([, fault], { expect }) => {
+      await using scenario = await startScenario({ balance: 0.2 })
+      scenario.sandbox.faults.next('balance', fault)
+      const run = await scenario.run(DIRECTLY)
+      expect(expectFailure(run, 'insufficient_balance')).toMatch(
+        /^APIMart answered 402\. It says: "insufficient balance: .*"\.\nThe balance of the account could not be read\. APIMart .*\.$/,
+      )
+      expect(submissions(scenario)).toHaveLength(1)
+    },
+  )
 
-  it.for([401, 500])('is not asked for after a %i', async (code, { expect }) => {
-    await using scenario = await startScenario()
-    scenario.sandbox.faults.next('submit', status(code))
-    const run = await scenario.run(DIRECTLY)
-    expect(run.exitCode).toBe(1)
-    expect(asked(scenario)).toEqual([SUBMISSION])
-  })
+  it.for([401, 500])(
+    'the balance is not requested after a submission that gets a %i',
+    async (code, { expect }) => {
+      await using scenario = await startScenario()
+      scenario.sandbox.faults.next('submit', status(code))
+      const run = await scenario.run(DIRECTLY)
+      expect(run.exitCode).toBe(1)
+      expect(asked(scenario)).toEqual([SUBMISSION])
+    },
+  )
 })

@@ -105,50 +105,69 @@ const endless = (start: string, piece: string | Uint8Array): Answering => {
 const SOME: readonly Reader[] = ['reference', 'submission']
 
 const REFUSED: readonly [name: string, readers: readonly Reader[], clause: string, Answering][] = [
-  ['a status line', SOME, EXCESS, endless('HTTP/1.1 200 ', BLOCK)],
-  ['hints', EACH, EXCESS, endless('', head('103 Early Hints', 'Link: </a>; rel=x').repeat(1000))],
-  ['the extension of a chunk', SOME, EXCESS, endless(`${CHUNKED}5;`, 'x'.repeat(65_536))],
-  ['a header', EACH, OVERFLOW, endless('HTTP/1.1 200 OK\r\nX: ', 'x'.repeat(65_536))],
-  ['cookies', SOME, OVERFLOW, endless('HTTP/1.1 200 OK\r\n', `Set-Cookie: a=${'b'.repeat(4000)}\r\n`)],
-  ['words of "continue"', SOME, UNASKED, endless('', head('100 Continue'))],
+  ['status line', SOME, EXCESS, endless('HTTP/1.1 200 ', BLOCK)],
+  [
+    'series of early hints',
+    EACH,
+    EXCESS,
+    endless('', head('103 Early Hints', 'Link: </a>; rel=x').repeat(1000)),
+  ],
+  ['chunk extension', SOME, EXCESS, endless(`${CHUNKED}5;`, 'x'.repeat(65_536))],
+  ['header', EACH, OVERFLOW, endless('HTTP/1.1 200 OK\r\nX: ', 'x'.repeat(65_536))],
+  [
+    'series of cookies',
+    SOME,
+    OVERFLOW,
+    endless('HTTP/1.1 200 OK\r\n', `Set-Cookie: a=${'b'.repeat(4000)}\r\n`),
+  ],
+  ['series of 100 Continue responses', SOME, UNASKED, endless('', head('100 Continue'))],
 ]
 
-describe('without end', { concurrent: true }, () => {
+describe('a response without end', { concurrent: true }, () => {
   it.for(
     REFUSED.flatMap(([name, readers, ...rest]) => readers.map((reader) => [name, reader, ...rest] as const)),
-  )('%s for the %s', async ([, reader, clause, answering], { expect }) => {
-    const { run, requests, sent, peak } = await meet(reader, answering, expect)
-    expectClause(run, reader, clause, expect)
-    // What lies in the buffers of both sockets is sent and never read.
-    expect(sent / requests.length).toBeLessThan(16 * MEBIBYTE)
-    expect(peak).toBeLessThan(200 * MEBIBYTE)
-  })
+  )(
+    'an endless %s fails the %s request within 16 MiB and with little memory',
+    async ([, reader, clause, answering], { expect }) => {
+      const { run, requests, sent, peak } = await meet(reader, answering, expect)
+      expectClause(run, reader, clause, expect)
+      // What lies in the buffers of both sockets is sent and never read.
+      expect(sent / requests.length).toBeLessThan(16 * MEBIBYTE)
+      expect(peak).toBeLessThan(200 * MEBIBYTE)
+    },
+  )
 
   it.for([
     ['302 Found', 'reference'],
     ['302 Found', 'result'],
     ['503 Service Unavailable', 'reference'],
     ['404 Not Found', 'GitHub'],
-  ] as const)('the body of a %s for the %s', async ([status, reader], { expect }) => {
-    const answering: Answering = (line, asked) =>
-      endless(head(status, `Location: /${asked.number}`), BLOCK)(line, asked)
-    const { run, sent, requests } = await meet(reader, answering, expect)
-    expectClause(run, reader, EXCESS, expect)
-    expect(requests).toHaveLength(1)
-    expect(sent).toBeLessThan(16 * MEBIBYTE)
-  })
+  ] as const)(
+    'an endless body of a %s response fails the %s request without a second request',
+    async ([status, reader], { expect }) => {
+      const answering: Answering = (line, asked) =>
+        endless(head(status, `Location: /${asked.number}`), BLOCK)(line, asked)
+      const { run, sent, requests } = await meet(reader, answering, expect)
+      expectClause(run, reader, EXCESS, expect)
+      expect(requests).toHaveLength(1)
+      expect(sent).toBeLessThan(16 * MEBIBYTE)
+    },
+  )
 })
 
-describe('a length that is none', { concurrent: true }, () => {
+describe('an invalid Content-Length', { concurrent: true }, () => {
   it.for([
     ['-5', 'reference'],
     ['many', 'submission'],
     ['', 'result'],
-  ] as const)('"%s" for the %s', async ([length, reader], { expect }) => {
-    const answer = head('200 OK', `Content-Length: ${length}`)
-    const { run } = await meet(reader, ({ write }) => write(answer + ACCEPTED), expect)
-    expectClause(run, reader, NO_HTTP, expect)
-  })
+  ] as const)(
+    'a Content-Length of "%s" fails the %s request as not HTTP',
+    async ([length, reader], { expect }) => {
+      const answer = head('200 OK', `Content-Length: ${length}`)
+      const { run } = await meet(reader, ({ write }) => write(answer + ACCEPTED), expect)
+      expectClause(run, reader, NO_HTTP, expect)
+    },
+  )
 })
 
 const CODINGS = [
@@ -159,30 +178,36 @@ const CODINGS = [
 ] as const
 /** What gateways send under a name that says something else, or only a part of it. */
 const ODD_CODINGS: readonly [what: string, coding: string, pack: (body: Buffer) => Buffer][] = [
-  ['under its old name', 'X-Gzip', gzipSync],
-  ['beside what is none', 'gzip, identity', gzipSync],
+  ['under the name X-Gzip', 'X-Gzip', gzipSync],
+  ['and also declared as identity', 'gzip, identity', gzipSync],
   ['twice', 'br, gzip', (body) => gzipSync(brotliCompressSync(body))],
-  ['without its header', 'deflate', deflateRawSync],
+  ['without its zlib header', 'deflate', deflateRawSync],
   ['without its end', 'gzip', (body) => gzipSync(body).subarray(0, -6)],
-  ['by its name alone', 'gzip', (body) => body],
-  ['with much behind it', 'gzip', (body) => gzipSync(Buffer.concat([body, Buffer.alloc(2e6, ' ')]))],
+  ['in name only', 'gzip', (body) => body],
+  ['with 2 MB of padding', 'gzip', (body) => gzipSync(Buffer.concat([body, Buffer.alloc(2e6, ' ')]))],
 ]
 const UNPACKED = 'It says: "(compressed, and cannot be unpacked)".'
 
-describe('an answer of the API that is compressed all the same', { concurrent: true }, () => {
-  it.for(CODINGS)('with %s keeps the id of the task', async ([coding, pack], { expect }) => {
-    const answering = whole(pack(ACCEPTED), `Content-Encoding: ${coding}`)
-    const { run } = await meet('submission', answering, expect)
-    expect(run.errors).toEqual([])
-    expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
-  })
+describe('a response of the API that is compressed unasked', { concurrent: true }, () => {
+  it.for(CODINGS)(
+    'the task id is read from a response that is compressed with %s',
+    async ([coding, pack], { expect }) => {
+      const answering = whole(pack(ACCEPTED), `Content-Encoding: ${coding}`)
+      const { run } = await meet('submission', answering, expect)
+      expect(run.errors).toEqual([])
+      expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
+    },
+  )
 
-  it.for(ODD_CODINGS)('%s keeps the id of the task', async ([, coding, pack], { expect }) => {
-    const { run } = await meet('submission', whole(pack(ACCEPTED), `Content-Encoding: ${coding}`), expect)
-    expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
-  })
+  it.for(ODD_CODINGS)(
+    'the task id is read from a response that is compressed %s',
+    async ([, coding, pack], { expect }) => {
+      const { run } = await meet('submission', whole(pack(ACCEPTED), `Content-Encoding: ${coding}`), expect)
+      expect(run.outputs).toEqual({ status: 'submitted', task_id: 'task_1' })
+    },
+  )
 
-  it('and cannot be unpacked is no refusal, as it may name a task', async ({ expect }) => {
+  it('a 429 that cannot be decompressed is not a refusal, as it may name a task', async ({ expect }) => {
     const start = head('429 Too Many Requests', 'Content-Encoding: gzip', 'Content-Length: 4')
     const answering: Answering = ({ write }) =>
       write(Buffer.concat([Buffer.from(start), Buffer.alloc(4, 255)]))
@@ -190,7 +215,9 @@ describe('an answer of the API that is compressed all the same', { concurrent: t
     expectClause(run, 'submission', UNPACKED, expect)
   })
 
-  it('and breaks off after its last byte keeps it, too', async ({ expect }) => {
+  it('the task id is read from a compressed response that breaks off after its last byte', async ({
+    expect,
+  }) => {
     const packed = gzipSync(ACCEPTED)
     const start = head('200 OK', 'Content-Encoding: gzip', `Content-Length: ${packed.length + 1}`)
     const { run } = await meet(
@@ -207,7 +234,7 @@ describe('an answer of the API that is compressed all the same', { concurrent: t
   it.for([
     ['balance', BALANCE, 'The account has 10.5 USD.'],
     ['upload', STORED, null],
-  ] as const)('is read for the %s', async ([reader, body, says], { expect }) => {
+  ] as const)('a compressed response to the %s request is read', async ([reader, body, says], { expect }) => {
     const { run } = await meet(reader, whole(gzipSync(body), 'Content-Encoding: gzip'), expect)
     if (says === null) expect(run.outputs.status).toBe('submitted')
     else expectClause(run, reader, says, expect)
@@ -217,15 +244,18 @@ describe('an answer of the API that is compressed all the same', { concurrent: t
     ...CODINGS.map(
       ([coding, pack]) => [`100 MB in ${coding}`, coding, pack(Buffer.alloc(100e6, ' '))] as const,
     ),
-    ['no gzip', 'gzip', Buffer.alloc(20, 255)] as const,
-  ])('is no id, but a sentence, when it is %s', async ([, coding, body], { expect }) => {
-    const { run, peak } = await meet('submission', whole(body, `Content-Encoding: ${coding}`), expect)
-    expectClause(run, 'submission', UNPACKED, expect)
-    expect(peak).toBeLessThan(120 * MEBIBYTE)
-  })
+    ['invalid gzip data', 'gzip', Buffer.alloc(20, 255)] as const,
+  ])(
+    'a response of %s leaves the submission uncertain and uses little memory',
+    async ([, coding, body], { expect }) => {
+      const { run, peak } = await meet('submission', whole(body, `Content-Encoding: ${coding}`), expect)
+      expectClause(run, 'submission', UNPACKED, expect)
+      expect(peak).toBeLessThan(120 * MEBIBYTE)
+    },
+  )
 })
 
-it('a mebibyte in pieces of one byte takes no hundred times its memory', async ({ expect }) => {
+it('a response in chunks of one byte uses less than 200 MiB of memory', async ({ expect }) => {
   const pieces = '1\r\n \r\n'.repeat(10_000)
   const { run, peak } = await meet('submission', endless(CHUNKED, pieces), expect)
   expectClause(run, 'submission', 'without a task id that can be used. It says nothing else.', expect)
@@ -255,13 +285,13 @@ const EMPTY_416 = head(
   'Content-Length: 0',
 )
 
-describe('a range that lies', { concurrent: true }, () => {
+describe('a wrong Content-Range', { concurrent: true }, () => {
   it.for<[name: string, requests: number, says: string, Answering]>([
-    ['is not named', 1, 'gives inconsistent answers', part(() => [])],
+    ['is missing', 1, 'gives inconsistent answers', part(() => [])],
     ['is "*/*"', 1, 'gives inconsistent answers', part(() => ['bytes */*'])],
-    ['is "*" of the whole', 1, 'gives inconsistent answers', part(() => [`bytes */${CLIP.length}`])],
+    ['is "*" with the total size', 1, 'gives inconsistent answers', part(() => [`bytes */${CLIP.length}`])],
     [
-      'is named twice',
+      'is sent twice',
       1,
       'gives inconsistent answers',
       part((start, end) => [`bytes ${start}-${end - 1}/99`, `bytes 7-9/99`]),
@@ -279,14 +309,14 @@ describe('a range that lies', { concurrent: true }, () => {
       then(part((start, end) => [`bytes ${start - 9}-${end - 10}/${CLIP.length}`], -9)),
     ],
     [
-      'has another total each time',
+      'has a different total each time',
       2,
       'answers range requests inconsistently',
       then(part((start, end) => [`bytes ${start}-${end - 1}/${CLIP.length + 1}`])),
     ],
     ['is followed by the whole file', 2, 'answers range requests inconsistently', then(whole(CLIP))],
-    ['is followed by nothing', 2, 'gives inconsistent answers', then(({ write }) => write(EMPTY_416))],
-  ])('because it %s is refused', async ([, requests, says, answering], { expect }) => {
+    ['is followed by an empty 416', 2, 'gives inconsistent answers', then(({ write }) => write(EMPTY_416))],
+  ])('a clip is refused when its Content-Range %s', async ([, requests, says, answering], { expect }) => {
     const met = await meet('reference', answering, expect)
     expectClause(met.run, 'reference', says, expect)
     expect(met.requests).toHaveLength(requests)

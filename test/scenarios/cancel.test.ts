@@ -167,8 +167,8 @@ function result(station: string, output_path: string, habit: string, bytes?: num
 const STATIONS: Station[] = [
   reference('the image is awaited', 'image_url', 'silent'),
   reference('the clip is awaited', 'video_url', 'silent'),
-  reference('the clip has stopped coming', 'video_url', 'stalls', 1024),
-  reference('the host of the clip is given time after a 500', 'video_url', 'server-error', 1),
+  reference('the clip has stalled', 'video_url', 'stalls', 1024),
+  reference('the clip is to be retried after a 500', 'video_url', 'server-error', 1),
   {
     station: 'the clip is stored for ffprobe',
     async set(scenario) {
@@ -179,13 +179,13 @@ const STATIONS: Station[] = [
     told: NOTHING,
   },
   {
-    station: 'the id of the task has come',
+    station: 'the task id has just arrived',
     set: (scenario) => [{ wait: 'true' }, asked(scenario, SUBMISSION, 1)],
     outputs: { status: 'submitted', duration_seconds: '8.4' },
     told: ACCEPTED,
   },
   {
-    station: 'the first look at the task gets no answer',
+    station: 'the first poll gets no response',
     sandbox: { speed: 300 },
     set(scenario) {
       scenario.sandbox.faults.next('task', { kind: 'silent' })
@@ -195,7 +195,7 @@ const STATIONS: Station[] = [
     told: ACCEPTED,
   },
   {
-    station: 'the next look is not due yet',
+    station: 'the next poll is not due yet',
     sandbox: { speed: 20, timing: ENDLESS },
     set: (scenario) => [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, looked(scenario, 2)],
     outputs: { status: 'processing' },
@@ -213,7 +213,7 @@ const STATIONS: Station[] = [
     told: PROCESSING,
   },
   {
-    station: 'a later look gets no answer',
+    station: 'a later poll gets no response',
     sandbox: { speed: 300, timing: ENDLESS },
     set(scenario) {
       const answered = { kind: 'delay', ms: 0 } as const
@@ -224,7 +224,7 @@ const STATIONS: Station[] = [
     told: PROCESSING,
   },
   {
-    station: 'the first look at a given task gets no answer',
+    station: 'the poll of a task_id gets no response',
     set(scenario) {
       scenario.sandbox.faults.next('task', { kind: 'silent' })
       return [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, asked(scenario, LOOK)]
@@ -232,19 +232,19 @@ const STATIONS: Station[] = [
     told: UNKNOWN,
   },
   {
-    station: 'the reference of a given task is awaited',
+    station: 'the reference of a task_id is awaited',
     set(scenario) {
       const video_url = scenario.sandbox.media.url(DEMO.clip, 'silent')
       return [{ task_id: scenario.sandbox.addTask().id, video_url }, asked(scenario, '/silent/')]
     },
     told: UNKNOWN,
   },
-  result('the video to be stored is awaited', 'film.mp4', 'silent'),
-  result('the video has stopped coming', 'film.mp4', 'stalls', 1024),
-  result('the video drips', 'film.mp4', 'slow-drip', 2),
-  result('the download of the video broke off', 'film.mp4', 'cut-connection', 1),
-  result('the video to be looked at is awaited', '', 'silent'),
-  result('the video to be looked at has stopped coming', '', 'stalls', 1024),
+  result('the video to download is awaited', 'film.mp4', 'silent'),
+  result('the video download has stalled', 'film.mp4', 'stalls', 1024),
+  result('the video arrives very slowly', 'film.mp4', 'slow-drip', 2),
+  result('the video download has broken off', 'film.mp4', 'cut-connection', 1),
+  result('the video to measure is awaited', '', 'silent'),
+  result('the video to measure has stalled', '', 'stalls', 1024),
 ]
 
 /** What a job in a hurry gets: one signal after the other until it ends. */
@@ -258,31 +258,34 @@ describe.skipIf(process.platform === 'win32')('a cancelled job', { concurrent: t
     { by: 'SIGINT', signals: () => ['SIGINT'] as const },
     { by: 'SIGTERM and signals without end', signals: storm },
   ])('ends soon by $by', ({ signals }) => {
-    it.for(STATIONS)('while $station', async ({ sandbox, set, outputs, told }, { expect }) => {
-      await using scenario = await startScenario(sandbox)
-      const film = join(scenario.folder, 'film.mp4')
-      await writeFile(film, 'an earlier film')
-      const [inputs, reached] = await set(scenario)
-      const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
-      expect(milliseconds).toBeLessThan(5000)
-      const [task] = scenario.sandbox.tasks
-      const advice = told.advice(task?.id ?? '')
-      expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
-      expect(run.summary).toContain(`<p><b>What to do:</b> ${advice}</p>`)
-      expect(run.outputs).toEqual({
-        ...(task && { task_id: task.id }),
-        ...outputs,
-        failure_reason: 'cancelled',
-      })
-      if (task) expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|accepted)/i)
-      expect(run.log).not.toContain('asking again')
-      await expectWrittenOnce(run, expect)
-      expect(await readdir(scenario.folder)).toEqual(['film.mp4'])
-      expect(await readFile(film, 'utf8')).toBe('an earlier film')
-      expect(run.summary).toContain(`## Kling motion control: ${told.headline}\n`)
-    })
+    it.for(STATIONS)(
+      'a job cancelled while $station ends within 5 s with the right advice',
+      async ({ sandbox, set, outputs, told }, { expect }) => {
+        await using scenario = await startScenario(sandbox)
+        const film = join(scenario.folder, 'film.mp4')
+        await writeFile(film, 'an earlier film')
+        const [inputs, reached] = await set(scenario)
+        const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
+        expect(milliseconds).toBeLessThan(5000)
+        const [task] = scenario.sandbox.tasks
+        const advice = told.advice(task?.id ?? '')
+        expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
+        expect(run.summary).toContain(`<p><b>What to do:</b> ${advice}</p>`)
+        expect(run.outputs).toEqual({
+          ...(task && { task_id: task.id }),
+          ...outputs,
+          failure_reason: 'cancelled',
+        })
+        if (task) expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|accepted)/i)
+        expect(run.log).not.toContain('asking again')
+        await expectWrittenOnce(run, expect)
+        expect(await readdir(scenario.folder)).toEqual(['film.mp4'])
+        expect(await readFile(film, 'utf8')).toBe('an earlier film')
+        expect(run.summary).toContain(`## Kling motion control: ${told.headline}\n`)
+      },
+    )
 
-    it('with ffprobe, which does not care about signals', async ({ expect }) => {
+    it('a cancelled job ends an ffprobe that ignores signals', async ({ expect }) => {
       await using scenario = await startScenario()
       const deaf = `for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
 setInterval(() => {}, 1000)`
@@ -299,7 +302,7 @@ setInterval(() => {}, 1000)`
       await vi.waitUntil(() => hasEnded(pid), { timeout: 5000, interval: 10 })
     })
 
-    it('while the API is not connected yet', async ({ expect }) => {
+    it('a job cancelled before the API is connected ends within 5 s', async ({ expect }) => {
       await using scenario = await startScenario()
       await using api = await listening(createServer())
       const inputs = { preflight: 'off', wait: 'true', api_base_url: `https://127.0.0.1:${api.port}` }
@@ -311,7 +314,9 @@ setInterval(() => {}, 1000)`
     })
 
     // The answer to a submission that has left is awaited for 4 s, so 6 s are allowed.
-    it('without knowing about a task when the answer never comes', async ({ expect }) => {
+    it('a job cancelled while the submission gets no response reports it as uncertain', async ({
+      expect,
+    }) => {
       await using scenario = await startScenario()
       scenario.sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'silent' } })
       const inputs = { preflight: 'off', wait: 'true' }
@@ -328,7 +333,7 @@ setInterval(() => {}, 1000)`
       expect(scenario.sandbox.tasks).toHaveLength(1)
     })
 
-    it('with the id that was on its way', async ({ expect }) => {
+    it('a job cancelled while the response is on its way still reports the task id', async ({ expect }) => {
       await using scenario = await startScenario()
       scenario.sandbox.faults.next('submit', { kind: 'delay', ms: 1500 })
       const inputs = { preflight: 'off', wait: 'true' }
@@ -343,7 +348,7 @@ setInterval(() => {}, 1000)`
     })
   })
 
-  it('has submitted when that was all there was to do', async ({ expect }) => {
+  it('a job cancelled during a submission without wait ends as submitted', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'delay', ms: 1500 })
     const { run } = await interrupted(scenario, { preflight: 'off' }, asked(scenario, SUBMISSION))

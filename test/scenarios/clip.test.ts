@@ -67,31 +67,37 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ],
 ]
 
-describe.concurrent('a clip is refused before anything is sent', () => {
-  it.for(REFUSED)('%s', async ([clip, problem, inputs], { expect }) => {
-    await using scenario = await startScenario()
-    const video_url = scenario.sandbox.media.url(`corpus/${clip}`)
-    const run = await scenario.run({ video_url, ...inputs })
-    expect(expectFailure(run, 'reference_rejected')).toBe(problem)
-    expect(scenario.apiRequests()).toEqual([])
-    expect(scenario.traffic(clip).bytes).toBeLessThanOrEqual(OPENING)
-  })
+describe.concurrent('a clip that breaks a limit', () => {
+  it.for(REFUSED)(
+    'the clip %s is refused before anything is sent',
+    async ([clip, problem, inputs], { expect }) => {
+      await using scenario = await startScenario()
+      const video_url = scenario.sandbox.media.url(`corpus/${clip}`)
+      const run = await scenario.run({ video_url, ...inputs })
+      expect(expectFailure(run, 'reference_rejected')).toBe(problem)
+      expect(scenario.apiRequests()).toEqual([])
+      expect(scenario.traffic(clip).bytes).toBeLessThanOrEqual(OPENING)
+    },
+  )
 
   it.for([
     ['header-first.mp4', 'its media goes on beyond its end'],
     ['header-last.mp4', 'it is shorter than its own boxes say'],
     ['fragmented.mp4', 'it ends in the middle of a box'],
-  ] as const)('cut off: %s', async ([clip, why], { expect }) => {
-    await using scenario = await startScenario()
-    const video_url = scenario.sandbox.media.url(`corpus/${clip}`, 'truncated')
-    const run = await scenario.run({ video_url, ffprobe_path: ffprobePath })
-    expect(expectFailure(run, 'reference_rejected')).toBe(
-      `video_url http://media.test/habit/truncated/corpus/${clip} cannot be used: it is cut off, ${why}. Upload the clip again.`,
-    )
-    expect(scenario.apiRequests()).toEqual([])
-  })
+  ] as const)(
+    'the clip %s is refused before anything is sent when it is cut off',
+    async ([clip, why], { expect }) => {
+      await using scenario = await startScenario()
+      const video_url = scenario.sandbox.media.url(`corpus/${clip}`, 'truncated')
+      const run = await scenario.run({ video_url, ffprobe_path: ffprobePath })
+      expect(expectFailure(run, 'reference_rejected')).toBe(
+        `video_url http://media.test/habit/truncated/corpus/${clip} cannot be used: it is cut off, ${why}. Upload the clip again.`,
+      )
+      expect(scenario.apiRequests()).toEqual([])
+    },
+  )
 
-  it('more than 100 MiB, without fetching them', async ({ expect }) => {
+  it('a clip of more than 100 MiB is refused without downloading it', async ({ expect }) => {
     await using scenario = await startScenario()
     const { media } = scenario.sandbox
     const video_url = await media.padClip('huge.mp4', 'demo/walk.mp4', 104_857_601, 'header-first')
@@ -103,7 +109,7 @@ describe.concurrent('a clip is refused before anything is sent', () => {
     ])
   })
 
-  it('a page of github.com, with the address to use instead and without a request for it', async ({
+  it('a page of github.com is refused with the URL to use instead and without a request for it', async ({
     expect,
   }) => {
     await using scenario = await startScenario()
@@ -116,8 +122,8 @@ describe.concurrent('a clip is refused before anything is sent', () => {
   })
 })
 
-describe.concurrent('a clip is submitted with a warning', () => {
-  it('that is a little too long, as encoders write it', async ({ expect }) => {
+describe.concurrent('a clip worth a warning', () => {
+  it('a clip that exceeds the limit by a rounding error is submitted with a warning', async ({ expect }) => {
     await using scenario = await startScenario()
     const video_url = scenario.sandbox.media.url('corpus/10.02s.mp4')
     const run = await scenario.run({ video_url, keep_original_sound: 'no' })
@@ -127,7 +133,7 @@ describe.concurrent('a clip is submitted with a warning', () => {
     ])
   })
 
-  it('that is silent when its sound is to be kept', async ({ expect }) => {
+  it('a silent clip is submitted with a warning when keep_original_sound is yes', async ({ expect }) => {
     await using scenario = await startScenario()
     const video_url = scenario.sandbox.media.url('corpus/silent.mp4')
     const run = await scenario.run({ video_url, keep_original_sound: 'yes' })
@@ -138,7 +144,7 @@ describe.concurrent('a clip is submitted with a warning', () => {
     for (const text of run.warnings) expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
   })
 
-  it('but without one when the sound is not to be kept', async ({ expect }) => {
+  it('a silent clip is submitted without a warning when keep_original_sound is no', async ({ expect }) => {
     await using scenario = await startScenario()
     const video_url = scenario.sandbox.media.url('corpus/silent.mp4')
     const run = await scenario.run({ video_url, keep_original_sound: 'no' })

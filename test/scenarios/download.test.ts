@@ -44,8 +44,8 @@ const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive:
 const failed = (path: string, clause: string) =>
   `http://media.test${path} could not be downloaded: ${clause}.`
 
-describe('the video of a task that has ended', { concurrent: true }, () => {
-  it('is stored, with all that is known of it in the outputs', async ({ expect }) => {
+describe('the video of a completed task', { concurrent: true }, () => {
+  it('the video of a completed task is downloaded and fully described in the outputs', async ({ expect }) => {
     const completedAt = Math.round(Date.now() / 1000) * 1000
     await using at = await finished(completedAt)
     const run = await at.fetch({ price_per_second: '0.057' })
@@ -81,7 +81,7 @@ describe('the video of a task that has ended', { concurrent: true }, () => {
     expect(at.posts()).toEqual([])
   })
 
-  it('comes from the first link that works, which the outputs name', async ({ expect }) => {
+  it('the video is downloaded from the first link that works, which the outputs name', async ({ expect }) => {
     await using at = await finished()
     at.serve([RESULT, 'missing'], [RESULT, 'octet-stream'], [RESULT])
     const run = await at.fetch()
@@ -93,7 +93,7 @@ describe('the video of a task that has ended', { concurrent: true }, () => {
     expect(at.traffic(RESULT).requests).toHaveLength(2)
   })
 
-  it('is shown without what is secret in its link', async ({ expect }) => {
+  it('log and summary show the link of the video without its signature', async ({ expect }) => {
     await using at = await finished()
     const resultUrl = `${at.sandbox.media.url(RESULT)}?X-Amz-Signature=5ec7e7`
     at.task.script = { resultUrl }
@@ -104,7 +104,7 @@ describe('the video of a task that has ended', { concurrent: true }, () => {
     expect(run.log + run.summary).not.toContain('5ec7e7')
   })
 
-  it('is looked at but not downloaded without output_path', async ({ expect }) => {
+  it('the video is measured but not downloaded without output_path', async ({ expect }) => {
     await using at = await finished()
     const run = await at.fetch({ output_path: '' })
     expectCompleted(run)
@@ -121,30 +121,35 @@ describe('a download that fails', { concurrent: true }, () => {
     ['missing', 'its server answers 404 Not Found'],
     ['html', 'what is served there is an HTML page, not an mp4 or mov video'],
     ['truncated', 'the video is cut off'],
-  ] as const)('says why, what is known, and how to repeat it (%s)', async ([habit, clause], { expect }) => {
-    await using at = await finished()
-    at.serve([RESULT, habit])
-    const run = await at.fetch()
-    expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
-      failed(`/habit/${habit}/${RESULT}`, clause),
-    )
-    expect(run.outputs).toEqual({
-      task_id: at.task.id,
-      status: 'completed',
-      duration_seconds: '8.4',
-      cost: '0.456',
-      result_url: at.sandbox.media.url(RESULT, habit),
-      result_expires_at: expect.stringMatching(/Z$/),
-      failure_reason: 'download_failed',
-    })
-    expect(run.summary).toContain('## Kling motion control: completed, but not downloaded')
-    expect(run.summary).toContain(`http://media.test/habit/${habit}/${RESULT}</a>`)
-    expect(run.summary).toMatch(/<td>Link expires<\/td><td>[\d :-]+UTC<\/td>/)
-    expect(await files(run)).toEqual(['assets'])
-    expect(at.posts()).toEqual([])
-  })
+  ] as const)(
+    'a failed download reports its cause, what is known and how to retry it (media host: %s)',
+    async ([habit, clause], { expect }) => {
+      await using at = await finished()
+      at.serve([RESULT, habit])
+      const run = await at.fetch()
+      expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
+        failed(`/habit/${habit}/${RESULT}`, clause),
+      )
+      expect(run.outputs).toEqual({
+        task_id: at.task.id,
+        status: 'completed',
+        duration_seconds: '8.4',
+        cost: '0.456',
+        result_url: at.sandbox.media.url(RESULT, habit),
+        result_expires_at: expect.stringMatching(/Z$/),
+        failure_reason: 'download_failed',
+      })
+      expect(run.summary).toContain('## Kling motion control: completed, but not downloaded')
+      expect(run.summary).toContain(`http://media.test/habit/${habit}/${RESULT}</a>`)
+      expect(run.summary).toMatch(/<td>Link expires<\/td><td>[\d :-]+UTC<\/td>/)
+      expect(await files(run)).toEqual(['assets'])
+      expect(at.posts()).toEqual([])
+    },
+  )
 
-  it('because the time of its link is up is told so, and what that means', async ({ expect }) => {
+  it('a download from an expired link reports the expiry and that a new video must be paid for', async ({
+    expect,
+  }) => {
     await using at = await finished(Date.UTC(2026, 0, 1))
     at.serve([RESULT, 'forbidden'])
     const run = await at.fetch()
@@ -165,7 +170,7 @@ describe('a download that fails', { concurrent: true }, () => {
     expect(at.posts()).toEqual([])
   })
 
-  it('on every link has a sentence for each, and for one that is told twice just one', async ({ expect }) => {
+  it('a download that fails on every link reports each distinct link once', async ({ expect }) => {
     await using at = await finished()
     at.serve([RESULT, 'missing'], [DEMO.image], [RESULT, 'missing'])
     const run = await at.fetch()
@@ -180,7 +185,7 @@ describe('a download that fails', { concurrent: true }, () => {
 
   // A limit on the size of files stands in for a full disk, and is set by a program of Linux.
   it.skipIf(!existsSync(PRLIMIT))(
-    'for it cannot be written to its end leaves nothing',
+    'a download that cannot be written to its end leaves no file behind',
     async ({ expect }) => {
       await using at = await finished()
       at.serve([RESULT], [RESULT, 'octet-stream'])
@@ -197,7 +202,7 @@ describe('a download that fails', { concurrent: true }, () => {
     },
   )
 
-  it('leaves the older film, and can be repeated, which replaces it', async ({ expect }) => {
+  it('a failed download keeps the older video, and a retry replaces it', async ({ expect }) => {
     await using at = await finished()
     const { folder } = at
     await mkdir(join(folder, 'assets'))
@@ -222,7 +227,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
     ['link/film.mp4', OUTSIDE],
     ['assets/', 'It names a folder. Give the name of a file, such as assets/film.mp4.'],
   ] as const)(
-    '%s is refused before anything is asked or submitted',
+    'the output_path %s is refused before any request is sent',
     async ([output_path, says], { expect }) => {
       await using at = await finished()
       const workspace = join(at.folder, 'workspace')
@@ -270,20 +275,23 @@ describe('the length of the result', { concurrent: true }, () => {
       'corpus/fragmented-hybrid.mp4',
       ['The length of the video could not be read from its header. Look at the video before you use it.'],
     ],
-  ] as const)('is held against the reference %s: %s', async ([reference, path, warnings], { expect }) => {
-    await using at = await finished()
-    at.serve([path])
-    const run = await at.fetch({ video_url: at.sandbox.media.url(reference) })
-    expectCompleted(run)
-    expect(run.warnings).toEqual(warnings)
-    for (const text of warnings) {
-      expect(run.log).toContain(`::warning::${text}\n`)
-      expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
-    }
-    expect(run.summary.match(/⚠️/g) ?? []).toHaveLength(warnings.length)
-  })
+  ] as const)(
+    'the length of the reference %s is compared with that of the video %s',
+    async ([reference, path, warnings], { expect }) => {
+      await using at = await finished()
+      at.serve([path])
+      const run = await at.fetch({ video_url: at.sandbox.media.url(reference) })
+      expectCompleted(run)
+      expect(run.warnings).toEqual(warnings)
+      for (const text of warnings) {
+        expect(run.log).toContain(`::warning::${text}\n`)
+        expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
+      }
+      expect(run.summary.match(/⚠️/g) ?? []).toHaveLength(warnings.length)
+    },
+  )
 
-  it('is held against the reference without a download, too', async ({ expect }) => {
+  it('the length of the video is compared with the reference even without a download', async ({ expect }) => {
     await using at = await finished()
     at.serve(['corpus/header-first.mp4'])
     const run = await at.fetch({ output_path: '' })
@@ -295,7 +303,7 @@ describe('the length of the result', { concurrent: true }, () => {
     ['is not given', { video_url: '' }],
     ['is not to be looked at', { preflight: 'off' }],
     ['cannot be read', { duration_probe: 'ffprobe' }],
-  ])('is only told when the reference %s', async ([why, inputs], { expect }) => {
+  ])('the length of the video is only shown when the reference %s', async ([why, inputs], { expect }) => {
     await using at = await finished()
     at.serve(['corpus/header-first.mp4'])
     const run = await at.fetch(inputs)
@@ -308,7 +316,7 @@ describe('the length of the result', { concurrent: true }, () => {
     )
   })
 
-  it('of a task that the run itself has submitted is held against the clip', async ({ expect }) => {
+  it('the length of a video that the run itself submitted is compared with the clip', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 1200 } })
     scenario.sandbox.script.resultUrl = scenario.sandbox.media.url('corpus/header-first.mp4')
     const run = await scenario.run({ wait: 'true', output_path: PLACE })

@@ -106,7 +106,9 @@ function runFragmented(
 
 // On Windows, npm is no program that a test could stand in for.
 describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: true }, () => {
-  it('is installed and checked once, then taken from the tool cache, checked again', async ({ expect }) => {
+  it('ffprobe from npm is installed once, then reused from the tool cache, and verified each time', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const { folder } = scenario
     await using registry = await startRegistry(folder, await pack(folder, await readFile(ffprobePath)))
@@ -134,7 +136,7 @@ describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: 
     expect(expectFailure(third, 'reference_rejected')).toContain('there is no ffprobe on this runner')
   })
 
-  it('is refused when it is another program', async ({ expect }) => {
+  it('ffprobe from npm is refused when it is another program', async ({ expect }) => {
     await using scenario = await startScenario()
     const { folder } = scenario
     await using registry = await startRegistry(folder, await pack(folder, Buffer.from('another program')))
@@ -146,7 +148,7 @@ describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: 
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('that cannot be had is told with the reason', async ({ expect }) => {
+  it('a failed installation of ffprobe from npm is reported with its reason', async ({ expect }) => {
     await using scenario = await startScenario()
     const { folder } = scenario
     await using registry = await startRegistry(folder, 'nothing')
@@ -158,7 +160,7 @@ describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: 
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('is given up when the job is cancelled, and npm with it', async ({ expect }) => {
+  it('a cancelled job gives up the installation of ffprobe and ends npm', async ({ expect }) => {
     await using scenario = await startScenario()
     const { folder } = scenario
     await using registry = await startRegistry(folder, 'no answer')
@@ -176,7 +178,7 @@ describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: 
     await vi.waitUntil(() => hasEnded(pid), { timeout: 5000 })
   })
 
-  it('needs npm', async ({ expect }) => {
+  it('a clip that needs ffprobe is refused when there is neither ffprobe nor npm', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await runFragmented(scenario, { PATH: scenario.folder })
     expect(expectFailure(run, 'reference_rejected')).toContain(

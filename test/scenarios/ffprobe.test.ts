@@ -28,7 +28,7 @@ function writeFfprobe(folder: string): Promise<string> {
 }
 
 describe.concurrent('duration_probe', () => {
-  it('header refuses what a header cannot tell', async ({ expect }) => {
+  it('duration_probe: header refuses a clip whose header does not give its length', async ({ expect }) => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ duration_probe: 'header', ffprobe_path: ffprobePath })
     expect(expectFailure(run, 'reference_rejected')).toBe(
@@ -37,7 +37,7 @@ describe.concurrent('duration_probe', () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('ffprobe asks it about any clip', async ({ expect }) => {
+  it('duration_probe: ffprobe runs ffprobe even when the header gives the length', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ duration_probe: 'ffprobe', ffprobe_path: ffprobePath })
     expectSubmitted(run)
@@ -45,7 +45,7 @@ describe.concurrent('duration_probe', () => {
     expect(run.log).toContain('(from ffprobe from ffprobe_path as duration_probe: ffprobe asks for it,')
   })
 
-  it('auto needs no ffprobe for a clip whose header tells its length', async ({ expect }) => {
+  it('duration_probe: auto needs no ffprobe when the header gives the length', async ({ expect }) => {
     await using scenario = await startScenario()
     expectSubmitted(await scenario.run({ ffprobe_path: '/nowhere/ffprobe' }))
     expect(scenario.apiRequests()).toHaveLength(1)
@@ -53,7 +53,7 @@ describe.concurrent('duration_probe', () => {
 })
 
 describe.concurrent('ffprobe_path', () => {
-  it('that leads nowhere is told as an input', async ({ expect }) => {
+  it('an ffprobe_path that leads nowhere is reported as an invalid input', async ({ expect }) => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ ffprobe_path: '/nowhere/ffprobe' })
     expect(expectFailure(run, 'invalid_input')).toBe(
@@ -62,7 +62,7 @@ describe.concurrent('ffprobe_path', () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('that leads to a folder is told as an input', async ({ expect }) => {
+  it('an ffprobe_path that leads to a folder is reported as an invalid input', async ({ expect }) => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ ffprobe_path: scenario.folder })
     expect(expectFailure(run, 'invalid_input')).toContain('There is no program at this path.')
@@ -70,8 +70,8 @@ describe.concurrent('ffprobe_path', () => {
   })
 })
 
-describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, () => {
-  it('are called without the key, on a local file, with nothing else to open', async ({ expect }) => {
+describe.skipIf(process.platform === 'win32')('the ffprobe program', { concurrent: true }, () => {
+  it('ffprobe runs without the key, on a local file, and may open nothing else', async ({ expect }) => {
     await using scenario = await startFragmented()
     const ffprobe = await writeFfprobe(scenario.folder)
     const run = await scenario.run({ ffprobe_path: ffprobe })
@@ -84,7 +84,7 @@ describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, 
     expect(args.at(-1)).toMatch(/^file:.+[\\/]temp[\\/]/)
   })
 
-  it('are looked for in ffprobe_path, then on the PATH', async ({ expect }) => {
+  it('ffprobe is taken from ffprobe_path first and then from the PATH', async ({ expect }) => {
     await using scenario = await startFragmented()
     const PATH = scenario.folder
     await writeFfprobe(PATH)
@@ -94,7 +94,7 @@ describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, 
     expect(found.log).toContain('(from ffprobe from the PATH as the clip is fragmented,')
   })
 
-  it('that fail are quoted', async ({ expect }) => {
+  it('the error output of an ffprobe that fails is quoted', async ({ expect }) => {
     await using scenario = await startFragmented()
     const source = "console.error('first\\n::error::libfoo.so: not found'); process.exitCode = 127"
     const run = await scenario.run({
@@ -105,7 +105,7 @@ describe.skipIf(process.platform === 'win32')('programs', { concurrent: true }, 
     )
   })
 
-  it('that find less than the edits of a track claim are not believed', async ({ expect }) => {
+  it('an ffprobe that finds less than the edits of a track claim is not believed', async ({ expect }) => {
     await using scenario = await startScenario()
     const clip = await readFile(join(ROOT, 'test/media/corpus/header-first.mp4'))
     clip.writeUInt32BE(30_000, clip.indexOf('elst') + 12)

@@ -19,24 +19,24 @@ import {
 
 const HOSTILE: [name: string, text: string][] = [
   [
-    'commands',
+    'workflow commands',
     '::error::forged\nfine\n::set-output name=x::y\n \t ::add-mask::a\n::stop-commands::token\n%0A::error::forged%0D%25',
   ],
-  ['old commands', '##[error]forged\nfine ##[warning]forged\n##[set-output name=x]y'],
+  ['old-style commands', '##[error]forged\nfine ##[warning]forged\n##[set-output name=x]y'],
   [
     'line breaks of all kinds',
     'fine\r::warning::a\r\n::group::a\u2028::notice::a\u2029::notice::a\u0085::notice::a\v::a::b\u001b[31mred\u0007.',
   ],
   [
-    'escapes of terminals',
+    'terminal escapes',
     'fine \u001b]0;title\u0007\u001b[2J\u009b31m\u009d8;;https://example.com\u009c\u0090q\u009c\b\b\u007f end',
   ],
   [
-    'marks that nobody sees',
+    'invisible characters',
     'fine\u200b\u2060\u00ad\u180e\ufeff\u2063\u206a\ufff9\u{e0001}\u{e0041}\u{e007f}::error::a end',
   ],
-  ['halves of characters', 'fine \ud800 \udc00\ud83d end \udfff\ud83c'],
-  ['marks of direction', 'fine \u202e\u2066gnp.exe\u2069\u202c \u200f\u061c end'],
+  ['lone surrogates', 'fine \ud800 \udc00\ud83d end \udfff\ud83c'],
+  ['direction marks', 'fine \u202e\u2066gnp.exe\u2069\u202c \u200f\u061c end'],
   [
     'markup',
     '</td></table></pre><script>alert(1)</script><img src="https://example.com/x.png" onerror="a"><!-- `code` | cell | **bold** [link](https://example.com) ![image](https://example.com/x.png)\n\n# Head',
@@ -71,8 +71,8 @@ function expectHarmless(run: Run): void {
   )
 }
 
-describe.concurrent('harmless in log, annotation and summary:', () => {
-  it.for(HOSTILE)('%s in the prompt', async ([, prompt], { expect }) => {
+describe.concurrent('hostile text', () => {
+  it.for(HOSTILE)('log, annotations and summary defuse %s in the prompt', async ([, prompt], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ prompt, preflight: 'off' })
     expectSubmitted(run)
@@ -81,17 +81,20 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
     expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('prompt', prompt.toWellFormed())
   })
 
-  it.for(HOSTILE)('%s in an error of the API', async ([, message], { expect }) => {
-    await using scenario = await startScenario()
-    const body = { error: { code: 400, message, type: 'invalid_request_error' } }
-    scenario.sandbox.faults.next('submit', { kind: 'status', status: 400, body })
-    const run = await scenario.run({ preflight: 'off' })
-    expectFailure(run, 'request_rejected')
-    expectHarmless(run)
-    expect(run.errors[0]).toContain('APIMart answered 400. It says: ')
-  })
+  it.for(HOSTILE)(
+    'log, annotations and summary defuse %s in an error of the API',
+    async ([, message], { expect }) => {
+      await using scenario = await startScenario()
+      const body = { error: { code: 400, message, type: 'invalid_request_error' } }
+      scenario.sandbox.faults.next('submit', { kind: 'status', status: 400, body })
+      const run = await scenario.run({ preflight: 'off' })
+      expectFailure(run, 'request_rejected')
+      expectHarmless(run)
+      expect(run.errors[0]).toContain('APIMart answered 400. It says: ')
+    },
+  )
 
-  it.for(HOSTILE)('%s as the answer of a gateway', async ([, body]) => {
+  it.for(HOSTILE)('log, annotations and summary defuse %s in the response of a gateway', async ([, body]) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 502, body })
     const run = await scenario.run({ preflight: 'off' })
@@ -99,7 +102,7 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
     expectHarmless(run)
   })
 
-  it.for(HOSTILE)('%s as the id of a task', async ([, task_id], { expect }) => {
+  it.for(HOSTILE)('log, annotations and summary defuse %s in a task id', async ([, task_id], { expect }) => {
     await using scenario = await startScenario()
     const body = { code: 200, data: [{ status: 'submitted', task_id }] }
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 200, body })
@@ -110,58 +113,73 @@ describe.concurrent('harmless in log, annotation and summary:', () => {
     expect(run.exitCode).toBe(run.outputs.task_id === undefined ? 1 : 0)
   })
 
-  it.for(HOSTILE)('%s in inputs', async ([, text], { expect }) => {
-    await using scenario = await startScenario()
-    const names = ['mode', 'keep_original_sound', 'price_per_second', 'api_base_url']
-    const run = await scenario.run(Object.fromEntries(names.map((name) => [name, text])))
-    expect(expectFailure(run, 'invalid_input').split('\n')).toHaveLength(names.length)
-    expectHarmless(run)
-    expect(scenario.sandbox.requests).toEqual([])
-  })
+  it.for(HOSTILE)(
+    'log, annotations and summary defuse %s in invalid inputs',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario()
+      const names = ['mode', 'keep_original_sound', 'price_per_second', 'api_base_url']
+      const run = await scenario.run(Object.fromEntries(names.map((name) => [name, text])))
+      expect(expectFailure(run, 'invalid_input').split('\n')).toHaveLength(names.length)
+      expectHarmless(run)
+      expect(scenario.sandbox.requests).toEqual([])
+    },
+  )
 
-  it.for(HOSTILE)('%s in the path of a reference', async ([, text], { expect }) => {
-    await using scenario = await startScenario()
-    const run = await scenario.run({ video_url: `${scenario.sandbox.mediaUrl}/files/${text}` })
-    expect(['reference_unreachable', 'invalid_input']).toContain(run.outputs.failure_reason)
-    expectHarmless(run)
-    expect(scenario.apiRequests()).toEqual([])
-  })
+  it.for(HOSTILE)(
+    'log, annotations and summary defuse %s in the path of a reference',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario()
+      const run = await scenario.run({ video_url: `${scenario.sandbox.mediaUrl}/files/${text}` })
+      expect(['reference_unreachable', 'invalid_input']).toContain(run.outputs.failure_reason)
+      expectHarmless(run)
+      expect(scenario.apiRequests()).toEqual([])
+    },
+  )
 })
 
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
 
 /** All at once, and short enough for wherever little is shown. */
 const DENSE: typeof HOSTILE = [
-  ['commands and marks', '::error::a\n::b\u202e##[error]c\u001b[1m\u009b2J\u200b<script>|`\ud800\r::d'],
+  [
+    'commands and control characters',
+    '::error::a\n::b\u202e##[error]c\u001b[1m\u009b2J\u200b<script>|`\ud800\r::d',
+  ],
   ['markup', HOSTILE.at(-1)?.[1] ?? ''],
 ]
 
-describe.concurrent('harmless from others:', () => {
-  it.for(DENSE)('%s in the state and the error of a task', async ([, text], { expect }) => {
-    await using scenario = await startScenario({ speed: 300 })
-    const { id: task_id } = scenario.sandbox.addTask()
-    const answer = (data: object): Fault => ({ kind: 'status', status: 200, body: { code: 200, data } })
-    const error = { code: text, message: text, type: text }
-    scenario.sandbox.faults.next('task', answer({ status: text }), answer({ status: 'failed', error }))
-    const run = await scenario.run({ ...NO_REFERENCES, task_id })
-    expect(run.outputs.failure_reason).toBe('task_failed')
-    expect(run.log).toMatch(/\n\[.*\] \S/)
-    expectHarmless(run)
-  })
-
-  it.for(DENSE)('%s in the address of a video', async ([, text], { expect }) => {
-    await using scenario = await startScenario({ speed: 300 })
-    const { id: task_id } = scenario.sandbox.addTask()
-    const url = `${scenario.sandbox.mediaUrl}/files/${text}`
-    const data = { status: 'completed', result: { videos: [{ url: [url] }] } }
-    scenario.sandbox.faults.next('task', { kind: 'status', status: 200, body: { code: 200, data } })
-    const run = await scenario.run({ ...NO_REFERENCES, task_id })
-    expect(run.outputs.result_url).toMatch(/^http:[\x21-\x7e]+$/)
-    expectHarmless(run)
-  })
+describe.concurrent('hostile text from servers and programs', () => {
+  it.for(DENSE)(
+    'log, annotations and summary defuse %s in the status and the error of a task',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario({ speed: 300 })
+      const { id: task_id } = scenario.sandbox.addTask()
+      const answer = (data: object): Fault => ({ kind: 'status', status: 200, body: { code: 200, data } })
+      const error = { code: text, message: text, type: text }
+      scenario.sandbox.faults.next('task', answer({ status: text }), answer({ status: 'failed', error }))
+      const run = await scenario.run({ ...NO_REFERENCES, task_id })
+      expect(run.outputs.failure_reason).toBe('task_failed')
+      expect(run.log).toMatch(/\n\[.*\] \S/)
+      expectHarmless(run)
+    },
+  )
 
   it.for(DENSE)(
-    '%s from GitHub, in the name of an event and in that of a release',
+    'log, annotations and summary defuse %s in the URL of a video',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario({ speed: 300 })
+      const { id: task_id } = scenario.sandbox.addTask()
+      const url = `${scenario.sandbox.mediaUrl}/files/${text}`
+      const data = { status: 'completed', result: { videos: [{ url: [url] }] } }
+      scenario.sandbox.faults.next('task', { kind: 'status', status: 200, body: { code: 200, data } })
+      const run = await scenario.run({ ...NO_REFERENCES, task_id })
+      expect(run.outputs.result_url).toMatch(/^http:[\x21-\x7e]+$/)
+      expectHarmless(run)
+    },
+  )
+
+  it.for(DENSE)(
+    'log, annotations and summary defuse %s in event and release names from GitHub',
     async ([, text], { expect }) => {
       await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
       await using github = await startGitHub({ token: GITHUB_TOKEN })
@@ -183,23 +201,26 @@ describe.concurrent('harmless from others:', () => {
     },
   )
 
-  it.skipIf(process.platform === 'win32').for(DENSE)('%s from ffprobe and npm', async ([, text]) => {
-    await using scenario = await startScenario()
-    const { folder, sandbox } = scenario
-    const words = JSON.stringify(text.replaceAll('\n', ' '))
-    const says = `process.stdout.write(${words}); process.stderr.write(${words} + 'x'.repeat(1e6)); process.exitCode = 1`
-    const ffprobe_path = await writeProgram(join(folder, 'ffprobe.js'), says)
-    await writeProgram(join(folder, 'npm'), says)
-    for (const inputs of [{ ffprobe_path }, {}]) {
-      const video_url = sandbox.media.url('corpus/fragmented.mp4')
-      const run = await scenario.run({ ...inputs, video_url }, { env: { PATH: folder } })
-      expectFailure(run, 'reference_rejected')
-      expectHarmless(run)
-    }
-  })
+  it.skipIf(process.platform === 'win32').for(DENSE)(
+    'log, annotations and summary defuse %s in the output of ffprobe and npm',
+    async ([, text]) => {
+      await using scenario = await startScenario()
+      const { folder, sandbox } = scenario
+      const words = JSON.stringify(text.replaceAll('\n', ' '))
+      const says = `process.stdout.write(${words}); process.stderr.write(${words} + 'x'.repeat(1e6)); process.exitCode = 1`
+      const ffprobe_path = await writeProgram(join(folder, 'ffprobe.js'), says)
+      await writeProgram(join(folder, 'npm'), says)
+      for (const inputs of [{ ffprobe_path }, {}]) {
+        const video_url = sandbox.media.url('corpus/fragmented.mp4')
+        const run = await scenario.run({ ...inputs, video_url }, { env: { PATH: folder } })
+        expectFailure(run, 'reference_rejected')
+        expectHarmless(run)
+      }
+    },
+  )
 
   it.skipIf(process.platform === 'win32').for(DENSE)(
-    '%s in the name of a file',
+    'log, annotations and summary defuse %s in a file name',
     async ([, text], { expect }) => {
       await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
       const name = text.replaceAll(/[\n\0/]/g, ' ').slice(0, 60)
@@ -215,30 +236,33 @@ describe.concurrent('harmless from others:', () => {
     },
   )
 
-  it.for(DENSE)('%s in the headers of a server and where it leads', async ([, text]) => {
-    const value = Buffer.from(text.replaceAll(/[\n\r\0]/g, ' ')).toString('latin1')
-    await using host = await listening(
-      createServer((socket) => {
-        socket.on('error', () => {})
-        socket.once('data', () =>
-          socket.end(
-            `HTTP/1.1 302 ${value}\r\nLocation: http://127.0.0.1:1/${value}\r\nContent-Type: ${value}\r\nContent-Length: 0\r\n\r\n`,
-            'latin1',
-          ),
-        )
-      }),
-    )
-    await using scenario = await startScenario()
-    const run = await scenario.run({ video_url: `http://127.0.0.1:${host.port}/clip.mp4` })
-    expectFailure(run, 'reference_unreachable')
-    expectHarmless(run)
-  })
+  it.for(DENSE)(
+    'log, annotations and summary defuse %s in the headers and redirects of a server',
+    async ([, text]) => {
+      const value = Buffer.from(text.replaceAll(/[\n\r\0]/g, ' ')).toString('latin1')
+      await using host = await listening(
+        createServer((socket) => {
+          socket.on('error', () => {})
+          socket.once('data', () =>
+            socket.end(
+              `HTTP/1.1 302 ${value}\r\nLocation: http://127.0.0.1:1/${value}\r\nContent-Type: ${value}\r\nContent-Length: 0\r\n\r\n`,
+              'latin1',
+            ),
+          )
+        }),
+      )
+      await using scenario = await startScenario()
+      const run = await scenario.run({ video_url: `http://127.0.0.1:${host.port}/clip.mp4` })
+      expectFailure(run, 'reference_unreachable')
+      expectHarmless(run)
+    },
+  )
 })
 
-describe.concurrent('a flood is cut:', () => {
+describe.concurrent('a flood of text', () => {
   const flood = '::error::\n'.repeat(10_000)
 
-  it('an error of 100 kB', async ({ expect }) => {
+  it('an error of 100 kB from the API is truncated in log and summary', async ({ expect }) => {
     await using scenario = await startScenario()
     const body = { error: { code: 400, message: flood, type: 'invalid_request_error' } }
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 400, body })
@@ -248,7 +272,7 @@ describe.concurrent('a flood is cut:', () => {
     expect(run.summary.length).toBeLessThan(20_000)
   })
 
-  it('a page of 2 MB, of which no more than 1 MiB is read', async ({ expect }) => {
+  it('a page of 2 MB from a gateway is truncated in log and summary', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 502, body: flood.repeat(20) })
     const run = await scenario.run({ preflight: 'off' })
@@ -257,7 +281,7 @@ describe.concurrent('a flood is cut:', () => {
     expect(run.summary.length).toBeLessThan(20_000)
   })
 
-  it('a prompt of 100 kB', async ({ expect }) => {
+  it('a prompt of 100 kB is refused and quoted only in part', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ prompt: flood })
     expect(expectFailure(run, 'invalid_input')).toMatch(
@@ -266,7 +290,7 @@ describe.concurrent('a flood is cut:', () => {
     expectHarmless(run)
   })
 
-  it('addresses of 50 kB', async ({ expect }) => {
+  it('URLs of 50 kB are truncated in log and summary', async ({ expect }) => {
     await using scenario = await startScenario()
     const url = `${scenario.sandbox.mediaUrl}/files/${'a'.repeat(50_000)}`
     const run = await scenario.run({ image_url: url, video_url: url })
@@ -276,9 +300,9 @@ describe.concurrent('a flood is cut:', () => {
   })
 })
 
-describe.concurrent('the key stays out of sight', () => {
+describe.concurrent('a secret that the API repeats', () => {
   it.for(['sk-echo-0123456789abcdef', `sk-<&>"'|\`-0123456789`])(
-    'when an error of the API repeats %s',
+    'the key is concealed when an error of the API repeats %s',
     async (apiKey, { expect }) => {
       await using scenario = await startScenario({ apiKey })
       const body = {
@@ -293,7 +317,7 @@ describe.concurrent('the key stays out of sight', () => {
     },
   )
 
-  it('from the API that repeats a signed URL does not show its signature', async ({ expect }) => {
+  it('the signature is concealed when an error of the API repeats a signed URL', async ({ expect }) => {
     await using scenario = await startScenario()
     const video_url = `${scenario.sandbox.media.url('demo/walk.mp4')}?X-Signature=wild&Expires=1`
     const error = { code: 400, message: `cannot fetch ${video_url}`, type: 'invalid_request_error' }

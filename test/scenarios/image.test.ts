@@ -4,7 +4,7 @@ import { expectFailure, expectSubmitted, startScenario } from './scenario.ts'
 const at = (path: string) => `http://media.test/files/${path}`
 const CONVERT = 'Convert the image to jpeg or png.'
 
-describe.concurrent('an image is refused before anything is sent', () => {
+describe.concurrent('an image that breaks a limit', () => {
   it.for([
     [
       'images/small-side.png',
@@ -28,7 +28,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
       'corpus/page.html',
       `image_url ${at('corpus/page.html')} is an HTML page, perhaps a login or a share page. Use the direct address of the image.`,
     ],
-  ] as const)('%s', async ([path, problem], { expect }) => {
+  ] as const)('the image %s is refused before anything is sent', async ([path, problem], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ image_url: scenario.sandbox.media.url(path) })
     expect(expectFailure(run, 'reference_rejected')).toBe(problem)
@@ -37,7 +37,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
     expect(run.outputs.duration_seconds).toBe('8.4')
   })
 
-  it('that is not there', async ({ expect }) => {
+  it('a missing image is reported as unreachable before anything is sent', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ image_url: scenario.sandbox.media.url('images/none.png') })
     expect(expectFailure(run, 'reference_unreachable')).toBe(
@@ -46,7 +46,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('together with the clip, when both are wrong', async ({ expect }) => {
+  it('an image and a clip that both break a limit are refused together', async ({ expect }) => {
     await using scenario = await startScenario()
     const { media } = scenario.sandbox
     const run = await scenario.run({
@@ -62,7 +62,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('together with the clip, when neither can be read', async ({ expect }) => {
+  it('an image and a clip that cannot be read are reported together', async ({ expect }) => {
     await using scenario = await startScenario()
     const { media } = scenario.sandbox
     const run = await scenario.run({ image_url: media.url('none.png'), video_url: media.url('none.mp4') })
@@ -74,7 +74,7 @@ describe.concurrent('an image is refused before anything is sent', () => {
   })
 })
 
-describe.concurrent('an image is accepted', () => {
+describe.concurrent('an image within the limits', () => {
   it.for([
     ['images/ok.png', 'png, 600 × 800 px, 3.4 kB'],
     ['images/ok.jpg', 'jpeg, 600 × 800 px, 7.7 kB'],
@@ -82,7 +82,7 @@ describe.concurrent('an image is accepted', () => {
     ['images/late-sof.jpg', 'jpeg, 600 × 800 px, 127.8 kB'],
     // As stored: the limits are the same for both directions.
     ['images/rotated.jpg', 'jpeg, 800 × 600 px, 12.2 kB'],
-  ] as const)('%s', async ([path, found], { expect }) => {
+  ] as const)('the image %s is accepted', async ([path, found], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ image_url: scenario.sandbox.media.url(path) })
     expectSubmitted(run)

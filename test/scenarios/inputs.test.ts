@@ -3,7 +3,7 @@ import { readAction } from '../harness/action.ts'
 import { expectFailure, expectSubmitted, startScenario } from './scenario.ts'
 
 describe('inputs', () => {
-  it('are all told at once when a workflow gives none', async () => {
+  it('all missing inputs are reported at once', async () => {
     await using scenario = await startScenario()
     const none = { api_key: '', image_url: '', video_url: '', character_orientation: '' }
     const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
@@ -31,7 +31,7 @@ describe('inputs', () => {
     expect(scenario.sandbox.requests).toEqual([])
   })
 
-  it('are all told at once when every one of them is wrong', async () => {
+  it('all wrong inputs are reported at once', async () => {
     await using scenario = await startScenario()
     const { inputs } = await readAction()
     // Without a scheme a reference is a file, which is looked for later.
@@ -73,19 +73,19 @@ describe('inputs', () => {
     expect(scenario.sandbox.requests).toEqual([])
   })
 
-  it('ask nobody while any of them is wrong', async () => {
+  it('a step with a wrong input sends no request', async () => {
     await using scenario = await startScenario()
     expectFailure(await scenario.run({ mode: 'fast' }), 'invalid_input')
     expect(scenario.sandbox.requests).toEqual([])
   })
 
-  it.each(['std', 'fast'])('mask the key before anything else is printed (mode: %s)', async (mode) => {
+  it.each(['std', 'fast'])('the key is masked before anything else is printed (mode: %s)', async (mode) => {
     await using scenario = await startScenario()
     const { raw } = await scenario.run({ mode, preflight: 'off' })
     expect(raw.log.startsWith(`::add-mask::${scenario.sandbox.apiKey}\n`)).toBe(true)
   })
 
-  it('print no mask when there is no key', async () => {
+  it('no mask is printed when there is no key', async () => {
     await using scenario = await startScenario()
     const { log } = await scenario.run({ api_key: '', dry_run: 'true', preflight: 'off' })
     expect(log).not.toContain('::add-mask::')
@@ -95,7 +95,7 @@ describe('inputs', () => {
     ['true', 'yes'],
     ['No', 'no'],
     ['FALSE', 'no'],
-  ])('understand keep_original_sound: %s', async (given, sent) => {
+  ])('keep_original_sound accepts the value %s', async (given, sent) => {
     await using scenario = await startScenario()
     expectSubmitted(await scenario.run({ keep_original_sound: given, preflight: 'off' }))
     expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('keep_original_sound', sent)

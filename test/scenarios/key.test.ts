@@ -23,29 +23,29 @@ const base64 = (text: string) => Buffer.from(text).toString('base64')
 
 /** Ways in which a server may write the key, with other text around. */
 const FORMS: [name: string, write: (key: string) => string][] = [
-  ['as it is', (key) => `Bearer ${key}!`],
+  ['in plain text', (key) => `Bearer ${key}!`],
   ['in JSON', (key) => JSON.stringify({ key })],
-  ['in JSON for a page', (key) => JSON.stringify(key).replace(/[<>&]/g, (sign) => `\\u00${hex(sign)}`)],
-  ['in JSON of .NET', (key) => dotnet(key)],
+  ['in JSON for an HTML page', (key) => JSON.stringify(key).replace(/[<>&]/g, (sign) => `\\u00${hex(sign)}`)],
+  ['in the JSON of .NET', (key) => dotnet(key)],
   ['in HTML', (key) => key.replace(/[<>&"]/g, (sign) => `&#${sign.charCodeAt(0)};`)],
   [
-    'in HTML with names',
+    'in HTML with named entities',
     (key) => key.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;'),
   ],
   ['percent-encoded', encodeURIComponent],
   [
-    'percent-encoded in small letters',
+    'percent-encoded in lower case',
     (key) => encodeURIComponent(key).replace(/%../g, (code) => code.toLowerCase()),
   ],
   ['percent-encoded twice', (key) => encodeURIComponent(encodeURIComponent(key))],
-  ['as the query of an address', (key) => new URL(`https://a.test/?${key.replaceAll('#', '%23')}`).search],
+  ['as the query of a URL', (key) => new URL(`https://a.test/?${key.replaceAll('#', '%23')}`).search],
   ['in base64', base64],
-  ['in base64 behind a byte', (key) => base64(`:${key}.`)],
-  ['in base64 behind two bytes', (key) => base64(`a:${key}`)],
-  ['in base64 behind a name', (key) => base64(`user:${key}\n`)],
-  ['in base64 for addresses', (key) => Buffer.from(`Bearer ${key}`).toString('base64url')],
+  ['in base64 after a byte', (key) => base64(`:${key}.`)],
+  ['in base64 after two bytes', (key) => base64(`a:${key}`)],
+  ['in base64 after a name', (key) => base64(`user:${key}\n`)],
+  ['in base64url', (key) => Buffer.from(`Bearer ${key}`).toString('base64url')],
   ['in hexadecimal', (key) => Buffer.from(key).toString('hex')],
-  ['in large hexadecimal', (key) => Buffer.from(key).toString('hex').toUpperCase()],
+  ['in upper-case hexadecimal', (key) => Buffer.from(key).toString('hex').toUpperCase()],
 ]
 
 function hex(sign: string): string {
@@ -57,8 +57,8 @@ function dotnet(text: string): string {
   return text.replace(/["&'+<>`\\]/g, (sign) => (sign === '\\' ? '\\\\' : `\\u00${hex(sign).toUpperCase()}`))
 }
 
-describe('what a test finds, and the action conceals', () => {
-  it.each(FORMS)('the key %s', (_, write) => {
+describe('the search for secrets', () => {
+  it.each(FORMS)('a key written %s is found by the tests and concealed by the action', (_, write) => {
     for (const key of [KEY, 'sk-sandbox-0123456789abcdef', 'sk-abcd']) {
       const text = `before ${write(key)} after`
       expect(findSecret(text, key)).not.toBeNull()
@@ -71,37 +71,41 @@ describe('what a test finds, and the action conceals', () => {
   const append = (variable: string) => `fs.appendFileSync(process.env.${variable}, key)`
   const ask = (request: string) => `await fetch(process.env.MEDIA + ${request}).catch(() => {})`
   it.each([
-    ['in the log', say('"x" + key'), 'the key as it is in the log'],
-    ['on the error stream', 'console.error(encodeURIComponent(key))', 'the key as it is in the log'],
+    ['into the log', say('"x" + key'), 'the key as it is in the log'],
+    ['onto the error stream', 'console.error(encodeURIComponent(key))', 'the key as it is in the log'],
     [
-      'in a debug line',
+      'into a debug line',
       say('"::debug::" + Buffer.from("xy" + key).toString("base64url")'),
       'in base64 in the log',
     ],
-    ['in a second mask', say('"::add-mask::" + key'), 'the key is masked 2 times'],
-    ['in an output', append('GITHUB_OUTPUT'), /the key as it is in \S+output/],
-    ['in the summary', append('GITHUB_STEP_SUMMARY'), /the key as it is in \S+summary.md/],
-    ['in the environment of later steps', append('GITHUB_ENV'), /the key as it is in \S+env/],
-    ['in the state', append('GITHUB_STATE'), /the key as it is in \S+state/],
-    ['in a file', 'fs.writeFileSync("receipt.json", key)', /the key as it is in \S+receipt.json/],
+    ['into a second mask', say('"::add-mask::" + key'), 'the key is masked 2 times'],
+    ['into an output', append('GITHUB_OUTPUT'), /the key as it is in \S+output/],
+    ['into the summary', append('GITHUB_STEP_SUMMARY'), /the key as it is in \S+summary.md/],
+    ['into the environment of later steps', append('GITHUB_ENV'), /the key as it is in \S+env/],
+    ['into the saved state', append('GITHUB_STATE'), /the key as it is in \S+state/],
+    ['into a file', 'fs.writeFileSync("receipt.json", key)', /the key as it is in \S+receipt.json/],
     [
-      'in a header',
+      'into a request header',
       ask('"a", { headers: { "x-key": key } }'),
       'the key as it is in the head of the request GET',
     ],
     [
-      'as authorization of another host',
+      'into the authorization for another host',
       ask('"a", { headers: { authorization: key } }'),
       'in the head of the request',
     ],
-    ['in an address', ask('"?" + key'), 'the key as it is in the head of the request GET'],
+    ['into a URL', ask('"?" + key'), 'the key as it is in the head of the request GET'],
     [
-      'in a body',
+      'into a request body',
       ask('"a", { method: "POST", body: key }'),
       'the key as it is in the body of the request POST',
     ],
-    ['of GitHub', say('process.env.INPUT_GITHUB_TOKEN'), 'the token as it is in the log'],
-  ])('a secret %s', async (_, leak, found) => {
+    [
+      'into the log as the GitHub token',
+      say('process.env.INPUT_GITHUB_TOKEN'),
+      'the token as it is in the log',
+    ],
+  ])('a secret that leaks %s makes its scenario fail', async (_, leak, found) => {
     await using scenario = await startScenario()
     const source = `import fs from 'node:fs'; const key = process.env.INPUT_API_KEY; ${leak}`
     const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(source)}`]
@@ -110,8 +114,10 @@ describe('what a test finds, and the action conceals', () => {
   })
 })
 
-describe('the key, of whatever signs,', { concurrent: true }, () => {
-  it('is good for the whole way, and stays out of all that comes of it', async ({ expect }) => {
+describe('a key with special characters', { concurrent: true }, () => {
+  it('a key with special characters works for a whole run and appears in nothing else it sends or writes', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({
       apiKey: KEY,
       speed: 300,
@@ -131,7 +137,7 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
   })
 
   it.for(FORMS.filter((_, i) => i % 5 === 0))(
-    'is not shown when the API repeats it %s',
+    'the key is concealed when the API repeats it %s',
     async ([, write], { expect }) => {
       await using scenario = await startScenario({ apiKey: KEY })
       const message = `no ${write(KEY)} here`
@@ -146,7 +152,7 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
     },
   )
 
-  it('is not taken over from an id', async ({ expect }) => {
+  it('the key is concealed when it appears in a task id', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     const { apiKey, faults } = scenario.sandbox
     const body = { code: 200, data: [{ task_id: `task_${apiKey}` }] }
@@ -157,9 +163,9 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
 
   it.for([
     ['the link to the video', { result: { videos: [{ url: ['http://KEY.test/KEY.mp4?k=KEY'] }] } }],
-    ['the word for a state', { status: 'failed KEY' }],
+    ['the status of a task', { status: 'failed KEY' }],
     ['the error of a task', { status: 'failed', error: { code: 'KEY', message: 'no KEY', type: 'KEY' } }],
-  ] as const)('is not taken over from %s', async ([, told], { expect }) => {
+  ] as const)('the key is concealed when it appears in %s', async ([, told], { expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     const { apiKey, faults } = scenario.sandbox
     const task = scenario.sandbox.addTask()
@@ -172,7 +178,7 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
     expect(run.log + run.summary).toContain('***')
   })
 
-  it('is not taken over from the address of an uploaded image', async ({ expect }) => {
+  it('the key is concealed when it appears in the URL of an uploaded image', async ({ expect }) => {
     await using scenario = await startScenario()
     const body = { url: `https://example.com/${scenario.sandbox.apiKey}.png` }
     scenario.sandbox.faults.next('upload', { kind: 'status', status: 200, body })
@@ -184,7 +190,7 @@ describe('the key, of whatever signs,', { concurrent: true }, () => {
 })
 
 describe('the token', { concurrent: true }, () => {
-  it('is not taken over from what GitHub says', async ({ expect }) => {
+  it('the GitHub token is concealed when it appears in the tag of a release', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
     await using github = await startGitHub({ token: GITHUB_TOKEN })
     const event = join(scenario.folder, 'event.json')
@@ -216,7 +222,7 @@ describe('an input', { concurrent: true }, () => {
     ['task_id', (secret) => `task_${secret}`],
     ['ffprobe_path', (secret) => secret],
     ['attach_to_release', (secret) => secret],
-  ])('that holds a secret is refused: %s', async ([name, write], { expect }) => {
+  ])('an input that contains a secret is refused: %s', async ([name, write], { expect }) => {
     await using scenario = await startScenario()
     const secrets = { api_key: scenario.sandbox.apiKey, github_token: GITHUB_TOKEN }
     for (const [held, secret] of Object.entries(secrets)) {
@@ -231,9 +237,9 @@ describe('an input', { concurrent: true }, () => {
   })
 })
 
-describe('others', { concurrent: true }, () => {
+describe('other programs', { concurrent: true }, () => {
   it.skipIf(process.platform === 'win32')(
-    'that are started get no key, also where the job has it in its environment',
+    'a started program gets no key even when the environment of the job contains it',
     async ({ expect }) => {
       await using scenario = await startScenario()
       const ffprobe = await writeProgram(join(scenario.folder, 'ffprobe'), 'process.exitCode = 1')
@@ -256,7 +262,7 @@ describe('others', { concurrent: true }, () => {
     },
   )
 
-  it('never see the password of a proxy', async ({ expect }) => {
+  it('the password of a proxy appears neither in the log nor in the summary', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     const env = { HTTPS_PROXY: 'http://someone:Pa55word%2B@127.0.0.1:9' }
     const run = await scenario.run({ ...DIRECTLY, api_base_url: 'https://api.apimart.test' }, { env })

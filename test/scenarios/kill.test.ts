@@ -34,7 +34,7 @@ const EVENTS: readonly { readonly event: string; readonly isSeen: (sandbox: Sand
   { event: 'the first request', isSeen: ({ requests }) => requests.length > 0 },
   { event: 'the submission', isSeen: ({ requests }) => requests.some(isSubmission) },
   { event: 'the acceptance', isSeen: ({ tasks }) => tasks.length > 0 },
-  { event: 'the first look', isSeen: ({ requests }) => requests.some(isLook) },
+  { event: 'the first poll', isSeen: ({ requests }) => requests.some(isLook) },
   { event: 'the download', isSeen: ({ requests }) => requests.some(isDownload) },
   {
     event: 'the second half of the download',
@@ -113,7 +113,11 @@ const ANYWHERE = fc
   .map((random, index, all): Kill => {
     const share = (index + random / 1000) / all.length
     const signal = SIGNALS[index % SIGNALS.length] ?? 'SIGKILL'
-    return { signal, moment: `${(share * 100).toFixed(1)} %`, at: (times) => share * (times.at(-1) ?? 0) }
+    return {
+      signal,
+      moment: `${(share * 100).toFixed(1)} % of the way`,
+      at: (times) => share * (times.at(-1) ?? 0),
+    }
   })
 
 /** Runs the step and kills it at a moment, which is counted from the event before: a busy machine is slower. */
@@ -152,59 +156,62 @@ describe.skipIf(isWindows)(`a step that is ended (seed ${SEED})`, { concurrent: 
     times = Array.from({ length: EVENTS.length + 1 }, (_, index) => mean(index))
   }, 60_000)
 
-  it.for([...AT_EVENTS, ...ANYWHERE])('by $signal at $moment', async (kill, { expect }) => {
-    await using scenario = await startSlowly()
-    const { sandbox, folder } = scenario
-    const [workspace, temp] = [join(folder, 'workspace'), join(folder, 'temp')]
-    await mkdir(temp)
-    const submissions = () => sandbox.requests.filter(isSubmission)
-    const film = () => readFile(join(workspace, FILM))
+  it.for([...AT_EVENTS, ...ANYWHERE])(
+    'a step ended by $signal at $moment is completed by the next run and paid for once',
+    async (kill, { expect }) => {
+      await using scenario = await startSlowly()
+      const { sandbox, folder } = scenario
+      const [workspace, temp] = [join(folder, 'workspace'), join(folder, 'temp')]
+      await mkdir(temp)
+      const submissions = () => sandbox.requests.filter(isSubmission)
+      const film = () => readFile(join(workspace, FILM))
 
-    const first = await killed(scenario, kill, times)
-    const [sent, hasLooked] = [submissions().length, sandbox.requests.some(isLook)]
-    expect(sent).toBeLessThanOrEqual(1)
-    // The service goes on with a request that it has read, also when nobody waits for the answer any more.
-    const isAccepted = () => sandbox.tasks.length > 0
-    if (submissions()[0]?.body) await vi.waitUntil(isAccepted, { timeout: 20_000, interval: 1 })
-    const id = sandbox.tasks[0]?.id
-    const told = first.outputs.task_id
-    await outputBlocks(first.raw)
-    const left = await filesIn(workspace)
-    if (left.includes(FILM)) expect(sha256(await film())).toBe(whole)
+      const first = await killed(scenario, kill, times)
+      const [sent, hasLooked] = [submissions().length, sandbox.requests.some(isLook)]
+      expect(sent).toBeLessThanOrEqual(1)
+      // The service goes on with a request that it has read, also when nobody waits for the answer any more.
+      const isAccepted = () => sandbox.tasks.length > 0
+      if (submissions()[0]?.body) await vi.waitUntil(isAccepted, { timeout: 20_000, interval: 1 })
+      const id = sandbox.tasks[0]?.id
+      const told = first.outputs.task_id
+      await outputBlocks(first.raw)
+      const left = await filesIn(workspace)
+      if (left.includes(FILM)) expect(sha256(await film())).toBe(whole)
 
-    if (first.exitCode === null && kill.signal !== 'SIGKILL') {
-      // Node ends by itself while it still loads the action.
-      expect(sandbox.requests).toEqual([])
-      expect(await filesIn(temp)).toEqual([])
-    } else if (first.exitCode === null) {
-      // The id is written before the first look. Until then the answer may have died with the process.
-      if (hasLooked) expect(told).toBe(id)
-      else expect([undefined, id]).toContain(told)
-    } else {
-      expect(told).toBe(id)
-      const isDone = first.exitCode === 0
-      expect(first.outputs.failure_reason).toBe(isDone ? undefined : 'cancelled')
-      expect(first.errors).toHaveLength(isDone ? 0 : 1)
-      expect(first.summary.match(/^## .*$/gm)).toHaveLength(1)
-      expect(first.summary).toContain(id ?? 'Nothing was submitted and nothing is billed.')
-      expect(left.filter((name) => name !== RECEIPT)).toEqual(isDone ? [FILM] : [])
-      expect(await filesIn(temp)).toEqual([])
-    }
+      if (first.exitCode === null && kill.signal !== 'SIGKILL') {
+        // Node ends by itself while it still loads the action.
+        expect(sandbox.requests).toEqual([])
+        expect(await filesIn(temp)).toEqual([])
+      } else if (first.exitCode === null) {
+        // The id is written before the first look. Until then the answer may have died with the process.
+        if (hasLooked) expect(told).toBe(id)
+        else expect([undefined, id]).toContain(told)
+      } else {
+        expect(told).toBe(id)
+        const isDone = first.exitCode === 0
+        expect(first.outputs.failure_reason).toBe(isDone ? undefined : 'cancelled')
+        expect(first.errors).toHaveLength(isDone ? 0 : 1)
+        expect(first.summary.match(/^## .*$/gm)).toHaveLength(1)
+        expect(first.summary).toContain(id ?? 'Nothing was submitted and nothing is billed.')
+        expect(left.filter((name) => name !== RECEIPT)).toEqual(isDone ? [FILM] : [])
+        expect(await filesIn(temp)).toEqual([])
+      }
 
-    // Nobody writes to what a killed run has left, once a minute has passed.
-    for (const name of left) await utimes(join(workspace, name), 0, 0)
+      // Nobody writes to what a killed run has left, once a minute has passed.
+      for (const name of left) await utimes(join(workspace, name), 0, 0)
 
-    // Whoever knows the id asks for that task; whoever does not runs the step again.
-    const pickUp = { task_id: told ?? '', output_path: FILM, image_url: '', video_url: '' }
-    const second = await runStep(scenario, told === undefined ? WHOLE_WAY : pickUp)
-    expectCompleted(second)
-    expect(sandbox.tasks.map((task) => task.id)).toEqual([second.outputs.task_id])
-    expect(second.outputs.task_id).toBe(id ?? second.outputs.task_id)
-    expect(submissions()).toHaveLength(told === undefined ? sent + 1 : sent)
-    const keys = submissions().map(({ headers }) => headers['idempotency-key'])
-    expect(new Set(keys).size).toBe(1)
-    expect(second.outputs).toMatchObject({ result_path: FILM, result_sha256: whole })
-    expect(sha256(await film())).toBe(whole)
-    expect((await filesIn(workspace)).filter((name) => name !== RECEIPT)).toEqual([FILM])
-  })
+      // Whoever knows the id asks for that task; whoever does not runs the step again.
+      const pickUp = { task_id: told ?? '', output_path: FILM, image_url: '', video_url: '' }
+      const second = await runStep(scenario, told === undefined ? WHOLE_WAY : pickUp)
+      expectCompleted(second)
+      expect(sandbox.tasks.map((task) => task.id)).toEqual([second.outputs.task_id])
+      expect(second.outputs.task_id).toBe(id ?? second.outputs.task_id)
+      expect(submissions()).toHaveLength(told === undefined ? sent + 1 : sent)
+      const keys = submissions().map(({ headers }) => headers['idempotency-key'])
+      expect(new Set(keys).size).toBe(1)
+      expect(second.outputs).toMatchObject({ result_path: FILM, result_sha256: whole })
+      expect(sha256(await film())).toBe(whole)
+      expect((await filesIn(workspace)).filter((name) => name !== RECEIPT)).toEqual([FILM])
+    },
+  )
 })

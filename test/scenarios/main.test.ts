@@ -16,7 +16,7 @@ async function expectFiles(run: Run, name: string, expect: ExpectStatic): Promis
 }
 
 describe.concurrent('a submission', () => {
-  it('writes log, outputs and summary', async ({ expect }) => {
+  it('a submission writes log, outputs and summary', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ prompt: PROMPT, ...PRICED })
     expectSubmitted(run)
@@ -24,7 +24,7 @@ describe.concurrent('a submission', () => {
     await expectFiles(run, 'submitted', expect)
   })
 
-  it('asks for image and clip once, then posts once, and nothing else', async ({ expect }) => {
+  it('a submission requests image and clip once, posts once and sends nothing else', async ({ expect }) => {
     await using scenario = await startScenario()
     await scenario.run({ prompt: PROMPT })
     const own = scenario.sandbox.requests.filter(({ by }) => by === 'client')
@@ -37,7 +37,7 @@ describe.concurrent('a submission', () => {
     ])
   })
 
-  it('posts the documented body under the documented headers', async ({ expect }) => {
+  it('a submission posts the documented body with the documented headers', async ({ expect }) => {
     await using scenario = await startScenario()
     const { sandbox } = scenario
     await scenario.run({ prompt: PROMPT })
@@ -60,7 +60,7 @@ describe.concurrent('a submission', () => {
     expect(post?.headers).not.toHaveProperty('x-apimart-response-version')
   })
 
-  it('shows the key to the API only', async ({ expect }) => {
+  it('a submission shows the key only to the API', async ({ expect }) => {
     await using scenario = await startScenario()
     const { sandbox } = scenario
     const { raw } = await scenario.run()
@@ -78,15 +78,18 @@ describe.concurrent('a submission', () => {
     ['header-last.mp4', 1],
     ['header-last-beyond-64k.mp4', 2],
     ['large-offsets.mp4', 2],
-  ] as const)('reads %s in %i requests and at most 128 KiB', async ([name, requests], { expect }) => {
-    await using scenario = await startScenario()
-    expectSubmitted(await scenario.run({ video_url: scenario.sandbox.media.url(`corpus/${name}`) }))
-    const traffic = scenario.traffic(name)
-    expect(traffic.requests).toHaveLength(requests)
-    expect(traffic.bytes).toBeLessThanOrEqual(131_072)
-  })
+  ] as const)(
+    'a submission reads %s in %i request(s) and at most 128 KiB',
+    async ([name, requests], { expect }) => {
+      await using scenario = await startScenario()
+      expectSubmitted(await scenario.run({ video_url: scenario.sandbox.media.url(`corpus/${name}`) }))
+      const traffic = scenario.traffic(name)
+      expect(traffic.requests).toHaveLength(requests)
+      expect(traffic.bytes).toBeLessThanOrEqual(131_072)
+    },
+  )
 
-  it('reads a clip of 94 MB in two requests and at most 128 KiB', async ({ expect }) => {
+  it('a dry run reads a clip of 94 MB in two requests and at most 128 KiB', async ({ expect }) => {
     await using scenario = await startScenario()
     const { media } = scenario.sandbox
     const video_url = await media.padClip('large.mp4', DEMO.clip, 94_000_000, 'header-last')
@@ -106,7 +109,7 @@ describe.concurrent('the documented requests', () => {
     '{"model":"kling-v2-6-motion-control","prompt":"跟随参考视频的人物朝向和节奏,保持动作连贯","image_url":"https://example.com/ref-image.png","video_url":"https://example.com/ref-video-12s.mp4","character_orientation":"video","mode":"pro","keep_original_sound":"no","watermark_info":{"enabled":false}}',
   ]
 
-  it.for(DOCUMENTED)('arrive field for field: %s', async (text, { expect }) => {
+  it.for(DOCUMENTED)('a documented request arrives field for field: %s', async (text, { expect }) => {
     await using scenario = await startScenario()
     const { watermark_info, ...inputs } = JSON.parse(text)
     const run = await scenario.run({ ...inputs, watermark: String(watermark_info.enabled), preflight: 'off' })
@@ -116,7 +119,7 @@ describe.concurrent('the documented requests', () => {
 })
 
 describe.concurrent('a dry run', () => {
-  it('shows the request, needs no key and never asks the API', async ({ expect }) => {
+  it('a dry run shows the request, needs no key and never contacts the API', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ api_key: '', dry_run: 'true', prompt: PROMPT, ...PRICED })
     expect(run.exitCode).toBe(0)
@@ -124,7 +127,7 @@ describe.concurrent('a dry run', () => {
     await expectFiles(run, 'dry-run', expect)
   })
 
-  it('refuses what a real run would refuse', async () => {
+  it('a dry run refuses a clip that a real run would refuse', async () => {
     await using scenario = await startScenario()
     const video_url = scenario.sandbox.media.url('corpus/10.40s.mp4')
     expectFailure(await scenario.run({ dry_run: 'true', video_url }), 'reference_rejected')
@@ -132,7 +135,7 @@ describe.concurrent('a dry run', () => {
 })
 
 describe.concurrent('the budget', () => {
-  it('refuses an estimate above max_cost before anything is sent', async ({ expect }) => {
+  it('an estimate above max_cost is refused before anything is sent', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ price_per_second: '0.057', max_cost: '0.4787' })
     expect(expectFailure(run, 'over_budget')).toBe(
@@ -143,14 +146,14 @@ describe.concurrent('the budget', () => {
     expect(run.outputs.duration_seconds).toBe('8.4')
   })
 
-  it('passes an estimate that equals max_cost', async ({ expect }) => {
+  it('an estimate that equals max_cost is submitted', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ price_per_second: '0.057', max_cost: '0.4788' })
     expectSubmitted(run)
     expect(run.outputs.estimated_cost).toBe('0.4788')
   })
 
-  it('is not held when the length is not known', async ({ expect }) => {
+  it('a clip of unknown length is refused when max_cost is set', async ({ expect }) => {
     await using scenario = await startScenario()
     const inputs = { preflight: 'warn', video_url: scenario.sandbox.media.url('corpus/clip.webm') }
     const run = await scenario.run({ ...inputs, ...PRICED })
@@ -160,7 +163,9 @@ describe.concurrent('the budget', () => {
 })
 
 describe.concurrent('preflight', () => {
-  it('warn submits what breaks a limit, and the API has the last word', async ({ expect }) => {
+  it('preflight: warn submits a clip that exceeds a limit and leaves the decision to the API', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const video_url = scenario.sandbox.media.url('corpus/10.40s.mp4')
     const run = await scenario.run({ preflight: 'warn', video_url, keep_original_sound: 'no' })
@@ -171,7 +176,7 @@ describe.concurrent('preflight', () => {
     )
   })
 
-  it('off looks at nothing', async ({ expect }) => {
+  it('preflight: off reads neither image nor clip', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ preflight: 'off' })
     expectSubmitted(run)

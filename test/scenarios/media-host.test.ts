@@ -75,35 +75,41 @@ const REFUSED: Refused[] = [
   }),
 ]
 
-describe.concurrent('a clip is refused when its host', () => {
-  it.for(REFUSED)('$habit', async ({ habit, reason, says, path, bytes, requests = 1 }, { expect }) => {
-    await using scenario = await startScenario()
-    const video_url = scenario.sandbox.media.url(path ?? DEMO.clip, habit)
-    const run = await scenario.run({ video_url })
-    const problem = expectFailure(run, reason)
-    const address = video_url.replace(scenario.sandbox.mediaUrl, 'http://media.test')
-    if (typeof says === 'string') expect(problem).toBe(`video_url ${address} ${says}`)
-    else expect(problem).toMatch(says)
-    expect(problem, 'no word of the library').not.toContain('UND_ERR_INVALID_ARG')
-    expect(scenario.apiRequests()).toEqual([])
-    const traffic = scenario.traffic(path?.replace(/^10\//, '') ?? DEMO.clip)
-    expect(traffic.requests).toHaveLength(requests)
-    expect(traffic.bytes).toBeLessThanOrEqual(bytes ?? requests * 65_536)
-  })
+describe.concurrent('a clip that its host does not serve properly', () => {
+  it.for(REFUSED)(
+    'a clip is refused when its host behaves as $habit',
+    async ({ habit, reason, says, path, bytes, requests = 1 }, { expect }) => {
+      await using scenario = await startScenario()
+      const video_url = scenario.sandbox.media.url(path ?? DEMO.clip, habit)
+      const run = await scenario.run({ video_url })
+      const problem = expectFailure(run, reason)
+      const address = video_url.replace(scenario.sandbox.mediaUrl, 'http://media.test')
+      if (typeof says === 'string') expect(problem).toBe(`video_url ${address} ${says}`)
+      else expect(problem).toMatch(says)
+      expect(problem, 'no word of the library').not.toContain('UND_ERR_INVALID_ARG')
+      expect(scenario.apiRequests()).toEqual([])
+      const traffic = scenario.traffic(path?.replace(/^10\//, '') ?? DEMO.clip)
+      expect(traffic.requests).toHaveLength(requests)
+      expect(traffic.bytes).toBeLessThanOrEqual(bytes ?? requests * 65_536)
+    },
+  )
 
-  it.for(['endless', 'endless-free'])('%s', async (habit, { expect }) => {
-    await using scenario = await startScenario()
-    const run = await scenario.run({ video_url: scenario.sandbox.media.url(DEMO.clip, habit) })
-    expect(expectFailure(run, 'reference_rejected')).toMatch(/is too large: .* Compress or shorten it\.$/)
-    expect(scenario.apiRequests()).toEqual([])
-    const { requests, bytes } = scenario.traffic(DEMO.clip)
-    const ends = requests.map(({ headers }) => Number(/-(\d+)$/.exec(headers.range ?? '')?.[1]))
-    expect(Math.max(...ends)).toBeLessThan(4 * 1024 * 1024)
-    // What the sockets swallow before the action hangs up is beyond its say.
-    expect(bytes).toBeLessThan(100e6)
-  })
+  it.for(['endless', 'endless-free'])(
+    'a clip is refused as too large when its host behaves as %s',
+    async (habit, { expect }) => {
+      await using scenario = await startScenario()
+      const run = await scenario.run({ video_url: scenario.sandbox.media.url(DEMO.clip, habit) })
+      expect(expectFailure(run, 'reference_rejected')).toMatch(/is too large: .* Compress or shorten it\.$/)
+      expect(scenario.apiRequests()).toEqual([])
+      const { requests, bytes } = scenario.traffic(DEMO.clip)
+      const ends = requests.map(({ headers }) => Number(/-(\d+)$/.exec(headers.range ?? '')?.[1]))
+      expect(Math.max(...ends)).toBeLessThan(4 * 1024 * 1024)
+      // What the sockets swallow before the action hangs up is beyond its say.
+      expect(bytes).toBeLessThan(100e6)
+    },
+  )
 
-  it('is on this machine, while the API is on the internet', async ({ expect }) => {
+  it('references on this machine are refused while the API is on the internet', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ api_base_url: 'https://8.8.8.8', dry_run: 'true' })
     expect(expectFailure(run, 'reference_unreachable').split('\n')).toEqual(
@@ -119,7 +125,7 @@ describe.concurrent('a clip is refused when its host', () => {
   })
 })
 
-describe.concurrent('a clip is submitted when its host', () => {
+describe.concurrent('a clip from an unusual host', () => {
   it.for([
     { habit: 'refuses-head', requests: 1, bytes: 65_536 },
     { habit: 'redirects', requests: 2, bytes: 65_536 },
@@ -132,16 +138,19 @@ describe.concurrent('a clip is submitted when its host', () => {
     // Without a size it has to be fetched whole, once.
     { habit: 'ignores-range-chunked', requests: 2, bytes: 2 * CLIP_BYTES },
     { habit: 'no-length', requests: 2, bytes: 65_536 + CLIP_BYTES },
-  ])('$habit', async ({ habit, path, requests, bytes }, { expect }) => {
-    await using scenario = await startScenario()
-    const run = await scenario.run({ video_url: scenario.sandbox.media.url(path ?? DEMO.clip, habit) })
-    expectSubmitted(run)
-    expect(run.outputs.duration_seconds).toBe('8.4')
-    expect(scenario.traffic(DEMO.clip).requests).toHaveLength(requests)
-    expect(scenario.traffic(DEMO.clip).bytes).toBeLessThanOrEqual(bytes)
-  })
+  ])(
+    'a clip is submitted when its host behaves as $habit',
+    async ({ habit, path, requests, bytes }, { expect }) => {
+      await using scenario = await startScenario()
+      const run = await scenario.run({ video_url: scenario.sandbox.media.url(path ?? DEMO.clip, habit) })
+      expectSubmitted(run)
+      expect(run.outputs.duration_seconds).toBe('8.4')
+      expect(scenario.traffic(DEMO.clip).requests).toHaveLength(requests)
+      expect(scenario.traffic(DEMO.clip).bytes).toBeLessThanOrEqual(bytes)
+    },
+  )
 
-  it('ignores ranges and the header comes last', async ({ expect }) => {
+  it('a clip is submitted when its host ignores ranges and its header comes last', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ video_url: scenario.sandbox.media.url(HEADER_LAST, 'ignores-range') })
     expectSubmitted(run)
@@ -150,7 +159,7 @@ describe.concurrent('a clip is submitted when its host', () => {
   })
 })
 
-it('a signed query is used, and shown nowhere', async () => {
+it('a signed query is used in requests and shown nowhere', async () => {
   await using scenario = await startScenario()
   const url = (path: string) => `${scenario.sandbox.media.url(path)}?X-Signature=0123456789#t=1`
   const run = await scenario.run({ image_url: url(DEMO.image), video_url: url(DEMO.clip) })

@@ -85,13 +85,13 @@ const PROXIES: readonly (readonly [string, Parameters<typeof behind>[0]])[] = [
     'a proxy that speaks TLS and has a password',
     { identity: company, root, credentials: `runner:${PASSWORD}` },
   ],
-  ['a proxy that opens TLS', { intercepts: company, root }],
+  ['a proxy that intercepts TLS', { intercepts: company, root }],
   ['a proxy on IPv6', { address: '::1' }],
 ]
 
 describe('a run', { concurrent: true }, () => {
   it.for(PROXIES)(
-    'goes through %s from references to release, and pays once',
+    'a run goes through %s from the references to the release and pays once',
     async ([, options], { expect }) => {
       await using way = await behind(options)
       const { scenario, through, authority } = way
@@ -125,7 +125,7 @@ describe('a run', { concurrent: true }, () => {
     },
   )
 
-  it('over plain http goes through the proxy as well, and pays once', async ({ expect }) => {
+  it('a run over plain http goes through the proxy and pays once', async ({ expect }) => {
     await using way = await behind({ credentials: `runner:${PASSWORD}` })
     const { sandbox } = way.scenario
     const run = await way.run({ api_base_url: sandbox.apiUrl, wait: 'true' })
@@ -140,7 +140,7 @@ describe('a run', { concurrent: true }, () => {
     expectSecret(run, expect)
   })
 
-  it('goes past a dead proxy only to the hosts of NO_PROXY', async ({ expect }) => {
+  it('a run bypasses a dead proxy for the hosts in NO_PROXY', async ({ expect }) => {
     await using way = await behind()
     const dead = { HTTP_PROXY: NOBODY, HTTPS_PROXY: NOBODY }
     expectSubmitted(await way.run({}, { ...dead, no_proxy: 'example.com, 127.0.0.1' }))
@@ -148,7 +148,7 @@ describe('a run', { concurrent: true }, () => {
     expect(way.through.heard).toBe('')
   })
 
-  it('does not look at references past a dead proxy', async ({ expect }) => {
+  it('a run does not bypass a dead proxy to read references outside NO_PROXY', async ({ expect }) => {
     await using way = await behind()
     const dead = { HTTP_PROXY: NOBODY, HTTPS_PROXY: NOBODY, NO_PROXY: way.authority }
     const told = expectFailure(await way.run({}, dead), 'reference_unreachable')
@@ -158,7 +158,7 @@ describe('a run', { concurrent: true }, () => {
     expect(way.scenario.sandbox.requests).toEqual([])
   })
 
-  it('asks no proxy for the metadata of a cloud', async ({ expect }) => {
+  it('a run asks no proxy for the metadata service of a cloud', async ({ expect }) => {
     await using way = await behind()
     const run = await way.run({
       image_url: 'http://metadata.google.internal/hero.png',
@@ -175,19 +175,22 @@ describe('a submission', { concurrent: true }, () => {
   it.for([
     ['wrong', 'runner:wrong@'],
     ['missing', ''],
-  ] as const)('to a proxy whose password is %s was never sent', async ([, credentials], { expect }) => {
-    await using way = await behind({ credentials: `runner:${PASSWORD}` })
-    const url = way.through.url.replace(/runner:.*@/, credentials)
-    const run = await way.run(DIRECTLY, { HTTPS_PROXY: url })
-    expect(expectFailure(run, 'request_rejected')).toBe(
-      'APIMart could not be reached, so the request was never sent: the proxy refuses the connection (407). Check api_base_url and the proxy settings.',
-    )
-    expect([way.through.lines, way.through.refused]).toEqual([[], 1])
-    expect([way.gateway.connections, way.scenario.sandbox.requests]).toEqual([0, []])
-    expect(way.through.heard).not.toContain(way.scenario.sandbox.apiKey)
-  })
+  ] as const)(
+    'a submission is never sent when the proxy password is %s',
+    async ([, credentials], { expect }) => {
+      await using way = await behind({ credentials: `runner:${PASSWORD}` })
+      const url = way.through.url.replace(/runner:.*@/, credentials)
+      const run = await way.run(DIRECTLY, { HTTPS_PROXY: url })
+      expect(expectFailure(run, 'request_rejected')).toBe(
+        'APIMart could not be reached, so the request was never sent: the proxy refuses the connection (407). Check api_base_url and the proxy settings.',
+      )
+      expect([way.through.lines, way.through.refused]).toEqual([[], 1])
+      expect([way.gateway.connections, way.scenario.sandbox.requests]).toEqual([0, []])
+      expect(way.through.heard).not.toContain(way.scenario.sandbox.apiKey)
+    },
+  )
 
-  it('is not made where a stranger opens TLS, and the key stays here', async ({ expect }) => {
+  it('a submission is never sent when an untrusted proxy intercepts TLS', async ({ expect }) => {
     await using way = await behind({ intercepts: company })
     const told = expectFailure(await way.run(DIRECTLY), 'request_rejected')
     expect(told).toMatch(/^APIMart could not be reached, so the request was never sent: /)
@@ -196,7 +199,7 @@ describe('a submission', { concurrent: true }, () => {
     expect([way.gateway.connections, way.scenario.sandbox.requests]).toEqual([0, []])
   })
 
-  it('is made where all hosts have IPv6 only', async ({ expect }) => {
+  it('a submission succeeds when all hosts have only IPv6', async ({ expect }) => {
     await using scenario = await startScenario()
     const { apiUrl, mediaUrl } = scenario.sandbox
     const front = async (origin: string) => {

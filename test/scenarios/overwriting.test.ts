@@ -14,7 +14,7 @@ describe('a place for the video', { concurrent: true }, () => {
     [IMAGE, IMAGE],
     [CLIP, `./assets//${CLIP.split('/').at(-1)}`],
   ] as const)(
-    'that is the reference %s is refused before anything is paid',
+    'an output_path that is the reference %s is refused before anything is paid',
     async ([path, given], { expect }) => {
       await using scenario = await startRepository()
       const before = await readFile(join(scenario.workspace, path))
@@ -29,16 +29,19 @@ describe('a place for the video', { concurrent: true }, () => {
   it.skipIf(process.platform === 'win32').for([
     ['symbolic', symlink],
     ['hard', link],
-  ] as const)('that is a reference by a %s link is refused', async ([, makeLink], { expect }) => {
-    await using scenario = await startRepository()
-    await makeLink(join(scenario.workspace, IMAGE), join(scenario.workspace, 'film.mp4'))
-    const run = await scenario.run({ wait: 'true', output_path: 'film.mp4' })
-    expect(expectFailure(run, 'invalid_input')).toBe(`output_path "film.mp4": ${OVERWRITES}`)
-    expect(scenario.submissions()).toEqual([])
-  })
+  ] as const)(
+    'an output_path that is a %s link to a reference is refused',
+    async ([, makeLink], { expect }) => {
+      await using scenario = await startRepository()
+      await makeLink(join(scenario.workspace, IMAGE), join(scenario.workspace, 'film.mp4'))
+      const run = await scenario.run({ wait: 'true', output_path: 'film.mp4' })
+      expect(expectFailure(run, 'invalid_input')).toBe(`output_path "film.mp4": ${OVERWRITES}`)
+      expect(scenario.submissions()).toEqual([])
+    },
+  )
 
   it.for(['.git/hooks/pre-commit', 'sub/.GIT/film.mp4'])(
-    'in the folder of Git is refused: %s',
+    'the output_path %s is refused because it lies in the folder .git',
     async (path, { expect }) => {
       await using scenario = await startRepository()
       await mkdir(join(scenario.workspace, path, '..'), { recursive: true })
@@ -51,7 +54,7 @@ describe('a place for the video', { concurrent: true }, () => {
 })
 
 describe('the folder of Git', () => {
-  it('holds no reference', async ({ expect }) => {
+  it('a reference in the folder .git is refused', async ({ expect }) => {
     await using scenario = await startRepository()
     await mkdir(join(scenario.workspace, '.git'))
     await writeFile(

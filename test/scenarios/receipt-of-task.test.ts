@@ -39,8 +39,8 @@ const count = (log: string, line: string) => log.split('\n').filter((one) => one
 /** A step that only names a task. */
 const ofTask = (task_id: string) => ({ task_id, image_url: '', video_url: '', character_orientation: '' })
 
-describe('a task that goes on', { concurrent: true }, () => {
-  it('is found by the next run when the time to wait was over', async ({ expect }) => {
+describe('a task that is still running', { concurrent: true }, () => {
+  it('a task whose wait timed out is resumed by the next run', async ({ expect }) => {
     await using scenario = await startScenario(SLOW)
     const first = await make(scenario, { wait_timeout_minutes: '0.1' }, 4711)
     const { task_id = '' } = first.outputs
@@ -63,7 +63,7 @@ describe('a task that goes on', { concurrent: true }, () => {
     ['cancelled', 'SIGINT'],
     [undefined, 'SIGKILL'],
   ] as const)(
-    'is found by the run after one that was ended as %s, by %s',
+    'a task of a run with failure_reason %s, ended by %s, is resumed by the next run',
     async ([reason, signal], { expect }) => {
       await using scenario = await startScenario(SLOW)
       const first = await make(scenario, {}, 4711, {
@@ -83,7 +83,7 @@ describe('a task that goes on', { concurrent: true }, () => {
     },
   )
 
-  it('is left alone, by its id, when another video is wanted', async ({ expect }) => {
+  it('a pending task is left alone with a warning when another video is requested', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario, pending('task_1'))
     const run = await make(scenario, { mode: 'pro' })
@@ -94,7 +94,7 @@ describe('a task that goes on', { concurrent: true }, () => {
     await expectMadeAnew(scenario, run, `${ANEW} mode is not what it was for ${RECEIPT}.`, expect)
   })
 
-  it('needs a key', async ({ expect }) => {
+  it('a pending task cannot be resumed without a key', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const text = await leave(scenario, pending('task_1'))
     expectFailure(await make(scenario, { api_key: '' }), 'invalid_input')
@@ -102,7 +102,7 @@ describe('a task that goes on', { concurrent: true }, () => {
     expect(await textOf(scenario)).toBe(text)
   })
 
-  it('keeps its video when the receipt cannot be written any more', async ({ expect }) => {
+  it('a task keeps its video when its receipt can no longer be written', async ({ expect }) => {
     await using scenario = await startScenario(SLOW)
     const run = await make(scenario, {}, 4711, {
       async onStart() {
@@ -122,26 +122,32 @@ describe('a task that goes on', { concurrent: true }, () => {
   })
 })
 
-describe('a task that has brought no video', { concurrent: true }, () => {
+describe('a task without a video', { concurrent: true }, () => {
   it.for([
     ['failed', 'has failed'],
     ['cancelled', 'was cancelled'],
-  ] as const)('and has %s is not asked for again', async ([outcome, how], { expect }) => {
-    await using scenario = await startScenario(AT_ONCE)
-    scenario.sandbox.script.outcome = outcome
-    const first = await make(scenario, {}, 4711)
-    const { task_id = '', failure_reason } = first.outputs
-    expect(failure_reason).toBe(`task_${outcome}`)
-    expect(await receiptOf(scenario)).toMatchObject({ task: { id: task_id, status: outcome }, result: null })
-    scenario.sandbox.script.outcome = 'completed'
-    const second = await make(scenario)
-    expectCompleted(second)
-    expect(count(second.log, `${ANEW} task ${task_id} of ${RECEIPT} ${how}.`)).toBe(1)
-    expect(second.outputs.task_id).not.toBe(task_id)
-    expect(submissions(scenario)).toHaveLength(2)
-  })
+  ] as const)(
+    'a task that ended as %s is replaced by a new submission in the next run',
+    async ([outcome, how], { expect }) => {
+      await using scenario = await startScenario(AT_ONCE)
+      scenario.sandbox.script.outcome = outcome
+      const first = await make(scenario, {}, 4711)
+      const { task_id = '', failure_reason } = first.outputs
+      expect(failure_reason).toBe(`task_${outcome}`)
+      expect(await receiptOf(scenario)).toMatchObject({
+        task: { id: task_id, status: outcome },
+        result: null,
+      })
+      scenario.sandbox.script.outcome = 'completed'
+      const second = await make(scenario)
+      expectCompleted(second)
+      expect(count(second.log, `${ANEW} task ${task_id} of ${RECEIPT} ${how}.`)).toBe(1)
+      expect(second.outputs.task_id).not.toBe(task_id)
+      expect(submissions(scenario)).toHaveLength(2)
+    },
+  )
 
-  it('and is unknown to APIMart is told with the way out', async ({ expect }) => {
+  it('a task of the receipt that APIMart does not know is reported with what to do', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const text = await leave(scenario, pending('task_nobody'))
     const run = await make(scenario)
@@ -157,9 +163,9 @@ describe('a task that has brought no video', { concurrent: true }, () => {
     result: result('holds'),
   })
   it.for([
-    ['that was never fetched', pending],
-    ['that is missing', finished],
-  ] as const)('because the link to one %s is over is told with the way out', async (row, { expect }) => {
+    ['that was never downloaded', pending],
+    ['that is missing in the workspace', finished],
+  ] as const)('an expired link to a video %s is reported with what to do', async (row, { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { sandbox } = scenario
     const { id } = sandbox.addTask({ resultUrl: sandbox.media.url('demo/result.mp4', 'gone') })
@@ -171,7 +177,7 @@ describe('a task that has brought no video', { concurrent: true }, () => {
     expect(submissions(scenario)).toEqual([])
   })
 
-  it('because its download failed is fetched by the next run', async ({ expect }) => {
+  it('a video whose download failed is downloaded by the next run', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { sandbox } = scenario
     sandbox.script.resultUrl = sandbox.media.url('demo/result.mp4', 'forbidden')
@@ -190,7 +196,7 @@ describe('a task that has brought no video', { concurrent: true }, () => {
 })
 
 describe('task_id', { concurrent: true }, () => {
-  it('completes the receipt of its task', async ({ expect }) => {
+  it('a step with task_id completes the receipt of its task', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     await leave(scenario, pending(id))
@@ -208,7 +214,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(submissions(scenario)).toEqual([])
   })
 
-  it('leaves the receipt of another task alone', async ({ expect }) => {
+  it('a step with task_id leaves the receipt of another task alone', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     const text = await leave(scenario)
@@ -220,7 +226,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(await textOf(scenario)).toBe(text)
   })
 
-  it('does not spoil the receipt of a video that it cannot fetch again', async ({ expect }) => {
+  it('a step with task_id keeps the receipt of a video that it cannot download again', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { sandbox } = scenario
     const { id } = sandbox.addTask({ resultUrl: sandbox.media.url('demo/result.mp4', 'gone') })
@@ -232,7 +238,9 @@ describe('task_id', { concurrent: true }, () => {
     expect(next.outputs.status).toBe('unchanged')
   })
 
-  it('does not overwrite the video of another step of the same run', async ({ expect }) => {
+  it('a step with task_id does not overwrite the video of another step of the same run', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     const text = await leave(scenario, madeBy('4712', '__octo_kling_2'))

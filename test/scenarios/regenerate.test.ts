@@ -32,7 +32,7 @@ async function toLink(film: string): Promise<void> {
 }
 
 describe('a second run', { concurrent: true }, () => {
-  it('has nothing to make, to pay or to ask, and needs no key', async ({ expect }) => {
+  it('a second run generates, pays and requests nothing and needs no key', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const price = { price_per_second: '0.057' }
     const first = await make(scenario, price, 4711)
@@ -55,7 +55,9 @@ describe('a second run', { concurrent: true }, () => {
     })
   })
 
-  it('neither keeps nor tells secrets, and goes by the bytes when signatures change', async ({ expect }) => {
+  it('a second run compares bytes, not signatures, and keeps secrets out of receipt, log and summary', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { sandbox } = scenario
     sandbox.script.resultUrl = `${sandbox.media.url('demo/result.mp4')}?sig=SECRET`
@@ -75,7 +77,7 @@ describe('a second run', { concurrent: true }, () => {
     expect(await textOf(scenario)).toBe(text)
   })
 
-  it('of an image under another address finds the same bytes', async ({ expect }) => {
+  it('a second run generates nothing when the same image is at another URL', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
     const image_url = scenario.sandbox.media.put('moved.png', await readFile(media('hero.png')))
@@ -87,27 +89,30 @@ describe('a second run', { concurrent: true }, () => {
     ['mode', { mode: 'pro' }],
     ['video_url', {}],
     ['image_url', {}],
-  ] as const)('makes the video anew when %s is another', async ([name, inputs], { expect }) => {
-    await using scenario = await startScenario(AT_ONCE)
-    await leave(scenario)
-    const file = { video_url: 'walk.mp4', image_url: 'hero.png', prompt: null, mode: null }[name]
-    if (file) {
-      const bytes = await readFile(media(file))
-      // Of the same size, at the same address, and with the same header.
-      bytes.writeUInt8(bytes.readUInt8(bytes.length - 20) ^ 1, bytes.length - 20)
-      scenario.sandbox.media.put(`demo/${file}`, bytes)
-    }
-    const run = await make(scenario, inputs)
-    await expectMadeAnew(scenario, run, `${ANEW} ${name} is not what it was for ${RECEIPT}.`, expect)
-  })
+  ] as const)(
+    'a second run generates the video again when %s has changed',
+    async ([name, inputs], { expect }) => {
+      await using scenario = await startScenario(AT_ONCE)
+      await leave(scenario)
+      const file = { video_url: 'walk.mp4', image_url: 'hero.png', prompt: null, mode: null }[name]
+      if (file) {
+        const bytes = await readFile(media(file))
+        // Of the same size, at the same address, and with the same header.
+        bytes.writeUInt8(bytes.readUInt8(bytes.length - 20) ^ 1, bytes.length - 20)
+        scenario.sandbox.media.put(`demo/${file}`, bytes)
+      }
+      const run = await make(scenario, inputs)
+      await expectMadeAnew(scenario, run, `${ANEW} ${name} is not what it was for ${RECEIPT}.`, expect)
+    },
+  )
 
   const noFile = `${FILM} is not there, or is not a file`
   const otherFile = `${FILM} is not the file that ${RECEIPT} tells of, its sha256 is another one`
   it.for<[string, (film: string) => Promise<void>, string]>([
     ['is missing', (film) => rm(film), noFile],
     ['is cut off', (film) => truncate(film, 1000), otherFile],
-    ['is only linked to', toLink, noFile],
-  ])('brings the video again when it %s', async ([, change, wrong], { expect }) => {
+    ['is only a link', toLink, noFile],
+  ])('a second run downloads the video again when it %s', async ([, change, wrong], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     const [task, made] = [{ id, status: 'completed', cost: 0.456 } as const, madeBy('4710')]
@@ -122,14 +127,16 @@ describe('a second run', { concurrent: true }, () => {
     expect(await receiptOf(scenario)).toMatchObject({ task, result: ORIGINAL, ...made })
   })
 
-  it('makes the video anew when it is missing and APIMart has it no more', async ({ expect }) => {
+  it('a second run generates the video again when it is missing and no longer at APIMart', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
     await rm(at(scenario, FILM))
     await expectMadeAnew(scenario, await make(scenario), `${ANEW} ${noFile}.`, expect)
   })
 
-  it('regenerate: always makes it anew, also over a receipt that is damaged', async ({ expect }) => {
+  it('regenerate: always generates the video again even over a damaged receipt', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
     await writeFile(at(scenario, RECEIPT), '{')
@@ -139,7 +146,9 @@ describe('a second run', { concurrent: true }, () => {
     expect(await receiptOf(scenario)).toMatchObject({ task: { id: run.outputs.task_id }, ...madeBy('4712') })
   })
 
-  it('needs a key and keeps to the budget as soon as there is something to make', async ({ expect }) => {
+  it('a second run needs a key and respects max_cost when there is a video to generate', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(AT_ONCE)
     const text = await leave(scenario)
     const priced = { mode: 'pro', price_per_second: '0.057', max_cost: '0.01' }
@@ -154,18 +163,21 @@ describe('a second run', { concurrent: true }, () => {
   it.for([
     ['unchanged', {}, NOTHING_TO_MAKE],
     ['changed', { mode: 'pro' }, `${ANEW} mode is not what it was for ${RECEIPT}.`],
-  ] as const)('with dry_run only says what it would do (%s)', async ([, inputs, line], { expect }) => {
-    await using scenario = await startScenario(AT_ONCE)
-    const text = await leave(scenario)
-    const run = await make(scenario, { ...inputs, dry_run: 'true', api_key: '' })
-    expect(run.errors).toEqual([])
-    expect(run.outputs.status).toBe('dry_run')
-    expect(run.log).toContain(`\n${line}\n`)
-    expect(scenario.apiRequests()).toEqual([])
-    expect(await textOf(scenario)).toBe(text)
-    expect(await filmOf(scenario)).toEqual(ORIGINAL)
-    expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['film.mp4', 'film.mp4.receipt.json'])
-  })
+  ] as const)(
+    'a second run with dry_run only reports what it would do (%s)',
+    async ([, inputs, line], { expect }) => {
+      await using scenario = await startScenario(AT_ONCE)
+      const text = await leave(scenario)
+      const run = await make(scenario, { ...inputs, dry_run: 'true', api_key: '' })
+      expect(run.errors).toEqual([])
+      expect(run.outputs.status).toBe('dry_run')
+      expect(run.log).toContain(`\n${line}\n`)
+      expect(scenario.apiRequests()).toEqual([])
+      expect(await textOf(scenario)).toBe(text)
+      expect(await filmOf(scenario)).toEqual(ORIGINAL)
+      expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['film.mp4', 'film.mp4.receipt.json'])
+    },
+  )
 })
 
 describe('a receipt that does not fit', { concurrent: true }, () => {
@@ -185,14 +197,14 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
       'its request.mode is missing or wrong.',
     ],
     [
-      'is newer',
+      'has a newer version',
       {},
       (text) => text.replace('"version": 1', '"version": 2'),
       { regenerate: 'always' },
       'newer version',
     ],
     [
-      'is of another file',
+      'belongs to another file',
       { file: 'b.mp4', ...pending('task_1') },
       (text) => text,
       {},
@@ -205,7 +217,7 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
       { prompt: 'She waves' },
       'Another step of this run, __octo_kling_2 of job film, has task task_1 for it.',
     ],
-  ])('and %s is refused and left alone', async ([, changes, damage, inputs, says], { expect }) => {
+  ])('a receipt that %s is refused and left alone', async ([, changes, damage, inputs, says], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const text = damage(await leave(scenario, changes))
     await writeFile(at(scenario, RECEIPT), text)
@@ -215,15 +227,18 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
     expect(await textOf(scenario)).toBe(text)
   })
 
-  it.for(['changed', 'always'])('because it is a folder is refused (%s)', async (regenerate, { expect }) => {
-    await using scenario = await startScenario(AT_ONCE)
-    await mkdir(at(scenario, RECEIPT), { recursive: true })
-    const run = await make(scenario, { regenerate })
-    expect(expectFailure(run, 'invalid_input')).toContain(`${RECEIPT} is a folder.`)
-    expect(scenario.apiRequests()).toEqual([])
-  })
+  it.for(['changed', 'always'])(
+    'a receipt that is a folder is refused with regenerate: %s',
+    async (regenerate, { expect }) => {
+      await using scenario = await startScenario(AT_ONCE)
+      await mkdir(at(scenario, RECEIPT), { recursive: true })
+      const run = await make(scenario, { regenerate })
+      expect(expectFailure(run, 'invalid_input')).toContain(`${RECEIPT} is a folder.`)
+      expect(scenario.apiRequests()).toEqual([])
+    },
+  )
 
-  it('because the video is a folder is refused', async ({ expect }) => {
+  it('an output_path that has a receipt but is a folder is refused', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
     await rm(at(scenario, FILM))

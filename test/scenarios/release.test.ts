@@ -61,7 +61,7 @@ const again = (id = '', how = '') =>
   `Attach the video once what is said above is put right.${how} Task ${id} is completed and paid. APIMart names a cost of 0.4788 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
 
 describe('a release', { concurrent: true }, () => {
-  it('that started the run gets the video; a run that changes nothing sees to it, too', async ({
+  it('a release that started the run gets the video, and a later unchanged run attaches it again', async ({
     expect,
   }) => {
     await using at = await releasing()
@@ -127,9 +127,7 @@ describe('a release', { concurrent: true }, () => {
     expect(github.requests.filter(({ origin }) => origin === 'server')).toEqual([])
   })
 
-  it('that is a draft of GitHub Enterprise gets the video of a task, also after faults', async ({
-    expect,
-  }) => {
+  it('a draft release on GitHub Enterprise gets the video of a task despite faults', async ({ expect }) => {
     await using at = await releasing({ enterprise: true })
     const { github } = at
     github.addRelease({ tag: 'v1', draft: true })
@@ -150,7 +148,7 @@ describe('a release', { concurrent: true }, () => {
     expect(at.sandbox.requests.filter(({ method }) => method !== 'GET')).toEqual([])
   })
 
-  it('is looked up by a dry run, which attaches nothing', async ({ expect }) => {
+  it('a dry run looks up the release and attaches nothing', async ({ expect }) => {
     await using at = await releasing()
     at.github.addRelease({ tag: 'v1' })
     const run = await at.step({ dry_run: 'true', api_key: '' })
@@ -165,13 +163,13 @@ const noEvent = (words: string) =>
   `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`
 const [OTHER, UNREADABLE] = ['which names no release', 'whose payload cannot be read']
 
-describe('before anything is paid', { concurrent: true }, () => {
+describe('the checks before anything is paid', { concurrent: true }, () => {
   it.for<
     [string, string | object, Record<string, string>, reason: 'invalid_input' | 'publish_failed', string]
   >([
     ['a tag without a release', {}, {}, 'invalid_input', NO_RELEASE],
     [
-      'another event',
+      'an event without a release',
       { ref: 'refs/heads/main' },
       { attach_to_release: 'event' },
       'invalid_input',
@@ -185,13 +183,13 @@ describe('before anything is paid', { concurrent: true }, () => {
       noEvent(`the event release, ${UNREADABLE}`),
     ],
     [
-      'a token that is not valid',
+      'an invalid token',
       {},
       { github_token: 'ghs_other' },
       'publish_failed',
       'attach_to_release "v1": The release could not be looked up. GitHub answered 401: "Bad credentials - https://docs.github.com/rest/releases/assets". Check that github_token is valid; that of a job ends with the job.',
     ],
-  ])('%s is refused', async ([, event, inputs, reason, problem], { expect }) => {
+  ])('%s is refused before anything is paid', async ([, event, inputs, reason, problem], { expect }) => {
     await using at = await releasing()
     await at.startedBy(event)
     const run = await at.step(inputs)
@@ -201,7 +199,7 @@ describe('before anything is paid', { concurrent: true }, () => {
   })
 
   it.for(['', '{"release":'])(
-    'an event that cannot be read (%j) is no matter to a tag',
+    'an event that cannot be read (%j) does not matter when attach_to_release is a tag',
     async (event, { expect }) => {
       await using at = await releasing()
       at.github.addRelease({ tag: 'v1' })
@@ -211,7 +209,9 @@ describe('before anything is paid', { concurrent: true }, () => {
     },
   )
 
-  it('an event without a file is none, and inputs are checked first', async ({ expect }) => {
+  it('an event without a file is refused, and wrong inputs are reported before any request', async ({
+    expect,
+  }) => {
     await using at = await releasing()
     const missing = await at.step(
       { attach_to_release: 'event', task_id: '' },
@@ -239,7 +239,7 @@ describe('before anything is paid', { concurrent: true }, () => {
     'a/.mp4',
     'a\\é.mp4',
     'film.',
-  ])('an asset cannot be called %s', (output_path, { expect }) => {
+  ])('a release asset cannot be named %s', (output_path, { expect }) => {
     const given = { wait: 'true', output_path, github_token: 'x' }
     expect(problemsOf({ ...given, attach_to_release: 'v1' })).toEqual([
       expect.stringContaining('GitHub renames assets whose names hold anything but ASCII letters'),
@@ -248,7 +248,7 @@ describe('before anything is paid', { concurrent: true }, () => {
   })
 
   it.for(['film.mp4', 'a é/film-1_b.MP4', 'a\\film.mp4', 'f', '1.2.mp4'])(
-    'an asset can be called %s',
+    'a release asset can be named %s',
     (output_path, { expect }) => {
       expect(problemsOf({ wait: 'true', output_path, github_token: 'x', attach_to_release: 'v1' })).toEqual(
         [],
@@ -256,7 +256,7 @@ describe('before anything is paid', { concurrent: true }, () => {
     },
   )
 
-  it('output_path is asked for', ({ expect }) => {
+  it('attach_to_release requires output_path', ({ expect }) => {
     expect(problemsOf({ wait: 'true', github_token: 'x', attach_to_release: 'v1' })).toEqual([
       'attach_to_release "v1": It needs output_path: the file there is attached, under its name.',
     ])
@@ -277,7 +277,9 @@ function expectKept(run: Run, id: string | undefined) {
 }
 
 describe('a video that cannot be attached', { concurrent: true }, () => {
-  it('is kept, and attached by a step with its task_id that submits nothing', async ({ expect }) => {
+  it('a video that cannot be attached is kept, and a step with its task_id attaches it without submitting', async ({
+    expect,
+  }) => {
     await using at = await releasing({ permissions: 'read' })
     const { github, sandbox } = at
     github.addRelease({ tag: 'v1' })
@@ -301,10 +303,10 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
   })
 
   it.for<[string, string, string, string]>([
-    ['the tag', '{}', 'v1', NO_RELEASE],
-    ['the event', 'garbage', 'event', noEvent(`the event release, ${UNREADABLE}`)],
+    ['the tag has no release', '{}', 'v1', NO_RELEASE],
+    ['the event cannot be read', 'garbage', 'event', noEvent(`the event release, ${UNREADABLE}`)],
   ])(
-    'for want of %s is stored first, when its task was there',
+    'the video of an existing task is stored even when %s',
     async ([, event, attach_to_release, problem], { expect }) => {
       await using at = await releasing()
       await at.startedBy(event)
@@ -317,30 +319,33 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
     },
   )
 
-  it.skipIf(process.platform === 'win32')('because the job is cancelled is kept', async ({ expect }) => {
-    await using at = await releasing()
-    const { github, sandbox } = at
-    github.addRelease({ tag: 'v1' })
-    github.faults.next('upload', { kind: 'silent' })
-    let cancelled = Number.NaN
-    const run = await at.step(
-      {},
-      {
-        async onStart(kill) {
-          await vi.waitUntil(() => uploads(github) === 1, { timeout: 20_000, interval: 1 })
-          cancelled = performance.now()
-          kill('SIGINT')
+  it.skipIf(process.platform === 'win32')(
+    'a job cancelled while it attaches the video keeps the video',
+    async ({ expect }) => {
+      await using at = await releasing()
+      const { github, sandbox } = at
+      github.addRelease({ tag: 'v1' })
+      github.faults.next('upload', { kind: 'silent' })
+      let cancelled = Number.NaN
+      const run = await at.step(
+        {},
+        {
+          async onStart(kill) {
+            await vi.waitUntil(() => uploads(github) === 1, { timeout: 20_000, interval: 1 })
+            cancelled = performance.now()
+            kill('SIGINT')
+          },
         },
-      },
-    )
-    expect(performance.now() - cancelled).toBeLessThan(5000)
-    const id = sandbox.tasks[0]?.id
-    const advice = again(id).replace('Attach the video once what is said above is put right. ', '')
-    expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
-    expect([await at.isStored(), run.outputs.result_path, run.outputs.status]).toEqual([
-      true,
-      'film.mp4',
-      'completed',
-    ])
-  })
+      )
+      expect(performance.now() - cancelled).toBeLessThan(5000)
+      const id = sandbox.tasks[0]?.id
+      const advice = again(id).replace('Attach the video once what is said above is put right. ', '')
+      expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
+      expect([await at.isStored(), run.outputs.result_path, run.outputs.status]).toEqual([
+        true,
+        'film.mp4',
+        'completed',
+      ])
+    },
+  )
 })

@@ -28,7 +28,9 @@ const clipOf = (scenario: RepositoryScenario) =>
   scenario.submissions().map((sent) => requested(sent).video_url)
 
 describe('a clip of the repository', { concurrent: true }, () => {
-  it('is submitted by its address at the commit, which needs no login', async ({ expect }) => {
+  it('a clip of the repository is submitted as its URL at the commit, which is read without a login', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     const run = await scenario.run({ price_per_second: '0.057' })
     expectSubmitted(run)
@@ -39,7 +41,9 @@ describe('a clip of the repository', { concurrent: true }, () => {
     for (const { headers } of scenario.github.requests) expect(headers).not.toHaveProperty('authorization')
   })
 
-  it('may have any name, and be named through a link', async ({ expect }) => {
+  it('a clip of the repository may have special characters in its name and be reached through a link', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     const name = 'größe #1 100%?@2x.mp4'
     await copyFile(join(scenario.root, CLIP), join(scenario.root, name))
@@ -52,7 +56,9 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(run.warnings).toEqual([])
   })
 
-  it('is that of the commit where the workspace has another, and says so', async ({ expect }) => {
+  it('preflight: warn submits a clip changed in the workspace as committed, with a warning', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     await copyFile(join(MEDIA, 'corpus/3s.mp4'), join(scenario.workspace, CLIP))
     const run = await scenario.run({ preflight: 'warn' })
@@ -63,7 +69,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(clipOf(scenario)).toEqual([`${scenario.github.serverUrl}${RAW}/${CLIP}`])
   })
 
-  it('is not paid for where the workspace has another, unless that is wanted', async ({ expect }) => {
+  it('a clip changed in the workspace is refused by default', async ({ expect }) => {
     await using scenario = await startRepository()
     await copyFile(join(MEDIA, 'corpus/3s.mp4'), join(scenario.workspace, CLIP))
     const problem = expectFailure(await scenario.run(), 'reference_rejected')
@@ -72,7 +78,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('in Git LFS is followed to where it is', async ({ expect }) => {
+  it('a clip in Git LFS is read from where Git LFS stores it', async ({ expect }) => {
     const film = await readFile(join(MEDIA, 'demo/walk.mp4'))
     await using scenario = await startRepository({ lfs: new Map([[CLIP, film]]) })
     // As a checkout without `lfs: true` leaves it.
@@ -85,7 +91,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(run.outputs.duration_seconds).toBe('8.4')
   })
 
-  it('in Git LFS is refused where nothing but its pointer is served', async ({ expect }) => {
+  it('a clip in Git LFS is refused when only its pointer is served', async ({ expect }) => {
     const film = await readFile(join(MEDIA, 'demo/walk.mp4'))
     await using scenario = await startRepository({ lfs: new Map([[CLIP, film]]), lfsRedirects: false })
     const run = await scenario.run()
@@ -103,7 +109,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
         github.isPrivate = true
       },
     ],
-  ])('that %s is refused before anything is sent', async ([, change], { expect }) => {
+  ])('a clip that %s is refused before anything is sent', async ([, change], { expect }) => {
     await using scenario = await startRepository()
     await change(scenario)
     const run = await scenario.run({ preflight: 'off' })
@@ -120,7 +126,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     for (const { headers } of scenario.github.requests) expect(headers).not.toHaveProperty('authorization')
   })
 
-  it('must be in the workspace', async ({ expect }) => {
+  it('a clip outside the workspace is refused before anything is sent', async ({ expect }) => {
     await using scenario = await startRepository()
     const video_url = '../commit/assets/walk.mp4'
     const problem = expectFailure(await scenario.run({ ...CLIP_ONLY, video_url }), 'invalid_input')
@@ -128,7 +134,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect([scenario.asked(), scenario.sandbox.requests]).toEqual([[], []])
   })
 
-  it('and an image are told together when neither can be had', async ({ expect }) => {
+  it('a clip and an image that are both missing are reported together', async ({ expect }) => {
     await using scenario = await startRepository()
     await rm(join(scenario.root, CLIP))
     const run = await scenario.run({ image_url: 'assets/nobody.png' })
@@ -138,7 +144,9 @@ describe('a clip of the repository', { concurrent: true }, () => {
     )
   })
 
-  it('is refused in whole sentences where the runner names no commit', async ({ expect }) => {
+  it('a clip of the repository is refused in whole sentences when the runner names no commit', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     const run = await scenario.run(CLIP_ONLY, { env: { GITHUB_SHA: undefined } })
     expect(run.outputs.failure_reason).toMatch(/^(reference_unreachable|invalid_input)$/)
@@ -146,7 +154,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(run.errors[0]).not.toContain(', .')
   })
 
-  it('that is too large for APIMart is refused', async ({ expect }) => {
+  it('a clip of the repository is refused when it exceeds the limit of 100 MB', async ({ expect }) => {
     await using scenario = await startRepository()
     const [path, size] = [join(scenario.root, CLIP), 110_000_000]
     const media = Buffer.from('\0\0\0\0mdat')
@@ -160,7 +168,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('is measured beside a task that exists, and never stands in its way', async ({ expect }) => {
+  it('a clip of the repository is measured for an existing task and never blocks it', async ({ expect }) => {
     await using scenario = await startRepository({ speed: 300, timing: { queue: 0, perClipSecond: 100 } })
     const inputs = { image_url: '', character_orientation: '' }
     const { id } = scenario.sandbox.addTask({}, 8.4)
@@ -205,23 +213,28 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
 
   it.for<[string, Fault[]]>([
     ['was accepted', []],
-    ['was lost', [accepted({ kind: 'reset-after-body' })]],
-  ])('makes no second task when the first one %s', async ([, faults], { expect }) => {
-    await using scenario = await startRepository()
-    scenario.sandbox.faults.next('submit', ...faults)
-    await scenario.run(IMAGE_ONLY)
-    const run = await rerun(scenario)
-    const advice = run.errors[0]?.split('\n').at(-1)
-    expect(expectFailure(run, 'submission_uncertain', advice)).toBe(ANSWERED)
-    expect(advice).toMatch(
-      /^An earlier attempt .* image at another address\. Its task may be running, and billed: .*task_id/,
-    )
-    expectOneTask(scenario, expect)
-    expectNoComfort(run, expect)
-    expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
-  })
+    ['got no response', [accepted({ kind: 'reset-after-body' })]],
+  ])(
+    'a re-run with an uploaded image makes no second task when the first submission %s',
+    async ([, faults], { expect }) => {
+      await using scenario = await startRepository()
+      scenario.sandbox.faults.next('submit', ...faults)
+      await scenario.run(IMAGE_ONLY)
+      const run = await rerun(scenario)
+      const advice = run.errors[0]?.split('\n').at(-1)
+      expect(expectFailure(run, 'submission_uncertain', advice)).toBe(ANSWERED)
+      expect(advice).toMatch(
+        /^An earlier attempt .* image at another address\. Its task may be running, and billed: .*task_id/,
+      )
+      expectOneTask(scenario, expect)
+      expectNoComfort(run, expect)
+      expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+    },
+  )
 
-  it('makes the task that the first one did not', async ({ expect }) => {
+  it('a re-run with an uploaded image makes the task that the first submission did not make', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 402 })
     expectFailure(await scenario.run(IMAGE_ONLY), 'insufficient_balance')
@@ -229,7 +242,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expectOneTask(scenario, expect)
   })
 
-  it('asks for a further task when the receipt says that the first one failed', async ({ expect }) => {
+  it('a re-run makes another task when the receipt says that the first one failed', async ({ expect }) => {
     await using scenario = await startRepository({ speed: 300 })
     const step = {
       ...IMAGE_ONLY,
@@ -247,7 +260,9 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expect(scenario.sandbox.tasks).toHaveLength(2)
   })
 
-  it('under a key that was given is told that the key is used', async ({ expect }) => {
+  it('a re-run with the same idempotency_key reports that the key was used for another request', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     expectSubmitted(await scenario.run({ ...IMAGE_ONLY, idempotency_key: 'hero-walk' }))
     const run = await rerun(scenario, { idempotency_key: 'hero-walk' })
@@ -256,7 +271,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expectNoComfort(run, expect)
   })
 
-  it('is for another video when the image has changed', async ({ expect }) => {
+  it('a re-run with a changed image makes another task under another key', async ({ expect }) => {
     await using scenario = await startRepository()
     expectSubmitted(await scenario.run(IMAGE_ONLY))
     await copyFile(join(MEDIA, 'demo/hero.jpg'), join(scenario.workspace, IMAGE))
@@ -266,7 +281,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expect(scenario.sandbox.tasks).toHaveLength(2)
   })
 
-  it('has the key of the bytes, wherever the image is', async ({ expect }) => {
+  it('the Idempotency-Key depends on the bytes of the image and not on its path', async ({ expect }) => {
     await using one = await startRepository()
     await using other = await startRepository()
     await copyFile(join(other.workspace, IMAGE), join(other.workspace, 'b.png'))

@@ -54,15 +54,15 @@ function expectSameTask(scenario: Scenario, run: Run, tries: number, expect: Exp
   expect(run.warnings).toEqual([])
 }
 
-describe('the re-run of a submission of which nobody knows', { concurrent: true }, () => {
+describe('the re-run of an uncertain submission', { concurrent: true }, () => {
   const faults: [string, Fault][] = [
-    ['a reset', { kind: 'reset-after-body' }],
+    ['a connection reset', { kind: 'reset-after-body' }],
     ['a 500', status(500)],
-    ['half an answer', { kind: 'half-answer' }],
+    ['half a response', { kind: 'half-answer' }],
     ['a 200 without an id', { kind: '200-without-id' }],
   ]
 
-  it.for(faults)('finds the task that was answered with %s', async ([, fault], { expect }) => {
+  it.for(faults)('a re-run finds the task whose submission got %s', async ([, fault], { expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', accepted(fault))
     const first = await scenario.run(DIRECTLY)
@@ -72,19 +72,22 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
     expectSameTask(scenario, second, 2, expect)
   })
 
-  it.for(faults)('finds and awaits the task that was answered with %s', async ([, fault], { expect }) => {
-    await using scenario = await startScenario(SOON)
-    scenario.sandbox.faults.next('submit', accepted(fault))
-    expectFailure(await scenario.run(WAITING), 'submission_uncertain')
-    const second = await rerun(scenario, WAITING)
-    expectCompleted(second)
-    expectSameTask(scenario, second, 2, expect)
-  })
+  it.for(faults)(
+    'a re-run finds and awaits the task whose submission got %s',
+    async ([, fault], { expect }) => {
+      await using scenario = await startScenario(SOON)
+      scenario.sandbox.faults.next('submit', accepted(fault))
+      expectFailure(await scenario.run(WAITING), 'submission_uncertain')
+      const second = await rerun(scenario, WAITING)
+      expectCompleted(second)
+      expectSameTask(scenario, second, 2, expect)
+    },
+  )
 
   it.for<[string, Fault, FailureReason]>([
-    ['unclear', { kind: 'reset-after-body' }, 'submission_uncertain'],
-    ['a refusal', status(401), 'authentication'],
-  ])('makes the one task when nothing was accepted: %s', async ([, fault, reason], { expect }) => {
+    ['was lost without a task', { kind: 'reset-after-body' }, 'submission_uncertain'],
+    ['was refused', status(401), 'authentication'],
+  ])('a re-run makes the only task when the first submission %s', async ([, fault, reason], { expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', fault)
     expectFailure(await scenario.run(DIRECTLY), reason)
@@ -94,7 +97,7 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
     expect(second.log).not.toContain('Idempotency-Replayed')
   })
 
-  it('reaches the task that has eaten up the balance', async ({ expect }) => {
+  it('a re-run finds the task that has used up the balance', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.5 })
     const inputs = { price_per_second: '0.057' }
     scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
@@ -105,7 +108,7 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
     expect(second.log).toContain('\nThe video needs about 0.4788 USD, the account has 0.0212 USD.\n')
   })
 
-  it('awaits the first request while it is still at work', async ({ expect }) => {
+  it('a re-run waits while the first request is still running', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 30, fetchTimeout: 50_000 })
     await using clip = await heldClip()
     const inputs = { ...DIRECTLY, video_url: clip.url }
@@ -133,7 +136,7 @@ describe('the re-run of a submission of which nobody knows', { concurrent: true 
 })
 
 describe('the re-run of a job whose task is known', { concurrent: true }, () => {
-  it('that did not wait long enough goes on waiting', async ({ expect }) => {
+  it('a re-run waits for the same task after a wait that timed out', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 1000, timing: { queue: 0, perClipSecond: 150_000 } })
     const first = await scenario.run({ ...WAITING, wait_timeout_minutes: '1' })
     expect(first.outputs).toMatchObject({ failure_reason: 'wait_timeout' })
@@ -144,23 +147,26 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
   })
 
   // The runner signals on Windows, too, but there a test cannot: node ends the process at once.
-  it.skipIf(process.platform === 'win32')('that was cancelled goes on waiting', async ({ expect }) => {
-    await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 75_000 } })
-    const isAwaited = () => scenario.sandbox.requests.some(({ url }) => url.startsWith('/v1/tasks/'))
-    const first = await scenario.run(WAITING, {
-      async onStart(kill) {
-        await vi.waitUntil(isAwaited, { timeout: 20_000, interval: 1 })
-        kill('SIGINT')
-      },
-    })
-    expect(first.outputs).toMatchObject({ failure_reason: 'cancelled' })
-    const second = await rerun(scenario, WAITING)
-    expectCompleted(second)
-    expectSameTask(scenario, second, 2, expect)
-    expect(second.outputs.task_id).toBe(first.outputs.task_id)
-  })
+  it.skipIf(process.platform === 'win32')(
+    'a re-run of a cancelled job waits for the same task',
+    async ({ expect }) => {
+      await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 75_000 } })
+      const isAwaited = () => scenario.sandbox.requests.some(({ url }) => url.startsWith('/v1/tasks/'))
+      const first = await scenario.run(WAITING, {
+        async onStart(kill) {
+          await vi.waitUntil(isAwaited, { timeout: 20_000, interval: 1 })
+          kill('SIGINT')
+        },
+      })
+      expect(first.outputs).toMatchObject({ failure_reason: 'cancelled' })
+      const second = await rerun(scenario, WAITING)
+      expectCompleted(second)
+      expectSameTask(scenario, second, 2, expect)
+      expect(second.outputs.task_id).toBe(first.outputs.task_id)
+    },
+  )
 
-  it('that could not fetch the video fetches it', async ({ expect }) => {
+  it('a re-run downloads the video that the first attempt could not download', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
     const { media, script, tasks } = scenario.sandbox
     script.resultUrl = media.url('nothing.mp4')
@@ -174,7 +180,7 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expectSameTask(scenario, second, 2, expect)
   })
 
-  it('that has reached all it wanted is told the same task', async ({ expect }) => {
+  it('a re-run of a successful job reports the same task', async ({ expect }) => {
     await using scenario = await startScenario()
     const first = await scenario.run(DIRECTLY)
     expectSubmitted(first)
@@ -185,7 +191,7 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expect(first.summary).not.toContain(REPLAYED)
   })
 
-  it('finds it by a key that is given, from another run, too', async ({ expect }) => {
+  it('another run finds the task by the same idempotency_key', async ({ expect }) => {
     await using scenario = await startScenario()
     const inputs = { ...DIRECTLY, idempotency_key: 'hero-walk' }
     scenario.sandbox.faults.next('submit', accepted(status(502)))
@@ -195,7 +201,7 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expectSameTask(scenario, second, 2, expect)
   })
 
-  it('finds it within 24 hours, and not afterwards', async ({ expect }) => {
+  it('a re-run finds the task within 24 hours and makes a new one afterwards', async ({ expect }) => {
     const clock = manualClock()
     await using scenario = await startScenario({ clock })
     scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
@@ -250,8 +256,10 @@ async function afterFailure(inputs: Record<string, string> = {}): Promise<Scenar
   return scenario
 }
 
-describe('the re-run of a job whose task brought no video', { concurrent: true }, () => {
-  it('makes one new task, says so and waits for it', async ({ expect }) => {
+describe('the re-run of a job whose task failed or was cancelled', { concurrent: true }, () => {
+  it('a re-run after a failed task makes one new task, warns about it and waits for it', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     const { faults, script, tasks } = scenario.sandbox
     script.outcome = 'failed'
@@ -271,45 +279,48 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
   it.for([
     { outcome: 'failed', why: FAILED, inputs: DIRECTLY },
     { outcome: 'cancelled', why: CANCELLED, inputs: { ...DIRECTLY, idempotency_key: 'hero-walk' } },
-  ] as const)('makes a third only when the second was $outcome too, $inputs', async (row, { expect }) => {
-    const { outcome, why, inputs } = row
-    const clock = manualClock()
-    await using scenario = await startScenario({ clock })
-    const { script, tasks } = scenario.sandbox
-    script.outcome = outcome
-    expectSubmitted(await scenario.run(inputs))
-    clock.advance(TASK_MILLISECONDS)
+  ] as const)(
+    'a re-run makes a third task only when the second was $outcome too (inputs: $inputs)',
+    async (row, { expect }) => {
+      const { outcome, why, inputs } = row
+      const clock = manualClock()
+      await using scenario = await startScenario({ clock })
+      const { script, tasks } = scenario.sandbox
+      script.outcome = outcome
+      expectSubmitted(await scenario.run(inputs))
+      clock.advance(TASK_MILLISECONDS)
 
-    const second = await rerun(scenario, inputs)
-    expectSubmitted(second)
-    expectWarned(second, [[tasks[0]?.id, why]], expect)
-    expect(second.outputs.task_id).toBe(tasks[1]?.id)
-    expect(second.summary).not.toContain(REPLAYED)
+      const second = await rerun(scenario, inputs)
+      expectSubmitted(second)
+      expectWarned(second, [[tasks[0]?.id, why]], expect)
+      expect(second.outputs.task_id).toBe(tasks[1]?.id)
+      expect(second.summary).not.toContain(REPLAYED)
 
-    const third = await rerun(scenario, inputs, { GITHUB_RUN_ATTEMPT: '3' })
-    expectSubmitted(third)
-    expectWarned(third, [[tasks[0]?.id, why]], expect)
-    expect(third.outputs.task_id).toBe(tasks[1]?.id)
-    expect(third.summary).toContain(REPLAYED)
-    expect(tasks).toHaveLength(2)
+      const third = await rerun(scenario, inputs, { GITHUB_RUN_ATTEMPT: '3' })
+      expectSubmitted(third)
+      expectWarned(third, [[tasks[0]?.id, why]], expect)
+      expect(third.outputs.task_id).toBe(tasks[1]?.id)
+      expect(third.summary).toContain(REPLAYED)
+      expect(tasks).toHaveLength(2)
 
-    clock.advance(TASK_MILLISECONDS)
-    const fourth = await rerun(scenario, inputs, { GITHUB_RUN_ATTEMPT: '4' })
-    expectSubmitted(fourth)
-    expectWarned(
-      fourth,
-      [
-        [tasks[0]?.id, why],
-        [tasks[1]?.id, why],
-      ],
-      expect,
-    )
-    expect(fourth.outputs.task_id).toBe(tasks[2]?.id)
-    expect(tasks).toHaveLength(3)
-    expect(keys(scenario)).toEqual([0, 0, 1, 0, 1, 0, 1, 2])
-  })
+      clock.advance(TASK_MILLISECONDS)
+      const fourth = await rerun(scenario, inputs, { GITHUB_RUN_ATTEMPT: '4' })
+      expectSubmitted(fourth)
+      expectWarned(
+        fourth,
+        [
+          [tasks[0]?.id, why],
+          [tasks[1]?.id, why],
+        ],
+        expect,
+      )
+      expect(fourth.outputs.task_id).toBe(tasks[2]?.id)
+      expect(tasks).toHaveLength(3)
+      expect(keys(scenario)).toEqual([0, 0, 1, 0, 1, 0, 1, 2])
+    },
+  )
 
-  it('finds the new task when nobody knew of it at first', async ({ expect }) => {
+  it('a re-run finds the new task whose submission was uncertain', async ({ expect }) => {
     await using scenario = await afterFailure()
     const { faults, tasks } = scenario.sandbox
 
@@ -329,7 +340,7 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     expect(keys(scenario)).toEqual([0, 0, 1, 0, 1])
   })
 
-  it('is refused as any other when the account cannot pay the new task', async ({ expect }) => {
+  it('a re-run is refused when the account cannot pay for the new task', async ({ expect }) => {
     await using scenario = await afterFailure()
     const { faults, tasks } = scenario.sandbox
     faults.next('submit', SOUND, status(402))
@@ -339,7 +350,7 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     expect(tasks).toHaveLength(1)
   })
 
-  it('submits nothing new while the state of the task cannot be read', async ({ expect }) => {
+  it('a re-run submits nothing new while the status of the task cannot be read', async ({ expect }) => {
     await using scenario = await afterFailure()
     const { faults } = scenario.sandbox
     const unreadable = [status(401), status(404), status(500), { kind: 'half-answer' }] satisfies Fault[]
@@ -357,7 +368,7 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     expect(submissions(scenario)).toHaveLength(unreadable.length + 1)
   })
 
-  it('awaits the task whose state could not be read, and submits nothing when it has failed', async ({
+  it('a re-run awaits a task of unreadable status and submits nothing new when it has failed', async ({
     expect,
   }) => {
     await using scenario = await startScenario(SOON)
@@ -371,9 +382,13 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
   })
 
   it.for([
-    ['the same step once more', {}, {}],
-    ['another run with the same key', { idempotency_key: 'hero-walk' }, { GITHUB_RUN_ID: '4712' }],
-  ] as const)('is no matter of %s, which makes no task', async ([, inputs, env], { expect }) => {
+    ['the same step without a re-run', {}, {}],
+    [
+      'another run with the same idempotency_key',
+      { idempotency_key: 'hero-walk' },
+      { GITHUB_RUN_ID: '4712' },
+    ],
+  ] as const)('%s reports the failed task and makes no new one', async ([, inputs, env], { expect }) => {
     await using scenario = await afterFailure(inputs)
     const { tasks } = scenario.sandbox
     const run = await scenario.run({ ...DIRECTLY, ...inputs }, { env })
@@ -387,7 +402,9 @@ describe('the re-run of a job whose task brought no video', { concurrent: true }
     expect(tasks).toHaveLength(1)
   })
 
-  it('makes one new task at most, also where every answer is called a replay', async ({ expect }) => {
+  it('a re-run makes at most one new task even when every response is marked as a replay', async ({
+    expect,
+  }) => {
     const clock = realClock()
     await using scenario = await startScenario({
       clock,

@@ -10,7 +10,9 @@ const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' 
 const ENDED = { timing: { queue: 0, perClipSecond: 0 } }
 
 describe('task_id', { concurrent: true }, () => {
-  it('waits for the task and stores its video, without a submission', async ({ expect }) => {
+  it('a step with task_id waits for the task and downloads its video without submitting', async ({
+    expect,
+  }) => {
     // At the speed of real time, so that a pause before the first look would show.
     await using scenario = await startScenario(ENDED)
     const { sandbox } = scenario
@@ -37,7 +39,9 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.summary).not.toMatch(/image_url|character_orientation|prompt|Checks/)
   })
 
-  it('waits for a task that goes on, also without wait: true', async ({ expect }) => {
+  it('a step with task_id waits for a task that is still running even without wait: true', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ ...ENDED, speed: 300 })
     const { id } = scenario.sandbox.addTask()
     const body = { code: 200, data: { id, status: 'queued', progress: 0 } }
@@ -48,7 +52,9 @@ describe('task_id', { concurrent: true }, () => {
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['GET', 'GET'])
   })
 
-  it('with video_url tells length and estimate beside what was billed', async ({ expect }) => {
+  it('a step with task_id and video_url shows length and estimate beside the billed cost', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask()
     const run = await scenario.run({ task_id: id, price_per_second: '0.057' })
@@ -65,35 +71,41 @@ describe('task_id', { concurrent: true }, () => {
   it.for([
     ['5 s', 'header-first.mp4', '8.4 s', 'demo/walk.mp4'],
     ['10.02 s', '10.02s.mp4', '10.4 s', 'corpus/10.40s.mp4'],
-  ] as const)('warns of a video of %s (%s) made from a clip of %s', async (row, { expect }) => {
-    const [length, result, reference, clip] = row
-    await using scenario = await startScenario(ENDED)
-    const { media } = scenario.sandbox
-    const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
-    const run = await scenario.run({ task_id: id, video_url: media.url(clip) })
-    expectCompleted(run)
-    const text = `The video has ${length}, the reference clip ${reference}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
-    expect(run.warnings).toEqual([text])
-    expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
-  })
+  ] as const)(
+    'a step with task_id warns of a video of %s (%s) made from a clip of %s',
+    async (row, { expect }) => {
+      const [length, result, reference, clip] = row
+      await using scenario = await startScenario(ENDED)
+      const { media } = scenario.sandbox
+      const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
+      const run = await scenario.run({ task_id: id, video_url: media.url(clip) })
+      expectCompleted(run)
+      const text = `The video has ${length}, the reference clip ${reference}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+      expect(run.warnings).toEqual([text])
+      expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
+    },
+  )
 
   it.for([
     ['a few frames shorter', 'vfr.mp4', 'corpus/header-first.mp4'],
     ['longer', '10.02s.mp4', 'demo/walk.mp4'],
-  ] as const)('does not warn of a video that is %s', async ([, result, clip], { expect }) => {
-    await using scenario = await startScenario(ENDED)
-    const { media } = scenario.sandbox
-    const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
-    const run = await scenario.run({ task_id: id, video_url: media.url(clip), output_path: 'film.mp4' })
-    expectCompleted(run)
-    expect(run.warnings).toEqual([])
-  })
+  ] as const)(
+    'a step with task_id does not warn of a video that is %s',
+    async ([, result, clip], { expect }) => {
+      await using scenario = await startScenario(ENDED)
+      const { media } = scenario.sandbox
+      const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
+      const run = await scenario.run({ task_id: id, video_url: media.url(clip), output_path: 'film.mp4' })
+      expectCompleted(run)
+      expect(run.warnings).toEqual([])
+    },
+  )
 
   it.for([
-    ['is not there', 'files/nothing.mp4'],
-    ['is no clip', 'files/corpus/clip.webm'],
-    ['leads to itself', 'habit/redirect-loop/demo/walk.mp4'],
-  ] as const)('goes on when the video_url %s', async ([, path], { expect }) => {
+    ['is missing', 'files/nothing.mp4'],
+    ['is not a clip', 'files/corpus/clip.webm'],
+    ['redirects to itself', 'habit/redirect-loop/demo/walk.mp4'],
+  ] as const)('a step with task_id completes even when the video_url %s', async ([, path], { expect }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask()
     const video_url = `${scenario.sandbox.mediaUrl}/${path}`
@@ -107,7 +119,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.warnings).toEqual([])
   })
 
-  it('says in the summary that the video_url was not usable, rather than not looked at', async ({
+  it('the summary marks a missing video_url as not usable rather than as not looked at', async ({
     expect,
   }) => {
     await using scenario = await startScenario(ENDED)
@@ -118,7 +130,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.summary).toContain(`<td>http://media.test/files/nothing.mp4</td><td>not usable</td>`)
   })
 
-  it('with preflight: off does not look at the video_url', async ({ expect }) => {
+  it('a step with task_id and preflight: off does not read the video_url', async ({ expect }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask()
     const run = await scenario.run({ task_id: id, preflight: 'off' })
@@ -128,7 +140,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.summary).toContain('<td>not looked at</td>')
   })
 
-  it('is encoded in the address', async ({ expect }) => {
+  it('a task_id is percent-encoded in the URL of the request', async ({ expect }) => {
     await using scenario = await startScenario()
     const task_id = 'task/../1?x=1&y#z%2F+ü完'
     const url = scenario.sandbox.media.url('demo/result.mp4')
@@ -142,7 +154,7 @@ describe('task_id', { concurrent: true }, () => {
     ])
   })
 
-  it('that nobody knows is said to be unknown', async ({ expect }) => {
+  it('a task_id that APIMart does not know is reported as unknown', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_nobody' })
     expect(
@@ -157,7 +169,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.outputs).toEqual({ task_id: 'task_nobody', failure_reason: 'request_rejected' })
   })
 
-  it('under another key is not seen', async ({ expect }) => {
+  it('a task_id with the wrong key fails with the failure_reason authentication', async ({ expect }) => {
     await using scenario = await startScenario()
     const { id } = scenario.sandbox.addTask()
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id, api_key: 'sk-another-0123456789' })
@@ -174,14 +186,17 @@ describe('task_id', { concurrent: true }, () => {
   it.for([
     ['task_nobody', {}],
     ['task_1', { api_key: 'sk-another-0123456789' }],
-  ] as const)('that was never seen (%s, %j) is not said to go on', async ([task_id, key], { expect }) => {
-    await using scenario = await startScenario()
-    const run = await scenario.run({ ...NO_REFERENCES, ...key, task_id })
-    expect(run.outputs).not.toHaveProperty('status')
-    expect(run.summary).not.toContain('## Kling motion control: the task goes on')
-  })
+  ] as const)(
+    'a task_id that was never seen (%s, %j) is not reported as still running',
+    async ([task_id, key], { expect }) => {
+      await using scenario = await startScenario()
+      const run = await scenario.run({ ...NO_REFERENCES, ...key, task_id })
+      expect(run.outputs).not.toHaveProperty('status')
+      expect(run.summary).not.toContain('## Kling motion control: the task goes on')
+    },
+  )
 
-  it('completes after a wait that ended too early', async ({ expect }) => {
+  it('a step with task_id completes a task after an earlier wait that timed out', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     const first = await scenario.run({ wait: 'true', wait_timeout_minutes: '0.5', preflight: 'off' })
     const { task_id = '' } = first.outputs
@@ -195,17 +210,20 @@ describe('task_id', { concurrent: true }, () => {
   it.for([
     ['failed', 'task_failed'],
     ['cancelled', 'task_cancelled'],
-  ] as const)('of a task that has ended as %s tells so at once', async ([outcome, reason], { expect }) => {
-    await using scenario = await startScenario(ENDED)
-    const { id } = scenario.sandbox.addTask({ outcome })
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'film.mp4' })
-    expectFailure(run, reason, run.errors[0]?.split('\n').at(-1))
-    expect(run.outputs).toEqual({ task_id: id, status: outcome, failure_reason: reason })
-    expect(run.log).toMatch(new RegExp(`^\\[\\d s\\] ${outcome}$`, 'm'))
-    expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['GET'])
-  })
+  ] as const)(
+    'a step with task_id reports at once that the task has ended as %s',
+    async ([outcome, reason], { expect }) => {
+      await using scenario = await startScenario(ENDED)
+      const { id } = scenario.sandbox.addTask({ outcome })
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'film.mp4' })
+      expectFailure(run, reason, run.errors[0]?.split('\n').at(-1))
+      expect(run.outputs).toEqual({ task_id: id, status: outcome, failure_reason: reason })
+      expect(run.log).toMatch(new RegExp(`^\\[\\d s\\] ${outcome}$`, 'm'))
+      expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['GET'])
+    },
+  )
 
-  it('of a task completed long ago names the link that has expired', async ({ expect }) => {
+  it('a step with task_id reports the expired link of a task completed long ago', async ({ expect }) => {
     await using scenario = await startScenario(ENDED)
     const { media } = scenario.sandbox
     const resultUrl = media.url('gone.mp4', 'expired-link')
@@ -226,7 +244,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(Date.parse(run.outputs.result_expires_at ?? '')).toBeLessThan(Date.now())
   })
 
-  it('of a task completed long ago does not promise that another try fetches the video', async ({
+  it('a step with task_id does not promise a successful retry when the link has expired', async ({
     expect,
   }) => {
     await using scenario = await startScenario(ENDED)
@@ -240,9 +258,7 @@ describe('task_id', { concurrent: true }, () => {
     )
   })
 
-  it('of a task completed long ago says that the link is dead, also when nothing is to be stored', async ({
-    expect,
-  }) => {
+  it('a step with task_id warns of an expired link even without output_path', async ({ expect }) => {
     await using scenario = await startScenario(ENDED)
     const resultUrl = scenario.sandbox.media.url('gone.mp4', 'expired-link')
     const { id } = scenario.sandbox.addTask({ resultUrl, expiresIn: -3600 })
@@ -254,7 +270,7 @@ describe('task_id', { concurrent: true }, () => {
   })
 })
 
-describe('what does not go together is refused before anything is asked:', { concurrent: true }, () => {
+describe('inputs that do not go together', { concurrent: true }, () => {
   it.for([
     [
       'task_id with dry_run',
@@ -271,7 +287,7 @@ describe('what does not go together is refused before anything is asked:', { con
       { task_id: 'task_1', api_key: '' },
       'api_key: It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
     ],
-  ] as const)('%s', async ([, inputs, problem], { expect }) => {
+  ] as const)('%s is refused before any request is sent', async ([, inputs, problem], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run(inputs)
     const advice =

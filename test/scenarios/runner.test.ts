@@ -5,7 +5,7 @@ import { describe, it, vi } from 'vitest'
 import { readCall, startScenario, writeProgram } from './scenario.ts'
 
 describe.concurrent('a runner on which something fails', () => {
-  it('gets a failed step and the id in log and summary when outputs cannot be written', async ({
+  it('a step that cannot write its outputs fails and shows the task id in log and summary', async ({
     expect,
   }) => {
     await using scenario = await startScenario()
@@ -22,7 +22,7 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.errors[0]).toContain(`task_id: ${id}, which waits for it and submits nothing.`)
   })
 
-  it('may have switches for parsers that the bundle leaves out', async ({ expect }) => {
+  it('a step works with switches for undici parsers that the bundle leaves out', async ({ expect }) => {
     await using scenario = await startScenario()
     const env = { UNDICI_USE_MILO: '1', UNDICI_NO_WASM_SIMD: '1' }
     const run = await scenario.run({}, { env })
@@ -30,7 +30,7 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.outputs.status).toBe('submitted')
   })
 
-  it('gets the failure as well as the output that cannot be written', async ({ expect }) => {
+  it('a failing step reports its failure and the output that it cannot write', async ({ expect }) => {
     await using scenario = await startScenario()
     const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }
     const run = await scenario.run({ mode: 'fast' }, { env })
@@ -41,7 +41,7 @@ describe.concurrent('a runner on which something fails', () => {
     )
   })
 
-  it('loses nothing but the summary when that cannot be written', async ({ expect }) => {
+  it('a step that cannot write its summary succeeds with a warning', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({}, { env: { GITHUB_STEP_SUMMARY: join(scenario.folder, 'nowhere.md') } })
     expect(run.exitCode).toBe(0)
@@ -49,7 +49,7 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.warnings).toEqual([expect.stringContaining('The job summary could not be written: ')])
   })
 
-  it('is told when RUNNER_TEMP names no folder', async ({ expect }) => {
+  it('a RUNNER_TEMP that is not a folder is reported as an invalid input', async ({ expect }) => {
     await using scenario = await startScenario()
     const RUNNER_TEMP = join(scenario.folder, 'a file')
     await writeFile(RUNNER_TEMP, '')
@@ -60,14 +60,14 @@ describe.concurrent('a runner on which something fails', () => {
     )
   })
 
-  it('may lack the folder that RUNNER_TEMP names', async ({ expect }) => {
+  it('a step works when the folder RUNNER_TEMP does not exist yet', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({}, { env: { RUNNER_TEMP: join(scenario.folder, 'not/yet/there') } })
     expect(run.outputs.status).toBe('submitted')
   })
 
   it.for(['garbage', '127.0.0.1:1', 'http://', 'socks5://127.0.0.1:1'])(
-    'is told about a proxy variable that is no address: %s',
+    'a proxy variable that is not the URL of an HTTP proxy is refused: %s',
     async (value, { expect }) => {
       await using scenario = await startScenario()
       const run = await scenario.run({}, { env: { HTTPS_PROXY: value } })
@@ -81,7 +81,7 @@ describe.concurrent('a runner on which something fails', () => {
 })
 
 describe.skipIf(process.platform === 'win32')('a program that hangs behind a wrapper', () => {
-  it('ends with the run when that is cancelled', async ({ expect }) => {
+  it('a program that hangs behind a wrapper ends when the run is cancelled', async ({ expect }) => {
     await using scenario = await startScenario()
     const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')
     const wrapper = join(scenario.folder, 'ffprobe')
@@ -101,7 +101,7 @@ describe.skipIf(process.platform === 'win32')('a program that hangs behind a wra
     await vi.waitUntil(() => isGone(pid), { timeout: 10_000, interval: 10 })
   })
 
-  it('ends also when the wrapper has answered and gone', async ({ expect }) => {
+  it('a program that hangs behind a wrapper ends when the wrapper has exited', async ({ expect }) => {
     await using scenario = await startScenario()
     const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')
     const answer =
@@ -120,7 +120,7 @@ describe.skipIf(process.platform === 'win32')('a program that hangs behind a wra
     await vi.waitUntil(() => isGone(pid), { timeout: 10_000, interval: 10 })
   })
 
-  it('may name a great many streams', async ({ expect }) => {
+  it('a clip with 300,000 streams but no video track is refused', async ({ expect }) => {
     await using scenario = await startScenario()
     const path = join(scenario.folder, 'ffprobe')
     const body = `const streams = Array(300_000).fill({ codec_type: 'data', duration: '5' })

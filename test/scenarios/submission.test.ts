@@ -77,27 +77,27 @@ const uncertain = (row: Row, name: string, fault: Fault, says: string) =>
   end(row, name, fault, 'submission_uncertain', says)
 
 const REFUSED: readonly End[] = [
-  end('400', '400', status(400), 'request_rejected', scripted(400)),
-  end('401', '401', status(401), 'authentication', scripted(401)),
-  end('402', '402', status(402), 'insufficient_balance', `${scripted(402)}\n${BALANCE}`),
-  end('403', '403', status(403), 'authentication', scripted(403)),
+  end('400', 'a 400', status(400), 'request_rejected', scripted(400)),
+  end('401', 'a 401', status(401), 'authentication', scripted(401)),
+  end('402', 'a 402', status(402), 'insufficient_balance', `${scripted(402)}\n${BALANCE}`),
+  end('403', 'a 403', status(403), 'authentication', scripted(403)),
   end(
     '403 for lack of credit',
-    '403 for lack of credit',
+    'a 403 for lack of credit',
     words(403, 'user quota is not enough'),
     'insufficient_balance',
     `${told(403, 'user quota is not enough')}\n${BALANCE}`,
   ),
   end(
     '409 idempotency_key_reused',
-    '409, the key is used with another body',
+    'a 409 for a key with another body',
     idempotency(409, 'idempotency_key_reused'),
     'request_rejected',
     told(409, 'about idempotency_key_reused'),
     REUSED,
   ),
-  end('413', '413', status(413), 'request_rejected', scripted(413)),
-  end('422', '422', status(422), 'request_rejected', scripted(422)),
+  end('413', 'a 413', status(413), 'request_rejected', scripted(413)),
+  end('422', 'a 422', status(422), 'request_rejected', scripted(422)),
   ...(
     [
       ['Insufficient balance', 429, 'rate_limit_error'],
@@ -112,7 +112,7 @@ const REFUSED: readonly End[] = [
   ).map(([message, word, type], index) =>
     end(
       '429 for lack of credit',
-      `429, ${message} (${word}, ${type})`,
+      `a 429 "${message}" (${word}, ${type})`,
       askingToWait(words(429, message, word, type), index),
       'insufficient_balance',
       `${told(429, message)}\n${BALANCE}`,
@@ -121,26 +121,26 @@ const REFUSED: readonly End[] = [
 ]
 
 const UNCERTAIN: readonly End[] = [
-  uncertain('408', '408', status(408), `${scripted(408)} ${UNKNOWN}`),
-  uncertain('409', '409', status(409), `${scripted(409)} ${UNKNOWN}`),
+  uncertain('408', 'a 408', status(408), `${scripted(408)} ${UNKNOWN}`),
+  uncertain('409', 'a 409', status(409), `${scripted(409)} ${UNKNOWN}`),
   uncertain(
     '409 idempotency_result_indeterminate',
-    '409, the first one is lost',
+    'a 409 for a lost first request',
     idempotency(409, 'idempotency_result_indeterminate'),
     `${told(409, 'about idempotency_result_indeterminate')} ${UNKNOWN}`,
   ),
-  uncertain('500', '500', status(500), `${scripted(500)} ${UNKNOWN}`),
+  uncertain('500', 'a 500', status(500), `${scripted(500)} ${UNKNOWN}`),
   uncertain(
     '500',
-    '500, by its words for a parameter',
+    'a 500 that blames a parameter',
     words(500, 'build_request_failed: mode'),
     `${told(500, 'build_request_failed: mode')} By these words a parameter of the request is wrong. ${UNKNOWN}`,
   ),
-  uncertain('502', '502', status(502), `${scripted(502)} ${UNKNOWN}`),
-  uncertain('503', '503', status(503), `${scripted(503)} ${UNKNOWN}`),
-  uncertain('504', '504', status(504), `${scripted(504)} ${UNKNOWN}`),
-  uncertain('any other status', '404', status(404), `${scripted(404)} ${ADDRESS} ${UNKNOWN}`),
-  uncertain('any other status', '418', status(418), `${scripted(418)} ${UNKNOWN}`),
+  uncertain('502', 'a 502', status(502), `${scripted(502)} ${UNKNOWN}`),
+  uncertain('503', 'a 503', status(503), `${scripted(503)} ${UNKNOWN}`),
+  uncertain('504', 'a 504', status(504), `${scripted(504)} ${UNKNOWN}`),
+  uncertain('any other status', 'a 404', status(404), `${scripted(404)} ${ADDRESS} ${UNKNOWN}`),
+  uncertain('any other status', 'a 418', status(418), `${scripted(418)} ${UNKNOWN}`),
   ...[301, 302, 303, 307, 308].map((code) =>
     uncertain(
       'redirect',
@@ -157,11 +157,21 @@ const UNCERTAIN: readonly End[] = [
       `APIMart answered ${code}. It says: "{"error":{"message":"no"},"data":[{"task_id":"task_1"}]}". It names the task task_1. ${UNKNOWN}`,
     ),
   ),
-  uncertain('sent, and the answer lost', 'a reset before the body', { kind: 'reset-before-body' }, LOST),
-  uncertain('sent, and the answer lost', 'a reset after the body', { kind: 'reset-after-body' }, LOST),
   uncertain(
     'sent, and the answer lost',
-    'half an answer',
+    'a connection reset before the body',
+    { kind: 'reset-before-body' },
+    LOST,
+  ),
+  uncertain(
+    'sent, and the answer lost',
+    'a connection reset after the body',
+    { kind: 'reset-after-body' },
+    LOST,
+  ),
+  uncertain(
+    'sent, and the answer lost',
+    'half a response',
     { kind: 'half-answer' },
     `The answer to the submission was lost: the server sent another length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). It says: "…". ${UNKNOWN}`,
   ),
@@ -173,7 +183,7 @@ const UNCERTAIN: readonly End[] = [
   ),
   uncertain(
     'success without a task id',
-    'a page',
+    'an HTML page',
     { kind: 'html' },
     noId(': "<!doctype html><title>Gateway</title>"'),
   ),
@@ -230,22 +240,28 @@ function parts(text: string): { problem: string; sentAt: number | null } {
     : { problem: lines.slice(0, -1).join('\n'), sentAt: Date.parse(time) }
 }
 
-describe('the paid request is sent once and not again after', { concurrent: true }, () => {
-  it.for([...REFUSED, ...UNCERTAIN])('$name', (end, { expect }) => expectEnd(end, 0, expect))
+describe('the paid request is sent once', { concurrent: true }, () => {
+  it.for([...REFUSED, ...UNCERTAIN])('the paid request is not sent again after $name', (end, { expect }) =>
+    expectEnd(end, 0, expect),
+  )
 
   it.for(
     REFUSED.filter(({ row }) => row !== '429 for lack of credit').map((end, index) => ({
       ...end,
       fault: askingToWait(end.fault, index),
     })),
-  )('$name that asks to wait', (end, { expect }) => expectEnd(end, 0, expect))
+  )('the paid request is not sent again after $name that asks to wait', (end, { expect }) =>
+    expectEnd(end, 0, expect),
+  )
 
   it.for(
     UNCERTAIN.filter(({ fault }) => fault.kind !== 'reset-before-body').map((end, index) => ({
       ...end,
       fault: accepted(askingToWait(end.fault, index)),
     })),
-  )('$name, while a task was accepted', (end, { expect }) => expectEnd(end, 1, expect))
+  )('the paid request is not sent again after $name when a task was accepted', (end, { expect }) =>
+    expectEnd(end, 1, expect),
+  )
 })
 
 const RETRIES: { row: Row; fault: StatusFault; reason: FailureReason; says: string }[] = [
@@ -304,20 +320,23 @@ function expectAlike(scenario: Scenario, count: number, expect: ExpectStatic): v
 }
 
 describe('a refusal that may pass', { concurrent: true }, () => {
-  it.for(RETRIES)('$row is asked again, and the task is told', async ({ fault, says }, { expect }) => {
-    await using scenario = await startScenario(FAST)
-    scenario.sandbox.faults.next('submit', fault)
-    const run = await scenario.run(DIRECTLY)
-    expectSubmitted(run)
-    expectAlike(scenario, 2, expect)
-    expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
-    expect(run.log).toContain(`\n${says} Trying again with the same Idempotency-Key in `)
-    expect(run.log).not.toContain('Idempotency-Replayed')
-    expect(run.warnings).toEqual([])
-  })
+  it.for(RETRIES)(
+    'a submission refused with $row is retried, and its task is reported',
+    async ({ fault, says }, { expect }) => {
+      await using scenario = await startScenario(FAST)
+      scenario.sandbox.faults.next('submit', fault)
+      const run = await scenario.run(DIRECTLY)
+      expectSubmitted(run)
+      expectAlike(scenario, 2, expect)
+      expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
+      expect(run.log).toContain(`\n${says} Trying again with the same Idempotency-Key in `)
+      expect(run.log).not.toContain('Idempotency-Replayed')
+      expect(run.warnings).toEqual([])
+    },
+  )
 
   it.for(RETRIES)(
-    '$row is asked 4 times, more slowly each time',
+    'a submission refused with $row is tried 4 times, more slowly each time',
     async ({ fault, reason, says }, { expect }) => {
       await using scenario = await startScenario(FAST)
       scenario.sandbox.faults.next('submit', ...times(5, fault))
@@ -334,9 +353,9 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     },
   )
 
-  describe.for(EACH_FORM)('that names a pause in %s', (form) => {
+  describe.for(EACH_FORM)('a Retry-After in %s', (form) => {
     it.for([...RETRIES, { row: '409 idempotency_in_progress', fault: IN_PROGRESS }])(
-      'is asked again after that: $row',
+      `a submission is retried after the pause that a Retry-After in ${form} asks for: $row`,
       async ({ fault }, { expect }) => {
         await using scenario = await startScenario(FAST)
         const { clock, faults, tasks } = scenario.sandbox
@@ -351,21 +370,24 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       },
     )
 
-    it.for(RETRIES)('of an hour is not asked again: $row', async ({ fault, reason, says }, { expect }) => {
-      await using scenario = await startScenario(FAST)
-      const { clock, faults } = scenario.sandbox
-      faults.next('submit', pausing(fault, form, 3_600_000, clock).fault)
-      const run = await scenario.run(DIRECTLY)
-      const problem = expectFailure(run, reason)
-      expect(problem.replace(/wait .*?\./, 'wait ….')).toBe(
-        `${says} It asks to wait …. This step tries for 5 min at most.`,
-      )
-      expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?)\./)
-      expect(submissions(scenario)).toHaveLength(1)
-    })
+    it.for(RETRIES)(
+      `a submission is not retried when a Retry-After in ${form} asks for an hour: $row`,
+      async ({ fault, reason, says }, { expect }) => {
+        await using scenario = await startScenario(FAST)
+        const { clock, faults } = scenario.sandbox
+        faults.next('submit', pausing(fault, form, 3_600_000, clock).fault)
+        const run = await scenario.run(DIRECTLY)
+        const problem = expectFailure(run, reason)
+        expect(problem.replace(/wait .*?\./, 'wait ….')).toBe(
+          `${says} It asks to wait …. This step tries for 5 min at most.`,
+        )
+        expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?)\./)
+        expect(submissions(scenario)).toHaveLength(1)
+      },
+    )
   })
 
-  it('is given up when the pauses are too long together', async ({ expect }) => {
+  it('a submission is given up when its pauses together exceed five minutes', async ({ expect }) => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', ...times(4, status(429, { 'retry-after': '151' })))
     expect(expectFailure(await scenario.run(DIRECTLY), 'rate_limited')).toBe(
@@ -374,7 +396,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     expectAlike(scenario, 2, expect)
   })
 
-  it('that names a pause in other words is asked again at the usual pace', async ({ expect }) => {
+  it('a submission with an invalid Retry-After is retried at the usual pace', async ({ expect }) => {
     await using scenario = await startScenario(FAST)
     const forms = ['soon', '-60', '2100-01-01']
     scenario.sandbox.faults.next('submit', ...forms.map((value) => status(429, { 'retry-after': value })))
@@ -387,7 +409,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
   it.for<{ next: string; fault: Fault; reason: FailureReason; says: string }>([
     { next: 'a 401', fault: status(401), reason: 'authentication', says: scripted(401) },
     {
-      next: 'lack of credit',
+      next: 'a 429 for lack of credit',
       fault: words(429, 'Insufficient balance'),
       reason: 'insufficient_balance',
       says: `${told(429, 'Insufficient balance')}\n${BALANCE}`,
@@ -399,12 +421,12 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       says: `${scripted(500)} ${UNKNOWN}`,
     },
     {
-      next: 'a reset',
+      next: 'a connection reset',
       fault: accepted({ kind: 'reset-after-body' }),
       reason: 'submission_uncertain',
       says: LOST,
     },
-  ])('is followed by $next, and that is the end', async ({ fault, reason, says }, { expect }) => {
+  ])('a retry that gets $next is the last one', async ({ fault, reason, says }, { expect }) => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', status(429), fault)
     const run = await scenario.run(DIRECTLY)
@@ -413,7 +435,9 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     expectAlike(scenario, 2, expect)
   })
 
-  it('has accepted nothing when the job is cancelled meanwhile', async ({ expect }) => {
+  it('a job cancelled before the retry of a refusal reports that nothing was submitted', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', status(429, { 'retry-after': '200' }))
     const run = await cancelledAfterAnswer(scenario)
@@ -422,8 +446,8 @@ describe('a refusal that may pass', { concurrent: true }, () => {
   })
 })
 
-describe('a request of which the first one is at work', { concurrent: true }, () => {
-  it('is asked again until its task answers', async ({ expect }) => {
+describe('a request whose first attempt is still running', { concurrent: true }, () => {
+  it('a submission still in progress is retried until its task is known', async ({ expect }) => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), IN_PROGRESS)
     const run = await scenario.run(DIRECTLY)
@@ -436,53 +460,59 @@ describe('a request of which the first one is at work', { concurrent: true }, ()
   })
 
   it.for([
-    ['the same word', IN_PROGRESS, `${RUNNING} ${UNKNOWN} ${NO_PATIENCE}`],
-    ['nothing but refusals', status(429), `${scripted(429)} ${NO_PATIENCE} ${AT_WORK}`],
-  ] as const)('is given up after five minutes of %s', async ([, fault, says], { expect }) => {
-    await using scenario = await startScenario({ speed: 200 })
-    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), ...times(30, fault))
-    const run = await scenario.run(DIRECTLY)
-    expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(says)
-    expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
-    const pauses = pausesOf(run)
-    const sum = pauses.reduce((a, b) => a + b)
-    expect(sum).toBeLessThanOrEqual(301)
-    expect(pauses.length).toBeGreaterThan(3)
-    for (const pause of pauses) expect(pause).toBeLessThanOrEqual(30)
-    expectAlike(scenario, pauses.length + 1, expect)
-    expect(scenario.sandbox.tasks).toHaveLength(1)
-  })
+    ['the same response', IN_PROGRESS, `${RUNNING} ${UNKNOWN} ${NO_PATIENCE}`],
+    ['refusals only', status(429), `${scripted(429)} ${NO_PATIENCE} ${AT_WORK}`],
+  ] as const)(
+    'a submission still in progress is given up after five minutes of %s',
+    async ([, fault, says], { expect }) => {
+      await using scenario = await startScenario({ speed: 200 })
+      scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), ...times(30, fault))
+      const run = await scenario.run(DIRECTLY)
+      expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(says)
+      expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+      const pauses = pausesOf(run)
+      const sum = pauses.reduce((a, b) => a + b)
+      expect(sum).toBeLessThanOrEqual(301)
+      expect(pauses.length).toBeGreaterThan(3)
+      for (const pause of pauses) expect(pause).toBeLessThanOrEqual(30)
+      expectAlike(scenario, pauses.length + 1, expect)
+      expect(scenario.sandbox.tasks).toHaveLength(1)
+    },
+  )
 
   it.for<[name: string, fault: Fault, says: string]>([
-    ['400', status(400), `${scripted(400)} ${AT_WORK}`],
-    ['401', status(401), `${scripted(401)} ${AT_WORK}`],
-    ['402', status(402), `${scripted(402)} ${AT_WORK}`],
-    ['429 for lack of credit', words(429, '余额不足'), `${told(429, '余额不足')} ${AT_WORK}`],
+    ['a 400', status(400), `${scripted(400)} ${AT_WORK}`],
+    ['a 401', status(401), `${scripted(401)} ${AT_WORK}`],
+    ['a 402', status(402), `${scripted(402)} ${AT_WORK}`],
+    ['a 429 for lack of credit', words(429, '余额不足'), `${told(429, '余额不足')} ${AT_WORK}`],
     [
-      '429 that asks to wait for long',
+      'a 429 that asks for a long pause',
       status(429, { 'retry-after': '600' }),
       `${scripted(429)} It asks to wait 10 min. This step tries for 5 min at most. ${AT_WORK}`,
     ],
     [
-      '409 for another body',
+      'a 409 for another body',
       idempotency(409, 'idempotency_key_reused'),
       `${told(409, 'about idempotency_key_reused')} ${AT_WORK}`,
     ],
-    ['500', status(500), `${scripted(500)} ${UNKNOWN}`],
-    ['reset', { kind: 'reset-after-body' }, LOST],
-  ])('stays unclear when a later try is answered with %s', async ([, fault, says], { expect }) => {
-    await using scenario = await startScenario(FAST)
-    scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), fault)
-    const run = await scenario.run(DIRECTLY)
-    const { problem, sentAt } = parts(expectFailure(run, 'submission_uncertain'))
-    expect(problem).toBe(says)
-    expect(sentAt).not.toBeNull()
-    expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
-    expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted)/i)
-    expectAlike(scenario, 2, expect)
-  })
+    ['a 500', status(500), `${scripted(500)} ${UNKNOWN}`],
+    ['a connection reset', { kind: 'reset-after-body' }, LOST],
+  ])(
+    'a submission in progress stays uncertain when a later try gets %s',
+    async ([, fault, says], { expect }) => {
+      await using scenario = await startScenario(FAST)
+      scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS), fault)
+      const run = await scenario.run(DIRECTLY)
+      const { problem, sentAt } = parts(expectFailure(run, 'submission_uncertain'))
+      expect(problem).toBe(says)
+      expect(sentAt).not.toBeNull()
+      expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+      expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted)/i)
+      expectAlike(scenario, 2, expect)
+    },
+  )
 
-  it('stays unclear when the job is cancelled meanwhile', async ({ expect }) => {
+  it('a submission in progress stays uncertain when the job is cancelled', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS))
     const run = await cancelledAfterAnswer(scenario)
@@ -493,7 +523,7 @@ describe('a request of which the first one is at work', { concurrent: true }, ()
   })
 })
 
-it('every row of the table has a scenario', ({ expect }) => {
+it('every row of the outcome table has a scenario', ({ expect }) => {
   const here: Row[] = [
     ...[...REFUSED, ...UNCERTAIN, ...RETRIES].map(({ row }) => row),
     '409 idempotency_in_progress',
@@ -504,8 +534,10 @@ it('every row of the table has a scenario', ({ expect }) => {
   expect([...new Set([...here, ...unreachable])].sort()).toEqual(Object.keys(OUTCOMES).sort())
 })
 
-describe('a submission of which nobody knows', { concurrent: true }, () => {
-  it('tells what is known, where to look and the safe ways on', async ({ expect }) => {
+describe('an uncertain submission', { concurrent: true }, () => {
+  it('an uncertain submission reports what is known, where to look and how to continue safely', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
     const before = Date.now()
@@ -531,7 +563,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)
   })
 
-  it('names what every user needs', ({ expect }) => {
+  it('the advice for an uncertain submission names billing, console, re-run, key and 24 h', ({ expect }) => {
     for (const word of [/billed/, /console/, /re-run/i, /Idempotency-Key/, /24 h/]) {
       expect(REMEDIES.submission_uncertain).toMatch(word)
     }
@@ -539,22 +571,25 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
 })
 
 describe('a submission', { concurrent: true }, () => {
-  it.for(['202-shape', 'data-object'] as const)('is read in the shape %s', async (kind, { expect }) => {
-    await using scenario = await startScenario()
-    scenario.sandbox.faults.next('submit', { kind })
-    const run = await scenario.run(DIRECTLY)
-    expectSubmitted(run)
-    expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[0]?.id)
-  })
+  it.for(['202-shape', 'data-object'] as const)(
+    'a response to a submission is read in the shape %s',
+    async (kind, { expect }) => {
+      await using scenario = await startScenario()
+      scenario.sandbox.faults.next('submit', { kind })
+      const run = await scenario.run(DIRECTLY)
+      expectSubmitted(run)
+      expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[0]?.id)
+    },
+  )
 
-  it('that is late is waited for', async ({ expect }) => {
+  it('a late response to a submission is awaited', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'delay', ms: 1000 })
     expectSubmitted(await scenario.run(DIRECTLY))
     expect(scenario.apiRequests()).toHaveLength(1)
   })
 
-  it('with a wrong key shows the words and the request id of the API', async ({ expect }) => {
+  it('a submission with a wrong key shows the message and the request id of the API', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ ...DIRECTLY, api_key: 'sk-wrong-0123456789' })
     expect(expectFailure(run, 'authentication')).toBe(
@@ -562,7 +597,7 @@ describe('a submission', { concurrent: true }, () => {
     )
   })
 
-  it('goes to a gateway under a path of its own', async ({ expect }) => {
+  it('a submission to a gateway keeps the path of its base URL', async ({ expect }) => {
     await using scenario = await startScenario()
     await scenario.run({ ...DIRECTLY, api_base_url: `${scenario.sandbox.apiUrl}/line/2/` })
     expect(scenario.apiRequests().map(({ url }) => url)).toEqual(['/line/2/v1/videos/generations'])
@@ -570,7 +605,7 @@ describe('a submission', { concurrent: true }, () => {
 })
 
 describe('the Idempotency-Key', { concurrent: true }, () => {
-  it('is another for another request, step, job, run or repository', async ({ expect }) => {
+  it('the Idempotency-Key differs for another request, step, job, run or repository', async ({ expect }) => {
     await using scenario = await startScenario()
     const others: [Record<string, string>, Record<string, string>][] = [
       [{}, {}],
@@ -585,7 +620,7 @@ describe('the Idempotency-Key', { concurrent: true }, () => {
     expect(new Set(keys).size).toBe(others.length)
   })
 
-  it('that is given is sent as it is', async ({ expect }) => {
+  it('an idempotency_key that is set is sent unchanged', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ ...DIRECTLY, idempotency_key: 'hero-walk/v2' })
     expectSubmitted(run)
@@ -593,7 +628,9 @@ describe('the Idempotency-Key', { concurrent: true }, () => {
     expect(run.log).toContain('\nIdempotency-Key: hero-walk/v2\n')
   })
 
-  it('that is given for another request is refused, and says so', async ({ expect }) => {
+  it('an idempotency_key that was used for another request is refused with the reason', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const inputs = { ...DIRECTLY, idempotency_key: 'hero-walk' }
     expectSubmitted(await scenario.run(inputs))

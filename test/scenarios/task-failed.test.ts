@@ -38,7 +38,9 @@ function failedAdvice(id: string | undefined): string {
 }
 
 describe('a task that failed', { concurrent: true }, () => {
-  it('ends the step with the words of APIMart, what they mean, and what to do', async ({ expect }) => {
+  it('a failed task ends the step with the message of APIMart, its meaning and what to do', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.script.outcome = 'failed'
     const run = await scenario.run({ wait: 'true', output_path: 'film.mp4', preflight: 'off' })
@@ -82,7 +84,7 @@ describe('a task that failed', { concurrent: true }, () => {
       BODY,
     ],
     [{ error: null }, 'APIMart ended the task as failed. It says nothing else.'],
-  ])('is explained where its cause is known: %j', async ([script, ...lines], { expect }) => {
+  ])('a failed task is explained when its cause is known: %j', async ([script, ...lines], { expect }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask({ outcome: 'failed', ...script })
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id })
@@ -91,7 +93,7 @@ describe('a task that failed', { concurrent: true }, () => {
     expect(run.outputs.status).toBe('failed')
   })
 
-  it('tells what is billed where APIMart says it', async ({ expect }) => {
+  it('a failed task reports what is billed when APIMart names a cost', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('task', view({ status: 'failed', cost: 0.25, error: { message: 'x' } }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
@@ -100,7 +102,7 @@ describe('a task that failed', { concurrent: true }, () => {
     expect(run.summary).toContain('<td>0.25 USD</td>')
   })
 
-  it('or was cancelled at APIMart is told apart from a cancelled job', async ({ expect }) => {
+  it('a task cancelled at APIMart is distinguished from a cancelled job', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.script.outcome = 'cancelled'
     const run = await scenario.run({ wait: 'true', preflight: 'off' })
@@ -114,7 +116,7 @@ describe('a task that failed', { concurrent: true }, () => {
   })
 
   it.for(['failed', 'cancelled'] as const)(
-    'as %s is made anew by a re-run of the job, and by a new run, as advised',
+    'a task that ended as %s is submitted again by a re-run of the job and by a new run',
     async (outcome, { expect }) => {
       await using scenario = await startScenario(SOON)
       const inputs = { wait: 'true', preflight: 'off' }
@@ -135,28 +137,28 @@ describe('a completed task', { concurrent: true }, () => {
   it.for([
     ['no result', {}],
     ['no videos', { result: { videos: [] } }],
-    ['no address', { result: { videos: [{ url: [] }, { url: null }, { url: '' }] } }],
-    [
-      'nothing but addresses that are none',
-      { result: { videos: [{ url: ['javascript:alert(1)', 'x.mp4'] }] } },
-    ],
-  ] as const)('with %s ends as download_failed, and submits nothing', async ([, result], { expect }) => {
-    await using scenario = await startScenario()
-    scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
-    expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
-    expect(run.errors[0]?.split('\n')[0]).toBe('APIMart names no link to the video that can be fetched.')
-    expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart names a cost of 0.5 USD.')
-    expect(run.outputs).toEqual({
-      task_id: 'task_1',
-      status: 'completed',
-      cost: '0.5',
-      failure_reason: 'download_failed',
-    })
-    expect(scenario.sandbox.requests).toHaveLength(1)
-  })
+    ['no URL', { result: { videos: [{ url: [] }, { url: null }, { url: '' }] } }],
+    ['only invalid URLs', { result: { videos: [{ url: ['javascript:alert(1)', 'x.mp4'] }] } }],
+  ] as const)(
+    'a completed task with %s ends as download_failed without submitting',
+    async ([, result], { expect }) => {
+      await using scenario = await startScenario()
+      scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
+      expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
+      expect(run.errors[0]?.split('\n')[0]).toBe('APIMart names no link to the video that can be fetched.')
+      expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart names a cost of 0.5 USD.')
+      expect(run.outputs).toEqual({
+        task_id: 'task_1',
+        status: 'completed',
+        cost: '0.5',
+        failure_reason: 'download_failed',
+      })
+      expect(scenario.sandbox.requests).toHaveLength(1)
+    },
+  )
 
-  it('without a link does not speak of the expiry of one', async ({ expect }) => {
+  it('a completed task without a link does not mention an expiry', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('task', view({ status: 'completed' }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
@@ -165,8 +167,8 @@ describe('a completed task', { concurrent: true }, () => {
   })
 })
 
-describe('secrets that APIMart repeats are concealed', { concurrent: true }, () => {
-  it('in the error of a task', async ({ expect }) => {
+describe('secrets that APIMart repeats', { concurrent: true }, () => {
+  it('secrets in the error of a task are concealed', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
     const { sandbox } = scenario
     const query = 'X-Signature=wild%2Fcard&Expires=1'
@@ -193,7 +195,7 @@ describe('secrets that APIMart repeats are concealed', { concurrent: true }, () 
     }
   })
 
-  it('in a failed look', async ({ expect }) => {
+  it('secrets in a failed poll are concealed', async ({ expect }) => {
     await using scenario = await startScenario()
     const { sandbox } = scenario
     const video_url = `${sandbox.media.url('nothing.mp4')}?X-Signature=wild`
@@ -207,7 +209,7 @@ describe('secrets that APIMart repeats are concealed', { concurrent: true }, () 
     expect(run.raw.summary).not.toContain(sandbox.apiKey)
   })
 
-  it('in the word for a state', async ({ expect }) => {
+  it('secrets in the status of a task are concealed', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     const { sandbox } = scenario
     const video_url = `${sandbox.media.url('nothing.mp4')}?X-Signature=wild`
@@ -256,34 +258,42 @@ function expectHarmless(run: Run, links = 0): void {
   for (const value of Object.values(outputs)) expect(value).not.toMatch(/[\p{Cc}\p{Bidi_C}\p{Zl}\p{Zp}]/u)
 }
 
-describe('harmless in log, annotation, outputs and summary', { concurrent: true }, () => {
+describe('hostile text', { concurrent: true }, () => {
   const TEXTS = [
     ['hostile text', HOSTILE],
-    ['a flood', FLOOD],
+    ['a flood of text', FLOOD],
   ] as const
 
-  it.for(TEXTS)('is %s as the word for a state', async ([, status], { expect }) => {
-    await using scenario = await startScenario({ speed: 100 })
-    scenario.sandbox.faults.next('task', ...Array.from({ length: 20 }, () => view({ status, progress: 5 })))
-    const inputs = { ...NO_REFERENCES, task_id: 'task_1', wait_timeout_minutes: '0.5' }
-    const run = await scenario.run(inputs)
-    expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
-    expect(run.errors[0]).toMatch(/, which waits for it and submits nothing\.$/)
-    expectHarmless(run)
-    expect(run.outputs.status).toMatch(/^.{1,101}$/u)
-  })
+  it.for(TEXTS)(
+    'log, annotations, outputs and summary defuse %s as the status of a task',
+    async ([, status], { expect }) => {
+      await using scenario = await startScenario({ speed: 100 })
+      scenario.sandbox.faults.next('task', ...Array.from({ length: 20 }, () => view({ status, progress: 5 })))
+      const inputs = { ...NO_REFERENCES, task_id: 'task_1', wait_timeout_minutes: '0.5' }
+      const run = await scenario.run(inputs)
+      expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
+      expect(run.errors[0]).toMatch(/, which waits for it and submits nothing\.$/)
+      expectHarmless(run)
+      expect(run.outputs.status).toMatch(/^.{1,101}$/u)
+    },
+  )
 
-  it.for(TEXTS)('is %s as message, code and type of an error', async ([, text], { expect }) => {
-    await using scenario = await startScenario()
-    const error = { message: text, code: text, type: `${text}!` }
-    scenario.sandbox.faults.next('task', view({ status: 'failed', error }))
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
-    expectFailure(run, 'task_failed', failedAdvice('task_1'))
-    expectHarmless(run)
-    expect(Object.keys(run.outputs)).toEqual(['task_id', 'status', 'failure_reason'])
-  })
+  it.for(TEXTS)(
+    'log, annotations, outputs and summary defuse %s as message, code and type of an error',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario()
+      const error = { message: text, code: text, type: `${text}!` }
+      scenario.sandbox.faults.next('task', view({ status: 'failed', error }))
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
+      expectFailure(run, 'task_failed', failedAdvice('task_1'))
+      expectHarmless(run)
+      expect(Object.keys(run.outputs)).toEqual(['task_id', 'status', 'failure_reason'])
+    },
+  )
 
-  it('is hostile text in the path of a link that fails', async ({ expect }) => {
+  it('log, annotations, outputs and summary defuse hostile text in the path of a link that fails', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const url = `${scenario.sandbox.mediaUrl}/files/${HOSTILE.replaceAll('#', '')}`
     scenario.sandbox.faults.next('task', completedWith(url))
@@ -293,17 +303,22 @@ describe('harmless in log, annotation, outputs and summary', { concurrent: true 
     expect(run.outputs).not.toHaveProperty('result_path')
   })
 
-  it.for(TEXTS)('is %s in the query of a link that works', async ([, text], { expect }) => {
-    await using scenario = await startScenario()
-    const url = `${scenario.sandbox.media.url('demo/result.mp4')}?${text.slice(0, 8000)}`
-    scenario.sandbox.faults.next('task', completedWith(url))
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
-    expect(run.errors).toEqual([])
-    expect(run.outputs).toMatchObject({ status: 'completed', result_path: 'film.mp4' })
-    expectHarmless(run)
-  })
+  it.for(TEXTS)(
+    'log, annotations, outputs and summary defuse %s in the query of a link that works',
+    async ([, text], { expect }) => {
+      await using scenario = await startScenario()
+      const url = `${scenario.sandbox.media.url('demo/result.mp4')}?${text.slice(0, 8000)}`
+      scenario.sandbox.faults.next('task', completedWith(url))
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
+      expect(run.errors).toEqual([])
+      expect(run.outputs).toMatchObject({ status: 'completed', result_path: 'film.mp4' })
+      expectHarmless(run)
+    },
+  )
 
-  it('is a link of 100 kB', async ({ expect }) => {
+  it('a link of 100 kB stays whole in the outputs and is truncated in log and summary', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const url = `${scenario.sandbox.mediaUrl}/files/${'x'.repeat(100_000)}`
     scenario.sandbox.faults.next('task', completedWith(url))
@@ -312,7 +327,7 @@ describe('harmless in log, annotation, outputs and summary', { concurrent: true 
     expectHarmless(run)
   })
 
-  it('is a link with line breaks, which stands on one line of the outputs', async ({ expect }) => {
+  it('a link with line breaks is written on one line of the outputs', async ({ expect }) => {
     await using scenario = await startScenario()
     const url = `${scenario.sandbox.media.url('demo/result.mp4')}?a=1\n::error::forged\u202e`
     scenario.sandbox.faults.next('task', completedWith(url))
@@ -322,18 +337,21 @@ describe('harmless in log, annotation, outputs and summary', { concurrent: true 
   })
 
   it.for([
-    ['given', (task_id: string) => ({ ...NO_REFERENCES, task_id })],
-    ['answered to a submission', () => ({ wait: 'true', preflight: 'off' })],
-  ] as const)('is markup in an id that is %s', async ([, inputs], { expect }) => {
-    await using scenario = await startScenario({ speed: 100 })
-    const id = '::error::##[error]</td><script>alert(1)</script>|`b`%0A::error::"\'&amp;'
-    const { faults } = scenario.sandbox
-    const body = { code: 200, data: [{ status: 'submitted', task_id: id }] }
-    faults.next('submit', { kind: 'status', status: 200, body })
-    faults.next('task', ...Array.from({ length: 20 }, () => view({ id, status: 'processing' })))
-    const run = await scenario.run({ ...inputs(id), wait_timeout_minutes: '0.5' })
-    expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
-    expectHarmless(run)
-    expect(run.outputs).toEqual({ task_id: id, status: 'processing', failure_reason: 'wait_timeout' })
-  })
+    ['set as an input', (task_id: string) => ({ ...NO_REFERENCES, task_id })],
+    ['returned by a submission', () => ({ wait: 'true', preflight: 'off' })],
+  ] as const)(
+    'log, annotations, outputs and summary defuse markup in a task id that is %s',
+    async ([, inputs], { expect }) => {
+      await using scenario = await startScenario({ speed: 100 })
+      const id = '::error::##[error]</td><script>alert(1)</script>|`b`%0A::error::"\'&amp;'
+      const { faults } = scenario.sandbox
+      const body = { code: 200, data: [{ status: 'submitted', task_id: id }] }
+      faults.next('submit', { kind: 'status', status: 200, body })
+      faults.next('task', ...Array.from({ length: 20 }, () => view({ id, status: 'processing' })))
+      const run = await scenario.run({ ...inputs(id), wait_timeout_minutes: '0.5' })
+      expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
+      expectHarmless(run)
+      expect(run.outputs).toEqual({ task_id: id, status: 'processing', failure_reason: 'wait_timeout' })
+    },
+  )
 })

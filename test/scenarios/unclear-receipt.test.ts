@@ -30,10 +30,12 @@ async function receiptIn(scenario: Scenario) {
   return found.receipt
 }
 
-describe('a submission of which nobody knows', { concurrent: true }, () => {
+describe('the receipt of an uncertain submission', { concurrent: true }, () => {
   const ACCEPTED: Fault = { kind: 'accept-then', fault: { kind: 'reset-after-body' } }
 
-  it('leaves its key in the receipt, and no other run sends it again', async ({ expect }) => {
+  it('an uncertain submission leaves its key in the receipt, and another run needs that key to send it again', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     const first = await run(scenario)
@@ -54,7 +56,9 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     })
   })
 
-  it('is sent again by a re-run of its job, under its key', async ({ expect }) => {
+  it('an uncertain submission is sent again by a re-run of its job under the same key', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -68,7 +72,9 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 
-  it('is not sent again under another key, also by its own step', async ({ expect }) => {
+  it('an uncertain submission is not sent again under another key, not even by its own step', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 300 })
     const image = scenario.sandbox.media.url(DEMO.image)
     const signed = (signature: string) => ({ image_url: `${image}?signature=${signature}` })
@@ -81,7 +87,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(submissions(scenario)).toHaveLength(1)
   })
 
-  it('is not sent again once its key is forgotten', async ({ expect }) => {
+  it('an uncertain submission is not sent again once its key has expired', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -97,7 +103,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(submissions(scenario)).toHaveLength(1)
   })
 
-  it('after a task that failed leaves the key under which it went out', async ({ expect }) => {
+  it('an uncertain submission after a failed task leaves its own key in the receipt', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.script.outcome = 'failed'
     expect((await run(scenario)).outputs.failure_reason).toBe('task_failed')
@@ -113,7 +119,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(scenario.sandbox.tasks).toHaveLength(2)
   })
 
-  it('does not hinder a dry run', async ({ expect }) => {
+  it('an uncertain submission does not block a dry run', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -122,7 +128,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(dry.log).toContain('Run 4711 has sent this very request')
   })
 
-  it('keeps its receipt where the task that is given does not exist', async ({ expect }) => {
+  it('an uncertain submission keeps its receipt when task_id names no existing task', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -132,7 +138,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(await receiptIn(scenario)).toEqual(before)
   })
 
-  it('is made anew by regenerate: always, with a warning', async ({ expect }) => {
+  it('regenerate: always submits again after an uncertain submission, with a warning', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 502 })
     await run(scenario)
@@ -142,7 +148,9 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 
-  it('gives its receipt to the task that somebody has found', async ({ expect }) => {
+  it('the receipt of an uncertain submission is completed by a step with the task_id of its task', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -154,7 +162,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(submissions(scenario)).toHaveLength(1)
   })
 
-  it('is no matter of another request, which has a key of its own', async ({ expect }) => {
+  it('an uncertain submission does not block another request, which has its own key', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', ACCEPTED)
     await run(scenario)
@@ -162,7 +170,7 @@ describe('a submission of which nobody knows', { concurrent: true }, () => {
     expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(2)
   })
 
-  it('leaves nothing when APIMart has refused it', async ({ expect }) => {
+  it('a refused submission leaves no receipt', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 402 })
     expectFailure(await run(scenario), 'insufficient_balance')

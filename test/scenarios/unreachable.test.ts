@@ -24,13 +24,15 @@ function expectNeverSent(run: Run, cause: string, tries: number, expect: ExpectS
 }
 
 describe('a submission', { concurrent: true }, () => {
-  it('to a closed port was never sent, and is tried again', async ({ expect }) => {
+  it('a submission to a closed port is retried and then reported as never sent', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     const run = await scenario.run({ ...DIRECTLY, api_base_url: `http://127.0.0.1:${await closedPort()}` })
     expectNeverSent(run, REFUSES, 4, expect)
   })
 
-  it('to a name that does not exist was never sent, and is not tried again', async ({ expect }) => {
+  it('a submission to an unknown host name is reported as never sent and is not retried', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 100 })
     // Longer than a label may be, so that no name server has to be asked.
     const name = `${'gateway'.repeat(10)}.invalid`
@@ -38,7 +40,9 @@ describe('a submission', { concurrent: true }, () => {
     expectNeverSent(run, `the host name ${name} does not exist (ENOTFOUND)`, 1, expect)
   })
 
-  it('to a host with a certificate of its own is made only where that is trusted', async ({ expect }) => {
+  it('a submission to a host with a self-signed certificate is sent only when that is trusted', async ({
+    expect,
+  }) => {
     await using way = await secured()
     const distrusting = await way.run({ NODE_EXTRA_CA_CERTS: undefined })
     expectNeverSent(distrusting, 'its certificate is self-signed (DEPTH_ZERO_SELF_SIGNED_CERT)', 1, expect)
@@ -47,7 +51,7 @@ describe('a submission', { concurrent: true }, () => {
     expect(submissions(way.scenario)).toHaveLength(1)
   })
 
-  it('to a host that leaves before the handshake was never sent, and is made at the next try', async ({
+  it('a submission to a host that hangs up before the handshake succeeds on the retry', async ({
     expect,
   }) => {
     await using way = await secured({ leavesOnce: true })
@@ -66,16 +70,21 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     { answers: [502], told: 502, tries: 4 },
     { answers: [503, 502, 503, 429], told: 429, tries: 4 },
     { answers: [502, 407], told: 407, tries: 2 },
-  ])('that answers $answers was never sent, tries: $tries', async ({ answers, told, tries }, { expect }) => {
-    await using way = await secured()
-    await using between = await proxy(answers)
-    const run = await way.run({ HTTPS_PROXY: between.url })
-    expectNeverSent(run, `the proxy refuses the connection (${told})`, tries, expect)
-    expect(between.asked).toEqual(Array(tries).fill(`CONNECT ${way.authority}`))
-    expect(way.host.connections).toBe(0)
-  })
+  ])(
+    'a submission through a proxy that responds with $answers is never sent (tries: $tries)',
+    async ({ answers, told, tries }, { expect }) => {
+      await using way = await secured()
+      await using between = await proxy(answers)
+      const run = await way.run({ HTTPS_PROXY: between.url })
+      expectNeverSent(run, `the proxy refuses the connection (${told})`, tries, expect)
+      expect(between.asked).toEqual(Array(tries).fill(`CONNECT ${way.authority}`))
+      expect(way.host.connections).toBe(0)
+    },
+  )
 
-  it('that answers 502 once is made at the second try', async ({ expect }) => {
+  it('a submission through a proxy that responds with 502 once succeeds on the second try', async ({
+    expect,
+  }) => {
     await using way = await secured()
     await using between = await proxy([502, 200])
     const run = await way.run({ HTTPS_PROXY: between.url })
@@ -87,7 +96,7 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     expect(submissions(way.scenario)).toHaveLength(1)
   })
 
-  it('that drops the tunnel after the body may have been accepted', async ({ expect }) => {
+  it('a submission is uncertain when the proxy drops the tunnel after the body', async ({ expect }) => {
     await using way = await secured()
     await using between = await proxy([502, 200])
     const { faults, tasks } = way.scenario.sandbox
@@ -105,7 +114,9 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     expect(between.asked).toHaveLength(2)
   })
 
-  it('at which nobody listens was never sent, and does not pass it by', async ({ expect }) => {
+  it('a submission through a proxy that is not listening is never sent and does not bypass it', async ({
+    expect,
+  }) => {
     await using way = await secured()
     const run = await way.run({ HTTPS_PROXY: `http://127.0.0.1:${await closedPort()}` })
     expectNeverSent(run, REFUSES, 4, expect)

@@ -43,7 +43,9 @@ function expectNothingSubmitted(
 }
 
 describe('an image of the repository', { concurrent: true }, () => {
-  it('is uploaded once, as it is, and its address is submitted', async ({ expect }) => {
+  it('an image of the repository is uploaded once, unchanged, and its URL is submitted', async ({
+    expect,
+  }) => {
     await using scenario = await startRepository()
     const run = await scenario.run()
     expectSubmitted(run)
@@ -64,16 +66,19 @@ describe('an image of the repository', { concurrent: true }, () => {
     expect(run.log.indexOf('Preflight: ')).toBeLessThan(run.log.indexOf(' is uploaded to '))
   })
 
-  it.for(['größe 🎬 it"s #1@2x, 100%?.png'])('may have the name %s', async (name, { expect }) => {
-    await using scenario = await startRepository()
-    await copyFile(join(scenario.workspace, IMAGE), join(scenario.workspace, name))
-    const run = await scenario.run({ ...IMAGE_ONLY, image_url: name })
-    expectSubmitted(run)
-    expect(run.log).toContain(`\nimage_url ${name} is uploaded to `)
-    expect(scenario.uploads()).toHaveLength(1)
-  })
+  it.for(['größe 🎬 it"s #1@2x, 100%?.png'])(
+    'an image of the repository may have the name %s',
+    async (name, { expect }) => {
+      await using scenario = await startRepository()
+      await copyFile(join(scenario.workspace, IMAGE), join(scenario.workspace, name))
+      const run = await scenario.run({ ...IMAGE_ONLY, image_url: name })
+      expectSubmitted(run)
+      expect(run.log).toContain(`\nimage_url ${name} is uploaded to `)
+      expect(scenario.uploads()).toHaveLength(1)
+    },
+  )
 
-  it('keeps its name where the request is only shown, and is not uploaded', async ({ expect }) => {
+  it('a dry run shows the path of an image of the repository and does not upload it', async ({ expect }) => {
     await using scenario = await startRepository()
     const name = 'assets/hero #1@2x.png'
     await copyFile(join(scenario.workspace, IMAGE), join(scenario.workspace, name))
@@ -90,15 +95,15 @@ describe('an image of the repository', { concurrent: true }, () => {
   it.for<[string, Record<string, string>, FailureReason]>([
     ['the preflight refuses the image', { image_url: 'small.png' }, 'reference_rejected'],
     ['the preflight refuses the clip', { video_url: 'http://127.0.0.1:1/walk.mp4' }, 'reference_unreachable'],
-    ['it costs too much', { price_per_second: '1', max_cost: '5' }, 'over_budget'],
+    ['the estimate exceeds max_cost', { price_per_second: '1', max_cost: '5' }, 'over_budget'],
     ['there is no key', { api_key: '', wait: 'true', output_path: 'film.mp4' }, 'invalid_input'],
-  ])('is not uploaded when %s', async ([, inputs, reason]) => {
+  ])('an image of the repository is not uploaded when %s', async ([, inputs, reason]) => {
     await using scenario = await startRepository()
     await copyFile(join(MEDIA, 'images/small-side.png'), join(scenario.workspace, 'small.png'))
     expectNothingSubmitted(scenario, await scenario.run(inputs), reason, 0)
   })
 
-  it('is not uploaded again while nothing has changed', async ({ expect }) => {
+  it('an image of the repository is not uploaded again while nothing has changed', async ({ expect }) => {
     await using scenario = await startRepository({ speed: 300, timing: { queue: 0, perClipSecond: 1200 } })
     const inputs = { wait: 'true', output_path: 'film.mp4' }
     expect((await scenario.run(inputs)).outputs.status).toBe('completed')
@@ -115,7 +120,7 @@ describe('an image of the repository', { concurrent: true }, () => {
       'is a Git LFS pointer of 129 bytes, not the image itself. Check the repository out with lfs: true.',
     ],
   ])(
-    'that is really %s is not uploaded, also when nobody looks at it before',
+    'an image that is really %s is not uploaded even with preflight: off',
     async ([, content, reason, says], { expect }) => {
       await using scenario = await startRepository()
       await writeFile(join(scenario.workspace, IMAGE), content)
@@ -124,7 +129,7 @@ describe('an image of the repository', { concurrent: true }, () => {
     },
   )
 
-  it('that vanishes once it was read is submitted all the same', async ({ expect }) => {
+  it('an image that is deleted after it was read is still submitted', async ({ expect }) => {
     await using scenario = await startRepository()
     scenario.sandbox.faults.next('upload', { kind: 'delay', ms: 200 })
     const run = await scenario.run(IMAGE_ONLY, {
@@ -138,7 +143,7 @@ describe('an image of the repository', { concurrent: true }, () => {
   })
 
   it.for(['../secret.png', 'link.png'])(
-    'is a file inside the workspace: %s is none',
+    'the image %s is refused because it lies outside the workspace',
     async (image_url, { expect }) => {
       await using scenario = await startRepository()
       await copyFile(join(scenario.workspace, IMAGE), join(scenario.folder, 'secret.png'))
@@ -155,20 +160,20 @@ describe('an upload', { concurrent: true }, () => {
   const LOST = `${FAILED} The answer was lost: the server broke the connection off (`
 
   it.for<[string, Fault, FailureReason, string]>([
-    ['a reset', accepted({ kind: 'reset-after-body' }), 'request_rejected', LOST],
+    ['a connection reset', accepted({ kind: 'reset-after-body' }), 'request_rejected', LOST],
     [
-      'half of the answer',
+      'half of the response',
       accepted({ kind: 'half-answer' }),
       'request_rejected',
       `${FAILED} The answer was lost: `,
     ],
-    ['500', status(500), 'request_rejected', `${FAILED} ${scripted(500)} ${NO_ADDRESS}`],
-    ['503', status(503), 'request_rejected', `${FAILED} ${scripted(503)} ${NO_ADDRESS}`],
-    ['200 without an address', { kind: 'empty-200' }, 'request_rejected', NO_ADDRESS],
-    ['a page', { kind: 'html' }, 'request_rejected', NO_ADDRESS],
-    ['413', status(413), 'request_rejected', `${FAILED} ${scripted(413)}`],
+    ['a 500', status(500), 'request_rejected', `${FAILED} ${scripted(500)} ${NO_ADDRESS}`],
+    ['a 503', status(503), 'request_rejected', `${FAILED} ${scripted(503)} ${NO_ADDRESS}`],
+    ['a 200 without a URL', { kind: 'empty-200' }, 'request_rejected', NO_ADDRESS],
+    ['an HTML page', { kind: 'html' }, 'request_rejected', NO_ADDRESS],
+    ['a 413', status(413), 'request_rejected', `${FAILED} ${scripted(413)}`],
   ])(
-    'that is answered with %s is the only one, and nothing is submitted',
+    'an upload that gets %s is not retried, and nothing is submitted',
     async ([, fault, reason, says], { expect }) => {
       await using scenario = await startRepository(FAST)
       scenario.sandbox.faults.next('upload', fault)
@@ -181,7 +186,7 @@ describe('an upload', { concurrent: true }, () => {
     },
   )
 
-  it('that comes too often is sent again, and submitted once', async ({ expect }) => {
+  it('an upload that gets a 429 is retried, and the request is submitted once', async ({ expect }) => {
     await using scenario = await startRepository(FAST)
     scenario.sandbox.faults.next('upload', status(429), status(429))
     const run = await scenario.run(IMAGE_ONLY)
@@ -193,7 +198,7 @@ describe('an upload', { concurrent: true }, () => {
     expect(run.log).toContain(`\n${scripted(429)} Trying the upload again in `)
   })
 
-  it('is not repeated when the submission is', async ({ expect }) => {
+  it('an upload is not repeated when the submission is retried', async ({ expect }) => {
     await using scenario = await startRepository(FAST)
     scenario.sandbox.faults.next('submit', status(429))
     expectSubmitted(await scenario.run(IMAGE_ONLY))
@@ -204,7 +209,7 @@ describe('an upload', { concurrent: true }, () => {
     expect(second).toEqual(first)
   })
 
-  it('to nobody is tried again, and then given up', async ({ expect }) => {
+  it('an upload to a host that is not listening is retried and then given up', async ({ expect }) => {
     await using scenario = await startRepository(FAST)
     const run = await scenario.run({ ...IMAGE_ONLY, api_base_url: 'http://127.0.0.1:1' })
     const problem = expectNothingSubmitted(scenario, run, 'request_rejected', 0)
@@ -214,7 +219,7 @@ describe('an upload', { concurrent: true }, () => {
     expect(run.log.match(/ Trying the upload again in /g)).toHaveLength(3)
   })
 
-  it('with a wrong key shows no key', async ({ expect }) => {
+  it('an upload with a wrong key does not show the key', async ({ expect }) => {
     await using scenario = await startRepository()
     const run = await scenario.run({ ...IMAGE_ONLY, api_key: 'sk-wrong-0123456789' })
     expectNothingSubmitted(scenario, run, 'authentication', 1)

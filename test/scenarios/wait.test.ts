@@ -25,7 +25,7 @@ const running: Fault = {
 }
 
 describe('a wait', { concurrent: true }, () => {
-  it('writes log, outputs and summary, and stores the video', async ({ expect }) => {
+  it('a step that waits writes log, outputs and summary and downloads the video', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     const inputs = { wait: 'true', output_path: 'assets/film.mp4', price_per_second: '0.057' }
     const run = await scenario.run(inputs)
@@ -37,7 +37,9 @@ describe('a wait', { concurrent: true }, () => {
     expect(posts(scenario)).toBe(1)
   })
 
-  it('reads no more than the length of a video that is not wanted as a file', async ({ expect }) => {
+  it('a step that waits without output_path reads no more of the video than its length', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     const { media, script } = scenario.sandbox
     script.resultUrl = await media.padClip('large.mp4', DEMO.clip, 94_000_000, 'header-last')
@@ -51,7 +53,7 @@ describe('a wait', { concurrent: true }, () => {
     )
   })
 
-  it('does not fetch a video of 94 MB for its length where the server grants no ranges', async ({
+  it('a step that waits does not download 94 MB for a length when the server ignores ranges', async ({
     expect,
   }) => {
     await using scenario = await startScenario(SOON)
@@ -64,7 +66,7 @@ describe('a wait', { concurrent: true }, () => {
     expect(scenario.traffic('large.mp4').bytes).toBeLessThan(10_000_000)
   })
 
-  it('takes a link that is a plain text and tells no expiry, and gives it a day', async ({ expect }) => {
+  it('a link in plain text without an expiry is accepted and expires after a day', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
     Object.assign(scenario.sandbox.script, { urlShape: 'string', expiresIn: null })
     const run = await scenario.run(WAIT)
@@ -78,7 +80,7 @@ describe('a wait', { concurrent: true }, () => {
     ['completed', { submitted: 'QUEUED', processing: '渲染中', completed: 'SUCCESS' }],
     ['failed', { submitted: 'Submitted', processing: 'failing over', failed: 'error' }],
     ['cancelled', { submitted: 'not yet', processing: 'PROCESSING', cancelled: 'Canceled' }],
-  ] as const)('ends as %s after the words %j', async ([outcome, words], { expect }) => {
+  ] as const)('a step that waits ends as %s after the statuses %j', async ([outcome, words], { expect }) => {
     const timing = { queue: 60_000, perClipSecond: 7000 }
     await using scenario = await startScenario({ speed: 60, timing })
     Object.assign(scenario.sandbox.script, { words, outcome })
@@ -92,7 +94,9 @@ describe('a wait', { concurrent: true }, () => {
     expect(run.exitCode).toBe(outcome === 'completed' ? 0 : 1)
   })
 
-  it('tells each change of state at once, and otherwise once a minute how far it is', async ({ expect }) => {
+  it('a step that waits logs each change of status, and otherwise its progress once a minute', async ({
+    expect,
+  }) => {
     const timing = { queue: 90_000, perClipSecond: 30_000 }
     await using scenario = await startScenario({ speed: 100, timing })
     const run = await scenario.run(WAIT)
@@ -111,7 +115,7 @@ describe('a wait', { concurrent: true }, () => {
     }
   })
 
-  it('looks for the first time after 10 s, and never twice within 4 s', async ({ expect }) => {
+  it('a step that waits polls first after 10 s and never twice within 4 s', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 60, timing: { queue: 2000, perClipSecond: 10_000 } })
     const { submit, task } = noteArrivals(scenario.sandbox)
     expectCompleted(await scenario.run(WAIT))
@@ -123,7 +127,9 @@ describe('a wait', { concurrent: true }, () => {
     expect(Math.min(...pauses)).toBeGreaterThan(3880)
   })
 
-  it('for a task that APIMart knows from an earlier attempt looks at once', async ({ expect }) => {
+  it('a step that waits polls at once for a task that APIMart knows from an earlier attempt', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     expectCompleted(await scenario.run(WAIT))
     // At the speed of real time, so that a pause before the first look would show.
@@ -138,7 +144,7 @@ describe('a wait', { concurrent: true }, () => {
   })
 })
 
-describe('a failed look is not a failed task:', { concurrent: true }, () => {
+describe('a failed poll', { concurrent: true }, () => {
   const FAULTS: Fault[] = [
     ...[408, 429, 500, 502, 503, 504].map((code) => status(code)),
     { kind: 'reset-before-body' },
@@ -152,7 +158,9 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     { kind: 'redirect', status: 302, location: '/elsewhere' },
   ]
 
-  it('the wait goes on after every kind, and submits nothing again', async ({ expect }) => {
+  it('a step that waits continues after every kind of failed poll and submits nothing again', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', ...FAULTS.flatMap((fault) => [running, fault]))
     const run = await scenario.run(WAIT)
@@ -163,7 +171,7 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     expect(run.warnings).toEqual([])
   })
 
-  it('the log says what failed, and that the wait goes on', async ({ expect }) => {
+  it('the log says why a poll failed and that the wait continues', async ({ expect }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', { kind: 'reset-after-body' })
     const run = await scenario.run(WAIT)
@@ -177,7 +185,7 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
   it.for([
     ['in seconds', () => '60'],
     ['as a date', (now: number) => new Date(now + 60_000).toUTCString()],
-  ] as const)('Retry-After is kept %s', async ([, header], { expect }) => {
+  ] as const)('a step that waits respects a Retry-After %s', async ([, header], { expect }) => {
     await using scenario = await startScenario({ ...SOON, speed: 60 })
     const { clock, faults } = scenario.sandbox
     const { task } = noteArrivals(scenario.sandbox)
@@ -193,13 +201,13 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     expect(second).toBeGreaterThan(first + 58_880)
   })
 
-  it('a Retry-After of a day is not slept through', async () => {
+  it('a step that waits does not sleep through a Retry-After of a day', async () => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', status(429, { 'retry-after': '86400' }))
     expectCompleted(await scenario.run({ ...WAIT, wait_timeout_minutes: '30' }))
   })
 
-  it('the patience of five minutes begins anew with every state that is read', async ({ expect }) => {
+  it('the limit of five minutes starts over with every status that is read', async ({ expect }) => {
     await using scenario = await startScenario({ ...SOON, speed: 150 })
     // Each of these is asked 110 s after the one before: without the one that is read they fail for more than 300 s.
     const slow = status(500, { 'retry-after': '110' })
@@ -209,9 +217,7 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     expect(scenario.sandbox.faults.left).toBe(0)
   })
 
-  it('five minutes of nothing but failures end the wait, and say how to go on with it', async ({
-    expect,
-  }) => {
+  it('five minutes of failed polls end the wait with advice on how to resume it', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 150 })
     scenario.sandbox.faults.next('task', ...Array.from({ length: 100 }, () => status(502)))
     const run = await scenario.run(WAIT)
@@ -234,7 +240,7 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
     [401, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [403, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [404, 'request_rejected', ' It knows no such task, or not under this key.', ''],
-  ])('but a %i ends the wait at once', async ([code, reason, why, remedy], { expect }) => {
+  ])('a poll that gets a %i ends the wait at once', async ([code, reason, why, remedy], { expect }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', running, status(code))
     const run = await scenario.run(WAIT)
@@ -250,7 +256,7 @@ describe('a failed look is not a failed task:', { concurrent: true }, () => {
 })
 
 describe('wait_timeout_minutes', { concurrent: true }, () => {
-  it('ends the step, says that the task goes on and is billed, and how to go on with it', async ({
+  it('a wait that times out reports that the task is still running and billed, and how to resume it', async ({
     expect,
   }) => {
     await using scenario = await startScenario({ speed: 100 })
@@ -270,7 +276,9 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     expect(posts(scenario)).toBe(1)
   })
 
-  it('shorter than the pause before the first look ends without one', async ({ expect }) => {
+  it('a wait_timeout_minutes shorter than the first pause ends the step without a poll', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario({ speed: 300 })
     const run = await scenario.run({ ...WAIT, wait_timeout_minutes: '0.1' })
     const { task_id = '' } = run.outputs
