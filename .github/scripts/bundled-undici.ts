@@ -3,7 +3,7 @@
  * brings all the same two parsers of HTTP/1 in two editions each, HTTP/2, SOCKS and fetch: a third of what every job
  * would load. The installed package stays as it is, and so do the tests that run from src.
  */
-import { cpSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What of undici's lib no run reaches, and what stands there instead. */
@@ -22,12 +22,28 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   'web/webidl/index.js': 'exports.webidl = { is: { FormData: () => false } }',
 }
 
+/**
+ * Makes sure that every file that is left out is there to be left out: after an update of undici, its code may be in another
+ * file, which would be bundled.
+ *
+ * @param lib the folder lib of undici
+ * @throws Error that names the files that are gone
+ */
+export function requireLeftOut(lib: string): void {
+  const gone = Object.keys(LEFT_OUT).filter((file) => !existsSync(join(lib, file)))
+  if (gone.length === 0) return
+  throw new Error(
+    `undici has no ${gone.join(', ')} in lib any more. Find where that code is now, and change LEFT_OUT in .github/scripts/bundled-undici.ts; otherwise every job loads it.`,
+  )
+}
+
 if (import.meta.main) {
   const root = join(import.meta.dirname, '../..')
   const installed = join(root, 'node_modules/undici')
   /** Where Node, and so the bundler, looks first from the files in build. */
   const bundled = join(root, 'build/node_modules/undici')
 
+  requireLeftOut(join(installed, 'lib'))
   rmSync(bundled, { recursive: true, force: true })
   for (const part of ['lib', 'package.json', 'LICENSE']) {
     cpSync(join(installed, part), join(bundled, part), { recursive: true, dereference: true })

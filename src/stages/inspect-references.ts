@@ -37,6 +37,8 @@ export interface InspectedVideo {
 }
 
 type InspectionContext = Pick<Context, 'job' | 'network' | 'signal' | 'reporter'>
+/** With the references of all videos. */
+type SetContext = InspectionContext & { readonly set: ReferenceSet }
 
 /**
  * Finds the references of all videos, and holds them against Kling's limits, as far as `preflight` asks for it. Each
@@ -53,10 +55,8 @@ export async function inspectReferences(
   const { job, network, signal } = context
   await using folder = await openTempFolder(job.temp)
   const set = new ReferenceSet(job, { network, signal, folder: folder.path })
-  const inspections = [
-    inspect(first, set, context),
-    ...others.map((video) => inspect(video, set, context)),
-  ] as const
+  const withSet = { ...context, set }
+  const inspections = [inspect(first, withSet), ...others.map((video) => inspect(video, withSet))] as const
   // None may go on reading when the folder is gone.
   const settled = await Promise.allSettled(inspections)
   const failed = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
@@ -64,25 +64,20 @@ export async function inspectReferences(
   return Promise.all(inspections)
 }
 
-async function inspect(
-  { inputs, destination }: InspectedVideo,
-  set: ReferenceSet,
-  context: InspectionContext,
-): Promise<References> {
-  const sources = await set.find(inputs)
+async function inspect({ inputs, destination }: InspectedVideo, context: SetContext): Promise<References> {
+  const sources = await context.set.find(inputs)
   context.reporter.sources(sources)
   if (destination.kind === 'file') await requireNotAReference(destination.output, filesOf(sources))
-  const findings = await checkReferences(sources, inputs, set, context)
+  const findings = await checkReferences(sources, inputs, context)
   const clipSeconds = findings?.clip.kind === 'read' ? findings.clip.facts.duration_seconds : null
-  return { sources, clipSeconds, ...(await identify(sources, inputs, set, context)) }
+  return { sources, clipSeconds, ...(await identify(sources, inputs, context)) }
 }
 
 /** Null with `preflight: off`. */
 async function checkReferences(
   sources: Sources,
   inputs: NewTaskInputs,
-  set: ReferenceSet,
-  { reporter }: InspectionContext,
+  { set, reporter }: SetContext,
 ): Promise<Preflight | null> {
   if (inputs.preflight === 'off') return null
   const findings = await reporter.group('Preflight: reference image and clip', async () => {
@@ -100,8 +95,7 @@ async function checkReferences(
 async function identify(
   sources: Sources,
   inputs: NewTaskInputs,
-  set: ReferenceSet,
-  { job, signal }: InspectionContext,
+  { set, job, signal }: SetContext,
 ): Promise<Pick<References, 'bytes' | 'differing'>> {
   const isForReceipt =
     inputs.output_path !== null && (inputs.regenerate === 'changed' || inputs.preflight !== 'off')

@@ -1,5 +1,5 @@
 /**
- * Runs the built action as GitHub's runner does: a fresh process with an environment made of action.yml's
+ * Runs the action, built or as it is in src, as GitHub's runner does: a fresh process with an environment made of action.yml's
  * defaults and the given inputs, and files for outputs and summary that are read after it has ended.
  */
 import { spawn } from 'node:child_process'
@@ -11,6 +11,8 @@ import { parse } from 'yaml'
 import { expectKept, type Secret, watchFor } from './leaks.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
+/** What a step runs instead of the built action, relative to the root: `src/index.ts` needs no build. */
+const { ACTION_ENTRY } = process.env
 const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
 
 /** The token of the job. */
@@ -108,7 +110,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   const secrets = secretsOf(Object.fromEntries(inputs), env.GITHUB_API_URL)
   watchFor(secrets)
   const preloads = [...(options.time ? FAST_CLOCK : []), ...(options.nodeOptions ?? [])]
-  const child = spawn(process.execPath, [...preloads, join(ROOT, action.runs.main)], {
+  const child = spawn(process.execPath, [...preloads, join(ROOT, ACTION_ENTRY || action.runs.main)], {
     cwd: workspace,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -30,6 +30,12 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.outputs.status).toBe('submitted')
   })
 
+  it('the stack trace in the debug log of a failing step names functions', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const run = await scenario.run({ mode: 'fast' })
+    expect(run.log).toMatch(/^::debug::\s+at readNewTask \(/m)
+  })
+
   it('a failing step reports its failure and the output that it cannot write', async ({ expect }) => {
     await using scenario = await startScenario()
     const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }
