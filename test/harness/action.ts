@@ -12,7 +12,11 @@ import { expectKept, type Secret, watchFor } from './leaks.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 /** What a step runs instead of the built action, relative to the root: `src/index.ts` needs no build. */
-const { ACTION_ENTRY } = process.env
+const { ACTION_ENTRY = '' } = process.env
+/** Whether steps run what jobs load, whose memory and start count. */
+export const IS_BUILT = ACTION_ENTRY === ''
+/** TypeScript is stripped once, not for each step. */
+const FROM_SRC = { NODE_COMPILE_CACHE: join(ROOT, 'build/compile-cache') }
 const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
 
 /** The token of the job. */
@@ -104,6 +108,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     RUNNER_TEMP: files.temp,
     RUNNER_TOOL_CACHE: join(folder, 'tools'),
     ...Object.fromEntries(inputs),
+    ...(IS_BUILT ? {} : FROM_SRC),
     ...(options.time && { CLOCK_SPEED: String(options.time.speed), CLOCK_START: String(options.time.start) }),
     ...options.env,
   }

@@ -1,0 +1,256 @@
+/**
+ * Tasks that a run has left behind: by the receipt the next run finds them, whatever has come between.
+ */
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { describe, it, vi } from 'vitest'
+import {
+  ANEW,
+  AT_ONCE,
+  at,
+  expectMadeAnew,
+  FILM,
+  filmOf,
+  leave,
+  madeBy,
+  make,
+  NOTHING_TO_MAKE,
+  ORIGINAL,
+  pending,
+  RECEIPT,
+  receiptOf,
+  result,
+  SAME_REQUEST,
+  textOf,
+} from '../receipts.ts'
+import { expectCompleted, expectFailure, type Scenario, startScenario, submissions } from '../scenario.ts'
+
+/** A task takes about a second of real time. */
+const SLOW = { speed: 300, timing: { queue: 0, perClipSecond: 36_000 } }
+const AGAIN =
+  'As long as the receipt is beside output_path, each run comes back to this task: remove it, or give regenerate: always, to have the video made, and paid, anew.'
+
+const isLookedAt =
+  ({ sandbox }: Scenario) =>
+  () =>
+    sandbox.requests.some(({ url, bytesSent }) => url.startsWith('/v1/tasks/') && bytesSent > 0)
+const fetches = (id: string) =>
+  `${SAME_REQUEST}, and its task ${id} is still to be fetched: nothing is to be submitted.`
+const count = (log: string, line: string) => log.split('\n').filter((one) => one === line).length
+/** A step that only names a task. */
+const ofTask = (task_id: string) => ({ task_id, image_url: '', video_url: '', character_orientation: '' })
+
+describe('a task that is still running', { concurrent: true }, () => {
+  it('a task whose wait timed out is resumed by the next run', async ({ expect }) => {
+    await using scenario = await startScenario(SLOW)
+    const first = await make(scenario, { wait_timeout_minutes: '0.1' }, 4711)
+    const { task_id = '' } = first.outputs
+    expect(first.outputs.failure_reason).toBe('wait_timeout')
+    expect(await receiptOf(scenario)).toMatchObject({ ...pending(task_id), ...madeBy('4711') })
+    const second = await make(scenario)
+    expectCompleted(second)
+    expect(count(second.log, fetches(task_id))).toBe(1)
+    expect(second.outputs).toMatchObject({ task_id, duration_seconds: '8.4', result_path: FILM })
+    expect(submissions(scenario)).toHaveLength(1)
+    expect(await receiptOf(scenario)).toMatchObject({
+      task: { id: task_id, status: 'completed', cost: Number(second.outputs.cost) },
+      result: ORIGINAL,
+      ...madeBy('4711'),
+    })
+  })
+
+  // The runner signals on Windows, too, but there a test cannot.
+  it.skipIf(process.platform === 'win32').for([
+    ['cancelled', 'SIGINT'],
+    [undefined, 'SIGKILL'],
+  ] as const)(
+    'a task of a run with failure_reason %s, ended by %s, is resumed by the next run',
+    async ([reason, signal], { expect }) => {
+      await using scenario = await startScenario(SLOW)
+      const first = await make(scenario, {}, 4711, {
+        async onStart(kill) {
+          await vi.waitUntil(isLookedAt(scenario), { timeout: 20_000, interval: 1 })
+          kill(signal)
+        },
+      })
+      const { task_id = '' } = first.outputs
+      expect(first.outputs.failure_reason).toBe(reason)
+      expect(await receiptOf(scenario)).toMatchObject({ ...pending(task_id), ...madeBy('4711') })
+      expect(await readdir(at(scenario, 'assets'))).toEqual(['film.mp4.receipt.json'])
+      const second = await make(scenario)
+      expectCompleted(second)
+      expect(second.outputs.task_id).toBe(task_id)
+      expect(submissions(scenario)).toHaveLength(1)
+    },
+  )
+
+  it('a pending task is left alone with a warning when another video is requested', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    await leave(scenario, pending('task_1'))
+    const run = await make(scenario, { mode: 'pro' })
+    const warning =
+      'Task task_1 of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: task_1 fetches its video.'
+    expect(run.warnings).toEqual([warning])
+    expect(run.summary).toContain(warning)
+    await expectMadeAnew(scenario, run, `${ANEW} mode is not what it was for ${RECEIPT}.`, expect)
+  })
+
+  it('a pending task cannot be resumed without a key', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const text = await leave(scenario, pending('task_1'))
+    expectFailure(await make(scenario, { api_key: '' }), 'invalid_input')
+    expect(scenario.apiRequests()).toEqual([])
+    expect(await textOf(scenario)).toBe(text)
+  })
+
+  it('a task keeps its video when its receipt can no longer be written', async ({ expect }) => {
+    await using scenario = await startScenario(SLOW)
+    const run = await make(scenario, {}, 4711, {
+      async onStart() {
+        await vi.waitUntil(isLookedAt(scenario), { timeout: 20_000, interval: 1 })
+        await rm(at(scenario, RECEIPT))
+        await mkdir(at(scenario, RECEIPT))
+      },
+    })
+    expectCompleted(run)
+    expect(run.warnings).toEqual([
+      expect.stringMatching(
+        /^The receipt assets\/film\.mp4\.receipt\.json could not be written: .+\. Without it the next run makes, and pays, the video anew\.$/,
+      ),
+    ])
+    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+    expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['film.mp4', 'film.mp4.receipt.json'])
+  })
+})
+
+describe('a task without a video', { concurrent: true }, () => {
+  it.for([
+    ['failed', 'has failed'],
+    ['cancelled', 'was cancelled'],
+  ] as const)(
+    'a task that ended as %s is replaced by a new submission in the next run',
+    async ([outcome, how], { expect }) => {
+      await using scenario = await startScenario(AT_ONCE)
+      scenario.sandbox.script.outcome = outcome
+      const first = await make(scenario, {}, 4711)
+      const { task_id = '', failure_reason } = first.outputs
+      expect(failure_reason).toBe(`task_${outcome}`)
+      expect(await receiptOf(scenario)).toMatchObject({
+        task: { id: task_id, status: outcome },
+        result: null,
+      })
+      scenario.sandbox.script.outcome = 'completed'
+      const second = await make(scenario)
+      expectCompleted(second)
+      expect(count(second.log, `${ANEW} task ${task_id} of ${RECEIPT} ${how}.`)).toBe(1)
+      expect(second.outputs.task_id).not.toBe(task_id)
+      expect(submissions(scenario)).toHaveLength(2)
+    },
+  )
+
+  it('a task of the receipt that APIMart does not know is reported with what to do', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const text = await leave(scenario, pending('task_nobody'))
+    const run = await make(scenario)
+    const advice = `Check that api_key is that of the account of this task. ${AGAIN} This run submitted nothing.`
+    expect(expectFailure(run, 'request_rejected', advice)).toMatch(/^APIMart answered 404\. /)
+    expect(submissions(scenario)).toEqual([])
+    expect(await textOf(scenario)).toBe(text)
+    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+  })
+
+  const finished = (id: string) => ({
+    task: { id, status: 'completed' as const, cost: 0.456 },
+    result: result('holds'),
+  })
+  it.for([
+    ['that was never downloaded', pending],
+    ['that is missing in the workspace', finished],
+  ] as const)('an expired link to a video %s is reported with what to do', async (row, { expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { sandbox } = scenario
+    const { id } = sandbox.addTask({ resultUrl: sandbox.media.url('demo/result.mp4', 'gone') })
+    await leave(scenario, row[1](id))
+    await rm(at(scenario, FILM))
+    const run = await make(scenario)
+    const advice = `APIMart makes no second link: the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. ${AGAIN}`
+    expect(expectFailure(run, 'download_failed', advice)).toContain('the link has expired')
+    expect(submissions(scenario)).toEqual([])
+  })
+
+  it('a video whose download failed is downloaded by the next run', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { sandbox } = scenario
+    sandbox.script.resultUrl = sandbox.media.url('demo/result.mp4', 'forbidden')
+    const first = await make(scenario, {}, 4711)
+    const { task_id = '', cost, failure_reason } = first.outputs
+    expect(failure_reason).toBe('download_failed')
+    const task = { id: task_id, status: 'completed', cost: Number(cost) }
+    expect(await receiptOf(scenario)).toMatchObject({ task, result: null })
+    for (const one of sandbox.tasks) one.script = {}
+    const second = await make(scenario)
+    expectCompleted(second)
+    expect(count(second.log, fetches(task_id))).toBe(1)
+    expect(submissions(scenario)).toHaveLength(1)
+    expect(await receiptOf(scenario)).toMatchObject({ task, result: ORIGINAL })
+  })
+})
+
+describe('task_id', { concurrent: true }, () => {
+  it('a step with task_id completes the receipt of its task', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { id } = scenario.sandbox.addTask()
+    await leave(scenario, pending(id))
+    await rm(at(scenario, FILM))
+    const run = await make(scenario, ofTask(id))
+    expectCompleted(run)
+    expect(run.warnings).toEqual([])
+    expect(await receiptOf(scenario)).toMatchObject({
+      task: { id, status: 'completed', cost: 0.456 },
+      result: { ...ORIGINAL, url: run.outputs.result_url },
+      ...madeBy('4710'),
+    })
+    const next = await make(scenario, { api_key: '' })
+    expect(next.outputs).toMatchObject({ task_id: id, status: 'unchanged', cost: '0.456' })
+    expect(submissions(scenario)).toEqual([])
+  })
+
+  it('a step with task_id leaves the receipt of another task alone', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { id } = scenario.sandbox.addTask()
+    const text = await leave(scenario)
+    const run = await make(scenario, ofTask(id))
+    expectCompleted(run)
+    expect(run.warnings).toEqual([
+      `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+    ])
+    expect(await textOf(scenario)).toBe(text)
+  })
+
+  it('a step with task_id keeps the receipt of a video that it cannot download again', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { sandbox } = scenario
+    const { id } = sandbox.addTask({ resultUrl: sandbox.media.url('demo/result.mp4', 'gone') })
+    await leave(scenario, { task: { id, status: 'completed', cost: 0.456 } })
+    const run = await make(scenario, ofTask(id))
+    expect(run.outputs.failure_reason).toBe('download_failed')
+    const next = await make(scenario, { api_key: '' })
+    expect(next.log).toContain(`\n${NOTHING_TO_MAKE}\n`)
+    expect(next.outputs.status).toBe('unchanged')
+  })
+
+  it('a step with task_id does not overwrite the video of another step of the same run', async ({
+    expect,
+  }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { id } = scenario.sandbox.addTask()
+    const text = await leave(scenario, madeBy('4712', '__octo_kling_2'))
+    const run = await make(scenario, ofTask(id))
+    expect(run.outputs).toMatchObject({ failure_reason: 'invalid_input' })
+    expect(run.errors[0]).toContain(
+      'Another step of this run, __octo_kling_2 of job film, has task task_1 for it.',
+    )
+    expect(scenario.apiRequests()).toEqual([])
+    expect(await textOf(scenario)).toBe(text)
+    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+  })
+})

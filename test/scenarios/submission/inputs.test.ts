@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest'
+import { readAction } from '../../harness/action.ts'
+import { expectFailure, expectSubmitted, startScenario } from '../scenario.ts'
+
+describe('inputs', () => {
+  it('all missing inputs are reported at once', async () => {
+    await using scenario = await startScenario()
+    const none = { api_key: '', image_url: '', video_url: '', character_orientation: '' }
+    const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
+    expect(expectFailure(run, 'invalid_input')).toMatchInlineSnapshot(`
+      "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
+      image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.
+      video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.
+      character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s)."
+    `)
+    expect(run.summary).toMatchInlineSnapshot(`
+      "## Kling motion control: not submitted
+
+      <ul>
+      <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
+      <li>image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.</li>
+      <li>video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.</li>
+      <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
+      </ul>
+
+      <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.</p>
+
+      <p>failure_reason: <code>invalid_input</code></p>
+      "
+    `)
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it('all wrong inputs are reported at once', async () => {
+    await using scenario = await startScenario()
+    const { inputs } = await readAction()
+    // Without a scheme a reference is a file, which is looked for later.
+    const more = { image_url: 'https://', video_url: 'https://', task_id: '', attach_to_release: '' }
+    // What is secret stands in no other input.
+    const secrets = { api_key: 'no such key', github_token: 'no such token' }
+    const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
+    const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), ...more, ...secrets })
+    const problems = expectFailure(run, 'invalid_input').split('\n')
+    const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
+    // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.
+    const NEVER_WRONG = ['ffprobe_path', 'task_id', 'attach_to_release']
+    expect(named).toEqual(Object.keys(inputs).filter((name) => !NEVER_WRONG.includes(name)))
+    expect(problems).toMatchInlineSnapshot(`
+      [
+        "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
+        "image_url "https://": It is not a URL. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "video_url "https://": It is not a URL. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.",
+        "character_orientation "no such thing": Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
+        "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
+        "keep_original_sound "no such thing": Use yes or no.",
+        "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters, at most 2500 are allowed. Shorten it.",
+        "model "no such thing": Use kling-v2-6-motion-control or kling-v3-motion-control.",
+        "watermark "no such thing": Use true or false.",
+        "preflight "no such thing": Use enforce (refuse references that break a limit) or warn (say so and submit) or off (do not look).",
+        "duration_probe "no such thing": Use auto (header, then ffprobe) or header or ffprobe.",
+        "dry_run "no such thing": Use true or false.",
+        "price_per_second "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
+        "idempotency_key "no such thing": APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.",
+        "wait "no such thing": Use true or false.",
+        "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
+        "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",
+        "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt beside the file) or always.",
+        "github_token: It contains spaces, line breaks or characters outside ASCII. Give the token alone.",
+        "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
+      ]
+    `)
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it('a step with a wrong input sends no request', async () => {
+    await using scenario = await startScenario()
+    expectFailure(await scenario.run({ mode: 'fast' }), 'invalid_input')
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it.each(['std', 'fast'])('the key is masked before anything else is printed (mode: %s)', async (mode) => {
+    await using scenario = await startScenario()
+    const { raw } = await scenario.run({ mode, preflight: 'off' })
+    expect(raw.log.startsWith(`::add-mask::${scenario.sandbox.apiKey}\n`)).toBe(true)
+  })
+
+  it('no mask is printed when there is no key', async () => {
+    await using scenario = await startScenario()
+    const { log } = await scenario.run({ api_key: '', dry_run: 'true', preflight: 'off' })
+    expect(log).not.toContain('::add-mask::')
+  })
+
+  it.each([
+    ['true', 'yes'],
+    ['No', 'no'],
+    ['FALSE', 'no'],
+  ])('keep_original_sound accepts the value %s', async (given, sent) => {
+    await using scenario = await startScenario()
+    expectSubmitted(await scenario.run({ keep_original_sound: given, preflight: 'off' }))
+    expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('keep_original_sound', sent)
+  })
+})

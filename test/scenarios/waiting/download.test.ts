@@ -1,0 +1,326 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it } from 'vitest'
+import { manualClock } from '../../fakes/sandbox/clock.ts'
+import { DEMO, expectCompleted, expectFailure, type Run, startScenario } from '../scenario.ts'
+
+const RESULT = 'demo/result.mp4'
+const result = await readFile(new URL(`../../media/${RESULT}`, import.meta.url))
+const SHA256 = createHash('sha256').update(result).digest('hex')
+const PLACE = 'assets/film.mp4'
+const PRLIMIT = '/usr/bin/prlimit'
+
+/** A scenario with a task that was completed at `completedAt`, and a step that fetches its video. */
+async function finished(completedAt = Date.now()) {
+  const clock = manualClock(completedAt - 242_000)
+  const scenario = await startScenario({ clock })
+  const task = scenario.sandbox.addTask()
+  clock.advance(242_000)
+  const { media } = scenario.sandbox
+  return {
+    ...scenario,
+    task,
+    /** Lets the video of the task be at these paths of the media host, each with a habit or without. */
+    serve(...places: [path: string, habit?: string][]) {
+      task.script = { ...task.script, resultUrl: places.map(([path, habit]) => media.url(path, habit)) }
+    },
+    fetch: (inputs: Record<string, string> = {}, options: Parameters<typeof scenario.run>[1] = {}) =>
+      scenario.run(
+        { task_id: task.id, image_url: '', character_orientation: '', output_path: PLACE, ...inputs },
+        options,
+      ),
+    /** Nothing is ever to be submitted here. */
+    posts: () => scenario.sandbox.requests.filter(({ method }) => method !== 'GET'),
+  }
+}
+
+/** What a failed download advises. */
+const advice = (id: string) =>
+  `Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
+
+const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive: true })).sort()
+const failed = (path: string, clause: string) =>
+  `http://media.test${path} could not be downloaded: ${clause}.`
+
+describe('the video of a completed task', { concurrent: true }, () => {
+  it('the video of a completed task is downloaded and fully described in the outputs', async ({ expect }) => {
+    const completedAt = Math.round(Date.now() / 1000) * 1000
+    await using at = await finished(completedAt)
+    const run = await at.fetch({ price_per_second: '0.057' })
+    expectCompleted(run)
+    expect(run.outputs).toEqual({
+      task_id: at.task.id,
+      status: 'completed',
+      duration_seconds: '8.4',
+      estimated_cost: '0.4788',
+      cost: '0.456',
+      result_url: at.sandbox.media.url(RESULT),
+      result_expires_at: new Date(completedAt + 86_400_000).toISOString(),
+      result_path: PLACE,
+      result_sha256: SHA256,
+    })
+    expect(result.equals(await readFile(join(run.raw.workspace, PLACE)))).toBe(true)
+    expect(await files(run)).toEqual(['assets', join('assets', 'film.mp4')])
+    expect(run.warnings).toEqual([])
+    expect(run.log).toContain(
+      `Downloaded to ${PLACE}: 147.6 kB, sha256 ${SHA256}\nLength of the video: 8.4 s\n`,
+    )
+    for (const cell of [
+      PLACE,
+      SHA256,
+      '147.6 kB',
+      '8.4 s, the reference clip 8.4 s',
+      '0.456 USD, estimated 0.4788 USD',
+    ]) {
+      expect(run.summary).toContain(`<td>${cell}</td>`)
+    }
+    expect(run.summary).toMatch(/<td>Downloaded<\/td><td>[\d :-]+UTC<\/td>/)
+    expect(at.apiRequests()).toHaveLength(1)
+    expect(at.posts()).toEqual([])
+  })
+
+  it('the video is downloaded from the first link that works, which the outputs name', async ({ expect }) => {
+    await using at = await finished()
+    at.serve([RESULT, 'missing'], [RESULT, 'octet-stream'], [RESULT])
+    const run = await at.fetch()
+    expectCompleted(run)
+    expect(run.outputs).toMatchObject({
+      result_url: at.sandbox.media.url(RESULT, 'octet-stream'),
+      result_sha256: SHA256,
+    })
+    expect(at.traffic(RESULT).requests).toHaveLength(2)
+  })
+
+  it('log and summary show the link of the video without its signature', async ({ expect }) => {
+    await using at = await finished()
+    const resultUrl = `${at.sandbox.media.url(RESULT)}?X-Amz-Signature=5ec7e7`
+    at.task.script = { resultUrl }
+    const run = await at.fetch()
+    expectCompleted(run)
+    expect(run.outputs.result_url).toBe(resultUrl)
+    expect(run.log).toContain(`Video: http://media.test/files/${RESULT}?… (until `)
+    expect(run.log + run.summary).not.toContain('5ec7e7')
+  })
+
+  it('the video is measured but not downloaded without output_path', async ({ expect }) => {
+    await using at = await finished()
+    const run = await at.fetch({ output_path: '' })
+    expectCompleted(run)
+    expect(run.outputs).not.toHaveProperty('result_path')
+    expect(run.outputs).not.toHaveProperty('result_sha256')
+    expect(run.log).toContain('Length of the video: 8.4 s\n')
+    expect(at.traffic(RESULT).bytes).toBe(65_536)
+    expect(await files(run)).toEqual([])
+  })
+})
+
+describe('a download that fails', { concurrent: true }, () => {
+  it.for([
+    ['missing', 'its server answers 404 Not Found'],
+    ['html', 'what is served there is an HTML page, not an mp4 or mov video'],
+    ['truncated', 'the video is cut off'],
+  ] as const)(
+    'a failed download reports its cause, what is known and how to retry it (media host: %s)',
+    async ([habit, clause], { expect }) => {
+      await using at = await finished()
+      at.serve([RESULT, habit])
+      const run = await at.fetch()
+      expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
+        failed(`/habit/${habit}/${RESULT}`, clause),
+      )
+      expect(run.outputs).toEqual({
+        task_id: at.task.id,
+        status: 'completed',
+        duration_seconds: '8.4',
+        cost: '0.456',
+        result_url: at.sandbox.media.url(RESULT, habit),
+        result_expires_at: expect.stringMatching(/Z$/),
+        failure_reason: 'download_failed',
+      })
+      expect(run.summary).toContain('## Kling motion control: completed, but not downloaded')
+      expect(run.summary).toContain(`http://media.test/habit/${habit}/${RESULT}</a>`)
+      expect(run.summary).toMatch(/<td>Link expires<\/td><td>[\d :-]+UTC<\/td>/)
+      expect(await files(run)).toEqual(['assets'])
+      expect(at.posts()).toEqual([])
+    },
+  )
+
+  it('a download from an expired link reports the expiry and that a new video must be paid for', async ({
+    expect,
+  }) => {
+    await using at = await finished(Date.UTC(2026, 0, 1))
+    at.serve([RESULT, 'forbidden'])
+    const run = await at.fetch()
+    expect(run.errors[0]?.split('\n')[0]).toBe(
+      failed(
+        `/habit/forbidden/${RESULT}`,
+        'the link has expired, its server answers 403 Forbidden (at 2026-01-02 00:00:00 UTC)',
+      ),
+    )
+    expect(run.outputs).toMatchObject({
+      result_expires_at: '2026-01-02T00:00:00.000Z',
+      failure_reason: 'download_failed',
+    })
+    expect(run.summary).toContain('the link has expired')
+    expect(run.errors[0]?.split('\n').slice(1)).toEqual([
+      `APIMart makes no second link: the video must be made, and paid, anew. Task ${at.task.id} is completed and paid. APIMart names a cost of 0.456 USD.`,
+    ])
+    expect(at.posts()).toEqual([])
+  })
+
+  it('a download that fails on every link reports each distinct link once', async ({ expect }) => {
+    await using at = await finished()
+    at.serve([RESULT, 'missing'], [DEMO.image], [RESULT, 'missing'])
+    const run = await at.fetch()
+    expect(expectFailure(run, 'download_failed', advice(at.task.id)).split('\n')).toEqual([
+      failed(`/habit/missing/${RESULT}`, 'its server answers 404 Not Found'),
+      failed(`/files/${DEMO.image}`, 'what is served there is of the type PNG, not an mp4 or mov video'),
+    ])
+    expect(run.outputs.result_url).toBe(at.sandbox.media.url(RESULT, 'missing'))
+    expect(at.traffic(RESULT).requests).toHaveLength(1)
+    expect(at.posts()).toEqual([])
+  })
+
+  // A limit on the size of files stands in for a full disk, and is set by a program of Linux.
+  it.skipIf(!existsSync(PRLIMIT))(
+    'a download that cannot be written to its end leaves no file behind',
+    async ({ expect }) => {
+      await using at = await finished()
+      at.serve([RESULT], [RESULT, 'octet-stream'])
+      const limit = `execFileSync('${PRLIMIT}', ['--fsize=100000', '--pid', String(process.pid)])`
+      const preload = `import { execFileSync } from 'node:child_process'; ${limit}`
+      const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
+      const run = await at.fetch({}, { nodeOptions })
+      expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
+        failed(`/files/${RESULT}`, 'it cannot be written (EFBIG)'),
+      )
+      expect(at.traffic(RESULT).requests).toHaveLength(1)
+      expect(await files(run)).toEqual(['assets'])
+      expect(at.posts()).toEqual([])
+    },
+  )
+
+  it('a failed download keeps the older video, and a retry replaces it', async ({ expect }) => {
+    await using at = await finished()
+    const { folder } = at
+    await mkdir(join(folder, 'assets'))
+    await writeFile(join(folder, PLACE), 'older film')
+    at.serve([RESULT, 'missing'])
+    expectFailure(await at.fetch({}, { workspace: folder }), 'download_failed', advice(at.task.id))
+    expect(await readFile(join(folder, PLACE), 'utf8')).toBe('older film')
+    at.serve([RESULT])
+    const again = await at.fetch({}, { workspace: folder })
+    expectCompleted(again)
+    expect(result.equals(await readFile(join(folder, PLACE)))).toBe(true)
+    expect(await files(again)).toEqual(['assets', join('assets', 'film.mp4')])
+    expect(at.posts()).toEqual([])
+  })
+})
+
+describe('an output_path that cannot be used', { concurrent: true }, () => {
+  const OUTSIDE = 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.'
+
+  it.for([
+    ['../film.mp4', OUTSIDE],
+    ['link/film.mp4', OUTSIDE],
+    ['assets/', 'It names a folder. Give the name of a file, such as assets/film.mp4.'],
+  ] as const)(
+    'the output_path %s is refused before any request is sent',
+    async ([output_path, says], { expect }) => {
+      await using at = await finished()
+      const workspace = join(at.folder, 'workspace')
+      await mkdir(workspace)
+      await symlink(at.folder, join(workspace, 'link'), 'junction')
+      const { id } = at.task
+      const submission = {
+        task_id: '',
+        image_url: at.sandbox.media.url(DEMO.image),
+        character_orientation: 'image',
+        wait: 'true',
+      }
+      const remedy = 'Correct the inputs named above in the workflow file and run it again.'
+      for (const [inputs, told, advice] of [
+        [submission, {}, `${remedy} Nothing was submitted and nothing is billed.`],
+        [
+          {},
+          { task_id: id },
+          `${remedy} This run submitted nothing; what became of task ${id} is not known. Run this step again with task_id: ${id}, which waits for it and submits nothing.`,
+        ],
+      ] as const) {
+        const run = await at.fetch({ ...inputs, output_path }, { workspace })
+        expect(expectFailure(run, 'invalid_input', advice)).toBe(`output_path "${output_path}": ${says}`)
+        expect(run.outputs).toEqual({ ...told, failure_reason: 'invalid_input' })
+      }
+      expect(at.sandbox.requests).toEqual([])
+      expect(await readdir(at.folder)).toEqual(['workspace'])
+      expect(await readdir(workspace)).toEqual(['link'])
+    },
+  )
+})
+
+describe('the length of the result', { concurrent: true }, () => {
+  const shorter = (seconds: number, reference: number) =>
+    `The video has ${seconds} s, the reference clip ${reference} s. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+
+  it.for([
+    [DEMO.clip, 'corpus/header-first.mp4', [shorter(5, 8.4)]],
+    ['corpus/header-first.mp4', 'corpus/edit-list.mp4', [shorter(3.7, 5)]],
+    // A few frames less are no loss.
+    ['corpus/header-first.mp4', 'corpus/vfr.mp4', []],
+    ['corpus/header-first.mp4', RESULT, []],
+    [
+      DEMO.clip,
+      'corpus/fragmented-hybrid.mp4',
+      ['The length of the video could not be read from its header. Look at the video before you use it.'],
+    ],
+  ] as const)(
+    'the length of the reference %s is compared with that of the video %s',
+    async ([reference, path, warnings], { expect }) => {
+      await using at = await finished()
+      at.serve([path])
+      const run = await at.fetch({ video_url: at.sandbox.media.url(reference) })
+      expectCompleted(run)
+      expect(run.warnings).toEqual(warnings)
+      for (const text of warnings) {
+        expect(run.log).toContain(`::warning::${text}\n`)
+        expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
+      }
+      expect(run.summary.match(/⚠️/g) ?? []).toHaveLength(warnings.length)
+    },
+  )
+
+  it('the length of the video is compared with the reference even without a download', async ({ expect }) => {
+    await using at = await finished()
+    at.serve(['corpus/header-first.mp4'])
+    const run = await at.fetch({ output_path: '' })
+    expectCompleted(run)
+    expect(run.warnings).toEqual([shorter(5, 8.4)])
+  })
+
+  it.for<[string, Record<string, string>]>([
+    ['is not given', { video_url: '' }],
+    ['is not to be looked at', { preflight: 'off' }],
+    ['cannot be read', { duration_probe: 'ffprobe' }],
+  ])('the length of the video is only shown when the reference %s', async ([why, inputs], { expect }) => {
+    await using at = await finished()
+    at.serve(['corpus/header-first.mp4'])
+    const run = await at.fetch(inputs)
+    expectCompleted(run)
+    expect(run.warnings).toEqual([])
+    expect(run.outputs).not.toHaveProperty('duration_seconds')
+    expect(run.log).toContain('Length of the video: 5 s\n')
+    expect(run.log.includes('The video cannot be compared with the reference clip: ')).toBe(
+      why === 'cannot be read',
+    )
+  })
+
+  it('the length of a video that the run itself submitted is compared with the clip', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 1200 } })
+    scenario.sandbox.script.resultUrl = scenario.sandbox.media.url('corpus/header-first.mp4')
+    const run = await scenario.run({ wait: 'true', output_path: PLACE })
+    expectCompleted(run)
+    expect(run.warnings).toEqual([shorter(5, 8.4)])
+  })
+})
