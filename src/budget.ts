@@ -39,7 +39,7 @@ export function usdOf(estimate: Estimate): number | null {
 }
 
 /**
- * Holds what is to be paid against the budget.
+ * Checks what is to be paid against the budget.
  *
  * @param estimates one for each video that would be paid for
  * @param max_cost USD for all of them together, null without a limit
@@ -47,16 +47,16 @@ export function usdOf(estimate: Estimate): number | null {
  */
 export function requireWithinBudget(estimates: readonly Estimate[], max_cost: number | null): void {
   if (max_cost === null) return
-  const known = estimates.filter((estimate) => estimate.kind === 'known')
-  if (known.length < estimates.length) {
+  const priced = estimates.filter((estimate) => estimate.kind === 'known')
+  if (priced.length < estimates.length) {
     throw new Failure('over_budget', [
       `max_cost ${formatUsd(max_cost)} cannot be held, because the length of the clip is not known. Make video_url readable, or leave max_cost out.`,
     ])
   }
   // Amounts are whole hundredths of a cent, whose binary fractions do not add up.
-  const sum = known.reduce((total, { usd }) => total + Math.round(usd * 1e4), 0) / 1e4
+  const sum = priced.reduce((total, { usd }) => total + Math.round(usd * 1e4), 0) / 1e4
   if (sum <= max_cost) return
-  const terms = known
+  const terms = priced
     .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatUsd(pricePerSecond)}`)
     .join(' + ')
   throw new Failure('over_budget', [

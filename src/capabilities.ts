@@ -7,7 +7,7 @@ import type { Network } from './network/network.ts'
 export interface Capabilities {
   readonly network: Network
   readonly clock: Clock
-  /** Chance, from 0 to 1, evenly. */
+  /** A uniform random number from 0 to 1. */
   readonly random: () => number
   /** Stops the work; its reason is the Failure that the run ends with. */
   readonly signal: AbortSignal

@@ -10,7 +10,7 @@ import type { Reporter } from './report/reporter.ts'
 /** Facts of the job: data, made once at the edge. */
 export interface Job {
   readonly step: StepIdentity
-  /** How often the job was run, this time included; from 1. */
+  /** The attempt of the run, from 1. */
   readonly attempt: number
   /** Folder in which the job works. */
   readonly workspace: string

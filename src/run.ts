@@ -1,6 +1,6 @@
 /**
- * The way of a run, for one video: where it goes, its references, what is to be done, the budget, the submission, and on
- * request the wait, the download and the release. Every end is a report.
+ * Takes one video from the inputs to a report: its place, its references, what is to be done, the budget, the submission, and
+ * on request the wait, the download and the release.
  */
 import { buildRequest, submissionUrl } from './apimart/request.ts'
 import { type Task, unseenTask } from './apimart/task.ts'
@@ -17,7 +17,7 @@ import {
   requireKey,
 } from './inputs/inputs.ts'
 import { openNetwork, type Timeouts } from './network/network.ts'
-import { displayAddresses, type Sources } from './references/sources.ts'
+import { addressesBeforeUpload, type Sources } from './references/sources.ts'
 import type { End, Report } from './report/report.ts'
 import { type Channel, type Reporter, RunReporter } from './report/reporter.ts'
 import { prepareDestination } from './stages/destination.ts'
@@ -31,7 +31,7 @@ import {
 import { type FetchPlan, planVideo } from './stages/plan.ts'
 import { firstKeyOf, prepareRequest } from './stages/prepare-request.ts'
 import { publish } from './stages/publish.ts'
-import { continueReceipt, receiptOfTask } from './stages/receipt-keeping.ts'
+import { draftOf, receiptOfTask } from './stages/receipt-keeping.ts'
 import { findRelease, findReleaseLate } from './stages/release.ts'
 import { reuse } from './stages/reuse.ts'
 import { submit } from './stages/submit.ts'
@@ -61,7 +61,7 @@ export async function run(edge: Edge): Promise<Report> {
 
 async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<End> {
   const { job, clock, random, signal, timeouts } = edge
-  // The id first: whatever follows may fail.
+  // The id first: everything after it can fail.
   if (inputs.task_id !== null) reporter.task(givenTask(inputs))
   await using network = openNetwork(inputs.api_base_url, timeouts)
   const context = { job, network, clock, random, signal, reporter }
@@ -72,17 +72,22 @@ async function makeVideo(inputs: NewTaskInputs, context: Context): Promise<End> 
   const { job, clock, reporter } = context
   const destination = await prepareDestination(inputs, context)
   const target = await findRelease(inputs, context)
-  const [references] = await inspectReferences([{ inputs, destination }], context)
+  const [references] = await inspectReferences([{ inputs, destination, reporter }], context)
   const firstKey = firstKeyOf(references.sources, inputs, job)
   const plan = planVideo({ inputs, destination, references, firstKey, job, now: clock.now() })
   reporter.plan(plan)
+  if (plan.kind === 'make' && plan.left !== null) reporter.warn(plan.left)
   requireCommittedClip(references, { isPaid: plan.kind === 'make', inputs }, context)
   const estimate = estimateCost(plan.clipSeconds, inputs.price_per_second)
   reporter.estimate(estimate)
   if (plan.kind === 'make') requireWithinBudget([estimate], inputs.max_cost)
 
   if (inputs.dry_run) return await showRequest(references.sources, inputs, context)
-  if (plan.kind === 'reuse') return await reuse(plan, { destination, target }, context)
+  if (plan.kind === 'reuse') {
+    const reused = reuse(plan, context)
+    await publish(reused.file, { destination, target }, context)
+    return { kind: 'unchanged', reused }
+  }
   requireKey(inputs)
   const followed =
     plan.kind === 'fetch'
@@ -93,9 +98,9 @@ async function makeVideo(inputs: NewTaskInputs, context: Context): Promise<End> 
           context,
         )
   if (!inputs.wait) return { kind: 'submitted', task: followed.task }
-  const video = await finish(followed, { inputs, destination, clipSeconds: plan.clipSeconds }, context)
-  await publish(video.file, { destination, target }, context)
-  return { kind: 'completed', task: followed.task, video }
+  const finished = await finish(followed, { inputs, destination, clipSeconds: plan.clipSeconds }, context)
+  await publish(finished.video.file, { destination, target }, context)
+  return { kind: 'completed', ...finished }
 }
 
 async function fetchTask(inputs: ExistingTaskInputs, context: Context): Promise<End> {
@@ -107,9 +112,10 @@ async function fetchTask(inputs: ExistingTaskInputs, context: Context): Promise<
   reporter.estimate(estimateCost(clipSeconds, inputs.price_per_second))
   const urls = inputs.video_url?.kind === 'url' ? [inputs.video_url.url] : []
   const followed = { task, receipt, secrets: secretsOf(inputs.api_key, urls) }
-  const video = await finish(followed, { inputs, destination, clipSeconds }, context)
-  await publish(video.file, { destination, target: await findReleaseLate(inputs, context) }, context)
-  return { kind: 'completed', task, video }
+  const finished = await finish(followed, { inputs, destination, clipSeconds }, context)
+  const target = await findReleaseLate(inputs, context)
+  await publish(finished.video.file, { destination, target }, context)
+  return { kind: 'completed', ...finished }
 }
 
 /** The task that `task_id` names. */
@@ -125,12 +131,12 @@ function resume(
 ): FollowedTask {
   const task = unseenTask({ id: taskId, origin: 'receipt' }, inputs.api_base_url)
   reporter.task(task)
-  const secrets = secretsOf(inputs.api_key, Object.values(displayAddresses(references.sources)))
-  return { task, receipt: continueReceipt(output, receipt), secrets }
+  const secrets = secretsOf(inputs.api_key, Object.values(addressesBeforeUpload(references.sources)))
+  return { task, receipt: draftOf(output, receipt), secrets }
 }
 
 async function showRequest(sources: Sources, inputs: NewTaskInputs, { reporter }: Context): Promise<End> {
-  const request = buildRequest(inputs, displayAddresses(sources))
+  const request = buildRequest(inputs, addressesBeforeUpload(sources))
   const url = submissionUrl(inputs.api_base_url)
   await reporter.dryRun(url, request, sources.image.kind === 'file')
   return { kind: 'dry_run', request, url }

@@ -2,7 +2,7 @@
  * `npm run test:fast`: the unit tests and scenarios with the action as it is in src, without a build. What takes minutes
  * or is about dist alone stays with `npm test`.
  */
-import { defineConfig, mergeConfig } from 'vitest/config'
+import { configDefaults, defineConfig, mergeConfig } from 'vitest/config'
 import whole from './vitest.config.ts'
 
 export default mergeConfig(
@@ -10,7 +10,13 @@ export default mergeConfig(
   defineConfig({
     test: {
       env: { ACTION_ENTRY: 'src/index.ts' },
-      exclude: ['test/schedules/**', 'test/fuzz/**', 'test/workflows/**', 'test/project/licenses.test.ts'],
+      exclude: [
+        ...configDefaults.exclude,
+        'test/schedules/**',
+        'test/fuzz/**',
+        'test/workflows/**',
+        'test/project/licenses.test.ts',
+      ],
     },
   }),
 )

@@ -1,7 +1,6 @@
 /**
- * Part of the build: the undici that goes into the bundle. Its parts need each other, so that importing few of them
- * brings all the same two parsers of HTTP/1 in two editions each, HTTP/2, SOCKS and fetch: a third of what every job
- * would load. The installed package stays as it is, and so do the tests that run from src.
+ * Part of the build: prepares the undici for the bundle. Its modules depend on each other, so that even a few imports pull in
+ * unused parsers of HTTP/1, HTTP/2, SOCKS and fetch: a third of what every job would load. The installed package stays as it is, and so do the tests that run from src.
  */
 import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,8 +22,8 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
 }
 
 /**
- * Makes sure that every file that is left out is there to be left out: after an update of undici, its code may be in another
- * file, which would be bundled.
+ * Checks that every file that is left out still exists: after an update of undici, its code may be in another file, which would
+ * be bundled.
  *
  * @param lib the folder lib of undici
  * @throws Error that names the files that are gone

@@ -55,7 +55,7 @@ export const OUTCOMES = {
 /** A row of the table. */
 export type Row = keyof typeof OUTCOMES
 
-/** What an result means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
+/** What a result means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
 export type Outcome =
   | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
   | Unaccepted
@@ -68,7 +68,7 @@ export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
 }
 
 /**
- * Decides what an result means.
+ * Decides what a result means.
  *
  * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
  * @param secrets what no message may repeat of the API's words

@@ -19,7 +19,7 @@ const PATIENCE_MILLISECONDS = 300_000
 export interface Tries<Accepted> extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   /** Sends the request once. */
   readonly post: (signal: AbortSignal) => Promise<PostResult>
-  /** Decides what an result means, at a moment in milliseconds since the epoch. */
+  /** Decides what a result means, at a moment in milliseconds since the epoch. */
   readonly judge: (result: PostResult, now: number, secrets: readonly string[]) => Accepted | Unaccepted
   /** What no message may repeat of the API's words. */
   readonly secrets: readonly string[]
@@ -39,7 +39,7 @@ function pauseAfterTry(tries: number, random: () => number): number {
  * @returns the outcome that ended it
  * @throws the signal's reason when it aborts while nothing can have been accepted
  */
-export async function submit<Accepted extends { readonly accepted: 'yes' }>(
+export async function sendUntilSettled<Accepted extends { readonly accepted: 'yes' }>(
   tries: Tries<Accepted>,
 ): Promise<Accepted | Unaccepted> {
   const { post, judge, clock, random, secrets, onPause, signal } = tries

@@ -14,9 +14,9 @@ export interface Link {
 /** Times are in milliseconds since the epoch. */
 export interface Task {
   readonly id: string
-  /** Where its state is asked for. */
+  /** The URL that is polled. */
   readonly url: string
-  /** How it came to this run: submitted by it, told again by APIMart, given as `task_id`, or found in the receipt. */
+  /** How it came to this run: submitted by it, returned again by APIMart, set as `task_id`, or found in the receipt. */
   readonly origin: 'submitted' | 'replayed' | 'given' | 'receipt'
   /** Null when it was not submitted by this run. */
   readonly submittedAt: number | null

@@ -41,7 +41,7 @@ const PAGES_MAX = 10
  * @returns the address of the asset, and whether it is a new one
  * @throws Failure `publish_failed`, or the signal's reason; the file stays where it is
  */
-export async function publish(
+export async function attachAsset(
   file: PublishedFile,
   release: Release,
   github: GitHub,

@@ -72,7 +72,7 @@ const PAGES_MAX = 30
  * @throws Failure `invalid_input` when there is none or it takes no files any more, or `publish_failed` when GitHub
  *   does not answer
  */
-export async function findRelease(wanted: Wanted, github: GitHub): Promise<Release> {
+export async function lookUpRelease(wanted: Wanted, github: GitHub): Promise<Release> {
   const name = wanted.kind === 'tag' ? `"${oneLine(wanted.tag, 80)}"` : '"event"'
   try {
     const release =

@@ -6,13 +6,13 @@ import { basename } from 'node:path'
 import { codeOf, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../workspace/output-file.ts'
-import { type Found, parseReceipt, type Receipt, renderReceipt } from './receipt.ts'
+import { parseReceipt, type Receipt, type ReceiptOnDisk, renderReceipt } from './receipt.ts'
 
 /** A receipt has some 2 KB, its prompt included. */
 const RECEIPT_MAX_BYTES = 64 * 1024
 
 /** Reads what lies there, without following a link. */
-export async function readReceipt(output: OutputFile): Promise<Found> {
+export async function readReceipt(output: OutputFile): Promise<ReceiptOnDisk> {
   const { path } = receiptOf(output)
   try {
     const found = await lstat(path)
@@ -26,7 +26,7 @@ export async function readReceipt(output: OutputFile): Promise<Found> {
 }
 
 /** Writes the receipt, whole or not at all; throws what the file system throws. */
-export async function writeReceipt(output: OutputFile, receipt: Omit<Receipt, 'file'>): Promise<void> {
+export async function writeReceipt(output: OutputFile, receipt: Receipt): Promise<void> {
   const place = receiptOf(output)
   const text = renderReceipt({ ...receipt, file: basename(output.path) })
   await makeRoom(place)

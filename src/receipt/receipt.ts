@@ -105,7 +105,7 @@ export function isMadeByOtherStep(
 }
 
 /** What was found where a receipt may lie; `why` is a clause for the user. */
-export type Found =
+export type ReceiptOnDisk =
   | { readonly kind: 'none' }
   | { readonly kind: 'read'; readonly receipt: Receipt }
   | { readonly kind: 'newer'; readonly version: number }
@@ -114,12 +114,12 @@ export type Found =
 const anyVersion = v.object({ schema: v.literal(SCHEMA), version: v.pipe(v.number(), v.integer()) })
 
 /** What a receipt of this version says. */
-export function newReceipt<Said>(said: Said): Said & Pick<Receipt, 'schema' | 'version'> {
+export function newReceipt(said: Omit<Receipt, 'schema' | 'version'>): Receipt {
   return { schema: SCHEMA, version: VERSION, ...said }
 }
 
 /** Reads the text of a receipt; what newer versions may add to it is dropped. */
-export function parseReceipt(text: string): Found {
+export function parseReceipt(text: string): ReceiptOnDisk {
   let json: unknown
   try {
     json = JSON.parse(text.replace(/^\ufeff/, ''))

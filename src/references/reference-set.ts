@@ -21,14 +21,14 @@ import {
   type Sources,
 } from './sources.ts'
 
-/** What is asked once for each key; whoever asks again gets the same promise. */
+/** Caches one promise for each key. */
 class Once<T> {
-  readonly #known = new Map<string, Promise<T>>()
+  readonly #promises = new Map<string, Promise<T>>()
 
   get(key: string, ask: () => Promise<T>): Promise<T> {
-    const known = this.#known.get(key) ?? ask()
-    this.#known.set(key, known)
-    return known
+    const promise = this.#promises.get(key) ?? ask()
+    this.#promises.set(key, promise)
+    return promise
   }
 }
 

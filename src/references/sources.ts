@@ -95,7 +95,7 @@ function advice({ sha }: Commit): string {
 }
 
 /** The references as a request names them before an image is uploaded. */
-export function displayAddresses({ image, clip }: Sources): Addresses {
+export function addressesBeforeUpload({ image, clip }: Sources): Addresses {
   const image_url = image.kind === 'web' ? image.reference.url : image.file.displayName
   return { image_url, video_url: clip.reference.url }
 }

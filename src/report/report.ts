@@ -22,7 +22,7 @@ export interface Findings {
   /** Where the references are. */
   readonly sources: Sources | null
   /** Why a video is made, fetched or reused, as far as the receipt decides that; a whole sentence. */
-  readonly plan: string | null
+  readonly planReason: string | null
   /** The task that was accepted, or that is waited for. */
   readonly task: Task | null
   readonly video: Video | null
@@ -38,7 +38,7 @@ export const NOTHING_FOUND: Findings = {
   clipSeconds: null,
   estimatedCost: null,
   sources: null,
-  plan: null,
+  planReason: null,
   task: null,
   video: null,
   assetUrl: null,

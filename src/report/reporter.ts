@@ -5,7 +5,6 @@
 import type { Poll } from '../apimart/poll.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
 import type { Link, Task } from '../apimart/task.ts'
-import type { TaskState } from '../apimart/task-state.ts'
 import type { Estimate } from '../budget.ts'
 import type { FailureReason } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
@@ -39,7 +38,7 @@ export type OutputName =
   | 'release_asset_url'
   | 'failure_reason'
 
-/** Where the runner takes what a step says. */
+/** The log and the outputs of the runner. */
 export interface Channel {
   /** Never throws: an output that cannot be written must not hide how the run ends. */
   setOutput(name: OutputName, value: string): void
@@ -48,11 +47,11 @@ export interface Channel {
   group<T>(title: string, phase: () => Promise<T>): Promise<T>
 }
 
-/** Tells what the run of one video learns, as soon as it learns it. */
+/** Receives what the run of one video finds out, as soon as it does. */
 export interface Reporter {
   /** A fact, as a line of the log. */
   info(line: string): void
-  /** What may go wrong although the run goes on; a whole sentence. */
+  /** A problem that does not stop the run; a whole sentence. */
   warn(sentence: string): void
   /** A phase of its own in the log. */
   group<T>(title: string, phase: () => Promise<T>): Promise<T>
@@ -61,20 +60,16 @@ export interface Reporter {
   preflight(findings: Preflight): void
   /** Length of the reference clip in seconds. */
   clipLength(seconds: number): void
-  plan(plan: {
-    readonly why: string | null
-    readonly clipSeconds: number | null
-    readonly left?: string | null
-  }): void
+  plan(plan: { readonly why: string | null; readonly clipSeconds: number | null }): void
   estimate(estimate: Estimate): void
   /** The request of a dry run; `isUploaded` when its image would get another URL first. */
   dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void>
   submission(url: string, request: MotionControlRequest): Promise<void>
-  /** A task that this run has to do with from now on: its id, before anything else is attempted. */
+  /** The task of this run; its id is reported before anything else is attempted. */
   task(task: Task): void
-  /** A task whose state was seen, at a moment of its `seen`. */
+  /** The task after its state was seen. */
   taskSeen(task: Task): void
-  /** The task will bring no video, and another one is asked for. */
+  /** The task will bring no video, and another one is submitted. */
   taskAbandoned(): void
   /** A wait begins: `now` in milliseconds since the epoch, `limit` in milliseconds. */
   waiting(task: Task, limit: number, now: number): void
@@ -142,12 +137,11 @@ export class RunReporter implements Reporter {
     this.#channel.setOutput('duration_seconds', String(clipSeconds))
   }
 
-  plan({ why, clipSeconds, left = null }: Parameters<Reporter['plan']>[0]): void {
-    // The preflight may not have looked, and the receipt knows.
+  plan({ why, clipSeconds }: Parameters<Reporter['plan']>[0]): void {
+    // Without a preflight, only the receipt knows the length.
     if (this.#findings.clipSeconds === null && clipSeconds !== null) this.clipLength(clipSeconds)
-    this.#found({ plan: why })
+    this.#found({ planReason: why })
     if (why !== null) this.info(why)
-    if (left !== null) this.warn(left)
   }
 
   estimate(estimate: Estimate): void {
@@ -211,9 +205,9 @@ export class RunReporter implements Reporter {
     this.info(`Billed by APIMart: ${formatUsd(usd)}`)
   }
 
-  link({ url, expiresAt }: Link): void {
-    this.#setLink({ url, expiresAt })
-    this.info(`Video: ${formatUrl(url)} (until ${formatInstant(expiresAt)})`)
+  link(link: Link): void {
+    this.#setLink(link)
+    this.info(`Video: ${formatUrl(link.url)} (until ${formatInstant(link.expiresAt)})`)
   }
 
   video(video: Video): void {
@@ -271,7 +265,7 @@ export class RunReporter implements Reporter {
 
 /** The output `status` of a task that was seen, null before: one word for each end, and until then the API's own. */
 function statusOf(task: Task | null): string | null {
-  const seen: TaskState | null = task?.seen?.task ?? null
-  if (seen === null) return null
+  const seen = task?.seen?.task
+  if (seen === undefined) return null
   return seen.status === 'running' ? oneLine(seen.rawStatus, 100) : seen.status
 }

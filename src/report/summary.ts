@@ -17,8 +17,7 @@ import { renderReused, renderTimeline, renderVideo } from './task-summary.ts'
 
 /** Renders the summary of a run as GitHub-flavoured Markdown. */
 export function renderSummary(report: Report): string {
-  const { inputs, task, end } = report
-  const video = end.kind === 'completed' ? end.video : report.video
+  const { inputs, task, video, end } = report
   const parts = [renderPicture(report), renderEnd(report), list('⚠️ ', report.warnings)]
   if (end.kind === 'unchanged') parts.push(renderReused(end.reused, report))
   if (task) parts.push(renderVideo(task, video, report), renderTimeline(task, video))
@@ -147,7 +146,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   }
   if (inputs.output_path !== null) rows.push(['output_path', inputs.output_path, ''])
   if (inputs.task_id === null && inputs.output_path !== null) {
-    rows.push(['regenerate', inputs.regenerate, report.plan ?? ''])
+    rows.push(['regenerate', inputs.regenerate, report.planReason ?? ''])
   }
   if (inputs.attach_to_release !== null) rows.push(['attach_to_release', inputs.attach_to_release, ''])
   return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`

@@ -5,12 +5,12 @@ import { lstat } from 'node:fs/promises'
 import type { Context } from '../context.ts'
 import { messageOf } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
-import type { Found } from '../receipt/receipt.ts'
+import type { ReceiptOnDisk } from '../receipt/receipt.ts'
 import { readReceipt } from '../receipt/receipt-file.ts'
 import { type Identity, identifyFile, pointedTo } from '../references/identity.ts'
 import { oneLine } from '../text/format.ts'
 import { type OutputFile, prepareOutput, receiptOf } from '../workspace/output-file.ts'
-import { damaged, newer } from './plan-refusals.ts'
+import { damaged, newer } from './receipt-refusals.ts'
 
 /** The place of the video; `none` without `output_path`. */
 export type Destination = { readonly kind: 'none' } | FileDestination
@@ -18,12 +18,15 @@ export type Destination = { readonly kind: 'none' } | FileDestination
 export interface FileDestination {
   readonly kind: 'file'
   readonly output: OutputFile
-  readonly receipt: Found
+  readonly receipt: ReceiptOnDisk
   readonly video: VideoOnDisk
 }
 
 /** What lies at the place of the video; `why` is a clause for the user. */
 export type VideoOnDisk =
+  /** Nobody asked: no receipt says what it should be. */
+  | { readonly kind: 'not_asked' }
+  /** No file is there. */
   | { readonly kind: 'none' }
   /** `pointsTo` is the sha256 of the file whose Git LFS pointer it is, null when it is none. */
   | { readonly kind: 'file'; readonly identity: Identity; readonly pointsTo: string | null }
@@ -32,8 +35,7 @@ export type VideoOnDisk =
 /**
  * Makes sure that the video can be stored, and reads what is there, before anything else is done.
  *
- * @throws Failure `invalid_input` when it cannot be stored, when it could not be told whether a new video must be paid for,
- *   or when the receipt of a newer version would be overwritten
+ * @throws Failure `invalid_input` when the place is not writable, or the receipt is unusable or of a newer version
  */
 export async function prepareDestination(
   inputs: Inputs,
@@ -46,18 +48,17 @@ export async function prepareDestination(
 /** Reads what is at a place that can be written; fails as `prepareDestination`. */
 export async function inspectDestination(output: OutputFile, inputs: Inputs): Promise<FileDestination> {
   const receipt = await readReceipt(output)
-  if (inputs.task_id !== null) return { kind: 'file', output, receipt, video: { kind: 'none' } }
+  if (inputs.task_id !== null) return { kind: 'file', output, receipt, video: { kind: 'not_asked' } }
   const { displayName } = receiptOf(output)
   if (receipt.kind === 'newer') throw newer(inputs, displayName, receipt.version)
   if (receipt.kind === 'unreadable' && inputs.regenerate === 'changed') {
     throw damaged(inputs, displayName, receipt.why)
   }
-  // Only a receipt says what the video should be.
-  const video: VideoOnDisk = receipt.kind === 'read' ? await inspectVideo(output) : { kind: 'none' }
+  const video: VideoOnDisk = receipt.kind === 'read' ? await inspectOutput(output) : { kind: 'not_asked' }
   return { kind: 'file', output, receipt, video }
 }
 
-async function inspectVideo({ path }: OutputFile): Promise<VideoOnDisk> {
+async function inspectOutput({ path }: OutputFile): Promise<VideoOnDisk> {
   const found = await lstat(path).catch(() => null)
   if (!found?.isFile()) return { kind: 'none' }
   try {

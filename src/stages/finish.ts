@@ -24,6 +24,12 @@ export interface FollowedTask {
   readonly secrets: readonly string[]
 }
 
+/** A completed task and its video. */
+export interface Finished {
+  readonly task: Task
+  readonly video: Video
+}
+
 /** What a task is to bring. */
 export interface Delivery {
   readonly inputs: Inputs
@@ -37,29 +43,33 @@ export interface Delivery {
  *
  * @throws Failure when the wait, the task or the download fails, or the reason of the signal
  */
-export async function finish(followed: FollowedTask, delivery: Delivery, context: Context): Promise<Video> {
+export async function finish(
+  followed: FollowedTask,
+  delivery: Delivery,
+  context: Context,
+): Promise<Finished> {
   let { receipt } = followed
   const onSeen = (seen: Task) => {
     receipt = withTask(receipt, seen)
     context.reporter.taskSeen(seen)
   }
   try {
-    const links = await waitForLinks(followed, { inputs: delivery.inputs, onSeen }, context)
-    const video = await fetchFirst(links, delivery.destination, context)
+    const task = await waitForCompletion(followed, { inputs: delivery.inputs, onSeen }, context)
+    const video = await fetchFirst(task.seen?.links ?? [], delivery.destination, context)
     receipt = withVideo(receipt, video)
     compareVideo(video, delivery.clipSeconds, context)
-    return video
+    return { task, video }
   } finally {
     await saveReceipt(receipt, context)
   }
 }
 
-/** Waits until a task is completed, and gives the links to its video; `onSeen` learns each state of it. */
-async function waitForLinks(
+/** Waits until a task is completed; `onSeen` learns each state of it. */
+async function waitForCompletion(
   { task, secrets }: FollowedTask,
   { inputs, onSeen }: { inputs: Inputs; onSeen(seen: Task): void },
   context: Context,
-): Promise<readonly Link[]> {
+): Promise<Task> {
   const { clock, random, signal, reporter } = context
   const limit = inputs.wait_timeout_minutes * MINUTE_MILLISECONDS
   const question = { url: task.url, apiKey: inputs.api_key, secrets }
@@ -83,7 +93,7 @@ async function waitForLinks(
   })
   if (ended.cost !== null) reporter.cost(ended.cost)
   if (ended.status !== 'completed') throw taskFailure(ended, secrets)
-  return latest.seen?.links ?? []
+  return latest
 }
 
 /** The video at its destination, or without one as it is served. */

@@ -9,6 +9,7 @@ import { differsFromCommit, type Identities } from '../references/identity.ts'
 import { type Preflight, preflight, refusal, warnings } from '../references/preflight.ts'
 import { ReferenceSet } from '../references/reference-set.ts'
 import { filesOf, findClip, type Sources } from '../references/sources.ts'
+import type { Reporter } from '../report/reporter.ts'
 import { formatSeconds } from '../text/format.ts'
 import { requireNotAReference } from '../workspace/output-file.ts'
 import { openTempFolder } from '../workspace/temp-folder.ts'
@@ -28,17 +29,17 @@ export interface References {
 export type ReferenceBytes =
   | { readonly kind: 'read'; readonly identities: Identities }
   | { readonly kind: 'unreadable'; readonly failure: Failure }
-  | { readonly kind: 'unread' }
+  | { readonly kind: 'not_asked' }
 
 /** A new video whose references are inspected. */
 export interface InspectedVideo {
   readonly inputs: NewTaskInputs
   readonly destination: Destination
+  readonly reporter: Reporter
 }
 
-type InspectionContext = Pick<Context, 'job' | 'network' | 'signal' | 'reporter'>
-/** With the references of all videos. */
-type SetContext = InspectionContext & { readonly set: ReferenceSet }
+/** With the references of all videos, and the reporter of one. */
+type InspectionContext = Pick<Context, 'job' | 'signal' | 'reporter'> & { readonly set: ReferenceSet }
 
 /**
  * Finds the references of all videos, and holds them against Kling's limits, as far as `preflight` asks for it. Each
@@ -50,21 +51,23 @@ type SetContext = InspectionContext & { readonly set: ReferenceSet }
  */
 export async function inspectReferences(
   [first, ...others]: readonly [InspectedVideo, ...InspectedVideo[]],
-  context: InspectionContext,
+  { job, network, signal }: Pick<Context, 'job' | 'network' | 'signal'>,
 ): Promise<[References, ...References[]]> {
-  const { job, network, signal } = context
   await using folder = await openTempFolder(job.temp)
   const set = new ReferenceSet(job, { network, signal, folder: folder.path })
-  const withSet = { ...context, set }
-  const inspections = [inspect(first, withSet), ...others.map((video) => inspect(video, withSet))] as const
-  // None may go on reading when the folder is gone.
+  const inspectOne = (video: InspectedVideo) => inspect(video, { job, signal, set, reporter: video.reporter })
+  const inspections = [inspectOne(first), ...others.map(inspectOne)] as const
+  // All readers must be done before the folder is removed.
   const settled = await Promise.allSettled(inspections)
   const failed = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
   if (failed.length > 0) throw joinFailures(failed)
   return Promise.all(inspections)
 }
 
-async function inspect({ inputs, destination }: InspectedVideo, context: SetContext): Promise<References> {
+async function inspect(
+  { inputs, destination }: InspectedVideo,
+  context: InspectionContext,
+): Promise<References> {
   const sources = await context.set.find(inputs)
   context.reporter.sources(sources)
   if (destination.kind === 'file') await requireNotAReference(destination.output, filesOf(sources))
@@ -77,7 +80,7 @@ async function inspect({ inputs, destination }: InspectedVideo, context: SetCont
 async function checkReferences(
   sources: Sources,
   inputs: NewTaskInputs,
-  { set, reporter }: SetContext,
+  { set, reporter }: InspectionContext,
 ): Promise<Preflight | null> {
   if (inputs.preflight === 'off') return null
   const findings = await reporter.group('Preflight: reference image and clip', async () => {
@@ -95,12 +98,12 @@ async function checkReferences(
 async function identify(
   sources: Sources,
   inputs: NewTaskInputs,
-  { set, job, signal }: SetContext,
+  { set, job, signal }: InspectionContext,
 ): Promise<Pick<References, 'bytes' | 'differing'>> {
   const isForReceipt =
     inputs.output_path !== null && (inputs.regenerate === 'changed' || inputs.preflight !== 'off')
   const { file } = sources.clip
-  if (!isForReceipt && file === null) return { bytes: { kind: 'unread' }, differing: null }
+  if (!isForReceipt && file === null) return { bytes: { kind: 'not_asked' }, differing: null }
   try {
     const identities = await set.identify(sources)
     const bytes = { kind: 'read', identities } as const
@@ -133,13 +136,13 @@ export function requireCommittedClip(
 }
 
 /**
- * Measures the clip that an existing task was made from, where it is given: nothing depends on it.
+ * Measures the clip that an existing task was made from, if `video_url` is set. A failure is only a line in the log.
  *
  * @returns seconds, null when they are not known
  */
 export async function measureReference(
   inputs: ExistingTaskInputs,
-  { job, network, signal, reporter }: InspectionContext,
+  { job, network, signal, reporter }: Pick<Context, 'job' | 'network' | 'signal' | 'reporter'>,
 ): Promise<number | null> {
   const { video_url } = inputs
   if (video_url === null || inputs.preflight === 'off') return null

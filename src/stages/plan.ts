@@ -1,6 +1,6 @@
 /**
- * What is to be done for a video: make it, fetch it, or reuse what is there. Decided on what the receipt beside it says of
- * the request and the references, and on nothing else.
+ * What is to be done for a video: make it, fetch it, or reuse what is there. A pure function of the request, the receipt
+ * and the file at its place, the bytes of the references, the step and the time.
  */
 import { basename } from 'node:path'
 import { numberOfKey } from '../apimart/request.ts'
@@ -26,7 +26,7 @@ import {
   sentBefore,
   unreadable,
   writtenTwice,
-} from './plan-refusals.ts'
+} from './receipt-refusals.ts'
 
 /** What is to be done for a video. */
 export type Plan = MakePlan | FetchPlan | ReusePlan
@@ -63,13 +63,13 @@ export interface ReusePlan extends Decision {
 
 /** Under which of its keys a request goes out. */
 export interface Sending {
-  /** From 1; the keys before have a task already that will bring no video. */
+  /** Starts at 1. The keys before it have tasks that will bring no video. */
   readonly keyNumber: number
   /** Its receipt, when it was sent under that key before. */
   readonly earlier: Receipt | null
 }
 
-/** The way of a request that nothing is known of. */
+/** For a request without history. */
 export const FIRST_TIME: Sending = { keyNumber: 1, earlier: null }
 
 const SAME = 'Request and references are those of the receipt'
@@ -92,7 +92,7 @@ interface ReceiptFacts extends PlanFacts {
   readonly receipt: Receipt
   /** As messages name it. */
   readonly receiptName: string
-  /** Which of the keys for this request the receipt has, as long as APIMart keeps it; null for the key of another one. */
+  /** The number of the receipt's key among the keys of this request; null when it is of another request, or expired. */
   readonly keyNumber: number | null
 }
 
@@ -117,7 +117,7 @@ export function planVideo(facts: PlanFacts): Plan {
     now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt) : null
   const known: ReceiptFacts = { ...facts, destination, receipt, receiptName, keyNumber }
   const left = inputs.dry_run ? null : describeLeft(receipt)
-  // A derived key stands for this very request of this run, which gets its task again, whatever is wanted.
+  // A derived key identifies this request in this run: APIMart returns its task, even with regenerate: always.
   const isRepetition = keyNumber !== null && inputs.idempotency_key === null
   if (inputs.regenerate === 'always' && !isRepetition) {
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
@@ -195,7 +195,7 @@ function make(
   return { kind: 'make', why, left, sending, clipSeconds: references.clipSeconds }
 }
 
-/** Nothing is left of the task of the very same request. */
+/** Plans a new task when the previous one is of no use. */
 function makeAnew(facts: PlanFacts, why: string, sending: Sending): MakePlan {
   const further = sending.keyNumber > 1 ? ' It is asked for under a further Idempotency-Key.' : ''
   return make(facts, `The video is made anew: ${why}.${further}`, { sending })

@@ -3,7 +3,7 @@
  */
 import { basename } from 'node:path'
 import type { Context } from '../context.ts'
-import { publish as attach } from '../github/publish.ts'
+import { attachAsset } from '../github/publish.ts'
 import type { StoredFile } from '../result/video.ts'
 import type { Destination } from './destination.ts'
 import type { ReleaseTarget } from './release.ts'
@@ -24,6 +24,6 @@ export async function publish(
   const { release, github } = target
   const name = basename(path)
   const { bytes, sha256 } = file
-  const { url, isNew } = await attach({ name, path, bytes, sha256 }, release, github)
+  const { url, isNew } = await attachAsset({ name, path, bytes, sha256 }, release, github)
   reporter.published({ url, name, tag: release.tag_name, isNew })
 }

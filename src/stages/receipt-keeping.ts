@@ -1,6 +1,7 @@
 /**
  * What a run leaves for the next one: the receipt beside the video, written as soon as there is a task.
  */
+import { basename } from 'node:path'
 import { phaseOf, type Task } from '../apimart/task.ts'
 import type { Context } from '../context.ts'
 import { messageOf } from '../failure.ts'
@@ -15,23 +16,23 @@ import { type OutputFile, receiptOf } from '../workspace/output-file.ts'
 import type { Destination } from './destination.ts'
 import type { References } from './inspect-references.ts'
 import type { MakePlan } from './plan.ts'
-import { writtenTwice } from './plan-refusals.ts'
+import { writtenTwice } from './receipt-refusals.ts'
 
 /** A receipt as far as it is known; `none` where none is kept. A value: what is learned makes a new one. */
 export type ReceiptDraft =
   | { readonly kind: 'none' }
-  | { readonly kind: 'kept'; readonly output: OutputFile; readonly receipt: Omit<Receipt, 'file'> }
+  | { readonly kind: 'kept'; readonly output: OutputFile; readonly receipt: Receipt }
 
-export const NO_RECEIPT: ReceiptDraft = { kind: 'none' }
+const NO_RECEIPT: ReceiptDraft = { kind: 'none' }
 
 /** The request of the receipt as it was sent: under which Idempotency-Key, and when first (milliseconds since the epoch). */
-export interface Sent {
+interface Sent {
   readonly idempotencyKey: string
   readonly at: number
 }
 
-/** A receipt that is there, to be kept up to date. */
-export function continueReceipt(output: OutputFile, receipt: Omit<Receipt, 'file'>): ReceiptDraft {
+/** The draft of a receipt at its place. */
+export function draftOf(output: OutputFile, receipt: Receipt): ReceiptDraft {
   return { kind: 'kept', output, receipt }
 }
 
@@ -54,7 +55,7 @@ export function draftReceipt(
   if (destination.kind === 'none') return NO_RECEIPT
   const { output } = destination
   const { earlier } = plan.sending
-  if (earlier) return continueReceipt(output, earlier)
+  if (earlier) return draftOf(output, earlier)
   const { bytes } = references
   if (bytes.kind !== 'read') {
     const consequence =
@@ -64,6 +65,7 @@ export function draftReceipt(
   }
   const { repository, runId, job: jobName, step } = job.step
   const receipt = newReceipt({
+    file: basename(output.path),
     request: requestOf(inputs),
     references: bytes.kind === 'read' ? describeReferences(inputs, bytes.identities) : null,
     duration_seconds: plan.clipSeconds,
@@ -73,7 +75,7 @@ export function draftReceipt(
     result: null,
     made_by: { repository, run_id: runId, job: jobName, step },
   })
-  return continueReceipt(output, receipt)
+  return draftOf(output, receipt)
 }
 
 /**
@@ -91,13 +93,13 @@ export function receiptOfTask(
   const { displayName } = receiptOf(output)
   if (found.kind === 'read') {
     const { receipt } = found
-    if (receipt.task?.id === inputs.task_id) return continueReceipt(output, receipt)
+    if (receipt.task?.id === inputs.task_id) return draftOf(output, receipt)
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
       reporter.warn(
         `Task ${inputs.task_id} is taken for that of the request in ${displayName}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`,
       )
-      return continueReceipt(output, receipt)
+      return draftOf(output, receipt)
     }
   }
   reporter.warn(
@@ -106,21 +108,21 @@ export function receiptOfTask(
   return NO_RECEIPT
 }
 
-/** The receipt with the key under which the request was sent; a key that it has already was sent when it says. */
+/** Records the key that the request was sent under. If the receipt already has that key, its `sent_at` stays. */
 export function withSent(draft: ReceiptDraft, { idempotencyKey, at }: Sent): ReceiptDraft {
   if (draft.kind === 'none' || draft.receipt.idempotency_key === idempotencyKey) return draft
   const sent_at = new Date(at).toISOString()
   return { ...draft, receipt: { ...draft.receipt, idempotency_key: idempotencyKey, sent_at } }
 }
 
-/** The receipt with its task as far as it is known; unchanged for a task of an earlier run that APIMart was not seen to know. */
+/** Records the task. A task of an earlier run is ignored until APIMart has reported its state. */
 export function withTask(draft: ReceiptDraft, task: Task): ReceiptDraft {
   if (draft.kind === 'none' || phaseOf(task) === 'unknown') return draft
   const { status, cost } = task.seen?.task ?? { status: 'running', cost: null }
   return { ...draft, receipt: { ...draft.receipt, task: { id: task.id, status, cost } } }
 }
 
-/** The receipt with its video, where that was stored. */
+/** Records the video, if it was stored. */
 export function withVideo(draft: ReceiptDraft, { link, seconds, file }: Video): ReceiptDraft {
   if (draft.kind === 'none' || file === null) return draft
   const isSigned = withoutQuery(link.url) !== link.url

@@ -4,7 +4,7 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type GitHub, openOctokit } from '../github/client.ts'
-import { findRelease as lookUp, type Release, readEvent, wantedRelease } from '../github/release.ts'
+import { lookUpRelease, type Release, readEvent, wantedRelease } from '../github/release.ts'
 import type { Inputs } from '../inputs/inputs.ts'
 
 /** A release that takes the video; `none` without `attach_to_release`. */
@@ -27,15 +27,15 @@ export async function findRelease(inputs: Inputs, context: Context): Promise<Rel
   const [owner = '', repo = ''] = job.commit.repository.split('/')
   const onPause = (sentence: string) => reporter.info(sentence)
   const github = { octokit, owner, repo, clock, random, signal, onPause }
-  const release = await lookUp(wanted, github)
+  const release = await lookUpRelease(wanted, github)
   reporter.info(`The video goes to the release ${release.tag_name}${release.draft ? ', a draft' : ''}.`)
   return { kind: 'release', release, github }
 }
 
-/** The same when the video is there already: whatever is wrong, that is what the run fails for. */
-export async function findReleaseLate(...args: Parameters<typeof findRelease>): Promise<ReleaseTarget> {
+/** Like `findRelease`, for a video that is already there: `invalid_input` becomes `publish_failed`. */
+export async function findReleaseLate(inputs: Inputs, context: Context): Promise<ReleaseTarget> {
   try {
-    return await findRelease(...args)
+    return await findRelease(inputs, context)
   } catch (error) {
     if (error instanceof Failure && error.reason === 'invalid_input') {
       throw new Failure('publish_failed', error.problems, { cause: error })

@@ -2,22 +2,14 @@
  * The end of a run that has nothing to make: the video of the receipt, as if it had just been finished.
  */
 import type { Context } from '../context.ts'
-import type { End } from '../report/report.ts'
-import type { Destination } from './destination.ts'
+import type { ReusedVideo } from '../report/report.ts'
 import type { ReusePlan } from './plan.ts'
-import { publish } from './publish.ts'
-import type { ReleaseTarget } from './release.ts'
 
-/**
- * Reports the video that is there, its link as long as APIMart serves it, and attaches it where that is wanted.
- *
- * @throws Failure `publish_failed`
- */
-export async function reuse(
+/** Reports the video that is there, and its link as long as APIMart serves it. */
+export function reuse(
   { receipt, output }: ReusePlan,
-  places: { destination: Destination; target: ReleaseTarget },
-  context: Pick<Context, 'clock' | 'reporter'>,
-): Promise<End> {
+  { clock, reporter }: Pick<Context, 'clock' | 'reporter'>,
+): ReusedVideo {
   const { task, result } = receipt
   const { bytes, sha256, url } = result
   const expiresAt = Date.parse(result.expires_at)
@@ -27,8 +19,6 @@ export async function reuse(
     file: { path: output.displayName, bytes, sha256 },
     seconds: result.duration_seconds,
   }
-  const isServed = expiresAt > context.clock.now()
-  context.reporter.reused(reused, url !== null && isServed ? { url, expiresAt } : null)
-  await publish(reused.file, places, context)
-  return { kind: 'unchanged', reused }
+  reporter.reused(reused, url !== null && expiresAt > clock.now() ? { url, expiresAt } : null)
+  return reused
 }

@@ -1,13 +1,13 @@
 /**
- * The way from a request to a task: submit, and where APIMart gives a task again that has failed, submit anew. Its id
- * is reported, and in the receipt, before anything else is attempted.
+ * From a request to a task: submits it, and submits it again under a new key if APIMart returns a task that has failed. The id
+ * is reported and in the receipt before anything else is attempted.
  */
 import { describeBalance, readBalance } from '../apimart/balance.ts'
 import { judge, KEY_REUSED, type Outcome, type Unaccepted } from '../apimart/outcome.ts'
 import { poll } from '../apimart/poll.ts'
 import { post } from '../apimart/post.ts'
 import { balanceUrl, derivedKey, submissionUrl } from '../apimart/request.ts'
-import { submit as submitRequest } from '../apimart/submit.ts'
+import { sendUntilSettled } from '../apimart/submit.ts'
 import { seenIn, type Task, unseenTask } from '../apimart/task.ts'
 import { taskFailure } from '../apimart/task-failure.ts'
 import type { CancelledTask, FailedTask } from '../apimart/task-state.ts'
@@ -23,7 +23,7 @@ import type { MakePlan } from './plan.ts'
 import type { Prepared } from './prepare-request.ts'
 import { draftReceipt, type ReceiptDraft, saveReceipt, withSent, withTask } from './receipt-keeping.ts'
 
-/** How often the state of a task that was given again is asked for, and the pause between. */
+/** How often a task that APIMart returned again is polled, and the pause in between. */
 const POLLS_MAX = 3
 const POLL_PAUSE_MILLISECONDS = 5000
 
@@ -38,15 +38,14 @@ export interface PlannedVideo {
   readonly estimate: Estimate
 }
 
-/** What each try needs. */
-interface Submission extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimate'> {
+/** The video with its request, as each try needs it. */
+interface PreparedVideo extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimate'> {
   readonly receipt: ReceiptDraft
 }
 
 /**
- * Submits the request. A further key is used only by a re-run, and only when APIMart gives a task again that an earlier
- * attempt of the job has made, and that has failed or was cancelled: one key for each attempt, so that each makes at
- * most one task, and a task that goes on is found.
+ * Submits the request. Only a re-run uses another key, and only when APIMart returns a failed or cancelled task of an earlier
+ * attempt. So each attempt creates at most one task, and finds one that is still running.
  *
  * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the signal
  */
@@ -60,19 +59,19 @@ export async function submit(
   const { job, clock, reporter } = context
   const { keyNumber } = plan.sending
   const receipt = draftReceipt({ ...video, idempotencyKey: derivedKey(firstKey, keyNumber) }, context)
-  const submission: Submission = { ...prepared, inputs, estimate, receipt }
+  const preparedVideo: PreparedVideo = { ...prepared, inputs, estimate, receipt }
   if (inputs.price_per_second !== null) {
-    reporter.info(await describeAccount(submission, context))
+    reporter.info(await describeAccount(preparedVideo, context))
   }
   await reporter.submission(submissionUrl(inputs.api_base_url), request)
   const startedAt = clock.now()
   for (let number = keyNumber; ; number++) {
-    const accepted = await submitUnder(derivedKey(firstKey, number), submission, context)
+    const accepted = await submitUnder(derivedKey(firstKey, number), preparedVideo, context)
     if (accepted.task.origin === 'submitted') return accepted
     const found = await inspectReplayed(accepted, inputs, context)
     const state = found.task.seen?.task
     if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
-    // Its time is told in whole seconds.
+    // APIMart reports creation times in whole seconds.
     const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
     if (number >= job.attempt || !isEarlier) throw givenAgain(taskFailure(state, secrets))
     abandon(found.task, { state, secrets }, context)
@@ -82,15 +81,15 @@ export async function submit(
 /** Submits under one key, whatever pauses that takes; what is accepted is reported at once. */
 async function submitUnder(
   idempotencyKey: string,
-  submission: Submission,
+  video: PreparedVideo,
   context: Context,
 ): Promise<FollowedTask> {
-  const { inputs, request, secrets } = submission
+  const { inputs, request, secrets } = video
   const { network, clock, random, signal, reporter } = context
   const url = submissionUrl(inputs.api_base_url)
   const sentAt: number[] = []
   reporter.info(`Idempotency-Key: ${idempotencyKey}`)
-  const outcome = await submitRequest({
+  const outcome = await sendUntilSettled({
     async post(cancelled) {
       const at = clock.now()
       const result = await post({ url, apiKey: inputs.api_key, idempotencyKey, request }, network, cancelled)
@@ -107,15 +106,15 @@ async function submitUnder(
     signal,
   })
   const [at = clock.now()] = sentAt
-  const receipt = withSent(submission.receipt, { idempotencyKey, at })
+  const receipt = withSent(video.receipt, { idempotencyKey, at })
   if (outcome.accepted === 'yes') {
     const task = newTask(outcome, inputs, clock.now())
     reporter.task(task)
     return await record({ task, receipt, secrets }, context)
   }
   const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
-  const balance = isBroke ? [await describeAccount(submission, context)] : []
-  const failure = failureOf(outcome, submission, { traced: trace(url, idempotencyKey, sentAt), balance })
+  const balance = isBroke ? [await describeAccount(video, context)] : []
+  const failure = failureOf(outcome, video, { traced: trace(url, idempotencyKey, sentAt), balance })
   if (failure.reason === 'submission_uncertain') await saveReceipt(receipt, context)
   throw failure
 }
@@ -125,12 +124,12 @@ function newTask(
   { api_base_url }: NewTaskInputs,
   now: number,
 ): Task {
-  const [origin, submittedAt] = isReplay ? (['replayed', null] as const) : (['submitted', now] as const)
-  return unseenTask({ id: taskId, origin, submittedAt }, api_base_url)
+  const origin = isReplay ? 'replayed' : 'submitted'
+  return unseenTask({ id: taskId, origin, submittedAt: isReplay ? null : now }, api_base_url)
 }
 
 /** Writes down in the receipt what is known of a task. */
-async function record(followed: FollowedTask, context: Context): Promise<FollowedTask> {
+async function record(followed: FollowedTask, context: Pick<Context, 'reporter'>): Promise<FollowedTask> {
   const receipt = withTask(followed.receipt, followed.task)
   await saveReceipt(receipt, context)
   return { ...followed, receipt }
@@ -144,7 +143,7 @@ async function record(followed: FollowedTask, context: Context): Promise<Followe
  */
 function failureOf(
   outcome: Unaccepted,
-  { inputs, isUploaded }: Submission,
+  { inputs, isUploaded }: PreparedVideo,
   { traced, balance }: { traced: string; balance: readonly string[] },
 ): Failure {
   if (outcome.accepted === 'unknown') {
@@ -176,7 +175,7 @@ function trace(url: string, key: string, sentAt: readonly number[]): string {
   return `The request went to ${url} ${when} with the Idempotency-Key ${key}.`
 }
 
-/** Asks how a task does that was given again; where that cannot be read, it is taken to go on. */
+/** Polls a task that APIMart returned again. If its state cannot be read, it counts as running. */
 async function inspectReplayed(
   { task, receipt, secrets }: FollowedTask,
   { api_key }: NewTaskInputs,
@@ -210,7 +209,7 @@ function givenAgain({ reason, problems }: Failure): Failure {
   return new Failure(reason, problems, { remedy })
 }
 
-/** Leaves a failed task, which is not what this run is about any more. */
+/** Gives up a failed task. */
 function abandon(
   { id }: Task,
   { state, secrets }: { state: FailedTask | CancelledTask; secrets: readonly string[] },
@@ -225,7 +224,7 @@ function abandon(
 
 /** What is on the account, beside what the video needs, in whole sentences. */
 async function describeAccount(
-  { inputs, estimate, secrets }: Submission,
+  { inputs, estimate, secrets }: PreparedVideo,
   { network, signal }: Pick<Context, 'network' | 'signal'>,
 ): Promise<string> {
   const question = { url: balanceUrl(inputs.api_base_url), apiKey: inputs.api_key, secrets }

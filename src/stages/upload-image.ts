@@ -4,7 +4,7 @@
 import { basename } from 'node:path'
 import { postBody } from '../apimart/post.ts'
 import { imageUploadUrl } from '../apimart/request.ts'
-import { submit } from '../apimart/submit.ts'
+import { sendUntilSettled } from '../apimart/submit.ts'
 import { encodeUpload, judgeUpload } from '../apimart/upload.ts'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
@@ -29,7 +29,7 @@ export async function uploadImage(
   const kind = await requireKind(opened, ['jpeg', 'png'])
   const encoded = await encodeUpload({ name: basename(file.path), type: `image/${kind}`, bytes })
   const url = imageUploadUrl(inputs.api_base_url)
-  const outcome = await submit({
+  const outcome = await sendUntilSettled({
     post: (cancelled) => postBody({ url, apiKey: inputs.api_key, ...encoded }, network, cancelled),
     judge: judgeUpload,
     clock,

@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { judge, OUTCOMES, type Outcome, type Row, type Unaccepted } from '../../src/apimart/outcome.ts'
 import type { PostResult } from '../../src/apimart/post.ts'
-import { submit } from '../../src/apimart/submit.ts'
+import { sendUntilSettled } from '../../src/apimart/submit.ts'
 import type { Clock } from '../../src/clock.ts'
 
 const START = Date.UTC(2026, 0, 1, 12)
@@ -150,7 +150,7 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
     return ending
   }
   const onPause = (outcome: Unaccepted, pause: number) => pauses.push({ outcome, pause })
-  const settled = await submit({
+  const settled = await sendUntilSettled({
     post,
     judge,
     clock,
@@ -361,7 +361,7 @@ it.each<Row>(['429', '409 idempotency_in_progress'])(
     const defect = new TypeError('x is not a function')
     const { signal } = new AbortController()
     let tries = 0
-    const submitted = submit({
+    const submitted = sendUntilSettled({
       async post() {
         if (tries++ > 0) throw defect
         return endingOf(once(row), START).ending
@@ -381,7 +381,7 @@ it('the submission repeats no secret from the responses', async () => {
   const told: string[] = []
   const body = JSON.stringify({ error: { message: 'slow down, sk-secret' } })
   const { signal } = new AbortController()
-  const outcome = await submit({
+  const outcome = await sendUntilSettled({
     post: async () => ({ kind: 'answered', response: { status: 429, headers: {}, body } }),
     judge,
     clock: { now: () => START, async sleep() {} },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { findRelease } from '../../src/github/release.ts'
+import { lookUpRelease } from '../../src/github/release.ts'
 import type { Fault } from '../fakes/github/faults.ts'
 import { asking, failureOf, GRANT, NOW, standIn, status, V1 } from './asking.ts'
 
@@ -18,7 +18,7 @@ async function searchWith(
   github.addRelease({ tag: 'v1', draft: endpoint === 'list' })
   github.faults.next(endpoint, ...faults)
   const asker = await asking(github, { timeouts: { question } })
-  return { github, asker, search: findRelease(V1, asker) }
+  return { github, asker, search: lookUpRelease(V1, asker) }
 }
 
 const inSeconds = (seconds: number) => Math.floor(NOW / 1000) + seconds
@@ -125,7 +125,7 @@ describe('a request to GitHub that is retried', () => {
     github.addRelease({ tag: 'v1' })
     const asker = await asking(github)
     github.faults.next('release', status(500), limited(100), { kind: 'secondary-limit', retryAfter: 7 })
-    await findRelease(V1, { ...asker, random: () => 1 })
+    await lookUpRelease(V1, { ...asker, random: () => 1 })
     expect(asker.pauses).toEqual([1600, 98_400, 7000])
   })
 })
@@ -186,7 +186,7 @@ describe('a request to GitHub that is not retried', () => {
     const github = await standIn()
     const asker = await asking(github)
     await github.close()
-    const [reason, problem] = await failureOf(findRelease(V1, asker))
+    const [reason, problem] = await failureOf(lookUpRelease(V1, asker))
     expect(reason).toBe('publish_failed')
     expect(problem).toContain('refuses connections (ECONNREFUSED). Try again later.')
     expect(asker.pauses).toHaveLength(3)
@@ -202,7 +202,7 @@ describe('the token', () => {
       const location = `${other.apiUrl}/repos/octo/films/releases`
       github.faults.next('release', status(404))
       github.faults.next('list', status(code, { headers: { location } }))
-      const [reason] = await failureOf(findRelease(V1, asker))
+      const [reason] = await failureOf(lookUpRelease(V1, asker))
       expect(reason).toBe('publish_failed')
     }
     expect([github.requests.length, other.requests.length]).toEqual([8, 0])
@@ -216,7 +216,7 @@ describe('a cancelled search', () => {
     const abort = new AbortController()
     const github = await standIn()
     github.faults.next('release', { kind: 'silent' })
-    const search = findRelease(V1, await asking(github, { signal: abort.signal }))
+    const search = lookUpRelease(V1, await asking(github, { signal: abort.signal }))
     const rejected = expect(search).rejects.toBe(STOPPED)
     await expect.poll(() => github.requests.length).toBe(1)
     abort.abort(STOPPED)
@@ -230,9 +230,9 @@ describe('a cancelled search', () => {
     const asker = await asking(github, { signal: abort.signal })
     github.faults.next('release', status(500))
     const stopping = { ...asker, onPause: () => abort.abort(STOPPED) }
-    await expect(findRelease(V1, stopping)).rejects.toBe(STOPPED)
+    await expect(lookUpRelease(V1, stopping)).rejects.toBe(STOPPED)
     expect(github.requests).toHaveLength(1)
-    await expect(findRelease(V1, asker)).rejects.toBe(STOPPED)
+    await expect(lookUpRelease(V1, asker)).rejects.toBe(STOPPED)
     expect(github.requests).toHaveLength(1)
   })
 })

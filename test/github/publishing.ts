@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect } from 'vitest'
-import { type PublishedFile, publish } from '../../src/github/publish.ts'
-import { findRelease } from '../../src/github/release.ts'
+import { attachAsset, type PublishedFile } from '../../src/github/publish.ts'
+import { lookUpRelease } from '../../src/github/release.ts'
 import { FILM } from '../fakes/github/client.ts'
 import type { Fault } from '../fakes/github/faults.ts'
 import type { Release } from '../fakes/github/records.ts'
@@ -55,14 +55,14 @@ export async function setting({
     github.addAsset(release, bytes === null ? { name, bytes: OLD, state: 'starter' } : { name, bytes })
   }
   const asker = await asking(github, how)
-  const found = await findRelease(V1, await asking(github))
+  const found = await lookUpRelease(V1, await asking(github))
   const [start, looked] = [release.history.length, github.requests.length]
   return {
     github,
     release,
     asker,
     publish: (file: PublishedFile = FILE, changes: Partial<typeof found> = {}) =>
-      publish(file, { ...found, ...changes }, asker),
+      attachAsset(file, { ...found, ...changes }, asker),
     /** What the release held, after each change. */
     history: () => release.history.slice(start),
     asked: () =>

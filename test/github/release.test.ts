@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { findRelease, type Wanted, wantedRelease } from '../../src/github/release.ts'
+import { lookUpRelease, type Wanted, wantedRelease } from '../../src/github/release.ts'
 import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.ts'
 
 const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
@@ -56,7 +56,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
         github.addRelease({ tag: 'v0' })
         const { id, upload_url } = github.addRelease({ tag: name })
         const draft = github.addRelease({ tag: name, draft: true })
-        const found = await findRelease(tag(name), await asking(github))
+        const found = await lookUpRelease(tag(name), await asking(github))
         expect(found).toEqual({ id, upload_url, tag_name: name, draft: false, immutable: false })
         expect(draft.id).not.toBe(id)
         expect(github.requests).toHaveLength(1)
@@ -68,7 +68,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
       async (kind) => {
         const github = await standIn(options)
         const { id } = github.addRelease({ tag: 'v1', ...kind })
-        expect(await findRelease({ kind: 'id', id }, await asking(github))).toMatchObject({
+        expect(await lookUpRelease({ kind: 'id', id }, await asking(github))).toMatchObject({
           id,
           tag_name: 'v1',
         })
@@ -81,7 +81,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
       const release = github.addRelease({ tag: 'v1', draft: true })
       const body = { ...release.toJSON(), immutable: true }
       github.faults.next('release', status(200, { body }))
-      expect(await findRelease({ kind: 'id', id: release.id }, await asking(github))).toMatchObject({
+      expect(await lookUpRelease({ kind: 'id', id: release.id }, await asking(github))).toMatchObject({
         draft: true,
       })
     })
@@ -90,7 +90,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
       const github = await standIn(options)
       const { id } = github.addRelease({ tag: 'v1', draft: true, immutable: true })
       for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
-      expect(await findRelease(V1, await asking(github))).toMatchObject({ id, draft: true })
+      expect(await lookUpRelease(V1, await asking(github))).toMatchObject({ id, draft: true })
       const pages = [1, 2, 3].map((page) => `api GET ?page=${page}&per_page=10`)
       expect(asked(github)).toEqual(['api GET /tags/v1', ...pages])
     })
@@ -104,7 +104,7 @@ describe('a release is not found', () => {
   ])('the search fails when no release has the tag %s', async (name, more) => {
     const github = await standIn()
     for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
-    expect(await failureOf(findRelease(tag(name), await asking(github)))).toEqual([
+    expect(await failureOf(lookUpRelease(tag(name), await asking(github)))).toEqual([
       'invalid_input',
       none(name, more),
     ])
@@ -114,7 +114,7 @@ describe('a release is not found', () => {
 
   it('the search fails when the release of the event has been removed', async () => {
     const github = await standIn()
-    expect(await failureOf(findRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
+    expect(await failureOf(lookUpRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
       'invalid_input',
       'attach_to_release "event": The release that started this run is not in octo/films any more.',
     ])
@@ -122,7 +122,7 @@ describe('a release is not found', () => {
 
   it('the search reports a tag with line breaks on one line', async () => {
     const github = await standIn()
-    const [, problem] = await failureOf(findRelease(tag('a\n::error::b\u2028c'), await asking(github)))
+    const [, problem] = await failureOf(lookUpRelease(tag('a\n::error::b\u2028c'), await asking(github)))
     expect(problem).toBe(none('a ::error::b c'))
   })
 
@@ -130,11 +130,11 @@ describe('a release is not found', () => {
     const github = await standIn({ permissions: 'read' })
     const { id } = github.addRelease({ tag: 'v1', draft: true })
     const asker = await asking(github)
-    expect(await failureOf(findRelease(V1, asker))).toEqual(['invalid_input', none('v1')])
-    const [reason] = await failureOf(findRelease({ kind: 'id', id }, asker))
+    expect(await failureOf(lookUpRelease(V1, asker))).toEqual(['invalid_input', none('v1')])
+    const [reason] = await failureOf(lookUpRelease({ kind: 'id', id }, asker))
     expect(reason).toBe('invalid_input')
     github.addRelease({ tag: 'v1' })
-    expect(await findRelease(V1, asker)).toMatchObject({ draft: false })
+    expect(await lookUpRelease(V1, asker)).toMatchObject({ draft: false })
   })
 
   it.each<Wanted>([V1, { kind: 'id', id: 1001 }])(
@@ -143,7 +143,7 @@ describe('a release is not found', () => {
       const github = await standIn()
       github.addRelease({ tag: 'v1', immutable: true })
       const name = wanted.kind === 'tag' ? 'v1' : 'event'
-      expect(await failureOf(findRelease(wanted, await asking(github)))).toEqual([
+      expect(await failureOf(lookUpRelease(wanted, await asking(github)))).toEqual([
         'invalid_input',
         `attach_to_release "${name}": ${IMMUTABLE}`,
       ])
@@ -153,7 +153,7 @@ describe('a release is not found', () => {
   it('the search fails without a retry when the token is invalid', async () => {
     const github = await standIn()
     github.addRelease({ tag: 'v1' })
-    expect(await failureOf(findRelease(V1, await asking(github, { token: 'ghs_other' })))).toEqual([
+    expect(await failureOf(lookUpRelease(V1, await asking(github, { token: 'ghs_other' })))).toEqual([
       'publish_failed',
       lookedUp(
         'v1',
@@ -166,10 +166,10 @@ describe('a release is not found', () => {
   it('the search fails in a private repository that the token cannot see', async () => {
     const github = await standIn({ isPrivate: true })
     github.addRelease({ tag: 'v1' })
-    expect(await findRelease(V1, await asking(github))).toMatchObject({ tag_name: 'v1' })
+    expect(await lookUpRelease(V1, await asking(github))).toMatchObject({ tag_name: 'v1' })
     github.faults.next('release', status(404))
     github.faults.next('list', status(404, { body: { message: 'Not Found' } }))
-    expect(await failureOf(findRelease(V1, await asking(github)))).toEqual([
+    expect(await failureOf(lookUpRelease(V1, await asking(github)))).toEqual([
       'publish_failed',
       lookedUp('v1', `GitHub answered 404: "Not Found". ${GRANT}`),
     ])

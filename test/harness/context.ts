@@ -18,7 +18,7 @@ export const JOB: Job = {
   event: { name: '', path: '' },
 }
 
-/** A reporter, and what it wrote: `told` are its lines, `warned` its warnings, each in order. */
+/** A reporter that records: `told` are its lines, `warned` its warnings, each in order. */
 export function listening() {
   const told: string[] = []
   const warned: string[] = []

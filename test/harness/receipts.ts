@@ -17,7 +17,7 @@ import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { JOB, listeningContext } from './context.ts'
 import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
 
-/** Another sha256 for every letter. */
+/** A distinct sha256 for each letter. */
 export const sha = (letter: string) => letter.repeat(64)
 
 /** The receipt of a video that is finished; made by a run before that of STEP. */
@@ -74,13 +74,13 @@ const ENDED: End = { kind: 'failed', failure: new Failure('internal_error', ['-'
 
 /** What a run knows of the bytes of its references: them, why not, or nothing. */
 export function bytesOf(known: Identities | Failure | null): ReferenceBytes {
-  if (known === null) return { kind: 'unread' }
+  if (known === null) return { kind: 'not_asked' }
   return known instanceof Failure
     ? { kind: 'unreadable', failure: known }
     : { kind: 'read', identities: known }
 }
 
-/** A workspace with a video and, unless a text stands for it, a sound receipt with these changes. */
+/** A workspace with a video and a receipt: a sound one with these changes, or this text. */
 export async function openWorkspace(receipt: Partial<Receipt> | string | null = {}) {
   const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-regenerate-')))
   await mkdir(join(path, 'assets'))

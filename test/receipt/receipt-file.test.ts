@@ -26,7 +26,7 @@ import type { Video } from '../../src/result/video.ts'
 import type { ReferenceBytes } from '../../src/stages/inspect-references.ts'
 import { FIRST_TIME } from '../../src/stages/plan.ts'
 import {
-  continueReceipt,
+  draftOf,
   draftReceipt,
   type ReceiptDraft,
   saveReceipt,
@@ -229,7 +229,7 @@ describe('what is kept', () => {
     async (_, idempotencyKey, sent_at) => {
       await using folder = await openFolder()
       const at = Date.parse('2026-11-22T12:00:00Z')
-      const receipt = withSent(continueReceipt(folder.output, soundReceipt()), { idempotencyKey, at })
+      const receipt = withSent(draftOf(folder.output, soundReceipt()), { idempotencyKey, at })
       await saveReceipt(receipt, listening())
       const expected = soundReceipt({ idempotency_key: idempotencyKey, sent_at })
       expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: expected })
@@ -241,7 +241,7 @@ describe('what is kept', () => {
     ['whose video did not arrive', finishedTask('given')],
   ])('the receipt of an earlier video stays unchanged after a fetch of a task %s', async (_, task) => {
     await using folder = await openFolder()
-    const receipt = withTask(continueReceipt(folder.output, soundReceipt()), task)
+    const receipt = withTask(draftOf(folder.output, soundReceipt()), task)
     await saveReceipt(receipt, listening())
     expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt() })
   })

@@ -117,7 +117,7 @@ function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewT
     clipSeconds: 8.4,
     estimatedCost: null,
     sources: sourcesOf(inputs),
-    plan: null,
+    planReason: null,
     video: differing.end?.kind === 'completed' ? differing.end.video : null,
     assetUrl: null,
     ...(differing.end ? { task: null, end: differing.end } : submitted()),
@@ -209,7 +209,7 @@ describe('whole summaries of a task that was waited for', () => {
     const seen = { task: completedTask([SIGNED]), at: at(5, 8), links: [SIGNED] }
     const task = taskWith({ origin: 'given', submittedAt: null, seen })
     const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
-    const known = { ...NOTHING_FOUND, inputs, clipSeconds: 8.4, warnings, task }
+    const known = { ...NOTHING_FOUND, inputs, clipSeconds: 8.4, warnings, task, video }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
     expect(summary).not.toContain('c0ffee')
@@ -440,7 +440,7 @@ describe('text from outside', () => {
     }
     const known = { inputs, preflight, warnings: [text], clipSeconds: 8.4, estimatedCost: 0.4788, task }
     const sources = sourcesOf(inputs)
-    return { ...known, sources, plan: text, video, assetUrl: link.url, end: ends[kind] }
+    return { ...known, sources, planReason: text, video, assetUrl: link.url, end: ends[kind] }
   }
 
   describe.each(['submitted', 'completed', 'unchanged', 'dry_run', 'failed'] as const)(

@@ -119,7 +119,7 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
   }
 }
 
-/** The paid requests, in order of arrival. */
+/** Every POST to the API in order of arrival: the paid requests, and the upload of an image of the workspace. */
 export function submissions(scenario: Scenario): RecordedRequest[] {
   return scenario.apiRequests().filter(({ method }) => method === 'POST')
 }

@@ -27,21 +27,16 @@ afterAll(async () => {
 const video = (given: Given) => ({
   inputs: inputsWith({ api_base_url: sandbox.apiUrl, output_path: 'videos/a.mp4', wait: 'true', ...given }),
   destination: { kind: 'none' } as const,
+  reporter: listening().reporter,
 })
 type InspectedVideo = ReturnType<typeof video>
 
 async function inspect(videos: readonly [InspectedVideo, ...InspectedVideo[]]) {
   const from = sandbox.requests.length
-  const heard = listening()
   const { signal } = new AbortController()
-  const context = {
-    job: { ...JOB, temp },
-    network: networkOf(sandbox.apiUrl),
-    signal,
-    reporter: heard.reporter,
-  }
+  const context = { job: { ...JOB, temp }, network: networkOf(sandbox.apiUrl), signal }
   const references = await inspectReferences(videos, context)
-  return { references, requests: sandbox.requests.slice(from).map(({ url }) => url), ...heard }
+  return { references, requests: sandbox.requests.slice(from).map(({ url }) => url) }
 }
 
 const [hero, walk] = ['demo/hero.png', 'demo/walk.mp4']

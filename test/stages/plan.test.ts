@@ -478,10 +478,11 @@ describe('the report of the plan', () => {
   ])('the plan reports its reason and %s', async (_, receipt, given, warnings, clipSeconds) => {
     await using at = await openWorkspace(receipt)
     const plan = await at.decide(given)
-    const { reporter, told, warned } = listening()
+    const { reporter, told } = listening()
     reporter.plan(plan)
-    expect({ told, warned }).toEqual({ told: [plan.why], warned: warnings })
+    expect(told).toEqual([plan.why])
+    expect(plan.kind === 'make' && plan.left !== null ? [plan.left] : []).toEqual(warnings)
     const end = { kind: 'failed', failure: new Failure('internal_error', ['-']) } as const
-    expect(reporter.report(end)).toMatchObject({ plan: plan.why, warnings, clipSeconds })
+    expect(reporter.report(end)).toMatchObject({ planReason: plan.why, clipSeconds })
   })
 })

@@ -44,7 +44,7 @@ export function filesIn(folder: string): string[] {
 export function importsIn(folder: string): Import[] {
   return filesIn(folder).flatMap((from) => {
     const source = readFileSync(join(folder, from), 'utf8')
-    const paths = source.matchAll(/(?:\bfrom|\bimport\((?:\/\*.*?\*\/)?)\s*'(\.[^']+)'/g)
+    const paths = source.matchAll(/(?:\bfrom|\bimport(?:\((?:\/\*.*?\*\/)?)?)\s*'(\.[^']+)'/g)
     return Array.from(paths, ([, path = '']) => ({ from, to: posix.join(dirname(from), path) }))
   })
 }

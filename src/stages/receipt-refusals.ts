@@ -7,9 +7,9 @@ import { heldUntil, type Receipt } from '../receipt/receipt.ts'
 import { formatInstant, oneLine } from '../text/format.ts'
 
 /**
- * The request of the receipt, of which nobody knows, would go out under another key, or under one that is forgotten.
+ * The outcome of the receipt's request is unknown, and this run would send it under another key, or under an expired one.
  *
- * @param isFound whether its own key would find its task
+ * @param isFound whether its own key still finds its task
  */
 export function sentBefore(receipt: Receipt, displayName: string, isFound: boolean): Failure {
   const { made_by, idempotency_key } = receipt
