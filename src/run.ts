@@ -16,12 +16,14 @@ import {
   readInputs,
   requireKey,
 } from './inputs/inputs.ts'
+import { textOf } from './inputs/reference-text.ts'
 import { openNetwork, type Timeouts } from './network/network.ts'
 import { addressesBeforeUpload, type Sources } from './references/sources.ts'
 import type { End, Report } from './report/report.ts'
 import { type Channel, type Reporter, RunReporter } from './report/reporter.ts'
-import { prepareDestination } from './stages/destination.ts'
+import { type Destination, prepareDestination } from './stages/destination.ts'
 import { type FollowedTask, finish } from './stages/finish.ts'
+import { inspectOutput } from './stages/inspect-output.ts'
 import {
   inspectReferences,
   measureReference,
@@ -63,18 +65,21 @@ async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<
   const { job, clock, random, signal, timeouts } = edge
   // The id first: everything after it can fail.
   if (inputs.task_id !== null) reporter.task(givenTask(inputs))
+  const destination = await prepareDestination(inputs, { job })
   await using network = openNetwork(inputs.api_base_url, timeouts)
   const context = { job, network, clock, random, signal, reporter }
-  return inputs.task_id === null ? await makeVideo(inputs, context) : await fetchTask(inputs, context)
+  return inputs.task_id === null
+    ? await makeVideo(inputs, destination, context)
+    : await fetchTask(inputs, destination, context)
 }
 
-async function makeVideo(inputs: NewTaskInputs, context: Context): Promise<End> {
+async function makeVideo(inputs: NewTaskInputs, destination: Destination, context: Context): Promise<End> {
   const { job, clock, reporter } = context
-  const destination = await prepareDestination(inputs, context)
   const target = await findRelease(inputs, context)
   const [references] = await inspectReferences([{ inputs, destination, reporter }], context)
   const firstKey = firstKeyOf(references.sources, inputs, job)
-  const plan = planVideo({ inputs, destination, references, firstKey, job, now: clock.now() })
+  const facts = { inputs, destination, references, firstKey, job, now: clock.now() }
+  const plan = planVideo({ ...facts, video: await inspectOutput(facts) })
   reporter.plan(plan)
   if (plan.kind === 'make' && plan.left !== null) reporter.warn(plan.left)
   requireCommittedClip(references, { isPaid: plan.kind === 'make', inputs }, context)
@@ -103,15 +108,18 @@ async function makeVideo(inputs: NewTaskInputs, context: Context): Promise<End> 
   return { kind: 'completed', ...finished }
 }
 
-async function fetchTask(inputs: ExistingTaskInputs, context: Context): Promise<End> {
+async function fetchTask(
+  inputs: ExistingTaskInputs,
+  destination: Destination,
+  context: Context,
+): Promise<End> {
   const { reporter } = context
   const task = givenTask(inputs)
-  const destination = await prepareDestination(inputs, context)
   const receipt = receiptOfTask(destination, inputs, context)
   const clipSeconds = await measureReference(inputs, context)
   reporter.estimate(estimateCost(clipSeconds, inputs.price_per_second))
-  const urls = inputs.video_url?.kind === 'url' ? [inputs.video_url.url] : []
-  const followed = { task, receipt, secrets: secretsOf(inputs.api_key, urls) }
+  const clip = inputs.video_url === null ? [] : [textOf(inputs.video_url)]
+  const followed = { task, receipt, secrets: secretsOf(inputs.api_key, clip) }
   const finished = await finish(followed, { inputs, destination, clipSeconds }, context)
   const target = await findReleaseLate(inputs, context)
   await publish(finished.video.file, { destination, target }, context)

@@ -13,6 +13,11 @@ export function parseReference(given: string): ReferenceText {
   return /^[a-z][a-z\d+.-]+:/i.test(given) ? { kind: 'url', url: given } : { kind: 'file', path: given }
 }
 
+/** The text of a reference as it was given: a path may be a URL without its scheme, and carry a signature like one. */
+export function textOf(reference: ReferenceText): string {
+  return reference.kind === 'url' ? reference.url : reference.path
+}
+
 /** A reference as it may be shown: without a query, which a path has when it is a URL without its scheme. */
 export function displayReference(reference: ReferenceText): string {
   return reference.kind === 'url' ? withoutQuery(reference.url) : reference.path.replace(/\?.*$/s, '?…')

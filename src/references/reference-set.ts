@@ -5,7 +5,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { joinFailures } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
-import type { ReferenceText } from '../inputs/reference-text.ts'
+import { textOf } from '../inputs/reference-text.ts'
 import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { readClip } from './clip.ts'
 import { type Identities, type Identity, identifyClip, identifyImage } from './identity.ts'
@@ -53,8 +53,8 @@ export class ReferenceSet implements FactsReader {
    */
   async find({ image_url, video_url }: Pick<NewTaskInputs, 'image_url' | 'video_url'>): Promise<Sources> {
     const found = await Promise.allSettled([
-      this.#images.get(keyOf(image_url), () => findImage(image_url, this.#checkout)),
-      this.#clips.get(keyOf(video_url), () => findClip(video_url, this.#checkout, this.#access)),
+      this.#images.get(textOf(image_url), () => findImage(image_url, this.#checkout)),
+      this.#clips.get(textOf(video_url), () => findClip(video_url, this.#checkout, this.#access)),
     ])
     const [image, clip] = found
     if (image.status === 'fulfilled' && clip.status === 'fulfilled') {
@@ -95,10 +95,6 @@ export class ReferenceSet implements FactsReader {
   async #ownAccess(): Promise<ReferenceAccess> {
     return { ...this.#access, folder: await mkdtemp(join(this.#access.folder, 'reference-')) }
   }
-}
-
-function keyOf(text: ReferenceText): string {
-  return text.kind === 'url' ? text.url : text.path
 }
 
 function placeOf(image: ImageSource): string {

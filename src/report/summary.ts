@@ -4,7 +4,7 @@
 import { phaseOf, type Task } from '../apimart/task.ts'
 import type { Failure, FailureReason } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
-import { displayReference, type ReferenceText } from '../inputs/reference-text.ts'
+import { displayReference, type ReferenceText, textOf } from '../inputs/reference-text.ts'
 import { addressKind, literalAddress } from '../network/address.ts'
 import { checks } from '../references/preflight.ts'
 import { escapeHtml } from '../text/escape.ts'
@@ -157,7 +157,7 @@ function renderClip(given: ReferenceText, sources: Report['sources']): Cell {
   if (!sources?.clip.file) return displayReference(given)
   const { url } = sources.clip.reference
   return {
-    html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(displayReference(given), TEXT_LIMIT)}</a>`,
+    html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(textOf(given), TEXT_LIMIT)}</a>`,
   }
 }
 

@@ -39,7 +39,7 @@ export interface Delivery {
 }
 
 /**
- * Waits for a task and fetches its video; keeps the receipt up to date however that ends.
+ * Waits for a task and fetches its video. The receipt is written first, and again however that ends.
  *
  * @throws Failure when the wait, the task or the download fails, or the reason of the signal
  */
@@ -53,6 +53,7 @@ export async function finish(
     receipt = withTask(receipt, seen)
     context.reporter.taskSeen(seen)
   }
+  await saveReceipt(receipt, context)
   try {
     const task = await waitForCompletion(followed, { inputs: delivery.inputs, onSeen }, context)
     const video = await fetchFirst(task.seen?.links ?? [], delivery.destination, context)

@@ -18,6 +18,7 @@ import {
 import { formatInstant, oneLine } from '../text/format.ts'
 import { type OutputFile, receiptOf } from '../workspace/output-file.ts'
 import type { Destination, FileDestination } from './destination.ts'
+import type { VideoOnDisk } from './inspect-output.ts'
 import type { References } from './inspect-references.ts'
 import {
   closedVideo,
@@ -74,8 +75,8 @@ export const FIRST_TIME: Sending = { keyNumber: 1, earlier: null }
 
 const SAME = 'Request and references are those of the receipt'
 
-/** All that a plan depends on. */
-export interface PlanFacts {
+/** What is known of the request and its receipt. */
+export interface RequestFacts {
   readonly inputs: NewTaskInputs
   readonly destination: Destination
   readonly references: Pick<References, 'bytes' | 'clipSeconds'>
@@ -84,6 +85,11 @@ export interface PlanFacts {
   readonly job: Pick<Job, 'step' | 'attempt'>
   /** Milliseconds since the epoch. */
   readonly now: number
+}
+
+/** All that a plan depends on. */
+export interface PlanFacts extends RequestFacts {
+  readonly video: VideoOnDisk
 }
 
 /** The facts, with a receipt that can be read. */
@@ -103,7 +109,7 @@ interface ReceiptFacts extends PlanFacts {
  *   `submission_uncertain` when its request could be paid twice; that of the references when they had to be known
  */
 export function planVideo(facts: PlanFacts): Plan {
-  const { inputs, destination, firstKey, job, now, references } = facts
+  const { inputs, destination, video, job, references } = facts
   if (destination.kind === 'none') return make(facts, null)
   const { displayName: receiptName } = receiptOf(destination.output)
   if (destination.receipt.kind === 'none') {
@@ -113,24 +119,21 @@ export function planVideo(facts: PlanFacts): Plan {
     return make(facts, `${receiptName} is replaced, as regenerate: always asks for a new video.`)
   }
   const { receipt } = destination.receipt
-  const keyNumber =
-    now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt) : null
+  const keyNumber = numberInForce(receipt, facts)
   const known: ReceiptFacts = { ...facts, destination, receipt, receiptName, keyNumber }
   const left = inputs.dry_run ? null : describeLeft(receipt)
-  // A derived key identifies this request in this run: APIMart returns its task, even with regenerate: always.
-  const isRepetition = keyNumber !== null && inputs.idempotency_key === null
-  if (inputs.regenerate === 'always' && !isRepetition) {
+  if (!dependsOnOutput(facts)) {
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     return make(facts, `regenerate: always asks for a new video, whatever ${receiptName} says.`, { left })
   }
-  const { video, output } = destination
+  const { output } = destination
   if (video.kind === 'unreadable') throw closedVideo(inputs, output.displayName, video.why)
   if (inputs.regenerate === 'changed') {
     const { bytes } = references
     if (bytes.kind !== 'read') {
       throw unreadable(bytes.kind === 'unreadable' ? bytes.failure : null, receiptName)
     }
-    if (receipt.file !== basename(output.path) && !hasResultOf(receipt, destination)) {
+    if (receipt.file !== basename(output.path) && !hasResultOf(receipt, video)) {
       throw ofOtherFile(inputs, receipt, receiptName)
     }
     const changes = changesSince(receipt, requestOf(inputs), bytes.identities)
@@ -142,10 +145,24 @@ export function planVideo(facts: PlanFacts): Plan {
   return planForSameRequest(known)
 }
 
+/** Whether the plan depends on the file at the place of the video. */
+export function dependsOnOutput(facts: RequestFacts): boolean {
+  const { inputs, destination } = facts
+  if (destination.kind === 'none' || destination.receipt.kind !== 'read') return false
+  if (inputs.regenerate === 'changed') return true
+  // A derived key identifies this request in this run: APIMart returns its task, even with regenerate: always.
+  return inputs.idempotency_key === null && numberInForce(destination.receipt.receipt, facts) !== null
+}
+
+/** The number of the receipt's key among the keys of this request; null when it is of another request, or expired. */
+function numberInForce(receipt: Receipt, { firstKey, job, now }: RequestFacts): number | null {
+  return now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt) : null
+}
+
 /** Decides on what became of the same request. */
 function planForSameRequest(facts: ReceiptFacts): Plan {
-  const { inputs, destination, receipt, receiptName, keyNumber, job, now } = facts
-  const { video, output } = destination
+  const { inputs, destination, video, receipt, receiptName, keyNumber, job, now } = facts
+  const { output } = destination
   const { task } = receipt
   if (task === null) return sendAgain(facts)
   const id = oneLine(task.id, 200)
@@ -160,7 +177,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
     const how = task.status === 'failed' ? 'has failed' : 'was cancelled'
     return makeAnew(facts, `task ${id} of ${receiptName} ${how}`, next)
   }
-  if (hasResultOf(receipt, destination)) {
+  if (hasResultOf(receipt, video)) {
     const why = `${SAME}, and so is the video: nothing is to be submitted.`
     return { kind: 'reuse', why, receipt, output, clipSeconds: found.clipSeconds }
   }
@@ -178,7 +195,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
 }
 
 /** Whether the file at the place of the video is the one of the receipt. */
-function hasResultOf({ result }: Receipt, { video }: FileDestination): boolean {
+function hasResultOf({ result }: Receipt, video: VideoOnDisk): boolean {
   return video.kind === 'file' && video.identity.sha256 === result?.sha256
 }
 
@@ -188,7 +205,7 @@ function clipSecondsOf({ references, receipt }: ReceiptFacts): number | null {
 }
 
 function make(
-  { references }: PlanFacts,
+  { references }: RequestFacts,
   why: string | null,
   { left = null, sending = FIRST_TIME }: { left?: string | null; sending?: Sending } = {},
 ): MakePlan {
@@ -196,7 +213,7 @@ function make(
 }
 
 /** Plans a new task when the previous one is of no use. */
-function makeAnew(facts: PlanFacts, why: string, sending: Sending): MakePlan {
+function makeAnew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
   const further = sending.keyNumber > 1 ? ' It is asked for under a further Idempotency-Key.' : ''
   return make(facts, `The video is made anew: ${why}.${further}`, { sending })
 }

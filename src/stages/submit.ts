@@ -1,6 +1,6 @@
 /**
  * From a request to a task: submits it, and submits it again under a new key if APIMart returns a task that has failed. The id
- * is reported and in the receipt before anything else is attempted.
+ * is reported before anything else is attempted. Whatever fails here keeps the receipt.
  */
 import { describeBalance, readBalance } from '../apimart/balance.ts'
 import { judge, KEY_REUSED, type Outcome, type Unaccepted } from '../apimart/outcome.ts'
@@ -68,12 +68,18 @@ export async function submit(
   for (let number = keyNumber; ; number++) {
     const accepted = await submitUnder(derivedKey(firstKey, number), preparedVideo, context)
     if (accepted.task.origin === 'submitted') return accepted
-    const found = await inspectReplayed(accepted, inputs, context)
+    const found = await inspectReplayed(accepted, inputs, context).catch(async (error: unknown) => {
+      await saveReceipt(accepted.receipt, context)
+      throw error
+    })
     const state = found.task.seen?.task
     if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
     // APIMart reports creation times in whole seconds.
     const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
-    if (number >= job.attempt || !isEarlier) throw givenAgain(taskFailure(state, secrets))
+    if (number >= job.attempt || !isEarlier) {
+      await saveReceipt(found.receipt, context)
+      throw givenAgain(taskFailure(state, secrets))
+    }
     abandon(found.task, { state, secrets }, context)
   }
 }
@@ -110,7 +116,7 @@ async function submitUnder(
   if (outcome.accepted === 'yes') {
     const task = newTask(outcome, inputs, clock.now())
     reporter.task(task)
-    return await record({ task, receipt, secrets }, context)
+    return { task, receipt: withTask(receipt, task), secrets }
   }
   const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [await describeAccount(video, context)] : []
@@ -126,13 +132,6 @@ function newTask(
 ): Task {
   const origin = isReplay ? 'replayed' : 'submitted'
   return unseenTask({ id: taskId, origin, submittedAt: isReplay ? null : now }, api_base_url)
-}
-
-/** Writes down in the receipt what is known of a task. */
-async function record(followed: FollowedTask, context: Pick<Context, 'reporter'>): Promise<FollowedTask> {
-  const receipt = withTask(followed.receipt, followed.task)
-  await saveReceipt(receipt, context)
-  return { ...followed, receipt }
 }
 
 /**
@@ -189,7 +188,7 @@ async function inspectReplayed(
       const seen = seenIn(result.task, clock.now(), task)
       reporter.taskSeen(seen)
       reporter.info(`Its state: ${result.task.rawStatus}`)
-      return await record({ task: seen, receipt, secrets }, context)
+      return { task: seen, receipt: withTask(receipt, seen), secrets }
     }
     if (result.kind === 'refused' || polls === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause

@@ -7,9 +7,11 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { newReceipt, type Receipt, renderReceipt } from '../../src/receipt/receipt.ts'
+import { readReceipt } from '../../src/receipt/receipt-file.ts'
 import { type Identities, identifyFile } from '../../src/references/identity.ts'
 import type { End } from '../../src/report/report.ts'
-import { inspectDestination } from '../../src/stages/destination.ts'
+import { prepareDestination } from '../../src/stages/destination.ts'
+import { inspectOutput } from '../../src/stages/inspect-output.ts'
 import type { ReferenceBytes } from '../../src/stages/inspect-references.ts'
 import { type Plan, planVideo } from '../../src/stages/plan.ts'
 import { receiptOfTask } from '../../src/stages/receipt-keeping.ts'
@@ -92,12 +94,13 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
   const text = typeof receipt === 'string' ? receipt : renderReceipt({ ...sound, ...receipt })
   if (receipt !== null) await writeFile(join(path, PLACE), text)
   const output = await prepareOutput(GIVEN, path)
+  const job = { ...JOB, workspace: path }
   const inputsOf = (given: Given) => inputsWith({ wait: 'true', output_path: GIVEN, ...given })
   return {
     film,
     place: join(path, PLACE),
     text,
-    find: async (given: Given = {}) => (await inspectDestination(output, inputsOf(given))).receipt,
+    find: (given: Given = {}) => prepareDestination(inputsOf(given), { job }),
     /** Finds the receipt and decides, for a step of the run of STEP, at a moment when the link of the receipt holds. */
     async decide(
       given: Given = {},
@@ -105,16 +108,17 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
       { now = EXPIRY - 1, attempt = 1 } = {},
     ): Promise<Plan> {
       const inputs = inputsOf(given)
-      const destination = await inspectDestination(output, inputs)
+      const destination = { kind: 'file', output, receipt: await readReceipt(output) } as const
       const firstKey = inputs.idempotency_key ?? OWN_KEY
       const references = { bytes: bytesOf(known), clipSeconds: null }
-      return planVideo({ inputs, destination, references, firstKey, job: { ...JOB, attempt }, now })
+      const facts = { inputs, destination, references, firstKey, job: { ...job, attempt }, now }
+      return planVideo({ ...facts, video: await inspectOutput(facts) })
     },
     /** The receipt that a step with this `task_id` keeps, and its warnings. */
     async ofTask(task_id: string) {
       const context = listeningContext(EXPIRY - 1)
       const inputs = inputsOfTask(task_id, { output_path: GIVEN })
-      const draft = receiptOfTask(await inspectDestination(output, inputs), inputs, context)
+      const draft = receiptOfTask(await prepareDestination(inputs, { job }), inputs, context)
       const { warned, reporter } = context
       expect(reporter.report(ENDED).warnings).toEqual(warned)
       return { kept: draft.kind === 'kept' ? draft.receipt : null, warned }

@@ -155,7 +155,7 @@ function draft(
   { inputs = inputsWith(), bytes = bytesOf(SAME) }: { inputs?: NewTaskInputs; bytes?: ReferenceBytes } = {},
 ): ReceiptDraft {
   const nothing = { kind: 'none' } as const
-  const destination = { kind: 'file', output, receipt: nothing, video: nothing } as const
+  const destination = { kind: 'file', output, receipt: nothing } as const
   const plan = { sending: FIRST_TIME, clipSeconds: 8.4 }
   return draftReceipt(
     { inputs, destination, references: { bytes }, plan, idempotencyKey: 'kling-key' },

@@ -195,6 +195,30 @@ describe('a task without a video', { concurrent: true }, () => {
   })
 })
 
+describe('the receipt of an earlier video', { concurrent: true }, () => {
+  it('a refused re-run of another request leaves the receipt of the video, which costs nothing later', async ({
+    expect,
+  }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { sandbox } = scenario
+    const other = { prompt: 'The hero waves' }
+    sandbox.script.outcome = 'failed'
+    const env = { GITHUB_RUN_ID: '4712' }
+    const first = await scenario.run({ wait: 'true', output_path: FILM, ...other }, { env })
+    expect(first.outputs).toMatchObject({ failure_reason: 'task_failed' })
+    const text = await leave(scenario)
+    // The failed task is returned again, and its next key is refused.
+    const refused = { kind: 'status', status: 402 } as const
+    sandbox.faults.next('submit', { kind: 'delay', ms: 0 }, refused)
+    const second = await make(scenario, other, 4712, { env: { GITHUB_RUN_ATTEMPT: '2' } })
+    expect(second.outputs).toMatchObject({ failure_reason: 'insufficient_balance' })
+    expect(await textOf(scenario)).toBe(text)
+    const next = await make(scenario, { api_key: '' }, 4713)
+    expect(next.outputs.status).toBe('unchanged')
+    expect(sandbox.tasks).toHaveLength(1)
+  })
+})
+
 describe('task_id', { concurrent: true }, () => {
   it('a step with task_id completes the receipt of its task', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)

@@ -209,6 +209,16 @@ describe('secrets that APIMart repeats', { concurrent: true }, () => {
     expect(run.raw.summary).not.toContain(sandbox.apiKey)
   })
 
+  it('the signed query of a video_url without its scheme is concealed', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const video_url = 'cdn.example.com/walk.mp4?X-Signature=wild'
+    const body = { error: { code: 404, message: `no task for ${video_url}`, type: 'x' } }
+    scenario.sandbox.faults.next('task', { kind: 'status', status: 404, body })
+    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', video_url })
+    expect(run.errors[0]).toContain('"no task for cdn.example.com/walk.mp4?***"')
+    for (const text of [run.raw.log, run.raw.summary]) expect(text).not.toContain('wild')
+  })
+
   it('secrets in the status of a task are concealed', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
     const { sandbox } = scenario
