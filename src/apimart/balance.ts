@@ -8,7 +8,7 @@ import { askApi, describeResponse, type Question } from './http.ts'
 import { readJson } from './parse.ts'
 
 /** What is left on the account, or why that is not known, in whole sentences. */
-export type Balance =
+type Balance =
   | { readonly kind: 'known'; readonly usd: number }
   | { readonly kind: 'unlimited' }
   | { readonly kind: 'unknown'; readonly cause: string }

@@ -113,7 +113,7 @@ export interface Question {
 }
 
 /** What came of a question: an answer, or a sentence that says why there is none. */
-export type Reply =
+type Reply =
   | { readonly kind: 'answered'; readonly response: ApiResponse }
   /** `isRefused`: this action must not ask there, and never will. */
   | { readonly kind: 'unanswered'; readonly cause: string; readonly isRefused: boolean }

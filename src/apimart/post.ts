@@ -10,7 +10,7 @@ import { type ApiResponse, bodyOf, exchange, RESPONSE_MAX_BYTES } from './http.t
 import type { MotionControlRequest } from './request.ts'
 
 /** What a submission needs. */
-export interface Submission {
+interface Submission {
   readonly url: string
   readonly apiKey: string
   readonly idempotencyKey: string

@@ -16,7 +16,7 @@ const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
 const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a submission depends on. */
-export interface Tries<Accepted> extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
+interface Tries<Accepted> extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   /** Sends the request once. */
   readonly post: (signal: AbortSignal) => Promise<PostResult>
   /** Decides what a result means, at a moment in milliseconds since the epoch. */

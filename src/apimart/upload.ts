@@ -11,7 +11,7 @@ import type { PostResult } from './post.ts'
 export const UPLOAD_MAX_BYTES = 20e6
 
 /** An image as it is uploaded. */
-export interface UploadedImage {
+interface UploadedImage {
   readonly name: string
   /** Media type. */
   readonly type: string

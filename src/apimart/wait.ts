@@ -18,7 +18,7 @@ const LATENESS = 0.05
 const PATIENCE_MILLISECONDS = 300_000
 
 /** All that a wait depends on. */
-export interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
+interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly poll: (signal: AbortSignal) => Promise<Poll>
   /** Milliseconds until the first poll: none for a task that may have ended long ago. */
   readonly firstPause: number

@@ -15,7 +15,7 @@ import { ProbeFailed } from './ffprobe.ts'
 import { runProgram } from './run-program.ts'
 
 /** A program and where it comes from, for the log. */
-export interface Ffprobe {
+interface Ffprobe {
   readonly path: string
   readonly origin: string
 }
@@ -32,6 +32,11 @@ const SHA256: Record<string, string> = {
   'linux/x64': 'e3624d8ff953c7e2f1f3e3ee24bfa64399bcb3bd5c302b2216d3f794b31bbbf6',
   'win32/ia32': 'cc7a6d6b868178c65810c9dd3b7c9b977a978fade4372e7319a2d9cd8d2a19d6',
   'win32/x64': '4303ec85855340689b1f8aa5d9c1dc06ef3e3090682de3034edc3fca2b0798d5',
+}
+
+/** Whether the package has a program for a machine of this kind. */
+export function isPackaged(platform: string, arch: string): boolean {
+  return `${platform}/${arch}` in SHA256
 }
 
 /**

@@ -10,7 +10,7 @@ import { endOf, hasPlainShape, type MovieFile, type Piece } from './header-shape
 import { HEAD_BYTES, type ReadAt } from './read-at.ts'
 import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
-export type Header =
+type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }
   /** The header alone cannot tell the length; `why` is a clause for the log, `claimed` what a track says of itself in seconds, or 0. */
   | { readonly kind: 'unsettled'; readonly why: string; readonly claimed: number }

@@ -50,7 +50,7 @@ const PRIVATE = new Set<string>([
 ])
 
 /** Whom an IP address leads to. */
-export type AddressKind =
+type AddressKind =
   /** Somebody on the internet, and nobody but its owner. */
   | 'public'
   /** The network around this machine. */

@@ -16,7 +16,7 @@ export { default as redirect } from 'undici/lib/interceptor/redirect.js'
 export { default as retry } from 'undici/lib/interceptor/retry.js'
 
 /** What a request takes besides its URL. */
-export type RequestOptions = Omit<DispatcherType.RequestOptions, 'origin' | 'path' | 'signal' | 'headers'> & {
+type RequestOptions = Omit<DispatcherType.RequestOptions, 'origin' | 'path' | 'signal' | 'headers'> & {
   readonly headers?: Record<string, string>
   readonly dispatcher: DispatcherType
   readonly signal: AbortSignal

@@ -3,7 +3,7 @@
  */
 
 /** What a pointer says of its file. */
-export interface LfsPointer {
+interface LfsPointer {
   /** Hexadecimal, null when it does not tell. */
   readonly sha256: string | null
 }

@@ -25,13 +25,13 @@ export interface FollowedTask {
 }
 
 /** A completed task and its video. */
-export interface Finished {
+interface Finished {
   readonly task: Task
   readonly video: Video
 }
 
 /** What a task is to bring. */
-export interface Delivery {
+interface Delivery {
   readonly inputs: Inputs
   readonly destination: Destination
   /** Length of the reference clip in seconds, null when it is not known. */

@@ -32,7 +32,7 @@ export type ReferenceBytes =
   | { readonly kind: 'not_asked' }
 
 /** A new video whose references are inspected. */
-export interface InspectedVideo {
+interface InspectedVideo {
   readonly inputs: NewTaskInputs
   readonly destination: Destination
   readonly reporter: Reporter

@@ -88,7 +88,7 @@ export interface RequestFacts {
 }
 
 /** All that a plan depends on. */
-export interface PlanFacts extends RequestFacts {
+interface PlanFacts extends RequestFacts {
   readonly video: VideoOnDisk
 }
 

@@ -28,7 +28,7 @@ const POLLS_MAX = 3
 const POLL_PAUSE_MILLISECONDS = 5000
 
 /** The video that is submitted. */
-export interface PlannedVideo {
+interface PlannedVideo {
   readonly inputs: NewTaskInputs
   readonly destination: Destination
   readonly references: References

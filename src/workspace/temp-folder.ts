@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, messageOf } from '../failure.ts'
 
-export interface TempFolder extends AsyncDisposable {
+interface TempFolder extends AsyncDisposable {
   readonly path: string
 }
 

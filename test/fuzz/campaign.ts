@@ -10,7 +10,7 @@ import * as v from 'valibot'
 import { mutant } from './mutate.ts'
 import { type Answer, BYTES_MAX, type Share, Told } from './work.ts'
 
-export interface Campaign {
+interface Campaign {
   readonly seed: number
   readonly files: number
   readonly workers: number
@@ -18,14 +18,14 @@ export interface Campaign {
   readonly folder: string
 }
 
-export interface Found {
+interface Found {
   readonly number: number
   readonly name: string
   readonly trouble: string
   readonly path: string
 }
 
-export interface Outcome {
+interface Outcome {
   readonly answers: Record<Answer, number>
   readonly found: readonly Found[]
   readonly slowestMilliseconds: number

@@ -25,7 +25,7 @@ export interface AskingOptions {
 }
 
 /** The action's way of asking, with what it did meanwhile. */
-export interface Asking extends Asker {
+interface Asking extends Asker {
   /** How long each pause was, in milliseconds. */
   readonly pauses: readonly number[]
   /** What was told before each. */

@@ -14,10 +14,14 @@ export const ROOT = join(import.meta.dirname, '../..')
 /** What a step runs instead of the built action, relative to the root: `src/index.ts` needs no build. */
 const { ACTION_ENTRY = '' } = process.env
 /** Whether steps run what jobs load, whose memory and start count. */
-export const IS_BUILT = ACTION_ENTRY === ''
+const IS_BUILT = ACTION_ENTRY === ''
 /** TypeScript is stripped once, not for each step. */
 const FROM_SRC = { NODE_COMPILE_CACHE: join(ROOT, 'build/compile-cache') }
-const FAST_CLOCK = ['--import', pathToFileURL(join(import.meta.dirname, 'fast-clock.mjs')).href]
+const preload = (name: string) => ['--import', pathToFileURL(join(import.meta.dirname, name)).href]
+const FAST_CLOCK = preload('fast-clock.mjs')
+/** Where a process cannot be signalled, a relay in it takes the signals; RELAY_SIGNALS=1 tries that elsewhere. */
+const SIGNAL_RELAY =
+  process.platform === 'win32' || process.env.RELAY_SIGNALS === '1' ? preload('signal-relay.mjs') : []
 
 /** The token of the job. */
 export const GITHUB_TOKEN = 'ghs_0123456789abcdefghijABCDEFGHIJ456789'
@@ -114,16 +118,20 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   }
   const secrets = secretsOf(Object.fromEntries(inputs), env.GITHUB_API_URL)
   watchFor(secrets)
-  const preloads = [...(options.time ? FAST_CLOCK : []), ...(options.nodeOptions ?? [])]
+  const preloads = [...SIGNAL_RELAY, ...(options.time ? FAST_CLOCK : []), ...(options.nodeOptions ?? [])]
   const child = spawn(process.execPath, [...preloads, join(ROOT, ACTION_ENTRY || action.runs.main)], {
     cwd: workspace,
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', ...(SIGNAL_RELAY.length > 0 ? (['ipc'] as const) : [])],
   })
-  options.onStart?.((signal) => child.kill(signal))
+  options.onStart?.((signal) => {
+    // A step that has just ended takes none any more.
+    if (child.connected && signal !== 'SIGKILL') child.send(signal, () => {})
+    else child.kill(signal)
+  })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
       log += text
     })
   }

@@ -8,7 +8,7 @@ import { Exchange, type RecordedRequest } from '../fakes/sandbox/exchange.ts'
 import { type Answer, type Endpoint, Faults, sendAnswer, sendFault } from '../fakes/sandbox/faults.ts'
 
 /** One server for one call of one client. */
-export interface PeerServer extends AsyncDisposable {
+interface PeerServer extends AsyncDisposable {
   readonly url: string
   readonly faults: Faults
   /** Every request in order of arrival, by what it asks for. */

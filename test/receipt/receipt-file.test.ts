@@ -1,6 +1,7 @@
 /**
  * The receipt as a file: what a run keeps of what it knows, and what is found where a receipt may lie.
  */
+
 import {
   mkdir,
   mkdtemp,
@@ -37,6 +38,7 @@ import {
 import { type OutputFile, prepareOutput } from '../../src/workspace/output-file.ts'
 import { listening, listeningContext } from '../harness/context.ts'
 import { inputsWith } from '../harness/inputs.ts'
+import { need } from '../harness/platform.ts'
 import {
   bytesOf,
   EXPIRY,
@@ -118,19 +120,17 @@ describe('the receipt file', () => {
     expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
   })
 
-  it.skipIf(process.platform === 'win32')(
-    'a link in place of the receipt is unreadable, and is replaced, not followed',
-    async () => {
-      await using folder = await openFolder()
-      const target = join(folder.path, 'target')
-      await writeFile(target, renderReceipt(soundReceipt({ file: 'target' })))
-      await symlink(target, folder.receipt)
-      expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
-      await writeReceipt(folder.output, soundReceipt())
-      expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
-      expect(await readFile(target, 'utf8')).toBe(renderReceipt(soundReceipt({ file: 'target' })))
-    },
-  )
+  it('a link in place of the receipt is unreadable, and is replaced, not followed', async (context) => {
+    need('file links', context)
+    await using folder = await openFolder()
+    const target = join(folder.path, 'target')
+    await writeFile(target, renderReceipt(soundReceipt({ file: 'target' })))
+    await symlink(target, folder.receipt)
+    expect(await readReceipt(folder.output)).toEqual({ kind: 'unreadable', why: 'it is not a file' })
+    await writeReceipt(folder.output, soundReceipt())
+    expect(await readReceipt(folder.output)).toMatchObject({ kind: 'read' })
+    expect(await readFile(target, 'utf8')).toBe(renderReceipt(soundReceipt({ file: 'target' })))
+  })
 })
 
 /** A task whose video is there. */

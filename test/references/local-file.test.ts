@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readLocalFile } from '../../src/references/local-file.ts'
+import { need } from '../harness/platform.ts'
 import { openFiles } from './media-host.ts'
 
 const REFERENCE = { input: 'image_url', displayName: 'assets/hero.png', url: null, maxBytes: 10 } as const
@@ -55,14 +56,12 @@ describe('a local file', () => {
   })
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32')(
-    'a local file that has become a symbolic link is refused and not followed',
-    async () => {
-      const link = join(folder, 'link.png')
-      await symlink(path, link)
-      await expect(readLocalFile(REFERENCE, link, LIMIT)).rejects.toMatchObject({
-        reason: 'reference_unreachable',
-      })
-    },
-  )
+  it('a local file that has become a symbolic link is refused and not followed', async (context) => {
+    need('file links', context)
+    const link = join(folder, 'link.png')
+    await symlink(path, link)
+    await expect(readLocalFile(REFERENCE, link, LIMIT)).rejects.toMatchObject({
+      reason: 'reference_unreachable',
+    })
+  })
 })

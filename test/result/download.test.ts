@@ -2,6 +2,7 @@
  * The download of a result from hosts with good and bad habits, over real sockets: what is asked, what is stored, how
  * it ends.
  */
+
 import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
@@ -11,6 +12,7 @@ import { Failure } from '../../src/failure.ts'
 import { openNetwork, TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 import { download } from '../../src/result/download.ts'
 import { DownloadFailed, type FetchContext } from '../../src/result/fetch-link.ts'
+import { need } from '../harness/platform.ts'
 import { openFiles } from '../references/media-host.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
@@ -117,16 +119,14 @@ describe('a place that cannot be written to', () => {
   })
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32')(
-    'the download fails before any request when its path is a symbolic link, which it does not follow',
-    async () => {
-      await using host = await mediaHost()
-      await symlink(join(host.folder, 'victim'), host.path)
-      expect(await failure(host.fetch())).toEqual(EXISTS)
-      expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
-      expect(host.asked()).toEqual([])
-    },
-  )
+  it('the download fails before any request when its path is a symbolic link, which it does not follow', async (context) => {
+    need('file links', context)
+    await using host = await mediaHost()
+    await symlink(join(host.folder, 'victim'), host.path)
+    expect(await failure(host.fetch())).toEqual(EXISTS)
+    expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
+    expect(host.asked()).toEqual([])
+  })
 
   it('the download reports the error code and sends no request when its folder is gone', async () => {
     await using host = await mediaHost()

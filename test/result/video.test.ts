@@ -2,6 +2,7 @@
  * The finished video: which link it is taken from, whether it is one, and that nothing half-done stays, over real
  * sockets and files.
  */
+
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
@@ -9,6 +10,7 @@ import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
 import { fetchVideo, inspectVideo } from '../../src/result/video.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
+import { need } from '../harness/platform.ts'
 import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
 
 /** A media host, and an output with an older film in its place, which stays unless the new one is whole. */
@@ -110,20 +112,18 @@ describe('a video', () => {
   })
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32')(
-    'the download replaces symbolic links at the output path and the partial file without following them',
-    async () => {
-      await using at = await studio()
-      const victim = `${at.folder}-victim`
-      await writeFile(victim, 'mine')
-      await rm(at.output.path)
-      await symlink(victim, at.output.path)
-      await symlink(victim, at.output.partial)
-      await at.fetchFrom(at.url())
-      expect(await readFile(victim, 'utf8')).toBe('mine')
-      await rm(victim)
-    },
-  )
+  it('the download replaces symbolic links at the output path and the partial file without following them', async (context) => {
+    need('file links', context)
+    await using at = await studio()
+    const victim = `${at.folder}-victim`
+    await writeFile(victim, 'mine')
+    await rm(at.output.path)
+    await symlink(victim, at.output.path)
+    await symlink(victim, at.output.partial)
+    await at.fetchFrom(at.url())
+    expect(await readFile(victim, 'utf8')).toBe('mine')
+    await rm(victim)
+  })
 
   it('the video replaces a partial file that an earlier run has left behind', async () => {
     await using at = await studio()

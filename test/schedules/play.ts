@@ -44,7 +44,7 @@ interface Played {
   tasksAccepted: number
 }
 
-export interface Performance {
+interface Performance {
   readonly runs: readonly Played[]
   /** Sentences about what must never happen, and did. */
   readonly violations: readonly string[]

@@ -29,7 +29,7 @@ export const LAYERS = [
 ]
 
 /** An import of one file of src by another, both relative to it, with `/`. */
-export interface Import {
+interface Import {
   readonly from: string
   readonly to: string
 }

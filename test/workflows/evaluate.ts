@@ -16,7 +16,7 @@ export interface EvaluatedStep {
   readonly env: Readonly<Record<string, string>>
 }
 
-export interface ActionStep extends EvaluatedStep {
+interface ActionStep extends EvaluatedStep {
   readonly job: string
   readonly matrix: Matrix
 }

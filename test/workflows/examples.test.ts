@@ -1,6 +1,7 @@
 /**
  * The examples, run as they are written. Only what stands in `PLACES` is changed, and the repository has the demo's media.
  */
+
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -11,6 +12,7 @@ import { manualClock } from '../fakes/sandbox/clock.ts'
 import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { TaskScript } from '../fakes/sandbox/tasks.ts'
 import { ROOT } from '../harness/action.ts'
+import { needs } from '../harness/platform.ts'
 import { type Scenario, submissions } from '../scenarios/scenario.ts'
 import { type Company, startCompany } from './company.ts'
 import { stepsOfAction } from './evaluate.ts'
@@ -112,7 +114,9 @@ it('on-commit.yml is not triggered again by its own commits, regardless of the t
 })
 
 // The examples have the shell of the runners that they name.
-describe.skipIf(process.platform === 'win32')('an example as it runs', { concurrent: true }, () => {
+describe('an example as it runs', { concurrent: true }, () => {
+  needs('bash')
+
   it('on-release.yml attaches the video to the release that was published', async ({ expect }) => {
     await using world = await startWorld(ENDED)
     await world.repository.commit(REFERENCES)

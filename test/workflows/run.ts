@@ -27,7 +27,7 @@ export interface JobEnd {
   readonly steps: readonly string[]
 }
 
-export type NewMachine = (job: string, matrix: Matrix) => Promise<Machine>
+type NewMachine = (job: string, matrix: Matrix) => Promise<Machine>
 
 /** Runs all jobs, in the order in which they stand there. */
 export async function runWorkflow(

@@ -88,7 +88,7 @@ export function combinations({ strategy }: Job): Matrix[] {
 }
 
 /** A file of the examples, with the path that each of its workflows says that it has in the repository. */
-export interface Example {
+interface Example {
   readonly name: string
   readonly source: string
   readonly paths: readonly string[]

@@ -1,6 +1,7 @@
 /**
  * Where the video may be stored, on real folders with links, left-overs and names of all kinds.
  */
+
 import {
   chmod,
   lstat,
@@ -20,8 +21,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/workspace/output-file.ts'
-
-const isWindows = process.platform === 'win32'
+import { need, needs } from '../harness/platform.ts'
 
 /** A workspace with a folder outside of it, both empty. */
 async function makeWorkspace() {
@@ -87,7 +87,7 @@ describe('a path inside the workspace', () => {
   it('output_path can contain a backslash, which separates folders on Windows only', async () => {
     await using at = await makeWorkspace()
     const { displayName, path } = await prepareOutput('assets\\film.mp4', at.workspace)
-    expect(displayName).toBe(isWindows ? 'assets/film.mp4' : 'assets\\film.mp4')
+    expect(displayName).toBe(process.platform === 'win32' ? 'assets/film.mp4' : 'assets\\film.mp4')
     expect(path).toBe(join(at.workspace, 'assets\\film.mp4'))
   })
 
@@ -161,7 +161,9 @@ describe('a path that names a folder', () => {
 })
 
 // The words and the order of refusals are those of the system.
-describe.skipIf(isWindows)('a path that cannot be used', () => {
+describe('a path that cannot be used', () => {
+  needs('errors of POSIX')
+
   it.each([
     [
       'a dangling link as its folder',
@@ -205,8 +207,8 @@ describe.skipIf(isWindows)('a path that cannot be used', () => {
     expect(await readFile(join(at.workspace, 'file'), 'utf8')).toBe('mine')
   })
 
-  // To root no folder is read-only.
-  it.skipIf(process.getuid?.() === 0)('output_path is refused because of a read-only folder', async () => {
+  it('output_path is refused because of a read-only folder', async (context) => {
+    need('a user whom permissions bind', context)
     await using at = await makeWorkspace()
     const folder = join(at.workspace, 'assets')
     await mkdir(folder)
@@ -300,7 +302,9 @@ describe('an existing file at output_path', () => {
 })
 
 // On Windows only administrators may make links to files.
-describe.skipIf(isWindows)('an existing link at output_path', () => {
+describe('an existing link at output_path', () => {
+  needs('file links')
+
   it.each(['victim.txt', 'missing.txt'])(
     'a link to %s with the name of the partial file is removed, not followed',
     async (to) => {

@@ -1,6 +1,7 @@
 /**
  * Files of the workspace, on a real disk: what is found, and what leads out of it.
  */
+
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,6 +12,7 @@ import { Failure } from '../../src/failure.ts'
 import { displayReference, parseReference } from '../../src/inputs/reference-text.ts'
 import { findFile, pathWithin } from '../../src/workspace/workspace-file.ts'
 import { problemsOf } from '../harness/inputs.ts'
+import { has, type Need, need, needs } from '../harness/platform.ts'
 
 const MISSING =
   'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
@@ -30,6 +32,14 @@ beforeAll(async () => {
     ...['work/assets/hero.png', 'work/..hero.png', 'outside.png', 'workshop/hero.png'].map((path) =>
       writeFile(join(folder, path), 'an image'),
     ),
+    ...(has('file links') ? makeLinks() : []),
+    ...(has('named pipes') ? [promisify(execFile)('mkfifo', [join(work, 'pipe.png')])] : []),
+  ])
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+function makeLinks(): Promise<void>[] {
+  return [
     symlink(work, join(folder, 'link')),
     symlink('assets/hero.png', join(work, 'inside.png')),
     symlink('inside.png', join(work, 'twice.png')),
@@ -41,10 +51,8 @@ beforeAll(async () => {
     symlink('loop-b', join(work, 'loop-a')),
     symlink('loop-a', join(work, 'loop-b')),
     symlink('nowhere.png', join(work, 'broken.png')),
-    promisify(execFile)('mkfifo', [join(work, 'pipe.png')]),
-  ])
-})
-afterAll(() => rm(folder, { recursive: true }))
+  ]
+}
 
 const find = (given: string, workspace = work) => findFile('image_url', given, workspace)
 
@@ -68,41 +76,59 @@ describe('a workspace file', () => {
     // Out and in again is in.
     ['../work/assets/hero.png', 'assets/hero.png'],
     ['..hero.png', '..hero.png'],
-    ['inside.png', 'assets/hero.png'],
-    ['twice.png', 'assets/hero.png'],
-    ['pictures/hero.png', 'assets/hero.png'],
-    ['out-and-back.png', 'assets/hero.png'],
-    ['up/work/assets/hero.png', 'assets/hero.png'],
   ])('a workspace file is found by the path %s as %s', async (given, displayName) => {
     expect(await find(given)).toEqual({ path: join(work, displayName), displayName })
   })
 
   it('a workspace file is found by its absolute path', async () => {
     expect((await find(join(work, 'assets/hero.png'))).displayName).toBe('assets/hero.png')
-    expect((await find(join(folder, 'link/assets/hero.png'))).displayName).toBe('assets/hero.png')
+  })
+
+  describe('through links', () => {
+    needs('file links')
+
+    it.each([
+      ['inside.png', 'assets/hero.png'],
+      ['twice.png', 'assets/hero.png'],
+      ['pictures/hero.png', 'assets/hero.png'],
+      ['out-and-back.png', 'assets/hero.png'],
+      ['up/work/assets/hero.png', 'assets/hero.png'],
+    ])('a workspace file is found through the link %s as %s', async (given, displayName) => {
+      expect(await find(given)).toEqual({ path: join(work, displayName), displayName })
+    })
+
+    it('a workspace file is found by an absolute path through a link', async () => {
+      expect((await find(join(folder, 'link/assets/hero.png'))).displayName).toBe('assets/hero.png')
+    })
   })
 
   it.each([
     'a hero.png',
     'hero #1.png',
-    'what?.png',
     '100%.png',
     '%2e%2e%2foutside.png',
     'hero@2x.png',
     'größe.png',
     '歩く🎬.png',
-    'C:hero.png',
-    'it\'s "the" hero.png',
     '-rf.png',
     '~',
     '$HOME.png',
-    '*.png',
   ])('a workspace file can have the name %s', async (name) => {
     await writeFile(join(work, name), 'an image')
     expect(await find(name)).toEqual({ path: join(work, name), displayName: name })
   })
 
-  it('a workspace file is found when the workspace itself is a link', async () => {
+  it.for(['what?.png', 'C:hero.png', 'it\'s "the" hero.png', '*.png'])(
+    'a workspace file can have the name %s, which Windows does not allow',
+    async (name, { skip }) => {
+      need('any file name', { skip })
+      await writeFile(join(work, name), 'an image')
+      expect(await find(name)).toEqual({ path: join(work, name), displayName: name })
+    },
+  )
+
+  it('a workspace file is found when the workspace itself is a link', async (context) => {
+    need('file links', context)
     const found = { path: join(work, 'assets/hero.png'), displayName: 'assets/hero.png' }
     const workspace = join(folder, 'link')
     for (const given of ['assets/hero.png', join(workspace, 'assets/hero.png'), join(work, 'inside.png')]) {
@@ -119,33 +145,46 @@ describe('a path that is not a workspace file', () => {
     ['assets/../../outside.png', OUTSIDE],
     // The beginning of its name is that of the workspace.
     ['../workshop/hero.png', OUTSIDE],
-    ['/etc/hostname', OUTSIDE],
-    ['/dev/null', OUTSIDE],
-    ['out.png', OUTSIDE],
-    ['twice-out.png', OUTSIDE],
-    ['up/outside.png', OUTSIDE],
-    ['up', OUTSIDE],
     ['..', OUTSIDE],
     ['/', OUTSIDE],
     // The workspace itself.
     ['.', OUTSIDE],
     ['assets', NO_FILE],
     ['assets/', NO_FILE],
-    ['pictures', NO_FILE],
-    // Opening it would wait for somebody who writes.
-    ['pipe.png', NO_FILE],
     ['assets/villain.png', MISSING],
-    ['broken.png', MISSING],
     ['../nowhere/hero.png', MISSING],
   ])('image_url %s is refused because it is not a workspace file', async (given, message) => {
     expect(await problemOf(given)).toBe(`image_url "${given}": ${message}`)
   })
 
-  it.each([
+  it.for<[string, string, Need]>([
+    ['/dev/null', OUTSIDE, 'named pipes'],
+    ['out.png', OUTSIDE, 'file links'],
+    ['twice-out.png', OUTSIDE, 'file links'],
+    ['up/outside.png', OUTSIDE, 'file links'],
+    ['up', OUTSIDE, 'file links'],
+    ['pictures', NO_FILE, 'file links'],
+    ['broken.png', MISSING, 'file links'],
+    // Opening it would wait for somebody who writes.
+    ['pipe.png', NO_FILE, 'named pipes'],
+  ])(
+    'image_url %s is refused because it leads to no workspace file',
+    async ([given, message, what], { skip }) => {
+      need(what, { skip })
+      expect(await problemOf(given)).toBe(`image_url "${given}": ${message}`)
+    },
+  )
+
+  it('image_url is refused when it is the absolute path of a file outside the workspace', async () => {
+    expect(await problemOf(process.execPath)).toContain(OUTSIDE)
+  })
+
+  it.for([
     ['loop-a', 'ELOOP'],
     ['assets/hero.png/more', 'ENOTDIR'],
     [`${'x'.repeat(300)}.png`, 'ENAMETOOLONG'],
-  ])('image_url %s is refused because it cannot be read', async (given, code) => {
+  ] as const)('image_url %s is refused because it cannot be read', async ([given, code], { skip }) => {
+    need('errors of POSIX', { skip })
     expect(await problemOf(given)).toMatch(new RegExp(`^image_url ".*": It cannot be read: ${code}: .*\\.$`))
   })
 

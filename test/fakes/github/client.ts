@@ -5,7 +5,7 @@ export const FILM = Buffer.from('film '.repeat(100))
 export const REPOSITORY = '/repos/octo/films'
 
 /** A request with the right token, another one, or (null) without any. */
-export interface Init extends RequestInit {
+interface Init extends RequestInit {
   token?: string | null | undefined
 }
 

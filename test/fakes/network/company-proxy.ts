@@ -20,7 +20,7 @@ export interface ProxyOptions {
   readonly address?: string
 }
 
-export interface CompanyProxy extends AsyncDisposable {
+interface CompanyProxy extends AsyncDisposable {
   /** Its address, with the credentials. */
   readonly url: string
   /** `host:port` */

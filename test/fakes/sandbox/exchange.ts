@@ -19,7 +19,7 @@ export interface RecordedRequest {
   bytesSent: number
 }
 
-export type Body = string | Uint8Array | AsyncIterable<Uint8Array>
+type Body = string | Uint8Array | AsyncIterable<Uint8Array>
 
 /** One request and its answer, on either listener; survives a client that leaves at any moment. */
 export class Exchange {

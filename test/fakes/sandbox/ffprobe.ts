@@ -15,7 +15,7 @@ const Report = v.object({
   format: v.object({ duration: v.optional(v.pipe(v.string(), v.transform(Number))) }),
 })
 
-export interface Probed {
+interface Probed {
   /** Length in seconds; undefined when ffprobe cannot tell. */
   readonly seconds: number | undefined
   /** Codec of the first video stream; undefined when there is none. */

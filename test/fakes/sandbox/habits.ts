@@ -4,7 +4,7 @@ import { plan, serve } from './serve.ts'
 import { bytesOf, type Source, shortened } from './source.ts'
 
 /** A request for `/habit/<habit>/<path>`. */
-export interface Visit {
+interface Visit {
   readonly exchange: Exchange
   readonly path: string
   /** The number in a habit's name, as in `latency-250`. */

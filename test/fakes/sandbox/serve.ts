@@ -2,7 +2,7 @@ import type { Exchange } from './exchange.ts'
 import type { Source } from './source.ts'
 
 /** What a correct host answers: the bytes from `start` to, not including, `end`, under these headers. */
-export interface Plan {
+interface Plan {
   readonly status: 200 | 206 | 416
   readonly headers: Record<string, string | number>
   readonly start: number
@@ -10,7 +10,7 @@ export interface Plan {
 }
 
 /** The single byte range that is asked for, undefined when there is none to honour, `unsatisfiable` beyond the end. */
-export function requestedRange(header: string | undefined, size: number) {
+function requestedRange(header: string | undefined, size: number) {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '') ?? []
   if (first === '' && last === '') return undefined
   const start = first === '' ? Math.max(0, size - Number(last)) : Number(first)

@@ -8,7 +8,7 @@ export const PRICES = {
 } as const
 
 /** Seconds a clip may last, by orientation. */
-export const LIMITS = { image: 10, video: 30 } as const
+const LIMITS = { image: 10, video: 30 } as const
 
 const httpUrl = v.pipe(
   v.string('must be a URL'),

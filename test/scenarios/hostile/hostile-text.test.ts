@@ -8,6 +8,7 @@ import { listening } from '../../fakes/network/listening.ts'
 import type { Fault } from '../../fakes/sandbox/faults.ts'
 import { GITHUB_TOKEN } from '../../harness/action.ts'
 import { renderMarkdown } from '../../harness/github-page.ts'
+import { need } from '../../harness/platform.ts'
 import {
   DIRECTLY,
   expectFailure,
@@ -201,9 +202,10 @@ describe.concurrent('hostile text from servers and programs', () => {
     },
   )
 
-  it.skipIf(process.platform === 'win32').for(DENSE)(
+  it.for(DENSE)(
     'log, annotations and summary defuse %s in the output of ffprobe and npm',
-    async ([, text]) => {
+    async ([, text], context) => {
+      need('scripts', context)
       await using scenario = await startScenario()
       const { folder, sandbox } = scenario
       const words = JSON.stringify(text.replaceAll('\n', ' '))
@@ -219,9 +221,10 @@ describe.concurrent('hostile text from servers and programs', () => {
     },
   )
 
-  it.skipIf(process.platform === 'win32').for(DENSE)(
+  it.for(DENSE)(
     'log, annotations and summary defuse %s in a file name',
-    async ([, text], { expect }) => {
+    async ([, text], { expect, skip }) => {
+      need('any file name', { skip })
       await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
       const name = text.replaceAll(/[\n\0/]/g, ' ').slice(0, 60)
       await mkdir(join(scenario.folder, 'work'))

@@ -5,6 +5,7 @@ import { conceal } from '../../../src/text/secrets.ts'
 import { startGitHub } from '../../fakes/github/server.ts'
 import { GITHUB_TOKEN } from '../../harness/action.ts'
 import { findSecret } from '../../harness/leaks.ts'
+import { need } from '../../harness/platform.ts'
 import {
   DIRECTLY,
   expectCompleted,
@@ -238,29 +239,30 @@ describe('an input', { concurrent: true }, () => {
 })
 
 describe('other programs', { concurrent: true }, () => {
-  it.skipIf(process.platform === 'win32')(
-    'a started program gets no key even when the environment of the job contains it',
-    async ({ expect }) => {
-      await using scenario = await startScenario()
-      const ffprobe = await writeProgram(join(scenario.folder, 'ffprobe'), 'process.exitCode = 1')
-      const { apiKey, media } = scenario.sandbox
-      const env = {
-        APIMART_API_KEY: apiKey,
-        HEADER: `Authorization: Bearer ${apiKey}`,
-        INPUT_APIKEY: apiKey,
-        OTHER: 'kept',
-      }
-      const video_url = media.url('corpus/fragmented.mp4')
-      expectFailure(await scenario.run({ video_url, ffprobe_path: ffprobe }, { env }), 'reference_rejected')
-      const call = await readCall(ffprobe)
-      expect(Object.keys(call.env)).not.toContain('APIMART_API_KEY')
-      expect(Object.keys(call.env)).not.toContain('HEADER')
-      // An input that does not exist.
-      expect(Object.keys(call.env)).not.toContain('INPUT_APIKEY')
-      expect(call.env.OTHER).toBe('kept')
-      expect(JSON.stringify(call)).not.toContain(GITHUB_TOKEN)
-    },
-  )
+  it('a started program gets no key even when the environment of the job contains it', async ({
+    expect,
+    skip,
+  }) => {
+    need('scripts', { skip })
+    await using scenario = await startScenario()
+    const ffprobe = await writeProgram(join(scenario.folder, 'ffprobe'), 'process.exitCode = 1')
+    const { apiKey, media } = scenario.sandbox
+    const env = {
+      APIMART_API_KEY: apiKey,
+      HEADER: `Authorization: Bearer ${apiKey}`,
+      INPUT_APIKEY: apiKey,
+      OTHER: 'kept',
+    }
+    const video_url = media.url('corpus/fragmented.mp4')
+    expectFailure(await scenario.run({ video_url, ffprobe_path: ffprobe }, { env }), 'reference_rejected')
+    const call = await readCall(ffprobe)
+    expect(Object.keys(call.env)).not.toContain('APIMART_API_KEY')
+    expect(Object.keys(call.env)).not.toContain('HEADER')
+    // An input that does not exist.
+    expect(Object.keys(call.env)).not.toContain('INPUT_APIKEY')
+    expect(call.env.OTHER).toBe('kept')
+    expect(JSON.stringify(call)).not.toContain(GITHUB_TOKEN)
+  })
 
   it('the password of a proxy appears neither in the log nor in the summary', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300 })

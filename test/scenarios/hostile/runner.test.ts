@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, vi } from 'vitest'
+import { needs } from '../../harness/platform.ts'
 import { readCall, startScenario, writeProgram } from '../scenario.ts'
 
 describe.concurrent('a runner on which something fails', () => {
@@ -86,7 +87,9 @@ describe.concurrent('a runner on which something fails', () => {
   )
 })
 
-describe.skipIf(process.platform === 'win32')('a program that hangs behind a wrapper', () => {
+describe('a program that hangs behind a wrapper', () => {
+  needs('scripts')
+
   it('a program that hangs behind a wrapper ends when the run is cancelled', async ({ expect }) => {
     await using scenario = await startScenario()
     const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')

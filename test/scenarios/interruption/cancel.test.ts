@@ -7,6 +7,7 @@ import { describe, type ExpectStatic, expect, it, vi } from 'vitest'
 import { listening } from '../../fakes/network/listening.ts'
 import { ffprobePath } from '../../fakes/sandbox/ffprobe.ts'
 import type { SandboxOptions } from '../../fakes/sandbox/server.ts'
+import { need } from '../../harness/platform.ts'
 import {
   DEMO,
   expectFailure,
@@ -252,8 +253,7 @@ function* storm(): Generator<NodeJS.Signals> {
   for (;;) yield* ['SIGTERM', 'SIGINT'] as const
 }
 
-// The runner signals on Windows, too, but there a test cannot: node ends the process at once.
-describe.skipIf(process.platform === 'win32')('a cancelled job', { concurrent: true }, () => {
+describe('a cancelled job', { concurrent: true }, () => {
   describe.for([
     { by: 'SIGINT', signals: () => ['SIGINT'] as const },
     { by: 'SIGTERM and signals without end', signals: storm },
@@ -285,7 +285,8 @@ describe.skipIf(process.platform === 'win32')('a cancelled job', { concurrent: t
       },
     )
 
-    it('a cancelled job ends an ffprobe that ignores signals', async ({ expect }) => {
+    it('a cancelled job ends an ffprobe that ignores signals', async ({ expect, skip }) => {
+      need('scripts', { skip })
       await using scenario = await startScenario()
       const deaf = `for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
 setInterval(() => {}, 1000)`

@@ -1,9 +1,11 @@
 /**
  * What the video must not take the place of, and what must not leave the workspace.
  */
+
 import { link, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
+import { need } from '../../harness/platform.ts'
 import { CLIP, IMAGE, startRepository } from '../repository.ts'
 import { expectFailure } from '../scenario.ts'
 
@@ -26,12 +28,13 @@ describe('a place for the video', { concurrent: true }, () => {
   )
 
   // On Windows only administrators may make links to files.
-  it.skipIf(process.platform === 'win32').for([
+  it.for([
     ['symbolic', symlink],
     ['hard', link],
   ] as const)(
     'an output_path that is a %s link to a reference is refused',
-    async ([, makeLink], { expect }) => {
+    async ([, makeLink], { expect, skip }) => {
+      need('file links', { skip })
       await using scenario = await startRepository()
       await makeLink(join(scenario.workspace, IMAGE), join(scenario.workspace, 'film.mp4'))
       const run = await scenario.run({ wait: 'true', output_path: 'film.mp4' })

@@ -59,7 +59,7 @@ describe('a task that is still running', { concurrent: true }, () => {
   })
 
   // The runner signals on Windows, too, but there a test cannot.
-  it.skipIf(process.platform === 'win32').for([
+  it.for([
     ['cancelled', 'SIGINT'],
     [undefined, 'SIGKILL'],
   ] as const)(

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { which } from '@actions/io'
 import { describe, it, vi } from 'vitest'
+import { isPackaged } from '../../../src/media/ffprobe-binary.ts'
 import { ffprobePath } from '../../fakes/sandbox/ffprobe.ts'
 import type { StepOptions } from '../../harness/action.ts'
+import { needs } from '../../harness/platform.ts'
 import {
   expectFailure,
   expectSubmitted,
@@ -105,7 +107,10 @@ function runFragmented(
 }
 
 // On Windows, npm is no program that a test could stand in for.
-describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: true }, () => {
+describe('ffprobe from npm', { concurrent: true }, () => {
+  needs('scripts')
+  needs('an npm ffprobe')
+
   it('ffprobe from npm is installed once, then reused from the tool cache, and verified each time', async ({
     expect,
   }) => {
@@ -177,13 +182,19 @@ describe.skipIf(process.platform === 'win32')('ffprobe from npm', { concurrent: 
     const { pid } = await readCall(npm)
     await vi.waitUntil(() => hasEnded(pid), { timeout: 5000 })
   })
+})
 
-  it('a clip that needs ffprobe is refused when there is neither ffprobe nor npm', async ({ expect }) => {
-    await using scenario = await startScenario()
-    const run = await runFragmented(scenario, { PATH: scenario.folder })
-    expect(expectFailure(run, 'reference_rejected')).toContain(
-      `there is no ffprobe on this runner, and npm could not install one (spawn npm ENOENT). ${NO_HELP}`,
-    )
-    expect(scenario.apiRequests()).toEqual([])
-  })
+it('a clip that needs ffprobe is refused when there is neither ffprobe nor npm', async ({ expect }) => {
+  await using scenario = await startScenario()
+  const run = await runFragmented(scenario, { PATH: scenario.folder })
+  const { platform, arch } = process
+  const why = !isPackaged(platform, arch)
+    ? `none to install for ${platform}/${arch}`
+    : platform === 'win32'
+      ? 'npm could not install one ('
+      : 'npm could not install one (spawn npm ENOENT)'
+  const problem = expectFailure(run, 'reference_rejected')
+  expect(problem).toContain(`there is no ffprobe on this runner, and ${why}`)
+  expect(problem.endsWith(NO_HELP)).toBe(true)
+  expect(scenario.apiRequests()).toEqual([])
 })

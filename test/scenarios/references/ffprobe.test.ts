@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, it } from 'vitest'
 import { ffprobePath } from '../../fakes/sandbox/ffprobe.ts'
 import { ROOT } from '../../harness/action.ts'
+import { needs } from '../../harness/platform.ts'
 import { expectFailure, expectSubmitted, readCall, startScenario, writeProgram } from '../scenario.ts'
 
 const FRAGMENTED = 'corpus/fragmented.mp4'
@@ -70,7 +71,9 @@ describe.concurrent('ffprobe_path', () => {
   })
 })
 
-describe.skipIf(process.platform === 'win32')('the ffprobe program', { concurrent: true }, () => {
+describe('the ffprobe program', { concurrent: true }, () => {
+  needs('scripts')
+
   it('ffprobe runs without the key, on a local file, and may open nothing else', async ({ expect }) => {
     await using scenario = await startFragmented()
     const ffprobe = await writeFfprobe(scenario.folder)

@@ -147,24 +147,21 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
   })
 
   // The runner signals on Windows, too, but there a test cannot: node ends the process at once.
-  it.skipIf(process.platform === 'win32')(
-    'a re-run of a cancelled job waits for the same task',
-    async ({ expect }) => {
-      await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 75_000 } })
-      const isAwaited = () => scenario.sandbox.requests.some(({ url }) => url.startsWith('/v1/tasks/'))
-      const first = await scenario.run(WAITING, {
-        async onStart(kill) {
-          await vi.waitUntil(isAwaited, { timeout: 20_000, interval: 1 })
-          kill('SIGINT')
-        },
-      })
-      expect(first.outputs).toMatchObject({ failure_reason: 'cancelled' })
-      const second = await rerun(scenario, WAITING)
-      expectCompleted(second)
-      expectSameTask(scenario, second, 2, expect)
-      expect(second.outputs.task_id).toBe(first.outputs.task_id)
-    },
-  )
+  it('a re-run of a cancelled job waits for the same task', async ({ expect }) => {
+    await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 75_000 } })
+    const isAwaited = () => scenario.sandbox.requests.some(({ url }) => url.startsWith('/v1/tasks/'))
+    const first = await scenario.run(WAITING, {
+      async onStart(kill) {
+        await vi.waitUntil(isAwaited, { timeout: 20_000, interval: 1 })
+        kill('SIGINT')
+      },
+    })
+    expect(first.outputs).toMatchObject({ failure_reason: 'cancelled' })
+    const second = await rerun(scenario, WAITING)
+    expectCompleted(second)
+    expectSameTask(scenario, second, 2, expect)
+    expect(second.outputs.task_id).toBe(first.outputs.task_id)
+  })
 
   it('a re-run downloads the video that the first attempt could not download', async ({ expect }) => {
     await using scenario = await startScenario(SOON)

@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
 import { manualClock } from '../../fakes/sandbox/clock.ts'
+import { need, PRLIMIT } from '../../harness/platform.ts'
 import { DEMO, expectCompleted, expectFailure, type Run, startScenario } from '../scenario.ts'
 
 const RESULT = 'demo/result.mp4'
 const result = await readFile(new URL(`../../media/${RESULT}`, import.meta.url))
 const SHA256 = createHash('sha256').update(result).digest('hex')
 const PLACE = 'assets/film.mp4'
-const PRLIMIT = '/usr/bin/prlimit'
 
 /** A scenario with a task that was completed at `completedAt`, and a step that fetches its video. */
 async function finished(completedAt = Date.now()) {
@@ -183,24 +182,21 @@ describe('a download that fails', { concurrent: true }, () => {
     expect(at.posts()).toEqual([])
   })
 
-  // A limit on the size of files stands in for a full disk, and is set by a program of Linux.
-  it.skipIf(!existsSync(PRLIMIT))(
-    'a download that cannot be written to its end leaves no file behind',
-    async ({ expect }) => {
-      await using at = await finished()
-      at.serve([RESULT], [RESULT, 'octet-stream'])
-      const limit = `execFileSync('${PRLIMIT}', ['--fsize=100000', '--pid', String(process.pid)])`
-      const preload = `import { execFileSync } from 'node:child_process'; ${limit}`
-      const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
-      const run = await at.fetch({}, { nodeOptions })
-      expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
-        failed(`/files/${RESULT}`, 'it cannot be written (EFBIG)'),
-      )
-      expect(at.traffic(RESULT).requests).toHaveLength(1)
-      expect(await files(run)).toEqual(['assets'])
-      expect(at.posts()).toEqual([])
-    },
-  )
+  it('a download that cannot be written to its end leaves no file behind', async ({ expect, skip }) => {
+    need('a limit on file sizes', { skip })
+    await using at = await finished()
+    at.serve([RESULT], [RESULT, 'octet-stream'])
+    const limit = `execFileSync('${PRLIMIT}', ['--fsize=100000', '--pid', String(process.pid)])`
+    const preload = `import { execFileSync } from 'node:child_process'; ${limit}`
+    const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
+    const run = await at.fetch({}, { nodeOptions })
+    expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
+      failed(`/files/${RESULT}`, 'it cannot be written (EFBIG)'),
+    )
+    expect(at.traffic(RESULT).requests).toHaveLength(1)
+    expect(await files(run)).toEqual(['assets'])
+    expect(at.posts()).toEqual([])
+  })
 
   it('a failed download keeps the older video, and a retry replaces it', async ({ expect }) => {
     await using at = await finished()

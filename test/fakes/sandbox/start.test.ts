@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+
+/** Runs the program to its end and gives what it printed, by name. */
+async function start(speed: string): Promise<Record<string, string>> {
+  const program = join(import.meta.dirname, 'start.ts')
+  const { stdout } = await promisify(execFile)(process.execPath, [program, speed])
+  return Object.fromEntries(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/=(.*)/s).slice(0, 2)),
+  )
+}
+
+it('the sandbox answers after the program that started it has ended, in a session of its own', async () => {
+  const { api_url, media_url, api_key, pid } = await start('20')
+  try {
+    const headers = { authorization: `Bearer ${api_key}` }
+    expect((await fetch(`${api_url}/v1/balance`, { headers })).status).toBe(200)
+    expect((await fetch(`${media_url}/files/demo/hero.png`)).status).toBe(200)
+    // The number of the session; /proc is Linux's.
+    const [own, its] = await Promise.all(['self', pid].map(sessionOf))
+    if (own !== null) expect(its).not.toBe(own)
+  } finally {
+    process.kill(Number(pid))
+  }
+})
+
+async function sessionOf(process: string | undefined): Promise<string | null> {
+  const stat = await readFile(`/proc/${process}/stat`, 'utf8').catch(() => '')
+  return stat.split(') ')[1]?.split(' ')[3] ?? null
+}

@@ -1,0 +1,25 @@
+/**
+ * Paths as they are on Windows, wherever the test runs.
+ */
+import { expect, it, vi } from 'vitest'
+
+vi.mock('node:path', async (original) => (await original<typeof import('node:path')>()).win32)
+const { isInGit, pathWithin } = await import('../../src/workspace/workspace-file.ts')
+
+it.each([
+  ['C:\\work', 'C:\\work\\assets\\b.png', 'assets/b.png'],
+  ['C:\\work', 'c:\\WORK\\b.png', 'b.png'],
+  ['C:\\work', 'C:\\work\\..b.png', '..b.png'],
+  ['C:\\', 'C:\\b.png', 'b.png'],
+  ['\\\\host\\share', '\\\\host\\share\\b.png', 'b.png'],
+  ['C:\\work', 'C:\\work', null],
+  ['C:\\work', 'C:\\workshop\\b.png', null],
+  ['C:\\work', 'D:\\work\\b.png', null],
+  ['C:\\work', '\\\\host\\share\\b.png', null],
+])('on Windows, pathWithin of the folder %s and the path %s is %s', (root, path, inside) => {
+  expect(pathWithin(root, path)).toBe(inside)
+})
+
+it.each(['.git/config', 'assets/.GIT/x.mp4'])('on Windows, %s is in the folder of Git', (path) => {
+  expect(isInGit(path)).toBe(true)
+})
