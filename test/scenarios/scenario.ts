@@ -128,7 +128,9 @@ export function submissions(scenario: Scenario): RecordedRequest[] {
 export async function writeProgram(path: string, body: string): Promise<string> {
   const note = `require('node:fs').writeFileSync(__filename + '.json', JSON.stringify(
     { env: process.env, args: process.argv.slice(2), pid: process.pid }))`
-  await writeFile(path, `#!${process.execPath}\n${note}\n${body}\n`)
+  // A first line cannot name a Node whose path has spaces: the shell starts it, for which the second line is nothing but this.
+  const start = `#!/bin/sh\n':' //; exec '${process.execPath.replaceAll("'", "'\\\\''")}' "$0" "$@"`
+  await writeFile(path, `${start}\n${note}\n${body}\n`)
   await chmod(path, 0o755)
   return path
 }

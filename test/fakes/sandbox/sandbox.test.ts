@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
 import { manualClock } from './clock.ts'
@@ -625,7 +626,7 @@ describe('media host', () => {
     await using sandbox = await startSandbox()
     const url = await sandbox.media.padClip('big.mp4', 'corpus/header-first.mp4', size, layout)
     expect(head(await fetch(url, { method: 'HEAD' }), 'content-length')).toEqual([`${size}`])
-    const original = await probe(new URL('../../media/corpus/header-first.mp4', import.meta.url).pathname)
+    const original = await probe(join(import.meta.dirname, '../../media/corpus/header-first.mp4'))
     expect(await probe(url, undefined, 'http,tcp')).toEqual(original)
     const boxes = await (await fetch(url, range('bytes=0-65535'))).text()
     expect(boxes.indexOf('mdat') < boxes.indexOf('moov') || !boxes.includes('moov')).toBe(
