@@ -1,0 +1,16 @@
+/**
+ * The action under act, which knows no hosts but GitHub's: puts the stand-ins of ACT_SETTINGS where the workflow, as it is
+ * written, names the real ones, then runs the built action.
+ */
+import { readFileSync } from 'node:fs'
+
+const { replacements, variables, clock, main } = JSON.parse(
+  readFileSync(process.env.ACT_SETTINGS ?? '', 'utf8'),
+)
+for (const [name, value] of Object.entries(process.env)) {
+  if (!name.startsWith('INPUT_')) continue
+  process.env[name] = replacements.reduce((text, [from, to]) => text.replaceAll(from, to), value)
+}
+Object.assign(process.env, variables)
+await import(clock)
+await import(main)
