@@ -10,7 +10,7 @@ const QUIET_MILLISECONDS = 60_000
  * Follows a task; the function that it gives takes every poll and returns the line to print, or null.
  *
  * @param start when the wait began, in milliseconds since the epoch
- * @param submittedAt when the task was submitted, null when only APIMart can tell
+ * @param submittedAt when this run submitted the task, null when another one did
  */
 export function followProgress(
   start: number,
@@ -29,13 +29,13 @@ export function followProgress(
 
 function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
   if (poll.kind === 'unseen') return `${poll.cause} That says nothing about the task; asking again.`
-  const { rawStatus, status, progress, estimatedSeconds, createdAt } = poll.task
+  const { rawStatus, status, progress, estimatedSeconds } = poll.task
   const parts = [oneLine(rawStatus, 40)]
   if (status === 'running') {
     if (progress !== null) parts.push(`${progress} %`)
-    const since = submittedAt ?? createdAt
-    if (estimatedSeconds !== null && since !== null) {
-      const left = estimatedSeconds * 1000 - (now - since)
+    // When another run submitted it, only APIMart's clock knows when, which need not agree with that of this machine.
+    if (estimatedSeconds !== null && submittedAt !== null) {
+      const left = estimatedSeconds * 1000 - (now - submittedAt)
       parts.push(
         left >= 500
           ? `about ${formatDuration(left)} left by APIMart’s estimate`

@@ -74,23 +74,47 @@ function linkTo(url: string): Cell {
   return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(url, TEXT_LIMIT)}</a>` }
 }
 
-/** When what happened, as far as this run saw it or APIMart tells. */
-export function renderTimeline({ submittedAt, startedAt, seen }: Task, video: Video | null): string {
-  if (seen === null) return ''
-  const { task, at } = seen
-  const isRunning = task.status === 'running'
-  const moments: [string, number | null][] = [
-    ['Submitted', submittedAt ?? task.createdAt],
-    ['First seen at work', startedAt],
-    isRunning ? [`Last seen as ${task.rawStatus}`, at] : ['Finished', task.endedAt ?? at],
-    ['Downloaded', video?.file?.storedAt ?? null],
+/** A row of the timeline; `took` in milliseconds since the row before, null where no clock knows both. */
+interface Moment {
+  readonly name: string
+  readonly at: number
+  readonly took: number | null
+}
+
+/** When what happened, as far as this run saw it or APIMart reports it. */
+export function renderTimeline(task: Task, video: Video | null): string {
+  const rows = momentsOf(task, video).map(({ name, at, took }) => [
+    name,
+    formatInstant(at),
+    took === null ? '' : formatDuration(Math.max(0, took)),
+  ])
+  return rows.length === 0 ? '' : `### Timeline\n\n${table(['', 'Time', 'Took'], rows)}`
+}
+
+/** The clocks of APIMart and of this machine need not agree, so no time of one is subtracted from a time of the other. */
+function momentsOf({ submittedAt, startedAt, seen }: Task, video: Video | null): Moment[] {
+  if (seen === null) return []
+  const { at } = seen
+  const { status, rawStatus, createdAt, endedAt } = seen.task
+  const since = (start: number | null, end: number) => (start === null ? null : end - start)
+  const own = (name: string, at: number, before: number | null) => [{ name, at, took: since(before, at) }]
+  const moments = [
+    submittedAt === null
+      ? theirs('Submitted', createdAt, null)
+      : [{ name: 'Submitted', at: submittedAt, took: null }],
+    startedAt === null ? [] : own('First seen at work', startedAt, submittedAt),
+    status === 'running'
+      ? own(`Last seen as ${rawStatus}`, at, startedAt ?? submittedAt)
+      : submittedAt === null && endedAt !== null
+        ? theirs('Finished', endedAt, createdAt)
+        : own('Finished', at, startedAt ?? submittedAt),
+    video?.file ? own('Downloaded', video.file.storedAt, at) : [],
   ]
-  const known = moments.flatMap(([name, at]) => (at === null ? [] : [{ name, at }]))
-  const rows = known.map(({ name, at }, i) => {
-    const before = known[i - 1]
-    // The clocks of APIMart and of this machine need not agree.
-    const passed = before && at >= before.at ? formatDuration(at - before.at) : ''
-    return [name, formatInstant(at), passed]
-  })
-  return `### Timeline\n\n${table(['', 'Time', 'Took'], rows)}`
+  return moments.flat()
+}
+
+/** A moment that only APIMart knows. */
+function theirs(name: string, at: number | null, before: number | null): Moment[] {
+  if (at === null) return []
+  return [{ name: `${name} (APIMart’s clock)`, at, took: before === null ? null : at - before }]
 }

@@ -320,6 +320,49 @@ describe('the result comes first', () => {
   })
 })
 
+describe('the timeline', () => {
+  const at = (minutes: number, seconds = 0) => Date.UTC(2026, 0, 1, 0, minutes, seconds)
+  const HOUR = 3_600_000
+  const LINK = { url: 'https://cdn.example.com/dance.mp4', expiresAt: at(5) + 24 * HOUR }
+  const FILE = { path: 'dance.mp4', bytes: 1, sha256: 'f'.repeat(64), storedAt: at(5, 21) }
+  const VIDEO = { link: LINK, trouble: null, seconds: 8.4, file: FILE }
+
+  /** The timeline of a completed task, while the clock of APIMart differs by so much from that of this machine. */
+  function timelineOf(differing: Partial<Task>, skew: number): string[] {
+    const ended = completedTask([LINK])
+    const theirs = { createdAt: (ended.createdAt ?? 0) + skew, endedAt: (ended.endedAt ?? 0) + skew }
+    const seen = { task: { ...ended, ...theirs }, at: at(5, 8), links: [LINK] }
+    const task = taskWith({ startedAt: at(0, 10), seen, ...differing })
+    const summary = renderSummary(reportWith({ task, end: { kind: 'completed', task, video: VIDEO } }))
+    const [, table = ''] = /### Timeline([\s\S]*?)<\/table>/.exec(summary) ?? []
+    return Array.from(table.matchAll(/<tr>(.*?)<\/tr>/g), ([, row = '']) =>
+      row.replace(/<[^>]+>/g, ' ').trim(),
+    )
+  }
+
+  it.each([0, HOUR, -HOUR])(
+    'the durations of a task that this run submitted are those of this machine (APIMart’s clock: %i ms)',
+    (skew) => {
+      expect(timelineOf({}, skew).map((row) => row.split('UTC')[1]?.trim())).toEqual([
+        undefined,
+        '',
+        '10 s',
+        '4 min 58 s',
+        '13 s',
+      ])
+    },
+  )
+
+  it.each([0, HOUR, -HOUR])(
+    'the duration of a task of another run is that of APIMart (its clock: %i ms)',
+    (skew) => {
+      const rows = timelineOf({ origin: 'given', submittedAt: null, startedAt: null }, skew)
+      expect(rows.map((row) => row.split('UTC')[1]?.trim())).toEqual([undefined, '', '5 min', '13 s'])
+      expect(rows.filter((row) => row.includes('(APIMart’s clock)'))).toHaveLength(2)
+    },
+  )
+})
+
 describe('what was found', () => {
   it('the summary with preflight: off says that the references were not looked at and shows no checks', () => {
     const inputs = inputsWith({ preflight: 'off' })
