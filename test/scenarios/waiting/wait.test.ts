@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
+import { readTaskState } from '../../../src/apimart/task-state.ts'
 import type { FailureReason } from '../../../src/failure.ts'
 import type { Endpoint, Fault } from '../../fakes/sandbox/faults.ts'
 import type { Sandbox } from '../../fakes/sandbox/server.ts'
@@ -71,8 +72,11 @@ describe('a wait', { concurrent: true }, () => {
     Object.assign(scenario.sandbox.script, { urlShape: 'string', expiresIn: null })
     const run = await scenario.run(WAIT)
     expectCompleted(run)
-    const [finished = ''] = /(?<=<td>Finished<\/td><td>)[^<]+/.exec(run.summary) ?? []
-    expect(Date.parse(run.outputs.result_expires_at ?? '') - Date.parse(finished)).toBe(86_400_000)
+    const { apiUrl, apiKey } = scenario.sandbox
+    const headers = { authorization: `Bearer ${apiKey}` }
+    const response = await fetch(`${apiUrl}/v1/tasks/${run.outputs.task_id}`, { headers })
+    const endedAt = readTaskState(await response.text())?.endedAt ?? Number.NaN
+    expect(Date.parse(run.outputs.result_expires_at ?? '') - endedAt).toBe(86_400_000)
   })
 
   it.for([
