@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parse } from 'yaml'
@@ -22,6 +22,9 @@ const FAST_CLOCK = preload('fast-clock.mjs')
 /** Where a process cannot be signalled, a relay in it takes the signals; RELAY_SIGNALS=1 tries that elsewhere. */
 const SIGNAL_RELAY =
   process.platform === 'win32' || process.env.RELAY_SIGNALS === '1' ? preload('signal-relay.mjs') : []
+
+/** The exit codes by which the relay says that a signal has ended the step. */
+const ENDED_BY_SIGNAL = new Set([128 + constants.signals.SIGINT, 128 + constants.signals.SIGTERM])
 
 /** The token of the job. */
 export const GITHUB_TOKEN = 'ghs_0123456789abcdefghijABCDEFGHIJ456789'
@@ -54,6 +57,7 @@ export interface StepOptions {
 
 /** What a step leaves behind. */
 export interface StepResult {
+  /** Null when a signal has ended it. */
   readonly exitCode: number | null
   /** Everything that the step printed. */
   readonly log: string
@@ -95,7 +99,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     options.with[name] ?? value.replace('${{ github.token }}', GITHUB_TOKEN),
   ])
   const env = {
-    ...pick('PATH', 'HOME', 'SystemRoot', 'TEMP', 'npm_config_cafile'),
+    ...pick('PATH', 'PATHEXT', 'HOME', 'SystemRoot', 'TEMP', 'npm_config_cafile'),
     CI: 'true',
     GITHUB_ACTIONS: 'true',
     GITHUB_REPOSITORY: 'octo/films',
@@ -137,7 +141,10 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   }
   const exitCode = await new Promise<number | null>((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', resolve)
+    child.on('close', (code: number | null) => {
+      const isSignal = SIGNAL_RELAY.length > 0 && code !== null && ENDED_BY_SIGNAL.has(code)
+      resolve(isSignal ? null : code)
+    })
   })
   await expectKept(secrets, log, [folder, ...(options.workspace === undefined ? [] : [options.workspace])])
   return {
