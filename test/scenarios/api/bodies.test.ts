@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, type ExpectStatic, it } from 'vitest'
 import { ROOT } from '../../harness/action.ts'
@@ -12,7 +13,7 @@ import { type Answering, head, startRawHost } from '../raw-host.ts'
 import { DIRECTLY, type Run, startScenario } from '../scenario.ts'
 
 const MEDIA = join(ROOT, 'test/media')
-const METER = ['--import', join(ROOT, 'test/bench/meter.mjs')]
+const METER = ['--import', pathToFileURL(join(ROOT, 'test/bench/meter.mjs')).href]
 const MEBIBYTE = 2 ** 20
 const BLOCK = Buffer.alloc(65_536, ' ')
 /** 77 kB, so that its header needs a second range. */
