@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { beforeAll, describe, it, vi } from 'vitest'
@@ -133,9 +133,10 @@ function killed(scenario: Scenario, { signal, at }: Kill, times: readonly number
   })
 }
 
+/** The paths of its files below a folder, with `/` on every platform. */
 async function filesIn(folder: string): Promise<string[]> {
   const found = await readdir(folder, { recursive: true })
-  return found.filter((name) => name !== 'assets')
+  return found.filter((name) => name !== 'assets').map((name) => name.replaceAll(sep, '/'))
 }
 
 function sha256(bytes: Buffer): string {
