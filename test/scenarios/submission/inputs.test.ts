@@ -1,3 +1,4 @@
+import { EOL } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { readAction } from '../../harness/action.ts'
 import { expectFailure, expectSubmitted, startScenario } from '../scenario.ts'
@@ -82,7 +83,7 @@ describe('inputs', () => {
   it.each(['std', 'fast'])('the key is masked before anything else is printed (mode: %s)', async (mode) => {
     await using scenario = await startScenario()
     const { raw } = await scenario.run({ mode, preflight: 'off' })
-    expect(raw.log.startsWith(`::add-mask::${scenario.sandbox.apiKey}\n`)).toBe(true)
+    expect(raw.log.startsWith(`::add-mask::${scenario.sandbox.apiKey}${EOL}`)).toBe(true)
   })
 
   it('no mask is printed when there is no key', async () => {

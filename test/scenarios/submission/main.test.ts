@@ -1,3 +1,4 @@
+import { EOL } from 'node:os'
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
 import { DEMO, expectFailure, expectSubmitted, type Run, startScenario } from '../scenario.ts'
@@ -68,8 +69,9 @@ describe.concurrent('a submission', () => {
       expect(headers).not.toHaveProperty('authorization')
       expect(JSON.stringify({ headers, url })).not.toContain(sandbox.apiKey)
     }
-    expect(raw.log.split('\n')[0]).toBe(`::add-mask::${sandbox.apiKey}`)
-    const afterMask = raw.log.split('\n').slice(1).join('\n')
+    const [mask, ...others] = raw.log.split(EOL)
+    expect(mask).toBe(`::add-mask::${sandbox.apiKey}`)
+    const afterMask = others.join('\n')
     expect(afterMask + raw.summary + JSON.stringify(raw.outputs)).not.toContain(sandbox.apiKey)
   })
 

@@ -186,7 +186,7 @@ describe('secrets that APIMart repeats', { concurrent: true }, () => {
     expect(run.errors[0]?.split('\n')[0]).toBe(
       'APIMart ended the task as failed (key ***, ***). It says: "cannot fetch http://media.test/files/demo/walk.mp4?… with ***, ***; signed ***; signed ***".',
     )
-    const [mask, ...log] = run.raw.log.split('\n')
+    const [mask, ...log] = run.raw.log.split(EOL)
     expect(mask).toBe(`::add-mask::${sandbox.apiKey}`)
     for (const text of [log.join('\n'), run.raw.summary, JSON.stringify(run.outputs)]) {
       expect(text).not.toContain('wild')
