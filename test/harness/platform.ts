@@ -17,6 +17,7 @@ const LACKS = {
   'file links': isWindows ? 'Windows lets only administrators link files' : null,
   'named pipes': isWindows ? 'Windows has no named pipes in folders' : null,
   'any file name': isWindows ? 'Windows takes no quotes and question marks in file names' : null,
+  'long variables': isWindows ? 'Windows keeps no more than 32,767 characters in a variable' : null,
   'errors of POSIX': isWindows ? 'Windows has other errors for what cannot be used' : null,
   'a user whom permissions bind':
     process.getuid?.() === 0
