@@ -68,9 +68,10 @@ describe('an image of the repository', { concurrent: true }, () => {
     expect(run.log.indexOf('Preflight: ')).toBeLessThan(run.log.indexOf(' is uploaded to '))
   })
 
-  it.for(['größe 🎬 it"s #1@2x, 100%?.png'])(
+  it.for(['größe 🎬 it"s #1@2x, 100%?.png', "größe 🎬 it's #1@2x, 100%.png"])(
     'an image of the repository may have the name %s',
-    async (name, { expect }) => {
+    async (name, { expect, skip }) => {
+      if (/["?]/.test(name)) need('any file name', { skip })
       await using scenario = await startRepository()
       await copyFile(join(scenario.workspace, IMAGE), join(scenario.workspace, name))
       const run = await scenario.run({ ...IMAGE_ONLY, image_url: name })

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, it } from 'vitest'
 import { ffprobePath } from '../../fakes/sandbox/ffprobe.ts'
 import { ROOT } from '../../harness/action.ts'
@@ -69,6 +69,15 @@ describe.concurrent('ffprobe_path', () => {
     expect(expectFailure(run, 'invalid_input')).toContain('There is no program at this path.')
     expect(scenario.apiRequests()).toEqual([])
   })
+
+  it('ffprobe is taken from ffprobe_path first and then from the PATH', async ({ expect }) => {
+    await using scenario = await startFragmented()
+    const PATH = dirname(ffprobePath)
+    const named = await scenario.run({ ffprobe_path: ffprobePath }, { PATH })
+    expect(named.log).toContain('(from ffprobe from ffprobe_path as the clip is fragmented,')
+    const found = await scenario.run({}, { PATH })
+    expect(found.log).toContain('(from ffprobe from the PATH as the clip is fragmented,')
+  })
 })
 
 describe('the ffprobe program', { concurrent: true }, () => {
@@ -85,16 +94,6 @@ describe('the ffprobe program', { concurrent: true }, () => {
     expect(Object.keys(env).filter((name) => name.startsWith('INPUT_'))).toEqual([])
     expect(args.join(' ')).toContain('-protocol_whitelist file -format_whitelist mov')
     expect(args.at(-1)).toMatch(/^file:.+[\\/]temp[\\/]/)
-  })
-
-  it('ffprobe is taken from ffprobe_path first and then from the PATH', async ({ expect }) => {
-    await using scenario = await startFragmented()
-    const PATH = scenario.folder
-    await writeFfprobe(PATH)
-    const named = await scenario.run({ ffprobe_path: ffprobePath }, { PATH })
-    expect(named.log).toContain('(from ffprobe from ffprobe_path as the clip is fragmented,')
-    const found = await scenario.run({}, { PATH })
-    expect(found.log).toContain('(from ffprobe from the PATH as the clip is fragmented,')
   })
 
   it('the error output of an ffprobe that fails is quoted', async ({ expect }) => {
