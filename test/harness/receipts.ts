@@ -123,7 +123,7 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
       expect(reporter.report(ENDED).warnings).toEqual(warned)
       return { kept: draft.kind === 'kept' ? draft.receipt : null, warned }
     },
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
   }
 }
 

@@ -136,7 +136,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
     }
     violations.push(...judgeAll(runs, schedule, sandbox))
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
   return { runs, violations }
 }

@@ -158,7 +158,7 @@ describe('files of the commit', { concurrent: true }, () => {
     root = await mkdtemp(join(tmpdir(), 'standin-'))
     await writeFile(join(root, 'wälk 1.mp4'), FILM)
   })
-  afterAll(() => rm(root, { recursive: true }))
+  afterAll(() => rm(root, { recursive: true, maxRetries: 3 }))
   const raw = (github: GitHub, path: string, sha = github.sha) =>
     `${github.serverUrl}/octo/films/raw/${sha}/${path}`
 

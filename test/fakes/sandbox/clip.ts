@@ -33,7 +33,7 @@ export async function clipSeconds(url: string, reader: ClipReader): Promise<numb
   } catch {
     reader.closing.throwIfAborted()
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
   throw new Refusal(400, 'video_url is not a video whose length can be read')
 }
