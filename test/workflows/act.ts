@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { which } from '@actions/io'
 import { type GitHub, startGitHub } from '../fakes/github/server.ts'
@@ -121,7 +121,7 @@ async function play(act: string, checkout: string, one: Play, sandbox: Sandbox, 
     const env = {
       ...gitEnvironment(folder),
       ...redirected(join(folder, 'origin.git')),
-      PATH: `${bin}:${process.env.PATH}`,
+      PATH: `${bin}${delimiter}${process.env.PATH}`,
       XDG_CACHE_HOME: join(folder, 'cache'),
     }
     return await run(act, args, work, env)

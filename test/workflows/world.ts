@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { type GitHub, startGitHub } from '../fakes/github/server.ts'
 import type { SandboxOptions } from '../fakes/sandbox/server.ts'
 import type { StepOptions } from '../harness/action.ts'
@@ -190,7 +190,7 @@ export async function startWorld(
         await Promise.all([writeFile(file, script), writeFile(output, '')])
         const env = {
           ...gitEnvironment(home),
-          PATH: `${bin}:${process.env.PATH}`,
+          PATH: `${bin}${delimiter}${process.env.PATH}`,
           ...variables,
           GITHUB_OUTPUT: output,
           ...step.env,
@@ -221,7 +221,7 @@ export async function startWorld(
     asked: async () => (await readFile(notes, 'utf8')).split('\n').filter((line) => line !== ''),
     async [Symbol.asyncDispose]() {
       await Promise.all([...standIns.values()].map((github) => github.close()))
-      await rm(own, { recursive: true })
+      await rm(own, { recursive: true, maxRetries: 3 })
       await scenario[Symbol.asyncDispose]()
     },
   }
