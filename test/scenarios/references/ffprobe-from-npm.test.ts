@@ -77,7 +77,9 @@ async function pack(folder: string, program: Buffer): Promise<Buffer> {
   await mkdir(bin, { recursive: true })
   await writeFile(join(bin, 'ffprobe'), program)
   await writeFile(join(folder, 'package', 'package.json'), JSON.stringify({ name: NAME, version: VERSION }))
-  await promisify(execFile)('tar', ['-cf', 'package.tar', 'package'], { cwd: folder })
+  // The tar of macOS would add a file for what the file system notes beside a file.
+  const env = { ...process.env, COPYFILE_DISABLE: '1' }
+  await promisify(execFile)('tar', ['-cf', 'package.tar', 'package'], { cwd: folder, env })
   return readFile(join(folder, 'package.tar'))
 }
 
