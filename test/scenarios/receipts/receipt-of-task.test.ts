@@ -58,7 +58,6 @@ describe('a task that is still running', { concurrent: true }, () => {
     })
   })
 
-  // The runner signals on Windows, too, but there a test cannot.
   it.for([
     ['cancelled', 'SIGINT'],
     [undefined, 'SIGKILL'],

@@ -146,7 +146,6 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expect(second.outputs.task_id).toBe(first.outputs.task_id)
   })
 
-  // The runner signals on Windows, too, but there a test cannot: node ends the process at once.
   it('a re-run of a cancelled job waits for the same task', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 75_000 } })
     const isAwaited = () => scenario.sandbox.requests.some(({ url }) => url.startsWith('/v1/tasks/'))
