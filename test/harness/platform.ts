@@ -18,6 +18,9 @@ const LACKS = {
   'named pipes': isWindows ? 'Windows has no named pipes in folders' : null,
   'any file name': isWindows ? 'Windows takes no quotes and question marks in file names' : null,
   'long variables': isWindows ? 'Windows keeps no more than 32,767 characters in a variable' : null,
+  'replacing open files': isWindows ? 'Windows replaces no file that somebody has open' : null,
+  'variables that differ by case': isWindows ? 'Windows has one variable of a name, in whatever case' : null,
+  'data before a reset': isWindows ? 'Windows drops what has arrived when a connection is reset' : null,
   'errors of POSIX': isWindows ? 'Windows has other errors for what cannot be used' : null,
   'a user whom permissions bind':
     process.getuid?.() === 0
