@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { oneLine } from '../../src/text/format.ts'
 import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/workspace/output-file.ts'
 import { need, needs } from '../harness/platform.ts'
 
@@ -141,7 +142,9 @@ describe('a path that leads out of the workspace', () => {
       await at.link('link', 'outside')
       await at.link('twice', 'workspace/link')
       const given = path.replace('<root>', at.root)
-      expect(await at.problem(given)).toBe(`output_path "${path}": ${OUTSIDE}`)
+      // Temporary folders of macOS and Windows have paths so long that it is cut.
+      const shown = oneLine(given, 80).replaceAll(at.root, '<root>')
+      expect(await at.problem(given)).toBe(`output_path "${shown}": ${OUTSIDE}`)
       expect(await readdir(at.root)).toEqual(['outside', 'workspace'])
       expect(await readdir(at.outside)).toEqual([])
     },
