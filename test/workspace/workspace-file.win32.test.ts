@@ -11,10 +11,14 @@ it.each([
   ['C:\\work', 'c:\\WORK\\b.png', 'b.png'],
   ['C:\\work', 'C:\\work\\..b.png', '..b.png'],
   ['C:\\', 'C:\\b.png', 'b.png'],
+  ['C:/work', 'C:\\work\\assets\\a b.png', 'assets/a b.png'],
+  ['\\\\?\\C:\\work', '\\\\?\\C:\\work\\b.png', 'b.png'],
   ['\\\\host\\share', '\\\\host\\share\\b.png', 'b.png'],
   ['C:\\work', 'C:\\work', null],
   ['C:\\work', 'C:\\workshop\\b.png', null],
+  ['C:\\work', 'C:\\work:stream', null],
   ['C:\\work', 'D:\\work\\b.png', null],
+  ['C:\\work', 'D:b.png', null],
   ['C:\\work', '\\\\host\\share\\b.png', null],
 ])('on Windows, pathWithin of the folder %s and the path %s is %s', (root, path, inside) => {
   expect(pathWithin(root, path)).toBe(inside)
