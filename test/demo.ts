@@ -101,12 +101,16 @@ async function show({ log, outputs, summary, summaryFile, exitCode }: StepResult
 
 /** Workflow commands as the log page shows them. */
 function asOnGitHub(log: string): string {
-  return log
-    .replace(/^::(?:add-mask|debug)::.*\n/gm, '')
-    .replace(/^::group::(.*)$/gm, '▼ $1')
-    .replace(/^::endgroup::\n/gm, '')
-    .replace(/^::(error|warning)::(.*)$/gm, (_, kind: string, text: string) => {
-      const shown = text.replaceAll('%0A', '\n').replaceAll('%0D', '\r').replaceAll('%25', '%')
-      return `${kind === 'error' ? 'Error' : 'Warning'}: ${shown}`
-    })
+  return (
+    log
+      // The toolkit ends its lines as the system does.
+      .replaceAll('\r\n', '\n')
+      .replace(/^::(?:add-mask|debug)::.*\n/gm, '')
+      .replace(/^::group::(.*)$/gm, '▼ $1')
+      .replace(/^::endgroup::\n/gm, '')
+      .replace(/^::(error|warning)::(.*)$/gm, (_, kind: string, text: string) => {
+        const shown = text.replaceAll('%0A', '\n').replaceAll('%0D', '\r').replaceAll('%25', '%')
+        return `${kind === 'error' ? 'Error' : 'Warning'}: ${shown}`
+      })
+  )
 }
