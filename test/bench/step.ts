@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import * as v from 'valibot'
@@ -15,7 +16,7 @@ import { demoInputs } from '../harness/inputs.ts'
 export const STEP_RUNS = 9
 
 const execute = promisify(execFile)
-const METER = ['--import', join(import.meta.dirname, 'meter.mjs')]
+const METER = ['--import', pathToFileURL(join(import.meta.dirname, 'meter.mjs')).href]
 
 /** What the meter writes, without the meter. */
 const SELF_REPORT = `JSON.stringify({

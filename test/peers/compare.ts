@@ -6,7 +6,8 @@
 import { execFile } from 'node:child_process'
 import { readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isDeepStrictEqual, promisify } from 'node:util'
+import { isDeepStrictEqual } from 'node:util'
+import { x } from 'tinyexec'
 import * as v from 'valibot'
 import { realClock } from '../fakes/sandbox/clock.ts'
 import type { RecordedRequest } from '../fakes/sandbox/exchange.ts'
@@ -16,7 +17,6 @@ import { runStep } from '../harness/action.ts'
 import { demoInputs } from '../harness/inputs.ts'
 import { startPeerServer } from './server.ts'
 
-const execute = promisify(execFile)
 const Versioned = v.object({ version: v.string() })
 const LockFile = v.object({ packages: v.record(v.string(), v.looseObject({})) })
 
@@ -103,7 +103,9 @@ async function install(): Promise<void> {
     lockedIn('node_modules/.package-lock.json').catch(() => null),
   ])
   if (isDeepStrictEqual(wanted, installed)) return
-  await execute('npm', ['ci', '--prefix', import.meta.dirname], { cwd: import.meta.dirname })
+  // On Windows npm is a script for cmd.exe.
+  const options = { throwOnError: true, nodePath: false, nodeOptions: { cwd: import.meta.dirname } }
+  await x('npm', ['ci', '--prefix', import.meta.dirname], options)
 }
 
 /** Package by package what this lock file names, but for the project itself. */
