@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
@@ -125,7 +125,7 @@ async function publish(
     const CALLS = join(folder, 'calls')
     const env = {
       ...{ CALLS, TAG: tag, NOTES: '- One.', GITHUB_REPOSITORY: 'octo/films', GITHUB_SHA: '0123abcd' },
-      PATH: `${folder}:${process.env.PATH}`,
+      PATH: `${folder}${delimiter}${process.env.PATH}`,
     }
     await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', step?.run ?? ''], { env }).catch(() => {})
     return (await readFile(CALLS, 'utf8')).trim().split('\n')
