@@ -99,7 +99,9 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     options.with[name] ?? value.replace('${{ github.token }}', GITHUB_TOKEN),
   ])
   const env = {
-    ...pick('PATH', 'PATHEXT', 'HOME', 'SystemRoot', 'TEMP', 'npm_config_cafile'),
+    ...pick('PATH', 'HOME', 'npm_config_cafile'),
+    // What programs of Windows are found and run with.
+    ...pick('SystemRoot', 'ComSpec', 'PATHEXT', 'TEMP', 'APPDATA', 'LOCALAPPDATA'),
     CI: 'true',
     GITHUB_ACTIONS: 'true',
     GITHUB_REPOSITORY: 'octo/films',
