@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { has } from '../harness/platform.ts'
 import { run } from './campaign.ts'
 import { mutant } from './mutate.ts'
 import { BYTES_MAX, MILLISECONDS_MAX } from './work.ts'
@@ -20,7 +21,10 @@ it('the readers stay within their limits on damaged files and settle no length t
       workers: 2,
       folder,
     })
-    expect(found).toEqual([])
+    // Another ffprobe than that of npm tells no length of some that this one reads; it must not tell another one.
+    const isRefusal = ({ trouble }: (typeof found)[number]) =>
+      /^the header says \S+ s, ffprobe [a-z]/.test(trouble)
+    expect(found.filter((one) => has('an npm ffprobe') || !isRefusal(one))).toEqual([])
     const { broken, undecodable, ...usual } = answers
     expect(broken).toBe(0)
     for (const [answer, count] of Object.entries(usual)) expect(count, answer).toBeGreaterThan(5)
