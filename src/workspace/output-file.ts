@@ -3,6 +3,7 @@
  */
 import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { codeOf, Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
 import { isInGit, pathWithin, type WorkspaceFile } from './workspace-file.ts'
@@ -109,8 +110,22 @@ async function removeFolders(first: string, last: string): Promise<void> {
 /** Puts the whole video in its place; a link there is replaced, not followed. */
 export async function moveIntoPlace(output: OutputFile): Promise<void> {
   await requireFolder(output)
+  for (const pause of RENAME_PAUSES) {
+    try {
+      return await rename(output.partial, output.path)
+    } catch (error) {
+      if (!HELD.has(codeOf(error))) throw error
+      await setTimeout(pause)
+    }
+  }
   await rename(output.partial, output.path)
 }
+
+/** How Windows refuses to rename a file that a virus scanner reads, which each new one is for a moment. */
+const HELD: ReadonlySet<string> = new Set(['EACCES', 'EBUSY', 'EPERM'])
+
+/** Milliseconds before each further try. */
+const RENAME_PAUSES = [50, 200, 800]
 
 /** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
 async function requireFolder({ displayName, path }: OutputFile): Promise<void> {

@@ -18,6 +18,7 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { oneLine } from '../../src/text/format.ts'
@@ -372,5 +373,20 @@ describe('a link that appears while the run waits for the task', () => {
     await at.link('assets', 'outside/assets')
     await expect(moveIntoPlace(output)).rejects.toThrow('a link has come into its way')
     expect(await readdir(join(at.outside, 'assets'))).toEqual([PARTIAL])
+  })
+})
+
+describe('a file that somebody holds for a moment', () => {
+  it('moves into its place as soon as that is allowed', async (context) => {
+    need('a user whom permissions bind', context)
+    await using at = await makeWorkspace()
+    const output = await prepareOutput(NAME, at.workspace)
+    await writeFile(output.partial, 'new')
+    await chmod(at.workspace, 0o500)
+    const moved = moveIntoPlace(output)
+    await setTimeout(20)
+    await chmod(at.workspace, 0o700)
+    await moved
+    expect(await readFile(output.path, 'utf8')).toBe('new')
   })
 })
