@@ -10,7 +10,10 @@ const CAUSES: Record<string, string> = {
   EAI_AGAIN: 'the host name could not be looked up',
   ECONNREFUSED: 'the host, or the proxy on the way, refuses connections',
   ECONNRESET: 'the server broke the connection off',
+  ECONNABORTED: 'the server broke the connection off',
+  ECANCELED: 'the server broke the connection off',
   EHOSTUNREACH: 'the host cannot be reached',
+  ETIMEDOUT: 'the host did not answer in time',
   ENETUNREACH: 'the network of the host cannot be reached',
   EPIPE: 'the server broke the connection off',
   UND_ERR_REQ_RETRY: 'the server broke off, or gives inconsistent answers',
@@ -39,6 +42,9 @@ const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
 /** Errors that may be gone a moment later. */
 const TRANSIENT = new Set([
   'ECONNRESET',
+  // What Windows says for ECONNRESET when it writes.
+  'ECONNABORTED',
+  'ECANCELED',
   'ECONNREFUSED',
   'EAI_AGAIN',
   'ENETDOWN',
