@@ -100,7 +100,7 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
       signal,
     })
     if (result.exitCode === 0) return join(folder, 'node_modules', PACKAGE)
-    const [reason] = result.stderr.trim().split('\n')
+    const [reason] = result.stderr.trim().split(/\r?\n/)
     throw new Error(reason || `exit code ${result.exitCode}`)
   } catch (error) {
     signal.throwIfAborted()

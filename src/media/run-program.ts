@@ -1,5 +1,6 @@
 /**
- * Other programs, bounded in time. On Linux and macOS whatever they leave behind in their process group ends with them.
+ * Other programs, bounded in time. One that is given up takes the programs that it has started with it; on Linux and macOS
+ * these also end with one that ends by itself.
  */
 import { type Output, x } from 'tinyexec'
 
@@ -34,8 +35,9 @@ export async function runProgram(
     clearTimeout(timer)
     signal.removeEventListener('abort', cancel)
     try {
-      if (child.pid === undefined || isWindows) child.kill('SIGKILL')
-      else process.kill(-child.pid, 'SIGKILL')
+      if (child.pid === undefined) child.kill('SIGKILL')
+      else if (!isWindows) process.kill(-child.pid, 'SIGKILL')
+      else if (child.exitCode === undefined) await x('taskkill', ['/pid', String(child.pid), '/t', '/f'])
     } catch {
       // All of it has ended by itself.
     }
