@@ -92,7 +92,8 @@ export class Exchange {
         this.#wake = resolve
         this.response.write(chunk, (error) => {
           if (!error) this.record.bytesSent += chunk.length
-          resolve()
+          // Not at once: Node 26, which macOS has, would write on for ever before it learns that the client has left.
+          setImmediate(resolve)
         })
       })
     }
