@@ -25,6 +25,8 @@ const cancelled = new AbortController()
 const cancel = () => cancelled.abort(new Failure('cancelled', ['The job was cancelled.']))
 process.on('SIGINT', cancel)
 process.on('SIGTERM', cancel)
+// On Windows the runner sends Ctrl+Break second, which would end Node at once.
+process.on('SIGBREAK', cancel)
 
 /** What went wrong here at the edge, beside the run: it must neither stop the run nor stay untold. */
 const troubles: string[] = []

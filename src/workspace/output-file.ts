@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { codeOf, Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
-import { isInGit, pathWithin, type WorkspaceFile } from './workspace-file.ts'
+import { isInGit, isStream, pathWithin, type WorkspaceFile } from './workspace-file.ts'
 
 /** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
 const BUSY_MILLISECONDS = 60_000
@@ -47,9 +47,9 @@ export async function requireNotAReference(
   { path, displayName }: OutputFile,
   references: readonly WorkspaceFile[],
 ): Promise<void> {
-  const there = await stat(path).catch(() => null)
+  const there = await stat(path, { bigint: true }).catch(() => null)
   for (const file of references) {
-    const found = await stat(file.path).catch(() => null)
+    const found = await stat(file.path, { bigint: true }).catch(() => null)
     // Also by a link of either kind.
     if (file.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
       throw problem(
@@ -149,6 +149,8 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   }
   if (isInGit(displayName))
     throw problem(given, 'It lies in the folder .git. Give a path outside it, such as assets/film.mp4.')
+  if (isStream(displayName))
+    throw problem(given, 'A name cannot contain ":" on Windows. Give another one, such as assets/film.mp4.')
   return placeAt(displayName, path)
 }
 

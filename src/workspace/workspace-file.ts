@@ -58,6 +58,11 @@ export function isInGit(displayName: string): boolean {
   return /(^|\/)\.git(\/|$)/i.test(displayName)
 }
 
+/** Whether a path leads to a stream of a file, which Windows hides behind the file. */
+export function isStream(displayName: string): boolean {
+  return sep === '\\' && displayName.includes(':')
+}
+
 /** A path relative to a folder, with `/` on every platform; null when it is not inside it. Both are without links. */
 export function pathWithin(root: string, path: string): string | null {
   const inside = relative(root, path)

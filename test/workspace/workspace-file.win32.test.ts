@@ -4,7 +4,7 @@
 import { expect, it, vi } from 'vitest'
 
 vi.mock('node:path', async (original) => (await original<typeof import('node:path')>()).win32)
-const { isInGit, pathWithin } = await import('../../src/workspace/workspace-file.ts')
+const { isInGit, isStream, pathWithin } = await import('../../src/workspace/workspace-file.ts')
 
 it.each([
   ['C:\\work', 'C:\\work\\assets\\b.png', 'assets/b.png'],
@@ -26,4 +26,12 @@ it.each([
 
 it.each(['.git/config', 'assets/.GIT/x.mp4'])('on Windows, %s is in the folder of Git', (path) => {
   expect(isInGit(path)).toBe(true)
+})
+
+it.each([
+  ['assets/film.mp4:x', true],
+  ['.git::$INDEX_ALLOCATION/film.mp4', true],
+  ['assets/film.mp4', false],
+])('on Windows, whether %s is a stream of a file is %s', (path, expected) => {
+  expect(isStream(path)).toBe(expected)
 })
