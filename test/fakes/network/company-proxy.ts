@@ -96,7 +96,9 @@ export async function startProxy(options: ProxyOptions = {}): Promise<CompanyPro
     bridge(client, onward)
   })
   const { port, [Symbol.asyncDispose]: close } = await listening(server, address)
-  const authority = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  // By name: undici gives TLS an address as the name of its server, which Node 26 refuses.
+  const host = identity ? 'localhost' : address.includes(':') ? `[${address}]` : address
+  const authority = `${host}:${port}`
   return {
     url: `${identity ? 'https' : 'http'}://${credentials ? `${credentials}@` : ''}${authority}`,
     authority,

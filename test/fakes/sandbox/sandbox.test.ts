@@ -602,11 +602,13 @@ describe('media host', () => {
       const response = await visit(sandbox, habit, range('bytes=0-65535'))
       expect([response.status, ...head(response, 'content-range')]).toEqual([206, `bytes 0-65535/${2 ** 40}`])
       let read = 0
+      let begin = ''
       for await (const chunk of response.body ?? []) {
-        if (read === 0) expect(Buffer.from(chunk).toString('latin1').slice(0, 36)).toBe(opening)
+        if (begin.length < 36) begin += Buffer.from(chunk).toString('latin1', 0, 36)
         read += chunk.length
         if (read > 2 ** 24) break
       }
+      expect(begin.slice(0, 36)).toBe(opening)
       const later = await visit(sandbox, habit, range('bytes=37-'))
       const { value } = (await later.body?.getReader().read()) ?? {}
       expect(Buffer.from(value ?? []).toString('latin1', 0, 8)).toBe(
