@@ -50,7 +50,7 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
   const priced = estimates.filter((estimate) => estimate.kind === 'known')
   if (priced.length < estimates.length) {
     throw new Failure('over_budget', [
-      `max_cost ${formatUsd(max_cost)} cannot be held, because the length of the clip is not known. Make video_url readable, or leave max_cost out.`,
+      `max_cost ${formatUsd(max_cost)} cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.`,
     ])
   }
   // Amounts are whole hundredths of a cent, whose binary fractions do not add up.
@@ -60,6 +60,6 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
     .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatUsd(pricePerSecond)}`)
     .join(' + ')
   throw new Failure('over_budget', [
-    `The estimate of ${formatUsd(sum)} (${terms}) is above max_cost ${formatUsd(max_cost)}. Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
+    `The estimate of ${formatUsd(sum)} (${terms}) exceeds max_cost ${formatUsd(max_cost)}. Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
   ])
 }

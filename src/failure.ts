@@ -6,26 +6,25 @@
 export const REMEDIES = {
   invalid_input: 'Correct the inputs named above in the workflow file and run it again.',
   reference_unreachable: 'Make the reference readable without a login at a direct URL, then run again.',
-  reference_rejected: 'Replace or convert the reference as said above, then run again.',
-  over_budget: 'Change the clip or the budget as said above, then run again.',
+  reference_rejected: 'Replace or convert the reference as described above, then run again.',
+  over_budget: 'Change the clip or the budget as described above, then run again.',
   authentication: 'Check that api_key is a valid APIMart key with access to this model.',
   insufficient_balance: 'Top up the APIMart account, then run again.',
   rate_limited: 'Wait a few minutes, then re-run the job.',
-  request_rejected:
-    'Correct what is said above, then run again. Where nothing of it is wrong, re-run the job later.',
+  request_rejected: 'Fix the problem above, then run again. If nothing above is wrong, re-run the job later.',
   submission_uncertain:
-    'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, by which APIMart can answer with the same task instead of a second one.',
+    'A task may be running, and billed: look in the task log at https://apimart.ai for it before you submit again. With task_id set to its id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, so that APIMart can return the same task instead of creating a second one.',
   task_failed:
-    'Change the reference image, the clip or the prompt, then start a new run without task_id, and with another idempotency_key if you give one: that submits, and pays, anew.',
+    'Change the reference image, the clip or the prompt, then start a new run without task_id, and with another idempotency_key if you set one: this submits, and pays for, a new task.',
   task_cancelled:
-    'Start a new run without task_id, and with another idempotency_key if you give one, when you want the video: that submits, and pays, anew.',
-  wait_timeout: 'Give the task more time with wait_timeout_minutes, or pick it up later.',
+    'If you still want the video, start a new run without task_id, and with another idempotency_key if you set one: this submits, and pays for, a new task.',
+  wait_timeout: 'Increase wait_timeout_minutes, or resume the task later.',
   download_failed:
-    'Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew.',
-  publish_failed: 'Attach the video once what is said above is put right.',
+    'Retry only the download before the link expires. The link is issued only once; after it expires, you would have to pay for a new video.',
+  publish_failed: 'Fix the problem above, then re-run to attach the video.',
   cancelled: 'Run the workflow again when you want the video.',
   internal_error:
-    'This is a defect of the action. Please report it with the log of this step, which shows how far it came.',
+    'This is a bug in the action. Please report it with the log of this step, which shows how far it got.',
 } as const
 
 /** A value of the output `failure_reason`. */

@@ -78,7 +78,7 @@ if (report.end.kind === 'failed') {
   // A stray error that stopped the run is its failure and a trouble: it is told once.
   fail(new Set([...failure.problems, ...troubles]), advise(failure, report.task))
 } else if (troubles.length > 0) {
-  const remedy = 'The log above shows how far the run came.'
+  const remedy = 'The log above shows how far the run got.'
   fail(new Set(troubles), advise({ reason: 'internal_error', remedy }, report.task))
 }
 // A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.

@@ -52,5 +52,5 @@ export function describeBalance(balance: Balance, estimate: number | null): stri
   if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
   const has = balance.kind === 'unlimited' ? 'has no limit' : `has ${formatUsd(balance.usd)}`
   if (estimate === null) return `The account ${has}.`
-  return `The video needs about ${formatUsd(estimate)}, the account ${has}.`
+  return `Estimated cost ${formatUsd(estimate)}; the account ${has}.`
 }

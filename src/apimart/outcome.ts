@@ -23,9 +23,9 @@ const retry = (reason: FailureReason) => ({ accepted: 'no', next: 'retry', reaso
 
 /** Every way in which the paid request can end. A status with a word after it holds for errors of that code or type. */
 export const OUTCOMES = {
-  'not sent, for a cause that may pass': retry('request_rejected'),
-  'not sent, for a cause that stays': stop('request_rejected'),
-  'sent, and the answer lost': UNKNOWN,
+  'not sent, for a transient cause': retry('request_rejected'),
+  'not sent, for a permanent cause': stop('request_rejected'),
+  'sent, and the response lost': UNKNOWN,
   'success with a task id': YES,
   'success without a task id': UNKNOWN,
   redirect: UNKNOWN,
@@ -76,9 +76,7 @@ export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
 export function judge(result: PostResult, now: number, secrets: readonly string[]): Outcome {
   switch (result.kind) {
     case 'never_sent': {
-      const row = result.isTransient
-        ? 'not sent, for a cause that may pass'
-        : 'not sent, for a cause that stays'
+      const row = result.isTransient ? 'not sent, for a transient cause' : 'not sent, for a permanent cause'
       const message = `APIMart could not be reached, so the request was never sent: ${result.cause}. Check api_base_url and the proxy settings.`
       return { ...OUTCOMES[row], message, remedy: null, pause: 0 }
     }
@@ -88,9 +86,9 @@ export function judge(result: PostResult, now: number, secrets: readonly string[
       if (partial?.accepted === 'yes') return partial
       const body = result.partial?.body.trim() ?? ''
       const words = body === '' ? '' : quote(null, body, secrets)
-      const lost = `The answer to the submission was lost: ${result.cause}.`
+      const lost = `The response to the submission was lost: ${result.cause}.`
       const message = sentences(lost, words, mention(body, secrets), NOBODY_KNOWS)
-      return { ...OUTCOMES['sent, and the answer lost'], message, remedy: null, pause: 0 }
+      return { ...OUTCOMES['sent, and the response lost'], message, remedy: null, pause: 0 }
     }
     case 'answered':
       return judgeResponse(result.response, now, secrets)
@@ -107,8 +105,8 @@ export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepte
 }
 
 const AT_WORK =
-  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
-const NOBODY_KNOWS = 'Whether a task was accepted is not known.'
+  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
+const NOBODY_KNOWS = 'It is unknown whether a task was accepted.'
 
 function judgeResponse(response: ApiResponse, now: number, secrets: readonly string[]): Outcome {
   const { status, headers, body } = response
@@ -136,7 +134,7 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
 
 /** What to do when a key stands for another request already. */
 export const KEY_REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look for it in the APIMart console. For a video of this request give another idempotency_key.'
+  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
 
 function sentences(...texts: string[]): string {
   return texts.filter((text) => text !== '').join(' ')
@@ -185,9 +183,9 @@ function isLackOfCredit(error: ApiError | null, body: string): boolean {
 /** What an answer suggests beyond its words. */
 function hint(status: number, error: ApiError | null): string {
   if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
-    return 'The address may be wrong: check api_base_url.'
+    return 'The URL may be wrong: check api_base_url.'
   }
   // So APIMart's pages for other models say; it is no proof.
   const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')
-  return isBuildError ? 'By these words a parameter of the request is wrong.' : ''
+  return isBuildError ? 'This means that a parameter of the request is wrong.' : ''
 }

@@ -43,7 +43,7 @@ function read(response: ApiResponse, secrets: readonly string[], now: number): P
     return { kind: 'refused', failure: new Failure('authentication', [words]) }
   }
   if (status === 404) {
-    const why = 'It knows no such task, or not under this key.'
+    const why = 'No such task exists, or not for this key.'
     return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
   }
   return { kind: 'unseen', cause: words, pause: retryAfter(response, now) }

@@ -86,7 +86,7 @@ export async function postBody(
     return { kind: 'answered', response: await exchange(url, apiKey, options, api.compose(watch(wire)), end) }
   } catch (error) {
     if (!wire.isSent) signal.throwIfAborted()
-    const cause = stop.signal.aborted ? 'the run was stopped before it came' : explainNetworkError(error)
+    const cause = stop.signal.aborted ? 'the run was stopped before it arrived' : explainNetworkError(error)
     if (!wire.isSent) return { kind: 'never_sent', cause, isTransient: isTransient(error) }
     const bytes = wire.body.subarray(0, wire.arrived)
     const partial = wire.partial && { ...wire.partial, body: bodyOf(bytes, wire.partial.headers, apiKey) }

@@ -68,6 +68,6 @@ export async function sendUntilSettled<Accepted extends { readonly accepted: 'ye
     }
   } catch (error) {
     if (atWork === null || error !== signal.reason) throw error
-    return ended(atWork, 'The run was stopped before it told more.')
+    return ended(atWork, 'The run was stopped before it reported more.')
   }
 }

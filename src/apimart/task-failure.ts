@@ -19,7 +19,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /\b(video|clip|motion|movement|part|segment) (is )?too (short|fast)\b|\bcontinuous\b|\bmultiple (shots|scenes|people|persons)\b|\b(scene|shot|camera) (cut|change)/i,
-    'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.',
+    'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.',
   ],
 ]
 

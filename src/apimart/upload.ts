@@ -43,7 +43,7 @@ export function judgeUpload(result: PostResult, now: number, secrets: readonly s
   if (outcome.accepted === 'no') return outcome
   const words =
     result.kind === 'answered'
-      ? `${describeResponse(result.response, secrets)} There is no address of the image in that.`
-      : `The answer was lost: ${result.cause}.`
+      ? `${describeResponse(result.response, secrets)} The response contains no image URL.`
+      : `The response was lost: ${result.cause}.`
   return { accepted: 'unknown', next: 'stop', message: conceal(words, secrets), remedy: null, pause: 0 }
 }

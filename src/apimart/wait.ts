@@ -66,7 +66,7 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
 
 function timedOut(limit: number): Failure {
   return new Failure('wait_timeout', [
-    `The task had not ended after ${formatDuration(limit)}, which wait_timeout_minutes allows.`,
+    `The task was still running after ${formatDuration(limit)} (wait_timeout_minutes).`,
   ])
 }
 

@@ -153,7 +153,7 @@ const thrown = v.object({
 
 function toRefusal(cause: unknown, now: number): GitHubRefusal {
   if (cause instanceof GitHubRefusal) return cause
-  if (v.isValiError(cause)) return new GitHubRefusal('GitHub gave an answer that cannot be read', { cause })
+  if (v.isValiError(cause)) return new GitHubRefusal('GitHub gave a response that cannot be read', { cause })
   const { status, response } = v.is(thrown, cause) ? cause : { status: 0, response: undefined }
   if (response === undefined) {
     const error = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause

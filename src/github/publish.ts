@@ -49,7 +49,7 @@ export async function attachAsset(
   const where = `the release ${oneLine(release.tag_name, 100)}`
   if (file.bytes >= ASSET_MAX_BYTES) {
     throw new Failure('publish_failed', [
-      `${file.name} has ${formatBytes(file.bytes)} and was not attached to ${where}: GitHub takes assets below 2 GiB. Compress it, and attach it by hand.`,
+      `${file.name} has ${formatBytes(file.bytes)} and was not attached to ${where}: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.`,
     ])
   }
   try {
@@ -100,7 +100,7 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
       const asset = await askGitHubOnce(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
       await remove(asset, github)
-      throw new GitHubRefusal('GitHub has got other bytes than those of the video', { pause: 0 })
+      throw new GitHubRefusal('GitHub received different bytes than those of the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
       await pauseBeforeRetry(orUnclear(error), tries, github)
@@ -123,13 +123,13 @@ async function upload(
 ): Promise<Asset> {
   const found = await stat(file.path).catch(() => null)
   if (found?.size !== file.bytes) {
-    throw new GitHubRefusal('The file is not there any more, or is another one than before')
+    throw new GitHubRefusal('The file is gone, or has changed')
   }
   const { protocol } = new URL(octokit.request.endpoint.DEFAULTS.baseUrl)
   if (!upload_url.startsWith(`${protocol}//`)) {
     const shown = oneLine(upload_url, 200)
     throw new GitHubRefusal(
-      `GitHub names "${shown}" for uploads, where the token must not go: it is not ${protocol}//`,
+      `GitHub names "${shown}" as the upload URL, to which the token must not be sent: it is not ${protocol}//`,
     )
   }
   const stream = createReadStream(file.path)

@@ -55,9 +55,9 @@ export function wantedRelease(given: string, event: { name: string; payload: unk
     event.name === ''
       ? 'This run was started by no event'
       : `This run was started by the event ${oneLine(event.name, 40)}`
-  const what = event.payload === null ? 'whose payload cannot be read' : 'which names no release'
+  const what = event.payload === null ? 'whose payload cannot be read' : 'which contains no release'
   throw new Failure('invalid_input', [
-    `attach_to_release "event": ${name}, ${what}. Start the workflow with on: release, or give the tag of the release.`,
+    `attach_to_release "event": ${name}, ${what}. Start the workflow with on: release, or set the tag of the release.`,
   ])
 }
 
@@ -128,12 +128,12 @@ async function orNull(
 
 function noRelease(wanted: Wanted, { owner, repo }: GitHub): string {
   if (wanted.kind === 'id') return `The release that started this run is not in ${owner}/${repo} any more.`
-  const isRef = wanted.tag.startsWith('refs/') ? ' Give the tag alone, as github.ref_name has it.' : ''
-  return `There is no release of this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first, also as a draft; a draft is seen only with the permission contents: write.`
+  const isRef = wanted.tag.startsWith('refs/') ? ' Use the tag alone, as in github.ref_name.' : ''
+  return `There is no release of this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first; a draft works too, but is visible only with the permission contents: write.`
 }
 
 const IMMUTABLE =
-  'This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.'
+  'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
 
 /** What GitHub said, and what to do about it, in whole sentences. */
 export function describeRefusal(refusal: GitHubRefusal, { owner, repo }: GitHub): string {
@@ -142,13 +142,13 @@ export function describeRefusal(refusal: GitHubRefusal, { owner, repo }: GitHub)
 }
 
 function remedyFor({ status, pause, words }: GitHubRefusal, repository: string): string {
-  if (status === 401) return 'Check that github_token is valid; that of a job ends with the job.'
+  if (status === 401) return 'Check that github_token is valid; the token of a job expires when the job ends.'
   if (/immutable/i.test(words)) return IMMUTABLE
   if (/already_exists/.test(words))
-    return 'Another asset of this name has come in between. Remove it, or give the file another name.'
+    return 'Another asset with this name was added in the meantime. Remove it, or rename the file.'
   if (pause !== null) return 'Try again later.'
   if (status === 403 || status === 404) {
-    return `Give the job permissions: contents: write, or a github_token that may write the contents of ${repository}. Runs from forks and of Dependabot have tokens that only read.`
+    return `Grant the job permissions: contents: write, or use a github_token that can write the contents of ${repository}. Runs from forks and Dependabot get read-only tokens.`
   }
   return ''
 }

@@ -57,7 +57,7 @@ export const minutes = v.pipe(
   text,
   v.check(
     (given) => NUMBER.test(given) && Number(given) > 0 && Number(given) <= WAIT_MAX_MINUTES,
-    `Give a number of minutes above 0 and up to ${WAIT_MAX_MINUTES}, such as 45 or 0.5.`,
+    `Use a number of minutes above 0 and up to ${WAIT_MAX_MINUTES}, such as 45 or 0.5.`,
   ),
   v.transform(Number),
 )
@@ -67,7 +67,7 @@ export const usd = v.pipe(
   text,
   v.check(
     (given) => NUMBER.test(given) && Number(given) > 0,
-    'Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.',
+    'Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.',
   ),
   v.transform(Number),
 )
@@ -98,12 +98,12 @@ export function reference(what: string) {
 
 /** How a missing or wrong reference is put right. */
 export function addressOf(what: string): string {
-  return `Give the direct https address of the ${what}, readable without a login, or the path of a file in the workspace.`
+  return `Use the direct https URL of the ${what}, readable without a login, or the path of a file in the workspace.`
 }
 
 /** A path on one line. */
 const PATH = /^\P{Cc}+$/u
-const NO_PATH = 'It contains a line break or another control character. Give a plain path.'
+const NO_PATH = 'It contains a line break or another control character. Use a plain path.'
 
 /** The path of a file. */
 export const path = v.pipe(text, v.regex(PATH, NO_PATH))
@@ -116,11 +116,11 @@ function problemOfUrl(given: string, remedy: string): string | null {
   const url = URL.parse(given)
   if (!url) return `It is not a URL. ${remedy}`
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
-    return `Only https and http addresses can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
+    return `Only https and http URLs can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
   }
   if (/\s/.test(given)) return `It contains white space. Write a space as %20. ${remedy}`
   if (url.username || url.password) {
-    return `It carries a user name or password, which would be handed to the API. ${remedy}`
+    return `It contains a user name or password, which would be passed to the API. ${remedy}`
   }
   return null
 }
@@ -138,16 +138,16 @@ export const apiBaseUrl = v.pipe(
 )
 
 function problemOfBaseUrl(url: URL | null, given: string): string | null {
-  const remedy = 'Use https://api.apimart.ai or the https address of your gateway, without /v1.'
+  const remedy = 'Use https://api.apimart.ai or the https base URL of your gateway, without /v1.'
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
-    return `It is not an https address. ${remedy}`
+    return `It is not an https URL. ${remedy}`
   if (url.username || url.password || /[?#]/.test(given)) {
-    return `It carries a user name, password, query or fragment. ${remedy}`
+    return `It contains a user name, password, query or fragment. ${remedy}`
   }
   if (/\/v1(\/|$)/i.test(url.pathname)) return `The action adds /v1 itself. ${remedy}`
   const address = literalAddress(url)
   if (url.protocol === 'http:' && address !== null && addressKind(address) !== 'private') {
-    return `Plain http sends the key unprotected, so it is for private addresses only. ${remedy}`
+    return `Plain http sends the key unencrypted, so it is allowed only for private addresses. ${remedy}`
   }
   return null
 }

@@ -42,7 +42,7 @@ const schema = v.object({
       (key) => /^[\x21-\x7e]*$/.test(key),
       (issue) =>
         /^bearer\s/i.test(issue.input)
-          ? 'It begins with "Bearer ". Give the key alone.'
+          ? 'It begins with "Bearer ". Use the key alone.'
           : 'It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.',
     ),
   ),
@@ -63,8 +63,8 @@ const schema = v.object({
   watermark: boolean,
   preflight: choice({
     enforce: 'refuse references that break a limit',
-    warn: 'say so and submit',
-    off: 'do not look',
+    warn: 'report it and submit anyway',
+    off: 'skip the checks',
   }),
   duration_probe: choice({ auto: 'header, then ffprobe', header: '', ffprobe: '' }),
   ffprobe_path: text,
@@ -76,7 +76,7 @@ const schema = v.object({
       text,
       v.regex(
         /^[\x21-\x7e]{1,191}$/,
-        'APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
+        'APIMart accepts 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
       ),
     ),
   ),
@@ -99,14 +99,14 @@ const schema = v.object({
   attach_to_release: optional(
     v.pipe(
       text,
-      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Give event or a tag.'),
+      v.regex(/^\P{Cc}+$/u, 'It contains a line break or another control character. Use event or a tag.'),
     ),
   ),
   github_token: v.pipe(
     text,
     v.regex(
       /^[\x21-\x7e]*$/,
-      'It contains spaces, line breaks or characters outside ASCII. Give the token alone.',
+      'It contains spaces, line breaks or characters outside ASCII. Use the token alone.',
     ),
   ),
   api_base_url: apiBaseUrl,
@@ -142,27 +142,26 @@ function crossProblems(raw: Raw): Problem[] {
     problems.push({
       name: 'max_cost',
       message:
-        'It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.',
+        'It needs the length of the clip, which preflight: off does not read. Use preflight: enforce or warn.',
     })
   }
   if (raw.task_id !== '' && isDryRun) {
     problems.push({
       name: 'dry_run',
-      message:
-        'It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.',
+      message: 'It shows the request for a new task, but task_id names an existing one. Remove one of them.',
     })
   }
   if (raw.output_path !== '' && raw.task_id === '' && !isWaiting) {
     problems.push({
       name: 'output_path',
-      message: 'It needs the finished video. Add wait: true, or give the task_id of an existing task.',
+      message: 'It needs the finished video. Add wait: true, or set task_id to the id of an existing task.',
     })
   }
   if (raw.attach_to_release !== '') problems.push(...problemsOfRelease(raw))
   for (const [name, value] of Object.entries(raw)) {
     const held = SECRETS.find((secret) => secret !== name && reveals(value, [raw[secret] ?? '']))
     if (held) {
-      const message = `It contains the ${held}, which would be shown, or sent to others. Take it out.`
+      const message = `It contains the ${held}, which would be shown, or sent to others. Remove it.`
       problems.push({ name, message })
     }
   }
@@ -179,12 +178,12 @@ function problemsOfRelease(raw: Raw): Problem[] {
     problems.push({ name: 'attach_to_release', message })
   } else if (!ASSET_NAME.test(raw.output_path?.split(/[/\\]/).at(-1) ?? '')) {
     const message =
-      'GitHub renames assets whose names hold anything but ASCII letters, digits, dots, dashes and underscores. Give the file such a name, or leave out attach_to_release.'
+      'GitHub renames assets whose names contain anything but ASCII letters, digits, dots, dashes and underscores. Rename the file, or leave out attach_to_release.'
     problems.push({ name: 'output_path', message })
   }
   if (raw.github_token === '') {
     const message =
-      'It is empty, and attach_to_release needs it. Leave it out for the token of the job, or pass one that may write the contents of the repository.'
+      'It is empty, and attach_to_release needs it. Leave it out to use the token of the job, or pass one that can write the contents of the repository.'
     problems.push({ name: 'github_token', message })
   }
   return problems
@@ -264,7 +263,7 @@ function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
   const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
   if (result.success && problems.length === 0) return { ...result.output, task_id }
   const remedy =
-    'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task that task_id names goes its own way.'
+    'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task in task_id is not affected.'
   throw new Failure('invalid_input', tell(problems, raw), { remedy })
 }
 

@@ -55,7 +55,7 @@ export async function findFfprobe(
   if (ffprobePath !== '') {
     if (await isProgram(ffprobePath)) return { path: resolve(ffprobePath), origin: 'ffprobe_path' }
     throw new Failure('invalid_input', [
-      `ffprobe_path "${oneLine(ffprobePath, 200)}": There is no program at this path. Name an ffprobe on the runner, or leave it out.`,
+      `ffprobe_path "${oneLine(ffprobePath, 200)}": There is no program at this path. Set the path of an ffprobe on the runner, or leave it out.`,
     ])
   }
   const onPath = await which('ffprobe')

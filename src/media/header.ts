@@ -43,7 +43,7 @@ for (const type of Object.keys(BoxParser.box)) {
  * Reads a movie header, wherever in the file it lies.
  *
  * @param size whole length of the file in bytes; null when the server does not tell, and then what follows the header is
- *   not looked at
+ *   not checked
  * @throws whatever `read` throws
  */
 export async function readHeader(read: ReadAt, size: number | null): Promise<Header> {
@@ -106,7 +106,7 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     const { duration, timescale } = moov.mvhd
     const told = duration / timescale
     const isTold = told >= 0.001 && told < SANE_MAX_SECONDS && duration < 0xffffffff
-    if (!isTold) return unsettled('the header tells no length')
+    if (!isTold) return unsettled('the header states no length')
     // Readers that look for more than mp4 may find another file in what stands before.
     if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? '')) return unsettled('it does not begin as an mp4 does')
     if (!hasPlainShape(file, pieces)) return unsettled('its header can be read in more than one way')

@@ -34,7 +34,7 @@ export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
       if (await apiIsPrivate) return
     }
     throw new AddressRefused(
-      `it leads to ${host === address ? address : `${host} (${address})`}, which is not a public address, so neither this action nor the API's servers may fetch from it`,
+      `it leads to ${host === address ? address : `${host} (${address})`}, which is not a public address, so neither this action nor the API's servers can fetch from it`,
     )
   }
 }

@@ -8,21 +8,21 @@ import { TrafficLimitExceeded } from './traffic-limit.ts'
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',
   EAI_AGAIN: 'the host name could not be looked up',
-  ECONNREFUSED: 'the host, or the proxy on the way, refuses connections',
-  ECONNRESET: 'the server broke the connection off',
-  ECONNABORTED: 'the server broke the connection off',
-  ECANCELED: 'the server broke the connection off',
+  ECONNREFUSED: 'the host, or a proxy in between, refuses connections',
+  ECONNRESET: 'the server closed the connection',
+  ECONNABORTED: 'the server closed the connection',
+  ECANCELED: 'the server closed the connection',
   EHOSTUNREACH: 'the host cannot be reached',
-  ETIMEDOUT: 'the host did not answer in time',
+  ETIMEDOUT: 'the host did not respond in time',
   ENETUNREACH: 'the network of the host cannot be reached',
-  EPIPE: 'the server broke the connection off',
-  UND_ERR_REQ_RETRY: 'the server broke off, or gives inconsistent answers',
-  UND_ERR_SOCKET: 'the server broke the connection off',
+  EPIPE: 'the server closed the connection',
+  UND_ERR_REQ_RETRY: 'the server closed the connection, or gives inconsistent responses',
+  UND_ERR_SOCKET: 'the server closed the connection',
   UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
-  UND_ERR_HEADERS_TIMEOUT: 'the server did not answer in time',
+  UND_ERR_HEADERS_TIMEOUT: 'the server did not respond in time',
   UND_ERR_BODY_TIMEOUT: 'the server stopped sending',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server sent another length than it announced',
-  UND_ERR_HEADERS_OVERFLOW: 'the headers of the answer are too large',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the server sent a different length than it announced',
+  UND_ERR_HEADERS_OVERFLOW: 'the response headers are too large',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
@@ -35,8 +35,8 @@ const CAUSES: Record<string, string> = {
 
 /** Codes that begin alike, whose own messages help nobody. */
 const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
-  ['ERR_SSL_', 'the host and this machine agree on no TLS'],
-  ['ERR_ASSERTION', 'the answer is not HTTP'],
+  ['ERR_SSL_', 'the TLS handshake failed'],
+  ['ERR_ASSERTION', 'the response is not HTTP'],
 ]
 
 /** Errors that may be gone a moment later. */
@@ -94,9 +94,9 @@ export function explainNetworkError(error: unknown): string {
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
   if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
   if (isLostRedirect(error)) return 'its redirects lead nowhere'
-  if (UNASKED.test(error.message)) return 'the server says 100 or 101 first, which it was not asked for'
+  if (UNASKED.test(error.message)) return 'the server sent 100 or 101 first, which was not requested'
   // It has no code, although undici means to give it one.
-  if (error.name === 'HTTPParserError') return 'the answer is not HTTP'
+  if (error.name === 'HTTPParserError') return 'the response is not HTTP'
   const code = codeOf(error)
   // It may be that of a proxy.
   if (code === 'ENOTFOUND' && 'hostname' in error)

@@ -59,9 +59,7 @@ function watch(socket: Socket): Talk {
   // undici listens since the connection stands, so it has read by now what came.
   socket.on('readable', () => {
     if (socket.bytesRead - talk.useful <= EXCESS_MAX_BYTES) return
-    socket.destroy(
-      new TrafficLimitExceeded('the server sends on and on, and nothing of what it was asked for'),
-    )
+    socket.destroy(new TrafficLimitExceeded('the server keeps sending data that was not requested'))
   })
   return talk
 }

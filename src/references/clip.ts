@@ -35,7 +35,7 @@ export async function readClip(
     if (inputs.duration_probe === 'header') {
       throw unusable(
         reference,
-        `its header alone does not tell its length: ${why}`,
+        `its header alone does not give its length: ${why}`,
         'Use duration_probe: auto',
       )
     }
@@ -51,8 +51,8 @@ export async function readClip(
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
-        'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner'
-      throw unusable(reference, `its length cannot be told: ${why}, and ${error.message}`, remedy)
+        'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner'
+      throw unusable(reference, `its length cannot be determined: ${why}, and ${error.message}`, remedy)
     }
   }
   const { facts, source } =

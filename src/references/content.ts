@@ -47,22 +47,22 @@ function explain(
     return `is a Git LFS pointer of ${head.length} bytes, not the ${what} itself. ${remedyForPointer(reference)}`
   }
   if (isHtml(head)) {
-    return `is an HTML page, perhaps a login or a share page. Use the direct address of the ${what}`
+    return `is an HTML page, perhaps a login or a share page. Use the direct URL of the ${what}`
   }
   const other = `not ${article(taken)} file`
   if (start.startsWith('#EXTM3U') || start.includes('<MPD')) {
-    return `is a playlist, ${other}. Use the direct address of the ${what}`
+    return `is a playlist, ${other}. Use the direct URL of the ${what}`
   }
   if (start.includes('<svg')) return `is an SVG drawing, ${other}. ${remedy}`
   if (start.startsWith('<?xml')) {
-    return `is an XML text, perhaps an error message of its host, ${other}. Use the direct address of the ${what}`
+    return `is an XML text, perhaps an error message of its host, ${other}. Use the direct URL of the ${what}`
   }
   if (extension !== null && kind !== null) {
     return `is really of the type ${extension.toUpperCase()}. Perhaps image_url and video_url are swapped`
   }
   if (extension !== null) return `is really of the type ${extension.toUpperCase()}. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
-    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct address of the ${what}`
+    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct URL of the ${what}`
   }
   return `is not ${article(taken)} file, nor anything else that is known. ${remedy}`
 }
@@ -74,5 +74,5 @@ function article(kind: string): string {
 function remedyForPointer({ url }: Reference): string {
   if (url === null) return 'Check the repository out with lfs: true'
   const address = mediaAddress(url)
-  return `Use ${address === null ? 'the address of the file itself' : formatUrl(address)}`
+  return `Use ${address === null ? 'the URL of the file itself' : formatUrl(address)}`
 }

@@ -26,7 +26,7 @@ export async function readImage(place: ImageSource, access: ReferenceAccess): Pr
   if (!size) {
     throw rejected(
       file.reference,
-      `cannot be used: its width and height cannot be read, as in a damaged or unusual ${format} file. Save the image anew`,
+      `cannot be used: its width and height cannot be read, as in a damaged or unusual ${format} file. Save the image again`,
     )
   }
   return { format, width: size.width, height: size.height, bytes: await file.length() }

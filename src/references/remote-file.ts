@@ -82,7 +82,7 @@ export class RemoteFile implements ReferenceFile {
         drop(response)
         throw unreachable(
           this.reference,
-          'its server answers range requests inconsistently. Serve it from another host',
+          'its server responds to range requests inconsistently. Serve it from another host',
         )
       }
       const bytes = await readUpTo(response.body, length)
@@ -198,13 +198,13 @@ async function reading<T>(
   } catch (error) {
     if (error instanceof Failure) throw error
     access.signal.throwIfAborted()
-    const remedy = isLostRedirect(error) ? '. Use the final address' : ''
+    const remedy = isLostRedirect(error) ? '. Use the final URL' : ''
     const clause = `${explainNetworkError(error)}${remedy}`
     throw unreachable(reference, clause, error)
   }
 }
 
-const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
+const INCONSISTENT = 'its server gives inconsistent responses. Serve it from another host'
 
 function tooLarge(reference: Reference, size: number | null): Failure {
   const found = size === null ? '' : `it has ${formatBytes(size)}, `
@@ -225,7 +225,7 @@ function explainStatus(status: number): string {
   }
   if (status === 416) return `${response}, so it is empty. Upload it again`
   if (status >= 300 && status < 400 && status !== 304)
-    return `${response}: a redirect without an address, or more than ${MAX_REDIRECTS} in a row. Use the final address`
+    return `${response}: a redirect without a URL, or more than ${MAX_REDIRECTS} in a row. Use the final URL`
   if (status === 429 || status >= 500) return `${response}. Try later or use another host`
   return response
 }

@@ -73,7 +73,7 @@ export async function findClip(
   const file = await findFile('video_url', given.path, workspace)
   if (commit.sha === '' || commit.repository === '') {
     const message =
-      'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Give an https address.'
+      'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Use an https URL.'
     throw new Failure('invalid_input', [`video_url "${oneLine(file.displayName, 80)}": ${message}`])
   }
   const raw = rawAddress(commit, file.displayName)
@@ -91,7 +91,7 @@ function served({ displayName }: WorkspaceFile, url: string): RemoteReference {
 }
 
 function advice({ sha }: Commit): string {
-  return `APIMart has no upload for clips and fetches this one from GitHub, as it is in the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without a path: of its own. From a private repository it cannot be fetched: give video_url as the https address of a public copy.`
+  return `APIMart has no upload for clips and fetches this one from GitHub, as it is in the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without its own path: input. From a private repository it cannot be fetched: set video_url to the https URL of a public copy.`
 }
 
 /** The references as a request names them before an image is uploaded. */

@@ -13,29 +13,29 @@ export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, t
     if (reason === 'submission_uncertain' || reason === 'internal_error' || remedy !== null) return own
     return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
-  const again = `Run this step again with task_id: ${oneLine(task.id, 200)}, which`
+  const again = `Run this step again with task_id: ${oneLine(task.id, 200)} to`
   const phase = phaseOf(task)
   if (phase === 'unknown' && reason === 'request_rejected' && remedy === null) {
     if (task.origin === 'receipt')
-      return `Check that api_key is that of the account of this task. ${ANEW} This run submitted nothing.`
+      return `Check that api_key belongs to the account of this task. ${ANEW} This run submitted nothing.`
     return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
   }
   if (phase === 'unknown' || phase === 'running') {
     // "Run again" alone would pay twice.
     const first = remedy ?? (REMEDIES_BESIDE_A_TASK.has(reason) ? own : '')
-    return `${first} ${describeTask(task)} ${again} waits for it and submits nothing.`.trimStart()
+    return `${first} ${describeTask(task)} ${again} wait for it; this submits nothing.`.trimStart()
   }
   if (phase === 'ended') return `${own} ${describeTask(task)}`
   const first = reason === 'cancelled' ? '' : own
   // What a failure advises by itself is all there is to do.
-  const fetch = remedy === null ? ` ${again} fetches the video, submits nothing and pays nothing.` : ''
+  const fetch = remedy === null ? ` ${again} fetch the video; this submits nothing and pays nothing.` : ''
   const anew = task.origin === 'receipt' && reason === 'download_failed' ? ` ${ANEW}` : ''
   return `${first} ${describeTask(task)}${fetch}${anew}`.trimStart()
 }
 
 /** A receipt whose task brings nothing any more would be tried for ever. */
 const ANEW =
-  'As long as the receipt is beside output_path, each run comes back to this task: remove it, or give regenerate: always, to have the video made, and paid, anew.'
+  'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
 
 /** The refusals that came from APIMart. */
 const ANSWERED: ReadonlySet<FailureReason> = new Set([
@@ -60,19 +60,19 @@ function describeTask({ id, origin, seen }: Task): string {
     switch (origin) {
       case 'given':
       case 'receipt':
-        return `This run submitted nothing; what became of task ${name} is not known.`
+        return `This run submitted nothing; the outcome of task ${name} is unknown.`
       case 'replayed':
-        return `Task ${name} is at APIMart and is billed, whatever becomes of this job.`
+        return `Task ${name} exists at APIMart and is billed, even though this job has stopped.`
       case 'submitted':
-        return `Task ${name} was accepted: it goes on at APIMart and is billed, whatever becomes of this job.`
+        return `Task ${name} was accepted: it continues at APIMart and is billed, even though this job has stopped.`
     }
   }
   const { status, rawStatus, progress, cost } = seen.task
-  const billed = cost === null ? '' : ` APIMart names a cost of ${formatUsd(cost)}.`
+  const billed = cost === null ? '' : ` APIMart reports a cost of ${formatUsd(cost)}.`
   if (status === 'completed') return `Task ${name} is completed and paid.${billed}`
   if (status !== 'running') {
     return `Task ${name} has ended.${billed || ' The balance at APIMart shows whether it is billed.'}`
   }
   const percent = progress === null ? '' : ` (${progress} %)`
-  return `Task ${name} was last seen as ${oneLine(rawStatus, 40)}${percent}: it goes on at APIMart and is billed, whatever becomes of this job.`
+  return `Task ${name} was last seen as ${oneLine(rawStatus, 40)}${percent}: it continues at APIMart and is billed, even though this job has stopped.`
 }

@@ -55,5 +55,4 @@ function presentable(request: MotionControlRequest): MotionControlRequest {
 }
 
 /** What it means that a task is that of an earlier request; a sentence without its full stop. */
-export const REPLAYED =
-  'APIMart knew it already from an earlier, identical request: nothing new is expected to be billed'
+export const REPLAYED = 'APIMart already had it from an earlier, identical request: no new charge is expected'

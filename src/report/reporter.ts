@@ -146,7 +146,7 @@ export class RunReporter implements Reporter {
 
   estimate(estimate: Estimate): void {
     if (estimate.kind === 'no_length') {
-      this.info('No estimate of the cost, because the length of the clip is not known.')
+      this.info('No cost estimate, because the length of the clip is unknown.')
     }
     if (estimate.kind !== 'known') return
     const { usd, seconds, pricePerSecond } = estimate
@@ -158,7 +158,7 @@ export class RunReporter implements Reporter {
 
   async dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void> {
     await this.#request('Dry run: the request that would be sent', url, request)
-    if (isUploaded) this.info('The image is uploaded first, and the request names its address there.')
+    if (isUploaded) this.info('The image is uploaded first, and the request contains the URL of the upload.')
     this.#channel.setOutput('status', 'dry_run')
     this.info('Dry run: nothing was submitted and nothing is billed.')
   }
@@ -191,7 +191,7 @@ export class RunReporter implements Reporter {
   waiting(task: Task, limit: number, now: number): void {
     this.#progress = followProgress(now, task.submittedAt)
     this.info(
-      `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Stopping the job stops neither the task nor its bill.`,
+      `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Cancelling this job does not cancel the task; it is still billed.`,
     )
   }
 
@@ -220,11 +220,11 @@ export class RunReporter implements Reporter {
     this.#channel.setOutput('status', 'unchanged')
     if (cost !== null) {
       this.#channel.setOutput('cost', String(cost))
-      this.info(`Billed by APIMart when it was made: ${formatUsd(cost)}`)
+      this.info(`Billed by APIMart when it was generated: ${formatUsd(cost)}`)
     }
     if (link !== null) {
       this.#setLink(link)
-      this.info(`The link to the video at APIMart holds until ${formatInstant(link.expiresAt)}.`)
+      this.info(`The link to the video at APIMart is valid until ${formatInstant(link.expiresAt)}.`)
     }
     this.#file('The video is in', file)
   }
@@ -232,7 +232,7 @@ export class RunReporter implements Reporter {
   published({ url, name, tag, isNew }: Parameters<Reporter['published']>[0]): void {
     this.#found({ assetUrl: url })
     this.#channel.setOutput('release_asset_url', url)
-    const how = isNew ? 'is attached to' : 'is already the very same file in'
+    const how = isNew ? 'is attached to' : 'is already the same file in'
     this.info(`${name} ${how} the release ${tag}: ${url}`)
   }
 

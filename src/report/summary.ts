@@ -42,7 +42,7 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
       const news =
         phaseOf(end.task) === 'completed'
           ? 'The video is done.'
-          : 'APIMart renders it now, which usually takes 2 to 30 minutes and goes on after this job.'
+          : 'APIMart is rendering it, which usually takes 2 to 30 minutes and continues after this job.'
       return [
         '## Kling motion control: submitted',
         `<p>Task <code>${escapeHtml(id, TEXT_LIMIT)}</code> is <b>${state}</b>.${replay(end.task)}${cost}</p>`,
@@ -82,7 +82,7 @@ function headline(reason: FailureReason, task: Task | null): string {
     case 'submission_uncertain':
       return 'a task may be running'
     case 'internal_error':
-      return 'stopped by a defect'
+      return 'stopped by a bug'
     case 'task_failed':
       return 'the task failed'
     case 'task_cancelled':
@@ -92,10 +92,10 @@ function headline(reason: FailureReason, task: Task | null): string {
     case 'publish_failed':
       return phase === null ? 'not attached to the release' : 'completed, but not attached to the release'
     case 'cancelled':
-      return phase === 'running' ? 'cancelled, the task goes on' : 'cancelled'
+      return phase === 'running' ? 'cancelled, the task continues' : 'cancelled'
     default:
       if (phase === 'unknown') return 'the state of the task could not be read'
-      return phase === 'running' ? 'the task goes on' : 'not submitted'
+      return phase === 'running' ? 'the task is still running' : 'not submitted'
   }
 }
 
@@ -129,7 +129,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   } else {
     rows.push(['task_id', inputs.task_id, ''])
     if (inputs.video_url !== null) {
-      const unknown = inputs.preflight === 'off' ? 'not looked at' : 'not usable'
+      const unknown = inputs.preflight === 'off' ? 'not checked' : 'not usable'
       const length = clipSeconds === null ? unknown : formatSeconds(clipSeconds)
       rows.push(['video_url', displayReference(inputs.video_url), length])
     }
@@ -149,7 +149,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
     rows.push(['regenerate', inputs.regenerate, report.planReason ?? ''])
   }
   if (inputs.attach_to_release !== null) rows.push(['attach_to_release', inputs.attach_to_release, ''])
-  return `### What was asked for, what was found\n\n${table(['Input', 'Value', 'Found'], rows)}`
+  return `### Inputs and references\n\n${table(['Input', 'Value', 'Found'], rows)}`
 }
 
 /** A clip of the workspace leads to where APIMart fetches it. */
@@ -162,7 +162,7 @@ function renderClip(given: ReferenceText, sources: Report['sources']): Cell {
 }
 
 function notRead(preflight: Report['preflight']): string {
-  return preflight === null ? 'not looked at' : 'not usable'
+  return preflight === null ? 'not checked' : 'not usable'
 }
 
 const MARKS = { pass: '✅', warn: '⚠️ warning', refuse: '❌ refused' } as const

@@ -40,7 +40,7 @@ export function renderVideo(
   const { cost } = seen.task
   if (cost === null && rows.length === 0) return ''
   const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
-  rows.push(['Cost', cost === null ? `not told by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
+  rows.push(['Cost', cost === null ? `not reported by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
 }
 
@@ -59,7 +59,7 @@ export function renderReused(
     const beside = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
     rows.push(['Length', `${formatSeconds(seconds)}${beside}`])
   }
-  rows.push(['Cost when it was made', cost === null ? 'not told by APIMart' : formatUsd(cost)])
+  rows.push(['Cost when it was generated', cost === null ? 'not reported by APIMart' : formatUsd(cost)])
   return `### The video\n\n${table(['', ''], rows)}`
 }
 
@@ -69,8 +69,7 @@ const HREF_LIMIT = 2000
 /** A link that can be followed; a signed one carries its secret in the query, which is not shown. */
 function linkTo(url: string): Cell {
   const text = withoutQuery(url)
-  if (text !== url || url.length > HREF_LIMIT)
-    return `${text} (the whole address is in the output result_url)`
+  if (text !== url || url.length > HREF_LIMIT) return `${text} (the whole URL is in the output result_url)`
   return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(url, TEXT_LIMIT)}</a>` }
 }
 
@@ -102,7 +101,7 @@ function momentsOf({ submittedAt, startedAt, seen }: Task, video: Video | null):
     submittedAt === null
       ? theirs('Submitted', createdAt, null)
       : [{ name: 'Submitted', at: submittedAt, took: null }],
-    startedAt === null ? [] : own('First seen at work', startedAt, submittedAt),
+    startedAt === null ? [] : own('Started', startedAt, submittedAt),
     status === 'running'
       ? own(`Last seen as ${rawStatus}`, at, startedAt ?? submittedAt)
       : submittedAt === null && endedAt !== null

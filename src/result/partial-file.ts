@@ -46,7 +46,7 @@ export class PartialFile implements AsyncDisposable {
   requireRoomFor(bytes: number): void {
     if (this.#bytes + bytes <= this.#maxBytes) return
     const limit = formatBytes(this.#maxBytes)
-    throw new DownloadFailed('unusable', `it is larger than the ${limit} that are taken`)
+    throw new DownloadFailed('unusable', `it is larger than the limit of ${limit}`)
   }
 
   /** Takes all that comes; also what came before the body broke off. */

@@ -112,7 +112,7 @@ async function inspectLink(link: Link, { network, clock, signal }: FetchContext)
     // A whole file instead of a range still begins with what is wanted first.
     if (response.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
       drop(response)
-      throw new DownloadFailed('unusable', 'its server gives no parts of it')
+      throw new DownloadFailed('unusable', 'its server does not serve ranges')
     }
     size ??= granted?.size ?? null
     return readUpTo(response.body, length)
@@ -163,14 +163,14 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
   })
   if (first === undefined) {
     const remedy =
-      'Look for the video in the APIMart console. A link may appear later: run this step with this task_id then, which submits nothing and pays nothing.'
-    return new Failure('download_failed', ['APIMart names no link to the video that can be fetched.'], {
+      'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
+    return new Failure('download_failed', ['APIMart returned no link to the video that can be fetched.'], {
       remedy,
     })
   }
   if (failures.some(({ failed }) => failed.kind !== 'expired')) {
     return new Failure('download_failed', [first, ...others])
   }
-  const remedy = 'APIMart makes no second link: the video must be made, and paid, anew.'
+  const remedy = 'The link is issued only once, so you would have to pay for a new video.'
   return new Failure('download_failed', [first, ...others], { remedy })
 }

@@ -127,7 +127,7 @@ function compareVideo(
   }
   if (seconds === null) {
     reporter.warn(
-      'The length of the video could not be read from its header. Look at the video before you use it.',
+      'The length of the video could not be read from its header. Check the video before you use it.',
     )
     return
   }
@@ -135,6 +135,6 @@ function compareVideo(
   if (clipSeconds === null || seconds >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
   const lengths = `The video has ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}.`
   const why =
-    'Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
+    'Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
   reporter.warn(`${lengths} ${why}`)
 }

@@ -73,7 +73,7 @@ export interface Sending {
 /** For a request without history. */
 export const FIRST_TIME: Sending = { keyNumber: 1, earlier: null }
 
-const SAME = 'Request and references are those of the receipt'
+const SAME = 'The request and the references match the receipt'
 
 /** What is known of the request and its receipt. */
 export interface RequestFacts {
@@ -113,7 +113,7 @@ export function planVideo(facts: PlanFacts): Plan {
   if (destination.kind === 'none') return make(facts, null)
   const { displayName: receiptName } = receiptOf(destination.output)
   if (destination.receipt.kind === 'none') {
-    return make(facts, `There is no receipt of an earlier video at ${receiptName}.`)
+    return make(facts, `First run for this video: there is no receipt at ${receiptName}.`)
   }
   if (destination.receipt.kind !== 'read') {
     return make(facts, `${receiptName} is replaced, as regenerate: always asks for a new video.`)
@@ -139,7 +139,7 @@ export function planVideo(facts: PlanFacts): Plan {
     const changes = changesSince(receipt, requestOf(inputs), bytes.identities)
     if (changes.length > 0) {
       if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
-      return make(facts, `The video is made anew: ${describeChanges(changes, receiptName)}.`, { left })
+      return make(facts, `A new video is generated: ${describeChanges(changes, receiptName)}.`, { left })
     }
   }
   return planForSameRequest(known)
@@ -168,7 +168,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
   const id = oneLine(task.id, 200)
   const found = { taskId: task.id, receipt, output, clipSeconds: clipSecondsOf(facts) }
   if (isPending(receipt)) {
-    const why = `${SAME}, and its task ${id} is still to be fetched: nothing is to be submitted.`
+    const why = `${SAME}, and its task ${id} has not been fetched yet: nothing is submitted.`
     return { kind: 'fetch', why, ...found }
   }
   const next: Sending =
@@ -178,17 +178,17 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
     return makeAnew(facts, `task ${id} of ${receiptName} ${how}`, next)
   }
   if (hasResultOf(receipt, video)) {
-    const why = `${SAME}, and so is the video: nothing is to be submitted.`
+    const why = `${SAME}, and the video is unchanged: nothing is submitted.`
     return { kind: 'reuse', why, receipt, output, clipSeconds: found.clipSeconds }
   }
   if (video.kind === 'file' && video.pointsTo === receipt.result.sha256) throw onlyPointer(inputs)
   const wrong =
     video.kind === 'none'
       ? `${output.displayName} is not there, or is not a file`
-      : `${output.displayName} is not the file that ${receiptName} tells of, its sha256 is another one`
+      : `${output.displayName} is not the file that ${receiptName} describes: its sha256 differs`
   const expiresAt = Date.parse(receipt.result.expires_at)
   if (expiresAt > now) {
-    const why = `${SAME}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is to be fetched again, and nothing to be submitted.`
+    const why = `${SAME}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is downloaded again, and nothing is submitted.`
     return { kind: 'fetch', why, ...found }
   }
   return makeAnew(facts, wrong, next)
@@ -214,8 +214,8 @@ function make(
 
 /** Plans a new task when the previous one is of no use. */
 function makeAnew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
-  const further = sending.keyNumber > 1 ? ' It is asked for under a further Idempotency-Key.' : ''
-  return make(facts, `The video is made anew: ${why}.${further}`, { sending })
+  const further = sending.keyNumber > 1 ? ' It is submitted under a new Idempotency-Key.' : ''
+  return make(facts, `A new video is generated: ${why}.${further}`, { sending })
 }
 
 /** Whether the task of a receipt may still bring its video. */
@@ -230,7 +230,7 @@ function isPending({ task, result }: Receipt): boolean {
 function sendAgain(facts: ReceiptFacts): MakePlan {
   const { inputs, receipt, receiptName, keyNumber, now } = facts
   if (keyNumber !== null) {
-    const why = `${SAME}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
+    const why = `${SAME}. It was sent before under the same Idempotency-Key, and it is unknown whether it was accepted.`
     return make(facts, why, { sending: { keyNumber, earlier: receipt } })
   }
   // An uploaded image has another address by now.
@@ -242,17 +242,17 @@ function sendAgain(facts: ReceiptFacts): MakePlan {
 
 function describeChanges(names: readonly string[], displayName: string): string {
   const [last, ...others] = names.toReversed()
-  if (others.length === 0) return `${last} is not what it was for ${displayName}`
-  return `${others.toReversed().join(', ')} and ${last} are not what they were for ${displayName}`
+  if (others.length === 0) return `${last} has changed since ${displayName}`
+  return `${others.toReversed().join(', ')} and ${last} have changed since ${displayName}`
 }
 
 /** What becomes of the task of a receipt when another one is made; null where it is over. */
 function describeLeft(receipt: Receipt): string | null {
   const { task, idempotency_key } = receipt
   if (task === null) {
-    return `Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key ${oneLine(idempotency_key, 200)}, is not known: its task may be running, and billed. Look for it in the APIMart console.`
+    return `It is unknown whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key ${oneLine(idempotency_key, 200)}: its task may be running, and billed. Look in the task log at https://apimart.ai for it.`
   }
   if (!isPending(receipt)) return null
   const id = oneLine(task.id, 200)
-  return `Task ${id} of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: ${id} fetches its video.`
+  return `Task ${id} of the receipt is left alone: it is billed, whatever this run does. A step with task_id: ${id} fetches its video.`
 }

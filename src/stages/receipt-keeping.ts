@@ -59,9 +59,9 @@ export function draftReceipt(
   const { bytes } = references
   if (bytes.kind !== 'read') {
     const consequence =
-      'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
+      'The receipt will not contain the references, so the next run generates, and pays for, a new video even if they have not changed.'
     if (bytes.kind === 'unreadable') reporter.warn(`${consequence} ${bytes.failure.message}`)
-    else reporter.info(`${consequence} Nobody reads them with preflight: off and regenerate: always.`)
+    else reporter.info(`${consequence} They are not read with preflight: off and regenerate: always.`)
   }
   const { repository, runId, job: jobName, step } = job.step
   const receipt = newReceipt({
@@ -97,13 +97,13 @@ export function receiptOfTask(
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
       reporter.warn(
-        `Task ${inputs.task_id} is taken for that of the request in ${displayName}, of which nobody knew whether it was accepted. If it is another one, remove that file afterwards.`,
+        `Task ${inputs.task_id} is taken for that of the request in ${displayName}, for which it was unknown whether it was accepted. If it belongs to another request, remove that file afterwards.`,
       )
       return draftOf(output, receipt)
     }
   }
   reporter.warn(
-    `${displayName} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+    `${displayName} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
   )
   return NO_RECEIPT
 }
@@ -147,7 +147,7 @@ export async function saveReceipt(
   } catch (error) {
     const why = oneLine(messageOf(error), 300)
     reporter.warn(
-      `The receipt ${receiptOf(draft.output).displayName} could not be written: ${why}. Without it the next run makes, and pays, the video anew.`,
+      `The receipt ${receiptOf(draft.output).displayName} could not be written: ${why}. Without it, the next run generates, and pays for, a new video.`,
     )
   }
 }

@@ -16,8 +16,8 @@ export function sentBefore(receipt: Receipt, displayName: string, isFound: boole
   const byKey = isFound
     ? ` Until ${formatInstant(heldUntil(receipt))}, idempotency_key: ${oneLine(idempotency_key, 200)} asks APIMart for the same task.`
     : ''
-  const problem = `Run ${oneLine(made_by.run_id, 40)} has sent this very request, and does not know whether it was accepted (${displayName}). Sent again, it could be paid twice.`
-  const remedy = `A task may be running, and billed: look for it in the APIMart console. With its id as task_id, this step submits nothing and fetches its video. Where there is none, remove the receipt or give regenerate: always to have the video made.${byKey}`
+  const problem = `Run ${oneLine(made_by.run_id, 40)} sent the same request, and it is unknown whether it was accepted (${displayName}). Sent again, it could be paid twice.`
+  const remedy = `A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.${byKey}`
   return new Failure('submission_uncertain', [problem], { remedy })
 }
 
@@ -25,26 +25,26 @@ export function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failur
   const what = task === null ? 'has sent its request for it' : `has task ${oneLine(task.id, 200)} for it`
   return refused(
     inputs,
-    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. Its video would be overwritten: give each step a file of its own.`,
+    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. Its video would be overwritten: use a different file in each step.`,
   )
 }
 
 export function ofOtherFile(inputs: Inputs, { file }: Receipt, displayName: string): Failure {
   return refused(
     inputs,
-    `${displayName} is the receipt of another file, ${oneLine(file, 100)}. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
+    `${displayName} is the receipt of another file, ${oneLine(file, 100)}. Put it back next to that one, or remove it to generate, and pay for, a new video.`,
   )
 }
 
 export function onlyPointer(inputs: Inputs): Failure {
   return refused(
     inputs,
-    'It is the Git LFS pointer of the video, not the video. Give actions/checkout lfs: true, or remove the file: then the video is made, and paid, anew.',
+    'It is the Git LFS pointer of the video, not the video. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
   )
 }
 
 export function unreadable(failure: Failure | null, displayName: string): Failure {
-  const why = `So it is not known whether the references are still those of ${displayName}. With regenerate: always the video is made, and paid, anew.`
+  const why = `It is therefore unknown whether the references are still those of ${displayName}. With regenerate: always, a new video is generated and paid for.`
   const [first, ...others] = failure?.problems ?? ['The references were not read.']
   return new Failure(failure?.reason ?? 'reference_unreachable', [first, ...others, why])
 }
@@ -52,14 +52,14 @@ export function unreadable(failure: Failure | null, displayName: string): Failur
 export function newer(inputs: Inputs, displayName: string, version: number): Failure {
   return refused(
     inputs,
-    `${displayName} was written by a newer version of this action (receipt version ${version}). Use that version, or remove the file: then the video is made, and paid, anew.`,
+    `${displayName} was written by a newer version of this action (receipt version ${version}). Use that version, or remove the file to generate, and pay for, a new video.`,
   )
 }
 
 export function damaged(inputs: Inputs, displayName: string, why: string): Failure {
   return refused(
     inputs,
-    `${displayName} cannot be used as a receipt: ${why}. Restore it from Git, or remove it or give regenerate: always: then the video is made, and paid, anew.`,
+    `${displayName} cannot be used as a receipt: ${why}. Restore it from Git, or remove it or set regenerate: always to generate, and pay for, a new video.`,
   )
 }
 

@@ -149,7 +149,7 @@ function failureOf(
     if (isUploaded) {
       return new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
     }
-    const again = `${traced} Given as idempotency_key, that asks for the same task from any run.`
+    const again = `${traced} Set as idempotency_key, it asks for the same task from any run.`
     return new Failure('submission_uncertain', [outcome.message, again])
   }
   if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
@@ -161,11 +161,11 @@ function failureOf(
 
 /** With an uploaded image no re-run can ask for the same task. */
 const LOOK_FIRST =
-  'A task may be running, and billed: look for it in the APIMart console before you submit again. With its id as task_id, this step submits nothing and fetches its video.'
+  'A task may be running, and billed: look in the task log at https://apimart.ai for it before you submit again. With task_id set to its id, this step submits nothing and fetches its video.'
 
 /** An image has another address after each upload, which is all that differs between the requests of two attempts. */
 const SENT_BEFORE =
-  'An earlier attempt has sent this very request, only with the image at another address. Its task may be running, and billed: take its task_id from the log of that attempt, or from the APIMart console, and run this step with it, which submits nothing. Where there is none, a new run makes, and pays, the video anew, once the receipt of that attempt is removed.'
+  'An earlier attempt sent the same request; only the image URL differed. Its task may be running, and billed: copy its task_id from the log of that attempt, or from the task log at https://apimart.ai, and run this step with it; this submits nothing. If there is none, remove the receipt of that attempt; a new run then generates, and pays for, a new video.'
 
 /** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
 function trace(url: string, key: string, sentAt: readonly number[]): string {
@@ -193,7 +193,7 @@ async function inspectReplayed(
     if (result.kind === 'refused' || polls === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
       reporter.warn(
-        `The state of task ${task.id}, which APIMart gives again for this request, could not be read, so it is taken to go on. ${cause}`,
+        `The state of task ${task.id}, which APIMart returned again for this request, could not be read, so it is assumed to be running. ${cause}`,
       )
       return { task, receipt, secrets }
     }
@@ -204,7 +204,7 @@ async function inspectReplayed(
 /** The failure of a task that this run has not made, and that another run would be given again. */
 function givenAgain({ reason, problems }: Failure): Failure {
   const remedy =
-    'The task is that of an earlier, identical request. "Re-run failed jobs" submits the request anew; so does a new run without idempotency_key, or with another one.'
+    'The task is that of an earlier, identical request. "Re-run failed jobs" submits a new task; so does a new run without idempotency_key, or with another one.'
   return new Failure(reason, problems, { remedy })
 }
 
@@ -216,7 +216,7 @@ function abandon(
 ): void {
   const [why] = taskFailure(state, secrets).problems
   reporter.warn(
-    `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The video is asked for anew, under a further Idempotency-Key.`,
+    `Task ${id}, which APIMart returned again for this request, will not produce a video. ${why} The request is sent again under a new Idempotency-Key.`,
   )
   reporter.taskAbandoned()
 }

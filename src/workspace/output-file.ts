@@ -32,7 +32,7 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
   try {
     for (const place of [output, receiptOf(output)]) await tryOut(place)
   } catch (error) {
-    throw problem(given, `It cannot be written: ${reason(error)}. Choose another place, or free this one.`)
+    throw problem(given, `It cannot be written: ${reason(error)}. Choose another path, or free this one.`)
   }
   return output
 }
@@ -54,7 +54,7 @@ export async function requireNotAReference(
     if (file.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
       throw problem(
         displayName,
-        'It is one of the references, which the video would overwrite. Give it a file of its own.',
+        'It is one of the references, which the video would overwrite. Use another file.',
       )
     }
   }
@@ -91,7 +91,7 @@ export async function makeRoom(output: OutputFile): Promise<string | undefined> 
   const created = await mkdir(dirname(output.path), { recursive: true })
   const left = await lstat(output.partial).catch(() => null)
   if (left?.isFile() && Date.now() - left.mtimeMs < BUSY_MILLISECONDS) {
-    throw new Error('another step writes it at this moment, or was killed within the last minute')
+    throw new Error('another step is writing it, or was killed within the last minute')
   }
   await discard(output)
   return created
@@ -130,7 +130,7 @@ const RENAME_PAUSES = [50, 200, 800]
 /** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
 async function requireFolder({ displayName, path }: OutputFile): Promise<void> {
   const folder = dirname(path)
-  if ((await realFolder(displayName, folder)) !== folder) throw new Error('a link has come into its way')
+  if ((await realFolder(displayName, folder)) !== folder) throw new Error('its folder has become a link')
 }
 
 async function findPlace(given: string, workspace: string): Promise<OutputFile> {
@@ -140,17 +140,17 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   const wanted = resolve(workspace, given)
   const found = await lstat(wanted).catch(() => null)
   if (/[/\\]$/.test(given) || found?.isDirectory()) {
-    throw problem(given, 'It names a folder. Give the name of a file, such as assets/film.mp4.')
+    throw problem(given, 'It names a folder. Use the name of a file, such as assets/film.mp4.')
   }
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
   const displayName = pathWithin(root, path)
   if (displayName === null) {
-    throw problem(given, 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.')
+    throw problem(given, 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.')
   }
   if (isInGit(displayName))
-    throw problem(given, 'It lies in the folder .git. Give a path outside it, such as assets/film.mp4.')
+    throw problem(given, 'It lies in the folder .git. Use a path outside it, such as assets/film.mp4.')
   if (isStream(displayName))
-    throw problem(given, 'A name cannot contain ":" on Windows. Give another one, such as assets/film.mp4.')
+    throw problem(given, 'A name cannot contain ":" on Windows. Use another one, such as assets/film.mp4.')
   return placeAt(displayName, path)
 }
 

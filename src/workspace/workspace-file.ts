@@ -40,18 +40,18 @@ export async function findFile(
   const displayName = pathWithin(root, path)
   if (displayName === null) {
     throw problem(
-      'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.',
+      'It lies outside the workspace, or a link leads out of it. Use a file inside it, or an https URL.',
     )
   }
   if (isInGit(displayName))
-    throw problem('It lies in the folder .git. Give a file outside it, or an https address.')
+    throw problem('It lies in the folder .git. Use a file outside it, or an https URL.')
   if (!(await stat(path)).isFile())
-    throw problem('It is not a file. Give the path of a file, such as assets/hero.png.')
+    throw problem('It is not a file. Use the path of a file, such as assets/hero.png.')
   return { path, displayName }
 }
 
 const MISSING =
-  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
+  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. A URL begins with https://.'
 
 /** Whether a path leads into the folder of Git itself. */
 export function isInGit(displayName: string): boolean {

@@ -3,12 +3,12 @@ import { describeBalance } from '../../src/apimart/balance.ts'
 
 describe('the balance', () => {
   it.each<[number, number | null, string]>([
-    [10.5, 0.456, 'The video needs about 0.456 USD, the account has 10.5 USD.'],
-    [0.456, 0.456, 'The video needs about 0.456 USD, the account has 0.456 USD.'],
-    [0.4, 0.456, 'The video needs about 0.456 USD, the account has 0.4 USD.'],
-    [0, 0.456, 'The video needs about 0.456 USD, the account has 0 USD.'],
-    [-3.25, 0.456, 'The video needs about 0.456 USD, the account has -3.25 USD.'],
-    [0.1 + 0.2, 8.4 * 0.057, 'The video needs about 0.4788 USD, the account has 0.3 USD.'],
+    [10.5, 0.456, 'Estimated cost 0.456 USD; the account has 10.5 USD.'],
+    [0.456, 0.456, 'Estimated cost 0.456 USD; the account has 0.456 USD.'],
+    [0.4, 0.456, 'Estimated cost 0.456 USD; the account has 0.4 USD.'],
+    [0, 0.456, 'Estimated cost 0.456 USD; the account has 0 USD.'],
+    [-3.25, 0.456, 'Estimated cost 0.456 USD; the account has -3.25 USD.'],
+    [0.1 + 0.2, 8.4 * 0.057, 'Estimated cost 0.4788 USD; the account has 0.3 USD.'],
     [10.5, null, 'The account has 10.5 USD.'],
     [0, null, 'The account has 0 USD.'],
     [-3.25, null, 'The account has -3.25 USD.'],
@@ -18,7 +18,7 @@ describe('the balance', () => {
 
   it('an account without a limit is described as having no limit', () => {
     expect(describeBalance({ kind: 'unlimited' }, 0.456)).toBe(
-      'The video needs about 0.456 USD, the account has no limit.',
+      'Estimated cost 0.456 USD; the account has no limit.',
     )
     expect(describeBalance({ kind: 'unlimited' }, null)).toBe('The account has no limit.')
   })

@@ -165,23 +165,23 @@ describe('an unknown balance', () => {
   })
 
   it.each<[string, (socket: Socket) => void, string]>([
-    ['is reset', (socket) => socket.resetAndDestroy(), 'the server broke the connection off (ECONNRESET)'],
-    ['is closed', (socket) => socket.end(), 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['is reset', (socket) => socket.resetAndDestroy(), 'the server closed the connection (ECONNRESET)'],
+    ['is closed', (socket) => socket.end(), 'the server closed the connection (UND_ERR_SOCKET)'],
     [
       'ends after half a response',
       (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${DOCUMENTED}`),
-      'the server broke the connection off (UND_ERR_SOCKET)',
+      'the server closed the connection (UND_ERR_SOCKET)',
     ],
     [
       'stalls in the middle of a response',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${DOCUMENTED}`),
       'the server stopped sending (UND_ERR_BODY_TIMEOUT)',
     ],
-    ['stays silent', () => {}, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
+    ['stays silent', () => {}, 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'],
     [
       'carries oversized headers',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`),
-      'the headers of the answer are too large (UND_ERR_HEADERS_OVERFLOW)',
+      'the response headers are too large (UND_ERR_HEADERS_OVERFLOW)',
     ],
   ])('the balance is unknown when the connection %s', async (_, onData, cause) => {
     const { url, open } = await rawHost(onData)
@@ -192,7 +192,7 @@ describe('an unknown balance', () => {
   it('the balance is unknown when the port is closed', async () => {
     expect(await ask('http://127.0.0.1:1')).toEqual(
       unknown(
-        'APIMart could not be asked: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
+        'APIMart could not be asked: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
       ),
     )
   })

@@ -43,9 +43,9 @@ function messageOf(outcome: Outcome): string {
 describe('the outcome table', () => {
   it('the outcome table is the agreed one', () => {
     expect(OUTCOMES).toEqual({
-      'not sent, for a cause that may pass': { accepted: 'no', next: 'retry', reason: 'request_rejected' },
-      'not sent, for a cause that stays': { accepted: 'no', next: 'stop', reason: 'request_rejected' },
-      'sent, and the answer lost': { accepted: 'unknown', next: 'stop' },
+      'not sent, for a transient cause': { accepted: 'no', next: 'retry', reason: 'request_rejected' },
+      'not sent, for a permanent cause': { accepted: 'no', next: 'stop', reason: 'request_rejected' },
+      'sent, and the response lost': { accepted: 'unknown', next: 'stop' },
       'success with a task id': { accepted: 'yes' },
       'success without a task id': { accepted: 'unknown', next: 'stop' },
       redirect: { accepted: 'unknown', next: 'stop' },
@@ -79,24 +79,24 @@ describe('judge without a response', () => {
     [true, 'retry'],
     [false, 'stop'],
   ])('judge counts a request that was never sent as not accepted (transient: %s)', (isTransient, next) => {
-    const cause = 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'
+    const cause = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
     expect(judge({ kind: 'never_sent', cause, isTransient })).toEqual({
       accepted: 'no',
       next,
       reason: 'request_rejected',
       message:
-        'APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
+        'APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
       remedy: null,
       pause: 0,
     })
   })
 
   it('judge counts a request whose response was lost as unknown', () => {
-    expect(judge({ kind: 'lost', cause: 'the server did not answer in time', partial: null })).toEqual({
+    expect(judge({ kind: 'lost', cause: 'the server did not respond in time', partial: null })).toEqual({
       accepted: 'unknown',
       next: 'stop',
       message:
-        'The answer to the submission was lost: the server did not answer in time. Whether a task was accepted is not known.',
+        'The response to the submission was lost: the server did not respond in time. It is unknown whether a task was accepted.',
       remedy: null,
       pause: 0,
     })
@@ -176,7 +176,7 @@ describe('judge by the status', () => {
   ])('a 200 without a usable task id is unknown, and the message shows its body: %j', (body, words) => {
     expect(judge(answered(200, body))).toMatchObject({
       accepted: 'unknown',
-      message: `APIMart answered 200 without a task id that can be used. ${words} Whether a task was accepted is not known.`,
+      message: `APIMart answered 200 without a task id that can be used. ${words} It is unknown whether a task was accepted.`,
     })
   })
 
@@ -198,7 +198,7 @@ describe('judge by the status', () => {
     ]
     expect(outcomes.map((outcome) => 'message' in outcome && outcome.message)).toEqual([
       'APIMart answered 402. It says: "Insufficient balance (request id: 20260102030405-abc)".',
-      'APIMart answered 502. It says: "<html> <title>502 Bad Gateway</title> </html>". Whether a task was accepted is not known.',
+      'APIMart answered 502. It says: "<html> <title>502 Bad Gateway</title> </html>". It is unknown whether a task was accepted.',
     ])
   })
 
@@ -294,7 +294,7 @@ describe('judge with a response that broke off', () => {
         accepted: 'unknown',
         next: 'stop',
         message: expect.stringMatching(
-          /^The answer to the submission was lost: the server stopped sending\. It says: /,
+          /^The response to the submission was lost: the server stopped sending\. It says: /,
         ),
       })
     },
@@ -555,7 +555,7 @@ describe('the advice of judge', () => {
     'the message for a %i suggests checking api_base_url',
     (status) => {
       expect(messageOf(judge(answered(status, error('no'))))).toBe(
-        `APIMart answered ${status}. It says: "no (request id: ${REQUEST_ID})". The address may be wrong: check api_base_url. Whether a task was accepted is not known.`,
+        `APIMart answered ${status}. It says: "no (request id: ${REQUEST_ID})". The URL may be wrong: check api_base_url. It is unknown whether a task was accepted.`,
       )
     },
   )
@@ -564,7 +564,7 @@ describe('the advice of judge', () => {
     expect(judge(answered(500, error('build_request_failed: mode is unknown')))).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
-      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". By these words a parameter of the request is wrong. Whether a task was accepted is not known.`,
+      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". This means that a parameter of the request is wrong. It is unknown whether a task was accepted.`,
     })
   })
 

@@ -206,14 +206,14 @@ describe('a refused poll', () => {
       404,
       errorBody(404, 'task not found'),
       'request_rejected',
-      'APIMart answered 404. It says: "task not found". It knows no such task, or not under this key.',
+      'APIMart answered 404. It says: "task not found". No such task exists, or not for this key.',
     ],
     [401, '', 'authentication', 'APIMart answered 401. It says nothing else.'],
     [
       404,
       '<title>Not here</title>',
       'request_rejected',
-      'APIMart answered 404. It says: "<title>Not here</title>". It knows no such task, or not under this key.',
+      'APIMart answered 404. It says: "<title>Not here</title>". No such task exists, or not for this key.',
     ],
   ])('a poll is refused by a %i with %j', async (status, body, reason, problem) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
@@ -400,12 +400,12 @@ describe('a poll without a complete response', () => {
   })
 
   it.each<[string, (socket: Socket) => void, string]>([
-    ['is reset', (socket) => socket.resetAndDestroy(), 'the server broke the connection off (ECONNRESET).'],
-    ['is closed', (socket) => socket.end(), 'the server broke the connection off (UND_ERR_SOCKET).'],
+    ['is reset', (socket) => socket.resetAndDestroy(), 'the server closed the connection (ECONNRESET).'],
+    ['is closed', (socket) => socket.end(), 'the server closed the connection (UND_ERR_SOCKET).'],
     [
       'ends after half a response',
       (socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n${PROCESSING}`),
-      'the server broke the connection off (UND_ERR_SOCKET).',
+      'the server closed the connection (UND_ERR_SOCKET).',
     ],
     [
       'stalls in the middle of a response',
@@ -415,7 +415,7 @@ describe('a poll without a complete response', () => {
     [
       'carries oversized headers',
       (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`),
-      'the headers of the answer are too large (UND_ERR_HEADERS_OVERFLOW).',
+      'the response headers are too large (UND_ERR_HEADERS_OVERFLOW).',
     ],
     ['carries something other than HTTP', (socket) => socket.end('220 smtp.example ready\r\n'), ''],
   ])('a poll fails when the connection %s', async (_, onData, cause) => {
@@ -429,7 +429,7 @@ describe('a poll without a complete response', () => {
   it('a poll fails when the port is closed', async () => {
     expect(await look('http://127.0.0.1:1')).toEqual(
       unseen(
-        'APIMart could not be asked: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
+        'APIMart could not be asked: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
       ),
     )
   })

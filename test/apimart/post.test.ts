@@ -119,7 +119,7 @@ const lost = (cause: string) => ({
   next: 'stop',
   remedy: null,
   pause: 0,
-  message: `The answer to the submission was lost: ${cause}. Whether a task was accepted is not known.`,
+  message: `The response to the submission was lost: ${cause}. It is unknown whether a task was accepted.`,
 })
 
 it('a cancelled submission still waits a while for the response, which carries the id of a paid task', async () => {
@@ -182,7 +182,7 @@ it('a submission is a single request that matches the documentation', async () =
 describe('an unsent submission', () => {
   it('a submission to a closed port is never sent', async () => {
     expect(await submitTo('http://127.0.0.1:1')).toEqual(
-      never('retry', 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'),
+      never('retry', 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'),
     )
   })
 
@@ -248,22 +248,22 @@ describe('an unknown submission', () => {
     [
       'is reset at the first byte',
       { onConnection: (socket) => void socket.once('data', () => socket.resetAndDestroy()) },
-      'the server broke the connection off',
+      'the server closed the connection',
     ],
     [
       'is reset after the body arrived',
       { onRequest: (socket) => socket.resetAndDestroy() },
-      'the server broke the connection off',
+      'the server closed the connection',
     ],
     [
       'is closed after the body arrived',
       { onRequest: (socket) => socket.end() },
-      'the server broke the connection off',
+      'the server closed the connection',
     ],
     [
       'ends after half a response',
       { onRequest: (socket) => socket.end(answer(ACCEPTED.slice(0, 30), '200 OK', ACCEPTED.length)) },
-      'the server broke the connection off',
+      'the server closed the connection',
     ],
     [
       'stalls in the middle of the response',
@@ -273,12 +273,12 @@ describe('an unknown submission', () => {
     [
       'carries something other than HTTP',
       { onRequest: (socket) => socket.end('220 smtp.example ready\r\n') },
-      'the answer is not HTTP',
+      'the response is not HTTP',
     ],
     [
       'carries oversized headers',
       { onRequest: (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(MEBIBYTE)}`) },
-      'the headers of the answer are too large',
+      'the response headers are too large',
     ],
   ])('a submission is unknown when the connection %s', async (_, behaviour, cause) => {
     const { url, seen, requests } = await host(behaviour)
@@ -307,7 +307,7 @@ describe('an unknown submission', () => {
   it('a submission is unknown when the run is cancelled after the request was sent', async () => {
     const abort = new AbortController()
     const { url, seen, requests } = await host({ onRequest: () => abort.abort() })
-    expect(await submitTo(url, abort.signal)).toEqual(lost('the run was stopped before it came'))
+    expect(await submitTo(url, abort.signal)).toEqual(lost('the run was stopped before it arrived'))
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 
@@ -367,7 +367,7 @@ describe('a server that never finishes', () => {
   ])('a submission %s times out when the server stays silent after the body', async (_, tls) => {
     const { url, secureUrl, seen, requests } = await host({ ...(tls && { tls }) })
     const outcome = await submitTo(tls ? secureUrl : url, undefined, { ...TIMEOUTS, answer: 300 })
-    expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
+    expect(outcome).toEqual(lost('the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'))
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 
@@ -394,7 +394,7 @@ describe('a server that never finishes', () => {
   it('a submission with endless response headers ends at the time limit for a response', async () => {
     const { url } = await host({ onRequest: drip('HTTP/1.1 200 OK\r\n', 'x: y\r\n') })
     const outcome = await submitTo(url, undefined, { ...TIMEOUTS, answer: 300, submission: 5000 })
-    expect(outcome).toEqual(lost('the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'))
+    expect(outcome).toEqual(lost('the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'))
   })
 
   const whole = answer(ACCEPTED, '200 OK', ACCEPTED.length + 1)
@@ -427,7 +427,7 @@ describe('a server that never finishes', () => {
     expect(await submitTo(url)).toMatchObject({
       accepted: 'unknown',
       message: expect.stringContaining(
-        'It says: "{"data":[{"task_id":"task_1"". It names the task task_1. Whether a task',
+        'It says: "{"data":[{"task_id":"task_1"". It names the task task_1. It is unknown',
       ),
     })
   })

@@ -65,9 +65,9 @@ const failed = (status: number, message: string, code = '') => ({
 
 /** What leads to each row of the table. */
 const WAYS: Record<Row, PostResult | { readonly status: number; readonly body: string }> = {
-  'not sent, for a cause that may pass': { kind: 'never_sent', cause: 'refused', isTransient: true },
-  'not sent, for a cause that stays': { kind: 'never_sent', cause: 'self-signed', isTransient: false },
-  'sent, and the answer lost': { kind: 'lost', cause: 'broken off', partial: null },
+  'not sent, for a transient cause': { kind: 'never_sent', cause: 'refused', isTransient: true },
+  'not sent, for a permanent cause': { kind: 'never_sent', cause: 'self-signed', isTransient: false },
+  'sent, and the response lost': { kind: 'lost', cause: 'broken off', partial: null },
   'success with a task id': { status: 200, body: TASK },
   'success without a task id': { status: 200, body: '{}' },
   redirect: failed(307, 'over there'),
@@ -144,7 +144,7 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
       made.push({ row: null, asked: 0, from, to: time })
       throw signal.reason
     }
-    const lost = end > mayLast ? once('sent, and the answer lost') : planned
+    const lost = end > mayLast ? once('sent, and the response lost') : planned
     const { ending, asked } = endingOf(lost, time)
     made.push({ row: lost.row, asked, from, to: time })
     return ending
@@ -173,9 +173,9 @@ async function secondsOf(course: Course): Promise<number[]> {
 }
 
 const messageOf = (outcome: Outcome | null) => (outcome && 'message' in outcome ? outcome.message : null)
-const NOBODY_KNOWS = 'Whether a task was accepted is not known.'
+const NOBODY_KNOWS = 'It is unknown whether a task was accepted.'
 const AT_WORK =
-  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
+  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
 
 describe('the plan', () => {
   it('the submission is tried four times, 5, 10 and 20 s apart', async () => {
@@ -222,7 +222,7 @@ describe('the end of the submission', () => {
     ['429', 'APIMart answered 429. It says: "slow down". It was tried 4 times.'],
     ['503 idempotency_unavailable', 'APIMart answered 503. It says: "not executed". It was tried 4 times.'],
     [
-      'not sent, for a cause that may pass',
+      'not sent, for a transient cause',
       'APIMart could not be reached, so the request was never sent: refused. Check api_base_url and the proxy settings. It was tried 4 times.',
     ],
   ])(
@@ -270,7 +270,7 @@ describe('the end of the submission', () => {
     ['409 idempotency_key_reused', 'APIMart answered 409. It says: "another body".'],
     ['429 for lack of credit', 'APIMart answered 429. It says: "insufficient balance".'],
     [
-      'not sent, for a cause that stays',
+      'not sent, for a permanent cause',
       'APIMart could not be reached, so the request was never sent: self-signed. Check api_base_url and the proxy settings.',
     ],
   ])(
@@ -284,11 +284,11 @@ describe('the end of the submission', () => {
 
   it('the submission is unknown with its own message when a response is lost after a request in progress', async () => {
     const { outcome } = await follow({
-      tries: [once('409 idempotency_in_progress'), once('sent, and the answer lost')],
+      tries: [once('409 idempotency_in_progress'), once('sent, and the response lost')],
     })
     expect(outcome).toEqual({
-      ...OUTCOMES['sent, and the answer lost'],
-      message: `The answer to the submission was lost: broken off. ${NOBODY_KNOWS}`,
+      ...OUTCOMES['sent, and the response lost'],
+      message: `The response to the submission was lost: broken off. ${NOBODY_KNOWS}`,
       remedy: null,
       pause: 0,
     })
@@ -312,7 +312,7 @@ describe('the end of the submission', () => {
 })
 
 describe('a cancelled submission', () => {
-  it.each<Row>(['429', '503 idempotency_unavailable', 'not sent, for a cause that may pass'])(
+  it.each<Row>(['429', '503 idempotency_unavailable', 'not sent, for a transient cause'])(
     'a cancelled submission ends during the pause after "%s", with the reason of the signal',
     async (row) => {
       const { thrown, made, after } = await follow({ tries: [once(row)], abortAfter: 7 * SECOND })
@@ -322,7 +322,7 @@ describe('a cancelled submission', () => {
   )
 
   it('a cancelled submission ends during a try that is not sent yet, with the reason of the signal', async () => {
-    const slow = once('not sent, for a cause that may pass', null, 10 * SECOND)
+    const slow = once('not sent, for a transient cause', null, 10 * SECOND)
     const { thrown, made, after } = await follow({ tries: [slow], abortAfter: 7 * SECOND })
     expect(thrown).toBe(STOPPED)
     expect([made.length, after]).toEqual([1, 7 * SECOND])
@@ -331,10 +331,10 @@ describe('a cancelled submission', () => {
   it('a cancelled submission is unknown after a request in progress, in a pause and in an unsent try', async () => {
     const outcome = {
       ...OUTCOMES['409 idempotency_in_progress'],
-      message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} The run was stopped before it told more.`,
+      message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} The run was stopped before it reported more.`,
       pause: 2 * SECOND,
     }
-    const slow = once('not sent, for a cause that may pass', null, 10 * SECOND)
+    const slow = once('not sent, for a transient cause', null, 10 * SECOND)
     const tries = [once('409 idempotency_in_progress', inSeconds(2)), slow]
     expect(await follow({ tries, abortAfter: 3 * SECOND })).toMatchObject({ outcome, after: 3 * SECOND })
     expect(await follow({ tries, abortAfter: 7 * SECOND })).toMatchObject({ outcome, after: 7 * SECOND })

@@ -30,7 +30,7 @@ const PERSON =
 const CONTENT =
   'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.'
 const SHOT =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.'
+  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.'
 
 describe('the reported error', () => {
   it.each<[string, object, string]>([

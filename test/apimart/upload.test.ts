@@ -152,7 +152,7 @@ describe('a refused upload', () => {
   })
 })
 
-const NO_ADDRESS = 'There is no address of the image in that.'
+const NO_ADDRESS = 'The response contains no image URL.'
 
 describe('an unknown upload', () => {
   it.each<[string, PostResult, string]>([
@@ -208,7 +208,7 @@ describe('an unknown upload', () => {
     expect(judged({ kind: 'lost', cause: 'it was reset', partial })).toEqual({
       accepted: 'unknown',
       next: 'stop',
-      message: 'The answer was lost: it was reset.',
+      message: 'The response was lost: it was reset.',
       remedy: null,
       pause: 0,
     })

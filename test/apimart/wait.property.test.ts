@@ -208,7 +208,7 @@ describe('the end of the wait', () => {
       const { outcome, looks, after } = await follow({ ...always(seen(status)), limit: 32 * SECOND })
       expect(problemsOf(outcome)).toEqual({
         reason: 'wait_timeout',
-        problems: ['The task had not ended after 32 s, which wait_timeout_minutes allows.'],
+        problems: ['The task was still running after 32 s (wait_timeout_minutes).'],
         remedy: null,
       })
       expect(looks.map(({ from }) => from - START)).toEqual([10, 15, 20, 25, 30].map((at) => at * SECOND))
@@ -227,7 +227,7 @@ describe('the end of the wait', () => {
     const { outcome, looks, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
-      problems: ['The task had not ended after 4 min, which wait_timeout_minutes allows.'],
+      problems: ['The task was still running after 4 min (wait_timeout_minutes).'],
       remedy: null,
     })
     expect([looks.length, after]).toEqual([1, 4 * MINUTE])
@@ -384,7 +384,7 @@ describe('any course', () => {
         } else if (verdict === null) {
           expect(outcome).toMatchObject({
             reason: 'wait_timeout',
-            message: expect.stringContaining('had not ended after'),
+            message: expect.stringContaining('was still running after'),
           })
           expect(after).toBe(Math.max(limit, last))
           ends.add('limit')

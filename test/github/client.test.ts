@@ -40,7 +40,7 @@ describe('a request to GitHub that is retried', () => {
       'a connection reset',
       { kind: 'reset' },
       2,
-      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Trying again in 2 s.',
+      'GitHub could not be asked: the server closed the connection (ECONNRESET). Trying again in 2 s.',
     ],
     [
       'no response in time',
@@ -96,7 +96,7 @@ describe('a request to GitHub that is retried', () => {
     [
       'a connection reset',
       { kind: 'reset' },
-      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
+      'GitHub could not be asked: the server closed the connection (ECONNRESET). Try again later.',
     ],
     [
       'no response in time',
@@ -144,7 +144,7 @@ describe('a request to GitHub that is not retried', () => {
     ],
     ['a 403', status(403), `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`],
     ['a 422', status(422), `GitHub answered 422: "scripted fault${DOCS}".`],
-    ['a 205', status(205), 'GitHub gave an answer that cannot be read.'],
+    ['a 205', status(205), 'GitHub gave a response that cannot be read.'],
     ['a 999', status(999), 'GitHub could not be asked: it answers 999, which is no status of HTTP.'],
     [
       'a 400 with a long and hostile message',
@@ -166,7 +166,7 @@ describe('a request to GitHub that is not retried', () => {
     const { search } = await searchWith([fault], 'list')
     expect(await failureOf(search)).toEqual([
       'publish_failed',
-      lookedUp('v1', 'GitHub gave an answer that cannot be read.'),
+      lookedUp('v1', 'GitHub gave a response that cannot be read.'),
     ])
   })
 
@@ -178,7 +178,7 @@ describe('a request to GitHub that is not retried', () => {
     const { search } = await searchWith([fault])
     expect(await failureOf(search)).toEqual([
       'publish_failed',
-      lookedUp('v1', 'GitHub gave an answer that cannot be read.'),
+      lookedUp('v1', 'GitHub gave a response that cannot be read.'),
     ])
   })
 

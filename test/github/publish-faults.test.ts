@@ -127,7 +127,7 @@ describe('a fault that the publication overcomes', () => {
 describe('a fault that the publication reports', () => {
   const taken =
     'GitHub answered 422: "Validation Failed: {"resource":"ReleaseAsset","code":"already_exists","field":"name"}"'
-  const clash = 'Another asset of this name has come in between. Remove it, or give the file another name.'
+  const clash = 'Another asset with this name was added in the meantime. Remove it, or rename the file.'
   const locked = status(422, { body: { message: 'Cannot upload assets to an immutable release.' } })
   const there = `; the video was uploaded as ${LEFT}`
 
@@ -150,7 +150,7 @@ describe('a fault that the publication reports', () => {
       'an expired token',
       'upload',
       [status(401)],
-      `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
+      `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; the token of a job expires when the job ends.`,
       ['film.mp4'],
     ],
     ['a name that is taken', 'upload', Array(4).fill(TAKEN), `${taken}. ${clash}`, ['film.mp4']],
@@ -158,7 +158,7 @@ describe('a fault that the publication reports', () => {
       'an immutable release',
       'upload',
       [locked],
-      'GitHub answered 422: "Cannot upload assets to an immutable release.". This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.',
+      'GitHub answered 422: "Cannot upload assets to an immutable release.". This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.',
       ['film.mp4'],
     ],
     [
@@ -172,7 +172,7 @@ describe('a fault that the publication reports', () => {
       'an upload that is always cut off',
       'upload',
       Array(4).fill({ kind: 'cut', bytes: 1 }),
-      'GitHub could not be asked: the server broke the connection off (ECONNRESET). Try again later.',
+      'GitHub could not be asked: the server closed the connection (ECONNRESET). Try again later.',
       ['film.mp4', LEFT],
     ],
     [
@@ -186,7 +186,7 @@ describe('a fault that the publication reports', () => {
       'an asset list that cannot be read',
       'assets',
       [status(200, { body: { film: 1 } })],
-      'GitHub gave an answer that cannot be read.',
+      'GitHub gave a response that cannot be read.',
       ['film.mp4'],
     ],
     [
@@ -200,7 +200,7 @@ describe('a fault that the publication reports', () => {
       'a removal whose connection is always reset',
       'delete',
       Array(4).fill(RESET),
-      `GitHub could not be asked: the server broke the connection off (ECONNRESET)${there}. Try again later.`,
+      `GitHub could not be asked: the server closed the connection (ECONNRESET)${there}. Try again later.`,
       ['film.mp4', LEFT],
     ],
     ['a rename to a name that is taken', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
@@ -255,7 +255,7 @@ describe('a fault that the publication reports', () => {
       asset.size = 499
     }
     expect(await problemOf(at.publish())).toBe(
-      failed('GitHub has got other bytes than those of the video. Try again later.'),
+      failed('GitHub received different bytes than those of the video. Try again later.'),
     )
     expect(at.asker.pauses).toEqual([2000, 4000, 8000])
     expect(held(at.release)).toEqual(OLD)
@@ -323,7 +323,9 @@ it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
   async (upload_url) => {
     const at = await setting()
     expect(await problemOf(at.publish(FILE, { upload_url }))).toBe(
-      failed(`GitHub names "${upload_url}" for uploads, where the token must not go: it is not http://.`),
+      failed(
+        `GitHub names "${upload_url}" as the upload URL, to which the token must not be sent: it is not http://.`,
+      ),
     )
     expect(at.asked()).toEqual([LIST, LIST])
   },

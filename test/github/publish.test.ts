@@ -142,7 +142,7 @@ describe('a file', () => {
   it('a file of 2 GiB is rejected before any request', async () => {
     const at = await setting()
     expect(await problemOf(at.publish({ ...FILE, bytes: 2 ** 31 }))).toBe(
-      'film.mp4 has 2.15 GB and was not attached to the release v1: GitHub takes assets below 2 GiB. Compress it, and attach it by hand.',
+      'film.mp4 has 2.15 GB and was not attached to the release v1: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.',
     )
     expect(at.asked()).toEqual([])
   })
@@ -154,7 +154,7 @@ describe('a file', () => {
     const at = await setting()
     at.github.faults.next('upload', status(413, { early: true }))
     expect(await problemOf(at.publish({ ...FILE, path: large, bytes: 2 ** 31 - 1 }))).toMatch(
-      /answered 413|broke the connection off/,
+      /answered 413|closed the connection/,
     )
     const [upload] = at.github.requests.filter(({ origin }) => origin === 'uploads')
     expect(upload?.headers).toMatchObject({ 'content-length': '2147483647', 'content-type': 'video/mp4' })

@@ -6,9 +6,9 @@ import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.t
 const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
 const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const none = (name: string, more = '') =>
-  `attach_to_release "${name}": There is no release of this tag in octo/films that github_token can see.${more} Create the release first, also as a draft; a draft is seen only with the permission contents: write.`
+  `attach_to_release "${name}": There is no release of this tag in octo/films that github_token can see.${more} Create the release first; a draft works too, but is visible only with the permission contents: write.`
 const IMMUTABLE =
-  'This release is immutable and takes no files any more. Make the release as a draft, attach the video, then publish it.'
+  'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
 
 const lookedUp = (name: string, clause: string) =>
   `attach_to_release "${name}": The release could not be looked up. ${clause}`
@@ -27,10 +27,10 @@ describe('attach_to_release', () => {
   })
 
   it.each([
-    ['push', { ref: 'refs/heads/main' }, 'the event push, which names no release'],
-    ['release', { release: { id: '7' } }, 'the event release, which names no release'],
-    ['release', { release: null }, 'the event release, which names no release'],
-    ['release', [], 'the event release, which names no release'],
+    ['push', { ref: 'refs/heads/main' }, 'the event push, which contains no release'],
+    ['release', { release: { id: '7' } }, 'the event release, which contains no release'],
+    ['release', { release: null }, 'the event release, which contains no release'],
+    ['release', [], 'the event release, which contains no release'],
     ['release', null, 'the event release, whose payload cannot be read'],
     ['', null, 'no event, whose payload cannot be read'],
     ['::error::\nx', null, 'the event ::error:: x, whose payload cannot be read'],
@@ -39,7 +39,7 @@ describe('attach_to_release', () => {
     (name, payload, words) => {
       expect(() => wantedRelease('event', { name, payload })).toThrow(
         new Failure('invalid_input', [
-          `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`,
+          `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`,
         ]),
       )
     },
@@ -100,7 +100,7 @@ describe.each([{ enterprise: false }, { enterprise: true }])(
 describe('a release is not found', () => {
   it.each([
     ['v1', ''],
-    ['refs/tags/v1', ' Give the tag alone, as github.ref_name has it.'],
+    ['refs/tags/v1', ' Use the tag alone, as in github.ref_name.'],
   ])('the search fails when no release has the tag %s', async (name, more) => {
     const github = await standIn()
     for (let i = 0; i < 20; i++) github.addRelease({ tag: `w${i}` })
@@ -157,7 +157,7 @@ describe('a release is not found', () => {
       'publish_failed',
       lookedUp(
         'v1',
-        `GitHub answered 401: "Bad credentials${DOCS}". Check that github_token is valid; that of a job ends with the job.`,
+        `GitHub answered 401: "Bad credentials${DOCS}". Check that github_token is valid; the token of a job expires when the job ends.`,
       ),
     ])
     expect(github.requests).toHaveLength(1)

@@ -150,5 +150,5 @@ export const TWIN = {
   made_by: { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling_2' },
 }
 export const WRITTEN_TWICE = refused(
-  'Another step of this run, __octo_kling_2 of job film, has task task_1 for it. Its video would be overwritten: give each step a file of its own.',
+  'Another step of this run, __octo_kling_2 of job film, has task task_1 for it. Its video would be overwritten: use a different file in each step.',
 )

@@ -56,7 +56,7 @@ describe('wait_timeout_minutes', () => {
   ])('wait_timeout_minutes refuses %j', (given) => {
     const value = given === '' ? '' : ` "${given}"`
     expect(problemsOf({ wait_timeout_minutes: given })).toEqual([
-      `wait_timeout_minutes${value}: Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.`,
+      `wait_timeout_minutes${value}: Use a number of minutes above 0 and up to 10080, such as 45 or 0.5.`,
     ])
   })
 
@@ -150,7 +150,7 @@ describe('task_id', () => {
 
   it('task_id is refused together with dry_run, also when there is another problem', () => {
     const problem =
-      'dry_run "true": It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.'
+      'dry_run "true": It shows the request for a new task, but task_id names an existing one. Remove one of them.'
     expect(problemsOf({ ...TASK, dry_run: 'true' })).toEqual([problem])
     expect(problemsOf({ ...TASK, dry_run: 'true', wait: 'x' })).toEqual([
       problem,
@@ -179,7 +179,7 @@ describe('output_path', () => {
     (output_path) => {
       expect(problemsOf({ wait: 'true', output_path })).toEqual([
         expect.stringMatching(
-          /^output_path "\P{Cc}+": It contains a line break or another control character\. Give a plain path\.$/u,
+          /^output_path "\P{Cc}+": It contains a line break or another control character\. Use a plain path\.$/u,
         ),
       ])
     },
@@ -187,7 +187,7 @@ describe('output_path', () => {
 
   it('output_path needs wait: true or a task_id', () => {
     const problem =
-      'output_path "film.mp4": It needs the finished video. Add wait: true, or give the task_id of an existing task.'
+      'output_path "film.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.'
     const output_path = 'film.mp4'
     expect(problemsOf({ output_path })).toEqual([problem])
     expect(problemsOf({ output_path, wait: 'false' })).toEqual([problem])

@@ -85,21 +85,21 @@ describe('problems', () => {
     })
     expect(problems).toMatchInlineSnapshot(`
       [
-        "api_key: It begins with "Bearer ". Give the key alone.",
-        "image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
-        "video_url "https://": It is not a URL. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.",
+        "api_key: It begins with "Bearer ". Use the key alone.",
+        "image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
+        "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
         "mode "fast": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "1": Use yes or no.",
         "prompt "very very very very very very very very very very very very very very very very …": It has 2504 characters, at most 2500 are allowed. Shorten it.",
         "model "kling-v2-6": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "yes": Use true or false.",
-        "preflight "true": Use enforce (refuse references that break a limit) or warn (say so and submit) or off (do not look).",
+        "preflight "true": Use enforce (refuse references that break a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "mediainfo": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run: Use true or false.",
-        "price_per_second "$3": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
-        "max_cost "0,5": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
-        "api_base_url "api.apimart.ai": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
+        "price_per_second "$3": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
+        "max_cost "0,5": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
+        "api_base_url "api.apimart.ai": It is not an https URL. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.",
       ]
     `)
   })
@@ -244,9 +244,9 @@ describe('price_per_second and max_cost', () => {
   ])('price_per_second and max_cost refuse %s', (given) => {
     const [price, cost, ...others] = problemsOf({ price_per_second: given, max_cost: given })
     expect(price).toMatch(
-      /^price_per_second ".+": Give a number of USD above 0 .* such as 0\.057, or leave it out\.$/,
+      /^price_per_second ".+": Use an amount in USD above 0.* such as 0\.057, or leave it out\.$/,
     )
-    expect(cost).toMatch(/^max_cost ".+": Give a number of USD above 0 /)
+    expect(cost).toMatch(/^max_cost ".+": Use an amount in USD above 0/)
     expect(others).toEqual([])
   })
 
@@ -262,7 +262,7 @@ describe('price_per_second and max_cost', () => {
     const given = { max_cost: '0.5', price_per_second: '0.057' }
     expect(problemsOf({ ...given, preflight: 'off' })).toMatchInlineSnapshot(`
       [
-        "max_cost "0.5": It needs the length of the clip, which preflight: off does not look at. Use preflight: enforce or warn.",
+        "max_cost "0.5": It needs the length of the clip, which preflight: off does not read. Use preflight: enforce or warn.",
       ]
     `)
     expect(inputsWith({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
@@ -339,7 +339,7 @@ describe('idempotency_key', () => {
   it.each(['a b', 'schlüssel', 'a\tb', 'k'.repeat(192)])('idempotency_key refuses %j', (key) => {
     const [problem, ...others] = problemsOf({ idempotency_key: key })
     expect(problem).toContain(
-      ': APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
+      ': APIMart accepts 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.',
     )
     expect(others).toEqual([])
   })

@@ -37,7 +37,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     expect(problems).toHaveLength(1)
     expect(problems[0]).toContain(`${name}${url === '' ? '' : ' "'}`)
     expect(problems[0]).toMatch(
-      /Give the direct https address of the reference (image|clip), readable without a login, or the path of a file in the workspace\./,
+      /Use the direct https URL of the reference (image|clip), readable without a login, or the path of a file in the workspace\./,
     )
   })
 })
@@ -47,10 +47,10 @@ describe('problems with a reference', () => {
     const urls = ['', 'https://', 'ftp://example.com/a.png', 'https://user:secret@example.com/a.png']
     expect(urls.flatMap((image_url) => problemsOf({ image_url }))).toMatchInlineSnapshot(`
       [
-        "image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
-        "image_url "https://": It is not a URL. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
-        "image_url "ftp://example.com/a.png": Only https and http addresses can be fetched, not "ftp:". Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
-        "image_url "https://…@example.com/a.png": It carries a user name or password, which would be handed to the API. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "https://": It is not a URL. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "ftp://example.com/a.png": Only https and http URLs can be fetched, not "ftp:". Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
+        "image_url "https://…@example.com/a.png": It contains a user name or password, which would be passed to the API. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
       ]
     `)
   })
@@ -128,34 +128,46 @@ describe('api_base_url', () => {
   )
 
   it.each([
-    ['', 'It is not an https address'],
-    ['api.apimart.ai', 'It is not an https address'],
-    ['ftp://api.apimart.ai', 'It is not an https address'],
+    ['', 'It is not an https URL'],
+    ['api.apimart.ai', 'It is not an https URL'],
+    ['ftp://api.apimart.ai', 'It is not an https URL'],
     ['https://api.apimart.ai/v1', 'The action adds /v1 itself'],
     ['https://api.apimart.ai/v1/', 'The action adds /v1 itself'],
     ['https://gateway.example.com/apimart/v1', 'The action adds /v1 itself'],
-    ['https://api.apimart.ai?key=secret', 'It carries a user name, password, query or fragment'],
-    ['https://api.apimart.ai#secret', 'It carries a user name, password, query or fragment'],
-    ['https://user:secret@api.apimart.ai', 'It carries a user name, password, query or fragment'],
-    ['https://user@api.apimart.ai', 'It carries a user name, password, query or fragment'],
-    ['http://93.184.216.34', 'Plain http sends the key unprotected, so it is for private addresses only'],
-    ['http://[2606:4700::1111]', 'Plain http sends the key unprotected, so it is for private addresses only'],
+    ['https://api.apimart.ai?key=secret', 'It contains a user name, password, query or fragment'],
+    ['https://api.apimart.ai#secret', 'It contains a user name, password, query or fragment'],
+    ['https://user:secret@api.apimart.ai', 'It contains a user name, password, query or fragment'],
+    ['https://user@api.apimart.ai', 'It contains a user name, password, query or fragment'],
+    [
+      'http://93.184.216.34',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
+    ],
+    [
+      'http://[2606:4700::1111]',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
+    ],
     [
       'http://[::ffff:93.184.216.34]',
-      'Plain http sends the key unprotected, so it is for private addresses only',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
     ],
     [
       'http://[64:ff9b::808:808]',
-      'Plain http sends the key unprotected, so it is for private addresses only',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
     ],
-    ['http://0x5db8d822', 'Plain http sends the key unprotected, so it is for private addresses only'],
-    ['http://1572395042', 'Plain http sends the key unprotected, so it is for private addresses only'],
+    [
+      'http://0x5db8d822',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
+    ],
+    [
+      'http://1572395042',
+      'Plain http sends the key unencrypted, so it is allowed only for private addresses',
+    ],
   ])('api_base_url %j is refused: %s', (given, reason) => {
     const problems = problemsOf({ api_base_url: given })
     expect(problems).toHaveLength(1)
     expect(problems[0]).toMatch(/^api_base_url/)
     expect(problems[0]).toContain(
-      `${reason}. Use https://api.apimart.ai or the https address of your gateway, without /v1.`,
+      `${reason}. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.`,
     )
     expect(problems[0]).not.toContain('secret')
   })

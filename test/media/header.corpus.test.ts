@@ -84,7 +84,7 @@ describe('a whole clip', () => {
     async (name) => {
       expect(await served(bytesOf(name)).header()).toEqual({
         kind: 'unsettled',
-        why: 'the header tells no length',
+        why: 'the header states no length',
         claimed: 0,
       })
       const asked = ask(name)

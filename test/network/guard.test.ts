@@ -61,7 +61,7 @@ describe('references beside a public API', () => {
       expect(error).toBeInstanceOf(AddressRefused)
       expect(explainNetworkError(error)).toMatch(
         new RegExp(
-          `^it leads to (${address}|localhost \\(${address}\\)), which is not a public address, so neither this action nor the API's servers may fetch from it$`,
+          `^it leads to (${address}|localhost \\(${address}\\)), which is not a public address, so neither this action nor the API's servers can fetch from it$`,
         ),
       )
     }
@@ -110,7 +110,7 @@ async function everywhere() {
 }
 
 const NOT_PUBLIC =
-  /, which is not a public address, so neither this action nor the API's servers may fetch from it$/
+  /, which is not a public address, so neither this action nor the API's servers can fetch from it$/
 const METADATA_SERVICE =
   /, the metadata service of a cloud, from which neither this action nor the API's servers may fetch$/
 
@@ -225,7 +225,7 @@ describe('a host name', () => {
       const { media } = network(PUBLIC_API, proxy)
       for (const host of hosts) {
         expect(await refusal(ask(media, `http://${host}/`))).toBe(
-          `it leads to ${host.toLowerCase()} (127.0.0.1), which is not a public address, so neither this action nor the API's servers may fetch from it`,
+          `it leads to ${host.toLowerCase()} (127.0.0.1), which is not a public address, so neither this action nor the API's servers can fetch from it`,
         )
       }
     }
@@ -282,7 +282,7 @@ describe('a host name behind a proxy', () => {
     const through = await everywhere()
     const { media } = network(PUBLIC_API, through.url, 'media.test')
     expect(await refusal(ask(media, `http://media.test:${host.port}/`))).toBe(
-      "it leads to media.test (127.0.0.1), which is not a public address, so neither this action nor the API's servers may fetch from it",
+      "it leads to media.test (127.0.0.1), which is not a public address, so neither this action nor the API's servers can fetch from it",
     )
     expect(asked).toEqual(['media.test', 'media.test'])
     expect([host.connections, through.asked.length]).toEqual([0, 0])
@@ -327,7 +327,7 @@ describe('redirects of a reference', () => {
     const { media, results, asked } = await redirecting(location)
     for (const dispatcher of [media, results]) {
       expect(await refusal(ask(dispatcher, 'http://media.example/clip.mp4'))).toBe(
-        `it leads to ${address}, which is not a public address, so neither this action nor the API's servers may fetch from it`,
+        `it leads to ${address}, which is not a public address, so neither this action nor the API's servers can fetch from it`,
       )
     }
     expect(asked).toEqual(Array(2).fill('http://media.example/clip.mp4'))

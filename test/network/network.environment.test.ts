@@ -19,7 +19,7 @@ import { shortTimeouts } from '../harness/timeouts.ts'
 
 const VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']
 const NOBODY = 'http://127.0.0.1:1'
-const REFUSED = 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'
+const REFUSED = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
 const identity = selfSigned()
 
 beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), identity.cert]))

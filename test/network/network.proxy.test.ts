@@ -150,38 +150,33 @@ const TUNNEL = 'HTTP/1.1 200 OK\r\n\r\n'
 
 describe('a tunnel that does not open', () => {
   it.each<[string, boolean, string, (client: Socket) => void]>([
-    ['gets no response', true, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)', () => {}],
-    ['is reset', true, 'the server broke the connection off', (client) => client.resetAndDestroy()],
-    ['is closed', true, 'the server broke the connection off', (client) => client.end()],
-    [
-      'gets half a response',
-      true,
-      'the server broke the connection off',
-      (client) => client.end('HTTP/1.1 20'),
-    ],
+    ['gets no response', true, 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)', () => {}],
+    ['is reset', true, 'the server closed the connection', (client) => client.resetAndDestroy()],
+    ['is closed', true, 'the server closed the connection', (client) => client.end()],
+    ['gets half a response', true, 'the server closed the connection', (client) => client.end('HTTP/1.1 20')],
     ['gets a response other than HTTP', false, '', (client) => client.end('220 smtp.example ready\r\n')],
     [
       'succeeds but is reset before the handshake',
       true,
-      'the server broke the connection off',
+      'the server closed the connection',
       (client) => client.write(TUNNEL, () => client.resetAndDestroy()),
     ],
     [
       'succeeds but is closed before the handshake',
       true,
-      'the server broke the connection off',
+      'the server closed the connection',
       (client) => client.end(TUNNEL),
     ],
     [
       'succeeds but is closed during the handshake',
       true,
-      'the server broke the connection off',
+      'the server closed the connection',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.end())),
     ],
     [
       'succeeds but is reset during the handshake',
       true,
-      'the server broke the connection off',
+      'the server closed the connection',
       (client) => client.write(TUNNEL, () => client.once('data', () => client.resetAndDestroy())),
     ],
     [
@@ -244,7 +239,7 @@ describe('an open tunnel', () => {
     const network = networkWith({ HTTPS_PROXY: through.url }, { answer: 300 })
     expect(await postTo(target.url, network)).toEqual({
       kind: 'lost',
-      cause: 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)',
+      cause: 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)',
       partial: null,
     })
     expect([target.requests.length, through.lines.length]).toEqual([1, 1])
@@ -328,12 +323,12 @@ describe('plain http through a proxy', () => {
   it.each<[string, string, (client: Socket) => void]>([
     [
       'asks for a password',
-      'The answer to the submission was lost: the proxy asks for a user name and a password (407).',
+      'The response to the submission was lost: the proxy asks for a user name and a password (407).',
       (client) => client.write(reply('407 Proxy Authentication Required', 'Who are you?')),
     ],
     [
       'asks for a password without a message',
-      'The answer to the submission was lost: the proxy asks for a user name and a password (407).',
+      'The response to the submission was lost: the proxy asks for a user name and a password (407).',
       (client) => client.end(reply('407 Proxy Authentication Required')),
     ],
     [
@@ -348,22 +343,22 @@ describe('plain http through a proxy', () => {
     ],
     [
       'stays silent',
-      'The answer to the submission was lost: the server did not answer in time (UND_ERR_HEADERS_TIMEOUT).',
+      'The response to the submission was lost: the server did not respond in time (UND_ERR_HEADERS_TIMEOUT).',
       () => {},
     ],
     [
       'stalls in the middle of a response',
-      'The answer to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT). It says: "{".',
+      'The response to the submission was lost: the server stopped sending (UND_ERR_BODY_TIMEOUT). It says: "{".',
       (client) => client.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'),
     ],
     [
       'resets the connection',
-      'The answer to the submission was lost: the server broke the connection off (ECONNRESET).',
+      'The response to the submission was lost: the server closed the connection (ECONNRESET).',
       (client) => client.resetAndDestroy(),
     ],
     [
       'closes the connection',
-      'The answer to the submission was lost: the server broke the connection off (UND_ERR_SOCKET).',
+      'The response to the submission was lost: the server closed the connection (UND_ERR_SOCKET).',
       (client) => client.end(),
     ],
   ])('a plain http proxy that %s leaves the submission unknown', async (_, words, onAsked) => {
@@ -372,7 +367,7 @@ describe('plain http through a proxy', () => {
     expect(await submitTo('http://127.0.0.1:1', network)).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
-      message: `${words} Whether a task was accepted is not known.`,
+      message: `${words} It is unknown whether a task was accepted.`,
     })
     expect(through.lines).toEqual(['POST http://127.0.0.1:1/v1/videos/generations'])
   })

@@ -206,10 +206,10 @@ describe('what is kept', () => {
       expect(unread).toMatchObject({ receipt: { references: null } })
     }
     const useless =
-      'The receipt will not know the references, so the next run makes, and pays, the video anew even if they have not changed.'
+      'The receipt will not contain the references, so the next run generates, and pays for, a new video even if they have not changed.'
     expect(context).toMatchObject({
       warned: [`${useless} video_url is not there.`],
-      told: [`${useless} Nobody reads them with preflight: off and regenerate: always.`],
+      told: [`${useless} They are not read with preflight: off and regenerate: always.`],
     })
   })
 
@@ -273,7 +273,7 @@ describe('a step with task_id', () => {
     expect(await at.ofTask('task_2')).toEqual({
       kept: null,
       warned: [
-        `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+        `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
       ],
     })
     expect(await readFile(at.place, 'utf8')).toBe(text)

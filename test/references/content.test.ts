@@ -83,10 +83,10 @@ describe('clips', () => {
       clip.gif: is really of the type GIF. Convert the clip to mp4 or mov.
       clip.mkv: is really of the type MKV. Convert the clip to mp4 or mov.
       clip.webm: is really of the type WEBM. Convert the clip to mp4 or mov.
-      lfs-pointer.txt: is a Git LFS pointer of 133 bytes, not the clip itself. Use the address of the file itself.
-      notes.txt: is a text of 42 bytes, not an mp4 or mov file. Use the direct address of the clip.
-      page.html: is an HTML page, perhaps a login or a share page. Use the direct address of the clip.
-      playlist.m3u8: is a playlist, not an mp4 or mov file. Use the direct address of the clip.
+      lfs-pointer.txt: is a Git LFS pointer of 133 bytes, not the clip itself. Use the URL of the file itself.
+      notes.txt: is a text of 42 bytes, not an mp4 or mov file. Use the direct URL of the clip.
+      page.html: is an HTML page, perhaps a login or a share page. Use the direct URL of the clip.
+      playlist.m3u8: is a playlist, not an mp4 or mov file. Use the direct URL of the clip.
       "
     `)
   })
@@ -163,14 +163,14 @@ describe('other files', () => {
       {
         "3GP clip": "video_url https://media.example/3GP-clip is really of the type 3GP. Convert the clip to mp4 or mov.",
         "AVIF photo": "video_url https://media.example/AVIF-photo is really of the type AVIF. Convert the clip to mp4 or mov.",
-        "Chinese text": "video_url https://media.example/Chinese-text is a text of 36 bytes, not an mp4 or mov file. Use the direct address of the clip.",
-        "DASH playlist": "video_url https://media.example/DASH-playlist is a playlist, not an mp4 or mov file. Use the direct address of the clip.",
+        "Chinese text": "video_url https://media.example/Chinese-text is a text of 36 bytes, not an mp4 or mov file. Use the direct URL of the clip.",
+        "DASH playlist": "video_url https://media.example/DASH-playlist is a playlist, not an mp4 or mov file. Use the direct URL of the clip.",
         "HEIC photo": "video_url https://media.example/HEIC-photo is really of the type HEIC. Convert the clip to mp4 or mov.",
-        "HLS playlist": "video_url https://media.example/HLS-playlist is a playlist, not an mp4 or mov file. Use the direct address of the clip.",
-        "HTML in capitals": "video_url https://media.example/HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct address of the clip.",
-        "JSON": "video_url https://media.example/JSON is a text of 21 bytes, not an mp4 or mov file. Use the direct address of the clip.",
+        "HLS playlist": "video_url https://media.example/HLS-playlist is a playlist, not an mp4 or mov file. Use the direct URL of the clip.",
+        "HTML in capitals": "video_url https://media.example/HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct URL of the clip.",
+        "JSON": "video_url https://media.example/JSON is a text of 21 bytes, not an mp4 or mov file. Use the direct URL of the clip.",
         "PDF": "video_url https://media.example/PDF is really of the type PDF. Convert the clip to mp4 or mov.",
-        "XML": "video_url https://media.example/XML is an XML text, perhaps an error message of its host, not an mp4 or mov file. Use the direct address of the clip.",
+        "XML": "video_url https://media.example/XML is an XML text, perhaps an error message of its host, not an mp4 or mov file. Use the direct URL of the clip.",
         "ZIP": "video_url https://media.example/ZIP is really of the type ZIP. Convert the clip to mp4 or mov.",
         "nothing": "video_url https://media.example/nothing is an empty file. Upload the clip again.",
         "text in UTF-16": "video_url https://media.example/text-in-UTF-16 is not an mp4 or mov file, nor anything else that is known. Convert the clip to mp4 or mov.",
@@ -190,14 +190,14 @@ describe('other files', () => {
       {
         "3GP clip": "image_url https://media.example/image-of-3GP-clip is really of the type 3GP. Convert the image to jpeg or png.",
         "AVIF photo": "image_url https://media.example/image-of-AVIF-photo is really of the type AVIF. Convert the image to jpeg or png.",
-        "Chinese text": "image_url https://media.example/image-of-Chinese-text is a text of 36 bytes, not a jpeg or png file. Use the direct address of the image.",
-        "DASH playlist": "image_url https://media.example/image-of-DASH-playlist is a playlist, not a jpeg or png file. Use the direct address of the image.",
+        "Chinese text": "image_url https://media.example/image-of-Chinese-text is a text of 36 bytes, not a jpeg or png file. Use the direct URL of the image.",
+        "DASH playlist": "image_url https://media.example/image-of-DASH-playlist is a playlist, not a jpeg or png file. Use the direct URL of the image.",
         "HEIC photo": "image_url https://media.example/image-of-HEIC-photo is really of the type HEIC. Convert the image to jpeg or png.",
-        "HLS playlist": "image_url https://media.example/image-of-HLS-playlist is a playlist, not a jpeg or png file. Use the direct address of the image.",
-        "HTML in capitals": "image_url https://media.example/image-of-HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct address of the image.",
-        "JSON": "image_url https://media.example/image-of-JSON is a text of 21 bytes, not a jpeg or png file. Use the direct address of the image.",
+        "HLS playlist": "image_url https://media.example/image-of-HLS-playlist is a playlist, not a jpeg or png file. Use the direct URL of the image.",
+        "HTML in capitals": "image_url https://media.example/image-of-HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct URL of the image.",
+        "JSON": "image_url https://media.example/image-of-JSON is a text of 21 bytes, not a jpeg or png file. Use the direct URL of the image.",
         "PDF": "image_url https://media.example/image-of-PDF is really of the type PDF. Convert the image to jpeg or png.",
-        "XML": "image_url https://media.example/image-of-XML is an XML text, perhaps an error message of its host, not a jpeg or png file. Use the direct address of the image.",
+        "XML": "image_url https://media.example/image-of-XML is an XML text, perhaps an error message of its host, not a jpeg or png file. Use the direct URL of the image.",
         "ZIP": "image_url https://media.example/image-of-ZIP is really of the type ZIP. Convert the image to jpeg or png.",
         "nothing": "image_url https://media.example/image-of-nothing is an empty file. Upload the image again.",
         "text in UTF-16": "image_url https://media.example/image-of-text-in-UTF-16 is not a jpeg or png file, nor anything else that is known. Convert the image to jpeg or png.",
@@ -228,7 +228,7 @@ describe('Git LFS pointers', () => {
 
   it('the error for a Git LFS pointer on another host contains no URL of the file behind it', async () => {
     expect(await asClip(pointer, 'https://gitlab.example/octo/films/walk.mp4')).toMatchInlineSnapshot(
-      `"video_url https://gitlab.example/octo/films/walk.mp4 is a Git LFS pointer of 132 bytes, not the clip itself. Use the address of the file itself."`,
+      `"video_url https://gitlab.example/octo/films/walk.mp4 is a Git LFS pointer of 132 bytes, not the clip itself. Use the URL of the file itself."`,
     )
   })
 })

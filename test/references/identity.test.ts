@@ -153,7 +153,7 @@ describe('the identity of references', () => {
     // Until the time for it is over.
     ['cut-chunked', 'the server '],
     ['gzip', 'its server sends it compressed'],
-    ['wrong-total', 'its server gives inconsistent answers'],
+    ['wrong-total', 'its server gives inconsistent responses'],
   ])('the identity of a clip is not guessed when its host has the habit %s', async (habit, clause) => {
     sandbox.media.put('walk.mp4', randomBytes(200_000))
     const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
@@ -171,7 +171,7 @@ describe('the identity of references', () => {
     const clip = { reference: remoteReference('video_url', `${host.url}/walk.mp4`, MAX_BYTES), file: null }
     const { reason, text } = await failureOf({ image, clip })
     expect(reason).toBe('reference_unreachable')
-    expect(text).toContain('its server gives inconsistent answers about it')
+    expect(text).toContain('its server gives inconsistent responses')
   })
 
   it('an empty image has an identity too', async () => {

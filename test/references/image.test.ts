@@ -105,9 +105,9 @@ describe('damaged images', () => {
       read(sandbox.media.put('late.jpg', bytesOf('late-sof.jpg').subarray(0, 100_000))),
     ])
     expect(refused.join('\n')).toMatchInlineSnapshot(`
-      "reference_rejected: image_url …/files/cut.png cannot be used: its width and height cannot be read, as in a damaged or unusual png file. Save the image anew.
-      reference_rejected: image_url …/files/cut.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image anew.
-      reference_rejected: image_url …/files/late.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image anew."
+      "reference_rejected: image_url …/files/cut.png cannot be used: its width and height cannot be read, as in a damaged or unusual png file. Save the image again.
+      reference_rejected: image_url …/files/cut.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image again.
+      reference_rejected: image_url …/files/late.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image again."
     `)
   })
 

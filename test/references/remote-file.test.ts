@@ -18,7 +18,7 @@ const SHORT = shortTimeouts()
 /** Long enough for the two pauses before a request is repeated. */
 const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
 const ASKED_AGAIN = 'Try later or use another host'
-const INCONSISTENT = 'its server gives inconsistent answers about it. Serve it from another host'
+const INCONSISTENT = 'its server gives inconsistent responses. Serve it from another host'
 
 describe('a host with range support', () => {
   it('a host with range support gets one request for a short file', async () => {
@@ -166,7 +166,7 @@ describe('the size limit of a download', () => {
 
 describe.concurrent('a slow host', () => {
   it.for<[string, Partial<Timeouts>, string]>([
-    ['silent', { headers: 300, read: 8000 }, 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
+    ['silent', { headers: 300, read: 8000 }, 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'],
     ['silent', { headers: 8000, read: 300 }, 'the server sent too slowly'],
     ['stalls', { idle: 300, read: 8000 }, 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
     ['stalls', { idle: 8000, read: 300 }, 'the server sent too slowly'],
@@ -204,7 +204,7 @@ describe.concurrent('a failing host', () => {
   it.for<[string, number, string]>([
     ['server-error', 3, `its server answers 500 Internal Server Error. ${ASKED_AGAIN}`],
     ['too-many-requests', 3, `its server answers 429 Too Many Requests. ${ASKED_AGAIN}`],
-    ['cut-connection', 3, 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['cut-connection', 3, 'the server closed the connection (UND_ERR_SOCKET)'],
     [
       'missing',
       1,
@@ -237,7 +237,7 @@ describe.concurrent('a failing host', () => {
   })
 
   it.for<[string, string]>([
-    ['wrong-total', 'its server answers range requests inconsistently. Serve it from another host'],
+    ['wrong-total', 'its server responds to range requests inconsistently. Serve it from another host'],
     ['whole-as-206', INCONSISTENT],
   ])('the second range request exposes a host with the habit %s', async ([habit, sentence], { expect }) => {
     await using host = await mediaHost(SHORT)
@@ -252,7 +252,7 @@ describe.concurrent('a failing host', () => {
     await host.sandbox.close()
     const { text } = await failure(host.openUrl(host.sandbox.media.url('big.mp4')))
     expect(text).toBe(
-      'video_url …/files/big.mp4 cannot be read: the host, or the proxy on the way, refuses connections (ECONNREFUSED).',
+      'video_url …/files/big.mp4 cannot be read: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
     )
   })
 

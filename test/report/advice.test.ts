@@ -76,7 +76,7 @@ const ended = tasks(Object.values({ ...FAILED, ...CANCELLED }))
 /** The advice for every one of these tasks. */
 const adviceOn = (reason: FailureReason, given: readonly Task[]) => given.map((task) => advise(reason, task))
 
-const AGAIN = `Run this step again with task_id: ${ID}, which `
+const AGAIN = `Run this step again with task_id: ${ID} to `
 /** Advice to run again, which submits again where no task_id is given. */
 const RUN_AGAIN = /\bre-?run\b|\brun (it |the \w+ )?again\b/i
 
@@ -107,7 +107,7 @@ describe.each(REASONS)('after %s', (reason) => {
   it(`the advice after ${reason} without a task says that nothing is billed, unless that is unknown`, () => {
     const text = advise(reason, null)
     if (reason === 'submission_uncertain') expect(text).toContain('A task may be running, and billed')
-    else if (reason === 'internal_error') expect(text).toMatch(/which shows how far it came\.$/)
+    else if (reason === 'internal_error') expect(text).toMatch(/which shows how far it got\.$/)
     else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
   })
 
@@ -117,16 +117,16 @@ describe.each(REASONS)('after %s', (reason) => {
       ({ origin, seen }) => reason !== 'request_rejected' || origin !== 'given' || seen !== null,
     )
     for (const text of adviceOn(reason, waited)) {
-      expect(text).toContain(`${AGAIN}waits for it and submits nothing.`)
+      expect(text).toContain(`${AGAIN}wait for it; this submits nothing.`)
       expect(text).not.toContain('nothing is billed')
-      expect(text).toMatch(/is billed, whatever becomes of this job|what became of task \S+ is not known/)
+      expect(text).toMatch(/is billed, even though this job has stopped|the outcome of task \S+ is unknown/)
     }
   })
 
   it(`the advice after ${reason} says how to fetch a completed task`, () => {
     for (const text of adviceOn(reason, completed)) {
       expect(text).toContain(`Task ${ID} is completed and paid.`)
-      expect(text).toContain(`${AGAIN}fetches the video, submits nothing and pays nothing.`)
+      expect(text).toContain(`${AGAIN}fetch the video; this submits nothing and pays nothing.`)
     }
   })
 
@@ -173,7 +173,7 @@ describe('the remedy of a failure', () => {
     expect(own('request_rejected', null)).toBe(remedy)
     expect(own('submission_uncertain', null)).toBe(remedy)
     expect(own('task_failed', known(FAILED['failed, 0.48 USD']))).toBe(
-      `${remedy} Task ${ID} has ended. APIMart names a cost of 0.48 USD.`,
+      `${remedy} Task ${ID} has ended. APIMart reports a cost of 0.48 USD.`,
     )
   })
 
@@ -183,7 +183,7 @@ describe('the remedy of a failure', () => {
         const text = own(reason, task)
         expect(text).toMatch(/^Do this\. Task task_1 was last seen as /)
         expect(text).toMatch(
-          / Run this step again with task_id: task_1, which waits for it and submits nothing\.$/,
+          / Run this step again with task_id: task_1 to wait for it; this submits nothing\.$/,
         )
       }
     }
@@ -198,10 +198,10 @@ describe('the remedy of a failure', () => {
 describe('the cost', () => {
   it('the advice names the cost that APIMart reports and refers to the balance for an unknown cost', () => {
     const text = (status: string, cost?: number) => advise('cancelled', known(seen(status, { cost })))
-    expect(text('completed', 0.4788)).toContain('APIMart names a cost of 0.4788 USD.')
+    expect(text('completed', 0.4788)).toContain('APIMart reports a cost of 0.4788 USD.')
     expect(text('completed')).not.toContain('cost')
     for (const status of ['failed', 'cancelled']) {
-      expect(text(status, 0)).toContain('APIMart names a cost of 0 USD.')
+      expect(text(status, 0)).toContain('APIMart reports a cost of 0 USD.')
       expect(text(status)).toContain('The balance at APIMart shows whether it is billed.')
     }
   })
@@ -213,7 +213,7 @@ describe('a hostile text', () => {
   it('a hostile task id stays on one line and is shortened in the advice', () => {
     for (const task of [null, ...Object.values(RUNNING), ...Object.values(COMPLETED)]) {
       const text = advise('cancelled', known(task, 'submitted', flood))
-      expect(text).toContain(`task_id: x ::error::y ${'😀'.repeat(187)}…, which `)
+      expect(text).toContain(`task_id: x ::error::y ${'😀'.repeat(187)}… to `)
       expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)
       expect([...text].length).toBeLessThan(800)
     }
@@ -221,7 +221,7 @@ describe('a hostile text', () => {
 
   it('a hostile task status stays on one line and is shortened in the advice', () => {
     const text = advise('wait_timeout', known(seen(flood, { progress: 7 })))
-    expect(text).toContain(`was last seen as x ::error::y ${'😀'.repeat(27)}… (7 %): it goes on`)
+    expect(text).toContain(`was last seen as x ::error::y ${'😀'.repeat(27)}… (7 %): it continues`)
     expect(text).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)
   })
 })

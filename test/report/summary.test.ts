@@ -231,10 +231,7 @@ describe('whole summaries of a task that was waited for', () => {
     const inputs = inputsWith({ wait: 'true', output_path: FILE.path, wait_timeout_minutes: '4' })
     const seen = { task: runningTask({ progress: 81 }), at: at(3, 52), links: [] }
     const task = taskWith({ startedAt: at(0, 10), seen })
-    const end = failed(
-      'wait_timeout',
-      'The task had not ended after 4 min, which wait_timeout_minutes allows.',
-    )
+    const end = failed('wait_timeout', 'The task was still running after 4 min (wait_timeout_minutes).')
     const summary = renderSummary(reportWith({ inputs, task, end }))
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-wait-timeout.md')
   })
@@ -261,7 +258,7 @@ describe('whole summaries of a task that was waited for', () => {
 describe('the result comes first', () => {
   it('the summary says that the task belongs to an earlier request', () => {
     expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
-      'is submitted . APIMart knew it already from an earlier, identical request: nothing new is expected to be billed',
+      'is submitted . APIMart already had it from an earlier, identical request: no new charge is expected',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
   })
@@ -288,7 +285,7 @@ describe('the result comes first', () => {
       const places = words.map((word) => text.indexOf(word))
       expect(places).not.toContain(-1)
       expect(places).toEqual(places.toSorted((a, b) => a - b))
-      expect(places[0]).toBeLessThan(text.indexOf('What was asked for'))
+      expect(places[0]).toBeLessThan(text.indexOf('Inputs and references'))
     },
   )
 
@@ -314,7 +311,7 @@ describe('the result comes first', () => {
         "download_failed: completed, but not downloaded",
         "publish_failed: not attached to the release",
         "cancelled: cancelled",
-        "internal_error: stopped by a defect",
+        "internal_error: stopped by a bug",
       ]
     `)
   })
@@ -364,10 +361,10 @@ describe('the timeline', () => {
 })
 
 describe('what was found', () => {
-  it('the summary with preflight: off says that the references were not looked at and shows no checks', () => {
+  it('the summary with preflight: off says that the references were not checked and shows no checks', () => {
     const inputs = inputsWith({ preflight: 'off' })
     const text = textOf(renderSummary(reportWith({ inputs, preflight: null, clipSeconds: null })))
-    expect(text.match(/not looked at/g)).toHaveLength(2)
+    expect(text.match(/not checked/g)).toHaveLength(2)
     expect(text).not.toContain('Checks')
   })
 

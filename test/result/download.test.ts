@@ -319,10 +319,10 @@ describe('parts of different versions', () => {
 
 describe('a host that always fails', { concurrent: true }, () => {
   it.for([
-    ['cut-connection', 'the server broke the connection off (UND_ERR_SOCKET)'],
-    ['cut-chunked', 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['cut-connection', 'the server closed the connection (UND_ERR_SOCKET)'],
+    ['cut-chunked', 'the server closed the connection (UND_ERR_SOCKET)'],
     ['stalls', 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
-    ['silent', 'the server did not answer in time (UND_ERR_HEADERS_TIMEOUT)'],
+    ['silent', 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'],
     ['too-many-requests', 'its server answers 429 Too Many Requests'],
     ['server-error', 'its server answers 500 Internal Server Error'],
   ] as const)(
@@ -349,7 +349,7 @@ describe('a host that always fails', { concurrent: true }, () => {
     await host.sandbox.close()
     expect(await failure(host.fetchUrl(url))).toEqual({
       kind: 'broken',
-      says: 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)',
+      says: 'the host, or a proxy in between, refuses connections (ECONNREFUSED)',
     })
   })
 })
@@ -397,7 +397,7 @@ describe('a response that is not the file', () => {
 })
 
 describe('a file that is too large', () => {
-  const TOO_LARGE = { kind: 'unusable', says: 'it is larger than the 147.6 kB that are taken' }
+  const TOO_LARGE = { kind: 'unusable', says: 'it is larger than the limit of 147.6 kB' }
   const announcing =
     (length: number): RequestListener =>
     (_, response) =>
@@ -418,7 +418,7 @@ describe('a file that is too large', () => {
     await using server = await scripted(announcing(2 ** 31 + 1))
     expect(await failure(host.fetchUrl(server.url))).toEqual({
       kind: 'unusable',
-      says: 'it is larger than the 2.15 GB that are taken',
+      says: 'it is larger than the limit of 2.15 GB',
     })
   })
 
@@ -434,7 +434,7 @@ describe('a file that is too large', () => {
     await using host = await mediaHost()
     const maxBytes = 3_000_000
     const { says } = await failure(host.fetchUrl(host.url('endless'), { maxBytes }))
-    expect(says).toBe('it is larger than the 3 MB that are taken')
+    expect(says).toBe('it is larger than the limit of 3 MB')
     expect((await host.stored()).length).toBeLessThanOrEqual(maxBytes)
   })
 
@@ -548,7 +548,7 @@ describe('a redirect', () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('redirect-to-private'))).toEqual({
       kind: 'refused',
-      says: "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers may fetch from it",
+      says: "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers can fetch from it",
     })
     expect(host.asked()).toEqual(['all'])
   })

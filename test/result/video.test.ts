@@ -148,8 +148,8 @@ describe('a download that breaks off', () => {
   )
 
   it.each([
-    ['cut-connection', 6, 'the server broke the connection off (UND_ERR_SOCKET)'],
-    ['cut-chunked', 6, 'the server broke the connection off (UND_ERR_SOCKET)'],
+    ['cut-connection', 6, 'the server closed the connection (UND_ERR_SOCKET)'],
+    ['cut-chunked', 6, 'the server closed the connection (UND_ERR_SOCKET)'],
     ['announces-less', 1, 'the video is cut off'],
     ['truncated', 1, 'the video is cut off'],
   ])(
@@ -163,7 +163,7 @@ describe('a download that breaks off', () => {
 
   it('the download leaves the older file untouched when the server announces more than it sends', async () => {
     await using at = await studio()
-    const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent answers about it')
+    const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent responses')
     expect(await at.problems([at.url('announces-more')])).toEqual([says])
     const rest = `bytes=${film.length}-`
     expect(at.asked()).toEqual(['all', rest, 'all', rest, 'all', rest])
@@ -261,7 +261,7 @@ describe('several links', () => {
       ),
       failed(
         `/habit/redirect-to-private/${FILE}`,
-        "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers may fetch from it",
+        "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers can fetch from it",
       ),
     ])
   })
@@ -269,7 +269,7 @@ describe('several links', () => {
   it('the failure advises to generate and pay again only when all links have expired', async () => {
     await using at = await studio()
     const expired = [at.url('gone'), at.url('expired-link')]
-    const remedy = 'APIMart makes no second link: the video must be made, and paid, anew.'
+    const remedy = 'The link is issued only once, so you would have to pay for a new video.'
     expect((await at.failure(expired)).remedy).toBe(remedy)
     expect((await at.failure([at.url('missing')], NOW)).remedy).toBe(remedy)
     expect((await at.failure([...expired, at.url('missing')])).remedy).toBe(null)
@@ -279,8 +279,8 @@ describe('several links', () => {
   it('the failure points to the APIMart console and a later run when there is no link', async () => {
     await using at = await studio()
     const remedy =
-      'Look for the video in the APIMart console. A link may appear later: run this step with this task_id then, which submits nothing and pays nothing.'
-    const problems = ['APIMart names no link to the video that can be fetched.']
+      'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
+    const problems = ['APIMart returned no link to the video that can be fetched.']
     expect(await at.failure([])).toEqual({ problems, remedy })
     await at.expectUntouched()
     await expect(at.lookAt()).rejects.toMatchObject({ reason: 'download_failed', problems, remedy })
@@ -446,7 +446,7 @@ describe('the inspection of the video', () => {
       const url = at.url(habit, 'huge.mp4')
       expect(await at.lookAt(url)).toEqual({
         link: { url, expiresAt: LATER },
-        trouble: 'its server gives no parts of it',
+        trouble: 'its server does not serve ranges',
         seconds: null,
         file: null,
       })
@@ -494,7 +494,7 @@ describe('the inspection of the video', () => {
     ['html', FILE, 'what is served there is an HTML page, not an mp4 or mov video'],
     ['empty', FILE, 'what is served there is an empty file, not an mp4 or mov video'],
     ['truncated', FILE, 'the video is cut off'],
-    ['wrong-range', FILE, 'its server gives no parts of it'],
+    ['wrong-range', FILE, 'its server does not serve ranges'],
     ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
     ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],

@@ -12,9 +12,9 @@ import { expectCompleted, type Run, type Scenario, submissions } from './scenari
 
 export const FILM = 'assets/film.mp4'
 export const RECEIPT = `${FILM}.receipt.json`
-export const ANEW = 'The video is made anew:'
-export const SAME_REQUEST = 'Request and references are those of the receipt'
-export const NOTHING_TO_MAKE = `${SAME_REQUEST}, and so is the video: nothing is to be submitted.`
+export const ANEW = 'A new video is generated:'
+export const SAME_REQUEST = 'The request and the references match the receipt'
+export const NOTHING_TO_MAKE = `${SAME_REQUEST}, and the video is unchanged: nothing is submitted.`
 /** Tasks end as soon as they exist, and pauses pass quickly. */
 export const AT_ONCE = { speed: 300, timing: { queue: 0, perClipSecond: 0 } }
 

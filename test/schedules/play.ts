@@ -173,9 +173,7 @@ function judgeAll(runs: readonly Played[], { remembersKeys }: Schedule, sandbox:
   const posts = sandbox.requests.filter(({ method, body }) => method === 'POST' && body !== '')
   const keys = new Set(posts.map(({ headers }) => headers['idempotency-key']))
   if (new Set(posts.map(({ body }) => body)).size > 1) wrong.push('the body of the request changed')
-  const anew = runs.flatMap(({ log }) =>
-    log.filter((line) => line.includes('under a further Idempotency-Key.')),
-  )
+  const anew = runs.flatMap(({ log }) => log.filter((line) => line.includes('under a new Idempotency-Key.')))
   if (keys.size > 1 && anew.length === 0) wrong.push('the key changed without a word')
   if (!remembersKeys) return wrong
   if (sandbox.tasks.length > keys.size) wrong.push('more than one task was accepted for a key')

@@ -40,9 +40,9 @@ const kinds = (...names: ('not-json' | 'html' | 'empty-200' | '200-without-id' |
 
 /** What brings a submission into each row of the table; a row without any is a matter of connections. */
 const FAULTS: Record<Row, readonly Fault[]> = {
-  'not sent, for a cause that may pass': [],
-  'not sent, for a cause that stays': [],
-  'sent, and the answer lost': [
+  'not sent, for a transient cause': [],
+  'not sent, for a permanent cause': [],
+  'sent, and the response lost': [
     { kind: 'reset-before-body' },
     { kind: 'reset-after-body' },
     { kind: 'half-answer' },
@@ -84,7 +84,7 @@ const FAULTS: Record<Row, readonly Fault[]> = {
 
 /** The rows of which an answer proves nothing: the task may have been accepted. From APIMart's page, not from src. */
 export const PROVE_NOTHING: ReadonlySet<Row> = new Set([
-  'sent, and the answer lost',
+  'sent, and the response lost',
   'success without a task id',
   'redirect',
   '408',
@@ -100,7 +100,7 @@ export const PROVE_NOTHING: ReadonlySet<Row> = new Set([
 
 /** The rows after which the same request may be sent again, by the same page. */
 export const MAY_BE_TRIED_AGAIN: ReadonlySet<Row> = new Set([
-  'not sent, for a cause that may pass',
+  'not sent, for a transient cause',
   '409 idempotency_in_progress',
   '429',
   '503 idempotency_unavailable',
@@ -108,8 +108,8 @@ export const MAY_BE_TRIED_AGAIN: ReadonlySet<Row> = new Set([
 
 /** The row of each way in which a connection is refused. */
 export const ROW_OF_REFUSAL: Record<Refusal, Row> = {
-  reset: 'not sent, for a cause that may pass',
-  untrusted: 'not sent, for a cause that stays',
+  reset: 'not sent, for a transient cause',
+  untrusted: 'not sent, for a permanent cause',
 }
 
 const isRow = (name: string): name is Row => name in FAULTS

@@ -39,13 +39,13 @@ const RUNNING = standing('running')
 const UNCERTAIN: Partial<Receipt> = { task: null, result: null }
 
 const LEFT =
-  'Task task_1 of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: task_1 fetches its video.'
+  'Task task_1 of the receipt is left alone: it is billed, whatever this run does. A step with task_id: task_1 fetches its video.'
 const UNKNOWN = expect.stringMatching(
-  /^Whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+, is not known: its task may be running, and billed\./,
+  /^It is unknown whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+: its task may be running, and billed\./,
 )
 
 const SENT_BEFORE =
-  'A task may be running, and billed: look for it in the APIMart console. With its id as task_id, this step submits nothing and fetches its video. Where there is none, remove the receipt or give regenerate: always to have the video made.'
+  'A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.'
 const BY_KEY = ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key asks APIMart for the same task.'
 /** Sent by an earlier attempt of the step of STEP, for which its references had other addresses. */
 const OWN_STEP = { made_by: { ...soundReceipt().made_by, run_id: '4711' } }
@@ -58,12 +58,12 @@ const make = (why: string, left: string | null = null, sending = FIRST_TIME): Pl
   sending,
   clipSeconds: null,
 })
-const ANEW = `The video is made anew:`
+const ANEW = `A new video is generated:`
 
-const OTHER_FILE = `is not the file that ${PLACE} tells of, its sha256 is another one`
+const OTHER_FILE = `is not the file that ${PLACE} describes: its sha256 differs`
 const NO_FILE = 'is not there, or is not a file'
 
-const SAME_REQUEST = 'Request and references are those of the receipt'
+const SAME_REQUEST = 'The request and the references match the receipt'
 
 /** A change of the file at the place of the video, and what is said of it. */
 type Change = [how: string, change: (film: string) => Promise<void>, why: string]
@@ -80,7 +80,7 @@ describe('with the receipt of the same request', () => {
     expect(await at.decide()).toMatchObject({
       kind: 'reuse',
       receipt: { task: { id: 'task_1' }, result: { bytes: FILM.length } },
-      why: `${SAME_REQUEST}, and so is the video: nothing is to be submitted.`,
+      why: `${SAME_REQUEST}, and the video is unchanged: nothing is submitted.`,
     })
   })
 
@@ -106,7 +106,7 @@ describe('with the receipt of the same request', () => {
       expect(await at.decide()).toMatchObject({
         kind: 'fetch',
         taskId: 'task_1',
-        why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is to be fetched again, and nothing to be submitted.`,
+        why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is downloaded again, and nothing is submitted.`,
       })
       const why = `${ANEW} ${GIVEN} ${wrong}.`
       expect(await at.decide({}, SAME, { now: EXPIRY })).toEqual(make(why))
@@ -121,7 +121,7 @@ describe('with the receipt of the same request', () => {
         kind: 'fetch',
         receipt: soundReceipt(standing(status)),
         taskId: 'task_1',
-        why: `${SAME_REQUEST}, and its task task_1 is still to be fetched: nothing is to be submitted.`,
+        why: `${SAME_REQUEST}, and its task task_1 has not been fetched yet: nothing is submitted.`,
         clipSeconds: 8.4,
         output: expect.objectContaining({ displayName: GIVEN }),
       })
@@ -163,7 +163,7 @@ describe('with the receipt of the same request', () => {
     await writeFile(at.film, pointer(sha256))
     expect(await refusalOf(at.decide())).toEqual(
       refused(
-        'It is the Git LFS pointer of the video, not the video. Give actions/checkout lfs: true, or remove the file: then the video is made, and paid, anew.',
+        'It is the Git LFS pointer of the video, not the video. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
       ),
     )
     await writeFile(at.film, pointer(sha('e')))
@@ -177,7 +177,7 @@ describe('with the receipt of the same request', () => {
       if (film === null) await rm(at.film)
       await expect(at.decide()).rejects.toMatchObject({
         reason: 'submission_uncertain',
-        message: `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
+        message: `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
         remedy: SENT_BEFORE,
       })
       await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
@@ -245,14 +245,14 @@ describe('with the receipt of the same request', () => {
     const decided = at.decide(given, SAME, { now, attempt })
     if (keyNumber === null)
       return await expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
-    const why = `${SAME_REQUEST}. It is the one that was sent before under the same Idempotency-Key, and of which nobody knows whether it was accepted.`
+    const why = `${SAME_REQUEST}. It was sent before under the same Idempotency-Key, and it is unknown whether it was accepted.`
     const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
     expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
   })
 
   it('a request without a response does not stop a dry run', async () => {
     await using at = await openWorkspace(UNCERTAIN)
-    const why = `Run 4710 has sent this very request, and does not know whether it was accepted (${PLACE}). Sent again, it could be paid twice.`
+    const why = `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sent again, it could be paid twice.`
     expect(await at.decide({ dry_run: 'true' })).toEqual(make(why))
   })
 
@@ -268,34 +268,34 @@ const OTHER = { bytes: 5, sha256: sha('x') }
 
 describe('with the receipt of another request', () => {
   it.each<[string, Given, Partial<Identities>, Partial<Receipt>, string]>([
-    ['a new prompt', { prompt: 'She waves' }, {}, {}, 'prompt is not what it was'],
-    ['a new mode', { mode: 'pro' }, {}, {}, 'mode is not what it was'],
-    ['a new image', {}, { image: OTHER }, {}, 'image_url is not what it was'],
-    ['a new clip', {}, { clip: OTHER }, {}, 'video_url is not what it was'],
+    ['a new prompt', { prompt: 'She waves' }, {}, {}, 'prompt has changed'],
+    ['a new mode', { mode: 'pro' }, {}, {}, 'mode has changed'],
+    ['a new image', {}, { image: OTHER }, {}, 'image_url has changed'],
+    ['a new clip', {}, { clip: OTHER }, {}, 'video_url has changed'],
     [
       'two changed inputs',
       { prompt: 'She waves', watermark: 'true' },
       {},
       {},
-      'prompt and watermark are not what they were',
+      'prompt and watermark have changed',
     ],
     [
       'three changes',
       { prompt: 'She waves', watermark: 'true' },
       { image: OTHER },
       {},
-      'prompt, watermark and image_url are not what they were',
+      'prompt, watermark and image_url have changed',
     ],
     [
       'references that the receipt does not record',
       {},
       {},
       { references: null },
-      'image_url and video_url are not what they were',
+      'image_url and video_url have changed',
     ],
   ])('the video is generated again because of %s', async (_, given, identities, receipt, what) => {
     await using at = await openWorkspace(receipt)
-    const why = `${ANEW} ${what} for ${PLACE}.`
+    const why = `${ANEW} ${what} since ${PLACE}.`
     expect(await at.decide(given, { ...SAME, ...identities })).toEqual(make(why))
   })
 
@@ -350,7 +350,7 @@ describe('with the receipt of another request', () => {
 })
 
 describe('without knowledge of the references', () => {
-  const why = `So it is not known whether the references are still those of ${PLACE}. With regenerate: always the video is made, and paid, anew.`
+  const why = `It is therefore unknown whether the references are still those of ${PLACE}. With regenerate: always, a new video is generated and paid for.`
 
   it('a step fails when unknown references cannot be compared with the receipt', async () => {
     await using at = await openWorkspace()
@@ -376,7 +376,7 @@ describe('without knowledge of the references', () => {
 
 describe('with the receipt of another file', () => {
   const ANOTHERS = refused(
-    `${PLACE} is the receipt of another file, other.mp4. Put it back beside that one, or remove it: then the video is made, and paid, anew.`,
+    `${PLACE} is the receipt of another file, other.mp4. Put it back next to that one, or remove it to generate, and pay for, a new video.`,
   )
 
   it.each<[string, Partial<Receipt>, Given]>([
@@ -441,7 +441,7 @@ describe('regenerate: always', () => {
 describe('without a receipt of this version', () => {
   it('the first video is generated when there is no receipt', async () => {
     await using at = await openWorkspace(null)
-    const why = `There is no receipt of an earlier video at ${PLACE}.`
+    const why = `First run for this video: there is no receipt at ${PLACE}.`
     expect(await at.decide()).toEqual(make(why))
     expect(await at.decide({ regenerate: 'always' })).toEqual(make(why))
   })
@@ -452,7 +452,7 @@ describe('without a receipt of this version', () => {
       await using at = await openWorkspace(JSON.stringify({ ...soundReceipt(), version: 2 }))
       expect(await refusalOf(at.find({ regenerate }))).toEqual(
         refused(
-          `${PLACE} was written by a newer version of this action (receipt version 2). Use that version, or remove the file: then the video is made, and paid, anew.`,
+          `${PLACE} was written by a newer version of this action (receipt version 2). Use that version, or remove the file to generate, and pay for, a new video.`,
         ),
       )
     },
@@ -462,7 +462,7 @@ describe('without a receipt of this version', () => {
     await using at = await openWorkspace('{')
     expect(await refusalOf(at.find())).toEqual(
       refused(
-        `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git, or remove it or give regenerate: always: then the video is made, and paid, anew.`,
+        `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git, or remove it or set regenerate: always to generate, and pay for, a new video.`,
       ),
     )
     const why = `${PLACE} is replaced, as regenerate: always asks for a new video.`

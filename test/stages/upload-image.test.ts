@@ -17,7 +17,7 @@ import { inputsWith } from '../harness/inputs.ts'
 
 const PNG = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
 const ADDRESS = 'https://cdn.example.com/uploads/1.png'
-const NO_ADDRESS = 'There is no address of the image in that.'
+const NO_ADDRESS = 'The response contains no image URL.'
 const STORED = `{"url":"${ADDRESS}?sig=0123456789"}`
 
 let folder = ''
@@ -85,7 +85,7 @@ describe('an upload', () => {
     const host = await httpHost((_response, request) => request.resume())
     const { end, pauses } = await upload(host.url)
     expect({ end }).toEqual(
-      failed('request_rejected', 'could not be uploaded. The answer was lost: the server sent too slowly.'),
+      failed('request_rejected', 'could not be uploaded. The response was lost: the server sent too slowly.'),
     )
     expect([host.requests.length, pauses]).toEqual([1, []])
   })
@@ -197,7 +197,7 @@ describe('a file', () => {
     [
       'contains only text',
       Buffer.from('TOKEN=ghs_0123456789\n'),
-      'is a text of 21 bytes, not a jpeg or png file. Use the direct address of the image.',
+      'is a text of 21 bytes, not a jpeg or png file. Use the direct URL of the image.',
     ],
     [
       'is a GIF',

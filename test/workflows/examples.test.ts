@@ -344,7 +344,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     const unclear = await world.run(submit, { event: 'workflow_dispatch' })
     expect(unclear.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['submission_uncertain'])
     const again = await world.run(submit, { event: 'workflow_dispatch' })
-    expect(again.printed).toContain('Where it is empty, look in the APIMart console')
+    expect(again.printed).toContain('Where it is empty, look in the task log')
     expect((await world.run(collect, { event: 'schedule' })).steps).toEqual([])
     expect(paid(world)).toBe(1)
     await repository.commit({ 'film.task': `${scenario.sandbox.tasks[0]?.id}\n` })

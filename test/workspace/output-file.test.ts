@@ -51,9 +51,9 @@ async function makeWorkspace() {
   }
 }
 
-const OUTSIDE = 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.'
-const FOLDER = 'It names a folder. Give the name of a file, such as assets/film.mp4.'
-const ANOTHER = 'Choose another place, or free this one.'
+const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.'
+const FOLDER = 'It names a folder. Use the name of a file, such as assets/film.mp4.'
+const ANOTHER = 'Choose another path, or free this one.'
 const NAME = 'film.mp4'
 const PARTIAL = `${NAME}.kling-partial`
 
@@ -229,7 +229,7 @@ describe('a path that cannot be used', () => {
     [
       'a name that is too long',
       `${'x'.repeat(250)}.mp4`,
-      /^output_path "x{80}…": It cannot be written: ENAMETOOLONG: name too long, lstat '<root>.{100,300}…\. Choose another place, or free this one\.$/,
+      /^output_path "x{80}…": It cannot be written: ENAMETOOLONG: name too long, lstat '<root>.{100,300}…\. Choose another path, or free this one\.$/,
     ],
     [
       'a folder whose name is too long',
@@ -293,7 +293,7 @@ describe('an existing file at output_path', () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
     expect(await at.problem(NAME)).toBe(
-      `output_path "${NAME}": It cannot be written: another step writes it at this moment, or was killed within the last minute. Choose another place, or free this one.`,
+      `output_path "${NAME}": It cannot be written: another step is writing it, or was killed within the last minute. Choose another path, or free this one.`,
     )
     expect(await readdir(at.workspace)).toEqual([PARTIAL])
   })
@@ -359,7 +359,7 @@ describe('a link that appears while the run waits for the task', () => {
       await using at = await makeWorkspace()
       const output = await prepareOutput(given, at.workspace)
       await at.link(name, 'outside')
-      await expect(makeRoom(output)).rejects.toThrow('a link has come into its way')
+      await expect(makeRoom(output)).rejects.toThrow('its folder has become a link')
       expect(await readdir(at.outside)).toEqual([])
     },
   )
@@ -371,7 +371,7 @@ describe('a link that appears while the run waits for the task', () => {
     await writeFile(output.partial, 'new')
     await rename(join(at.workspace, 'assets'), join(at.outside, 'assets'))
     await at.link('assets', 'outside/assets')
-    await expect(moveIntoPlace(output)).rejects.toThrow('a link has come into its way')
+    await expect(moveIntoPlace(output)).rejects.toThrow('its folder has become a link')
     expect(await readdir(join(at.outside, 'assets'))).toEqual([PARTIAL])
   })
 })

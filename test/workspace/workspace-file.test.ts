@@ -15,10 +15,10 @@ import { problemsOf } from '../harness/inputs.ts'
 import { has, type Need, need } from '../harness/platform.ts'
 
 const MISSING =
-  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. An address begins with https://.'
+  'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. A URL begins with https://.'
 const OUTSIDE =
-  'It lies outside the workspace, or a link leads out of it. Give a file inside it, or an https address.'
-const NO_FILE = 'It is not a file. Give the path of a file, such as assets/hero.png.'
+  'It lies outside the workspace, or a link leads out of it. Use a file inside it, or an https URL.'
+const NO_FILE = 'It is not a file. Use the path of a file, such as assets/hero.png.'
 
 /** Holds the workspace `work`, and beside it `outside.png`, `workshop/hero.png` and `link`, which is the workspace. */
 let folder = ''
@@ -286,7 +286,7 @@ describe('the text of a reference', () => {
   ])('image_url is refused because it contains control characters: %j', (image_url) => {
     expect(problemsOf({ image_url })).toEqual([
       expect.stringMatching(
-        /^image_url "\P{Cc}*": It contains a line break or another control character\. Give a plain path\.$/u,
+        /^image_url "\P{Cc}*": It contains a line break or another control character\. Use a plain path\.$/u,
       ),
     ])
   })

@@ -15,7 +15,7 @@ import {
 
 /** The demo's clip of 8.4 s costs 0.4788 USD at the sandbox. */
 const PRICED = { price_per_second: '0.057' }
-const NEEDS = 'The video needs about 0.4788 USD'
+const NEEDS = 'Estimated cost 0.4788 USD'
 
 const status = (code: number): Fault => ({ kind: 'status', status: code })
 const answer = (body: unknown): Fault => ({ kind: 'status', status: 200, body })
@@ -27,9 +27,9 @@ const SUBMISSION = 'POST /v1/videos/generations'
 
 describe('the balance before a submission', { concurrent: true }, () => {
   it.for([
-    [100, `${NEEDS}, the account has 100 USD.`],
-    [0.4788, `${NEEDS}, the account has 0.4788 USD.`],
-    [Infinity, `${NEEDS}, the account has no limit.`],
+    [100, `${NEEDS}; the account has 100 USD.`],
+    [0.4788, `${NEEDS}; the account has 0.4788 USD.`],
+    [Infinity, `${NEEDS}; the account has no limit.`],
   ] as const)('a balance of %s USD is shown beside the estimate', async ([balance, line], { expect }) => {
     await using scenario = await startScenario({ balance })
     const run = await scenario.run({ ...PRICED, max_cost: '1' })
@@ -43,10 +43,10 @@ describe('the balance before a submission', { concurrent: true }, () => {
   it('a balance that is too small is shown, and the refusal names both amounts', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(PRICED)
-    expect(run.log).toContain(`\n${NEEDS}, the account has 0.2 USD.\n`)
+    expect(run.log).toContain(`\n${NEEDS}; the account has 0.2 USD.\n`)
     const lines = [
       'APIMart answered 402. It says: "insufficient balance: the task costs 0.4788 USD, 0.2 USD left".',
-      `${NEEDS}, the account has 0.2 USD.`,
+      `${NEEDS}; the account has 0.2 USD.`,
     ]
     expect(expectFailure(run, 'insufficient_balance')).toBe(lines.join('\n'))
     expect(run.summary).toContain(`<li>${lines[1]}</li>`)
@@ -63,7 +63,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     await using scenario = await startScenario({ balance: 0.5 })
     const run = await scenario.run({ price_per_second: '1' })
     expectSubmitted(run)
-    expect(run.log).toContain('\nThe video needs about 8.4 USD, the account has 0.5 USD.\n')
+    expect(run.log).toContain('\nEstimated cost 8.4 USD; the account has 0.5 USD.\n')
   })
 
   it.for<[name: string, inputs: Record<string, string>, requests: string[]]>([
@@ -105,12 +105,12 @@ describe('the balance before a submission', { concurrent: true }, () => {
     [
       'a connection reset',
       { kind: 'reset-after-body' },
-      /APIMart could not be asked: the server broke the connection off/,
+      /APIMart could not be asked: the server closed the connection/,
     ],
     [
       'half a response',
       { kind: 'half-answer' },
-      /APIMart could not be asked: the server sent another length than it announced/,
+      /APIMart could not be asked: the server sent a different length than it announced/,
     ],
     [
       'a redirect',

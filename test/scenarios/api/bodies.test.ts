@@ -93,10 +93,10 @@ function expectClause(run: Run, reader: Reader, clause: string, expect: ExpectSt
   expect([run.exitCode, run.outputs.failure_reason]).toEqual([1, READERS[reader].reason])
 }
 
-const EXCESS = 'the server sends on and on, and nothing of what it was asked for'
-const OVERFLOW = 'the headers of the answer are too large'
-const NO_HTTP = 'the answer is not HTTP'
-const UNASKED = 'the server says 100 or 101 first, which it was not asked for'
+const EXCESS = 'the server keeps sending data that was not requested'
+const OVERFLOW = 'the response headers are too large'
+const NO_HTTP = 'the response is not HTTP'
+const UNASKED = 'the server sent 100 or 101 first, which was not requested'
 const CHUNKED = head('200 OK', 'Transfer-Encoding: chunked')
 
 /** Begins so, and goes on like that until the client leaves. */
@@ -288,35 +288,35 @@ const EMPTY_416 = head(
 
 describe('a wrong Content-Range', { concurrent: true }, () => {
   it.for<[name: string, requests: number, says: string, Answering]>([
-    ['is missing', 1, 'gives inconsistent answers', part(() => [])],
-    ['is "*/*"', 1, 'gives inconsistent answers', part(() => ['bytes */*'])],
-    ['is "*" with the total size', 1, 'gives inconsistent answers', part(() => [`bytes */${CLIP.length}`])],
+    ['is missing', 1, 'gives inconsistent responses', part(() => [])],
+    ['is "*/*"', 1, 'gives inconsistent responses', part(() => ['bytes */*'])],
+    ['is "*" with the total size', 1, 'gives inconsistent responses', part(() => [`bytes */${CLIP.length}`])],
     [
       'is sent twice',
       1,
-      'gives inconsistent answers',
+      'gives inconsistent responses',
       part((start, end) => [`bytes ${start}-${end - 1}/99`, `bytes 7-9/99`]),
     ],
     [
       'runs backwards',
       1,
-      'gives inconsistent answers',
+      'gives inconsistent responses',
       part((start, end) => [`bytes ${end}-${start}/${CLIP.length}`]),
     ],
     [
       'overlaps the one before',
       2,
-      'gives inconsistent answers',
+      'gives inconsistent responses',
       then(part((start, end) => [`bytes ${start - 9}-${end - 10}/${CLIP.length}`], -9)),
     ],
     [
       'has a different total each time',
       2,
-      'answers range requests inconsistently',
+      'responds to range requests inconsistently',
       then(part((start, end) => [`bytes ${start}-${end - 1}/${CLIP.length + 1}`])),
     ],
-    ['is followed by the whole file', 2, 'answers range requests inconsistently', then(whole(CLIP))],
-    ['is followed by an empty 416', 2, 'gives inconsistent answers', then(({ write }) => write(EMPTY_416))],
+    ['is followed by the whole file', 2, 'responds to range requests inconsistently', then(whole(CLIP))],
+    ['is followed by an empty 416', 2, 'gives inconsistent responses', then(({ write }) => write(EMPTY_416))],
   ])('a clip is refused when its Content-Range %s', async ([, requests, says, answering], { expect }) => {
     const met = await meet('reference', answering, expect)
     expectClause(met.run, 'reference', says, expect)

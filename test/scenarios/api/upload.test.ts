@@ -23,7 +23,7 @@ const FAST = { speed: 100 }
 const status = (code: number, body?: unknown): Fault => ({ kind: 'status', status: code, body })
 const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
-const NO_ADDRESS = 'There is no address of the image in that.'
+const NO_ADDRESS = 'The response contains no image URL.'
 const FAILED = `image_url ${IMAGE} could not be uploaded.`
 
 /** The step has failed before the paid request, after so many uploads. */
@@ -161,7 +161,7 @@ describe('an image of the repository', { concurrent: true }, () => {
 })
 
 describe('an upload', { concurrent: true }, () => {
-  const LOST = `${FAILED} The answer was lost: the server broke the connection off (`
+  const LOST = `${FAILED} The response was lost: the server closed the connection (`
 
   it.for<[string, Fault, FailureReason, string]>([
     ['a connection reset', accepted({ kind: 'reset-after-body' }), 'request_rejected', LOST],
@@ -169,7 +169,7 @@ describe('an upload', { concurrent: true }, () => {
       'half of the response',
       accepted({ kind: 'half-answer' }),
       'request_rejected',
-      `${FAILED} The answer was lost: `,
+      `${FAILED} The response was lost: `,
     ],
     ['a 500', status(500), 'request_rejected', `${FAILED} ${scripted(500)} ${NO_ADDRESS}`],
     ['a 503', status(503), 'request_rejected', `${FAILED} ${scripted(503)} ${NO_ADDRESS}`],
@@ -218,7 +218,7 @@ describe('an upload', { concurrent: true }, () => {
     const run = await scenario.run({ ...IMAGE_ONLY, api_base_url: 'http://127.0.0.1:1' })
     const problem = expectNothingSubmitted(scenario, run, 'request_rejected', 0)
     expect(problem).toBe(
-      `${FAILED} APIMart could not be reached, so the request was never sent: the host, or the proxy on the way, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings. It was tried 4 times.`,
+      `${FAILED} APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings. It was tried 4 times.`,
     )
     expect(run.log.match(/ Trying the upload again in /g)).toHaveLength(3)
   })

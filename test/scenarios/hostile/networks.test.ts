@@ -152,9 +152,9 @@ describe('a run', { concurrent: true }, () => {
     await using way = await behind()
     const dead = { HTTP_PROXY: NOBODY, HTTPS_PROXY: NOBODY, NO_PROXY: way.authority }
     const told = expectFailure(await way.run({}, dead), 'reference_unreachable')
-    expect(
-      told.match(/the host, or the proxy on the way, refuses connections \(ECONNREFUSED\)/g),
-    ).toHaveLength(2)
+    expect(told.match(/the host, or a proxy in between, refuses connections \(ECONNREFUSED\)/g)).toHaveLength(
+      2,
+    )
     expect(way.scenario.sandbox.requests).toEqual([])
   })
 

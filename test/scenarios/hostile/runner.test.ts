@@ -19,8 +19,8 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.summary).toContain(`<code>${id}</code> is <b>submitted</b>`)
     expect(run.errors).toHaveLength(1)
     expect(run.errors[0]).toContain('The output task_id could not be written: ')
-    expect(run.errors[0]).toContain(`Task ${id} was accepted: it goes on at APIMart and is billed`)
-    expect(run.errors[0]).toContain(`task_id: ${id}, which waits for it and submits nothing.`)
+    expect(run.errors[0]).toContain(`Task ${id} was accepted: it continues at APIMart and is billed`)
+    expect(run.errors[0]).toContain(`task_id: ${id} to wait for it; this submits nothing.`)
   })
 
   it('a step works with switches for undici parsers that the bundle leaves out', async ({ expect }) => {

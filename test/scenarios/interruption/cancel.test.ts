@@ -99,9 +99,8 @@ interface Told {
   readonly advice: (id: string) => string
 }
 
-const onward = 'it goes on at APIMart and is billed, whatever becomes of this job.'
-const again = (id: string) =>
-  `Run this step again with task_id: ${id}, which waits for it and submits nothing.`
+const onward = 'it continues at APIMart and is billed, even though this job has stopped.'
+const again = (id: string) => `Run this step again with task_id: ${id} to wait for it; this submits nothing.`
 
 const NOTHING: Told = {
   headline: 'cancelled',
@@ -109,21 +108,21 @@ const NOTHING: Told = {
     'Run the workflow again when you want the video. Nothing was submitted and nothing is billed.',
 }
 const ACCEPTED: Told = {
-  headline: 'cancelled, the task goes on',
+  headline: 'cancelled, the task continues',
   advice: (id) => `Task ${id} was accepted: ${onward} ${again(id)}`,
 }
 const PROCESSING: Told = {
-  headline: 'cancelled, the task goes on',
+  headline: 'cancelled, the task continues',
   advice: (id) => `Task ${id} was last seen as processing (0 %): ${onward} ${again(id)}`,
 }
 const UNKNOWN: Told = {
   headline: 'cancelled',
-  advice: (id) => `This run submitted nothing; what became of task ${id} is not known. ${again(id)}`,
+  advice: (id) => `This run submitted nothing; the outcome of task ${id} is unknown. ${again(id)}`,
 }
 const PAID: Told = {
   headline: 'cancelled',
   advice: (id) =>
-    `Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`,
+    `Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`,
 }
 
 /** A reference of a new task, served with a habit, until so many bytes of it were sent. */
@@ -325,7 +324,7 @@ setInterval(() => {}, 1000)`
       const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
       expect(milliseconds).toBeLessThan(6000)
       expect(expectFailure(run, 'submission_uncertain')).toMatch(
-        /^The answer to the submission was lost: the run was stopped before it came\. Whether a task was accepted is not known\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\. Given as idempotency_key, that asks for the same task from any run\.$/,
+        /^The response to the submission was lost: the run was stopped before it arrived\. It is unknown whether a task was accepted\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\. Set as idempotency_key, it asks for the same task from any run\.$/,
       )
       expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
       expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)

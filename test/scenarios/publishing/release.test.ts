@@ -13,7 +13,7 @@ const SHA256 = createHash('sha256').update(FILM).digest('hex')
 const OLD = Buffer.from('old')
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
 const GRANT =
-  'Give the job permissions: contents: write, or a github_token that may write the contents of octo/films. Runs from forks and of Dependabot have tokens that only read.'
+  'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/films. Runs from forks and Dependabot get read-only tokens.'
 
 /** A sandbox where every task has ended as soon as it exists, GitHub, and a job that stores a film for a release. */
 async function releasing(options: GitHubOptions = {}) {
@@ -58,7 +58,7 @@ const uploads = ({ requests }: GitHub) => requests.filter(({ origin }) => origin
 
 /** What a task that is completed and not attached advises. */
 const again = (id = '', how = '') =>
-  `Attach the video once what is said above is put right.${how} Task ${id} is completed and paid. APIMart names a cost of 0.4788 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
+  `Fix the problem above, then re-run to attach the video.${how} Task ${id} is completed and paid. APIMart reports a cost of 0.4788 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
 
 describe('a release', { concurrent: true }, () => {
   it('a release that started the run gets the video, and a later unchanged run attaches it again', async ({
@@ -109,7 +109,7 @@ describe('a release', { concurrent: true }, () => {
     github.faults.next('assets', { kind: 'status', status: 403, body: { message } })
     const third = await at.step(unchanged)
     const advice =
-      'Attach the video once what is said above is put right. Nothing was submitted and nothing is billed.'
+      'Fix the problem above, then re-run to attach the video. Nothing was submitted and nothing is billed.'
     expect(expectFailure(third, 'publish_failed', advice)).toBe(
       `film.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::*** <b>". ${GRANT}`,
     )
@@ -122,7 +122,7 @@ describe('a release', { concurrent: true }, () => {
 
     const fourth = await at.step({ ...unchanged, attach_to_release: 'v1' })
     expect([fourth.errors, fourth.outputs.release_asset_url]).toEqual([[], url])
-    expect(fourth.log).toContain(`film.mp4 is already the very same file in the release v1: ${url}\n`)
+    expect(fourth.log).toContain(`film.mp4 is already the same file in the release v1: ${url}\n`)
     expect([uploads(github), submissions(at).length]).toEqual([2, 1])
     expect(github.requests.filter(({ origin }) => origin === 'server')).toEqual([])
   })
@@ -143,7 +143,7 @@ describe('a release', { concurrent: true }, () => {
     expect(run.log).toContain('The video goes to the release v1, a draft.\n')
     expect(run.log).toMatch(/\nGitHub answered 502: "Server Error - \S+"\. Trying again in 2 s\.\n/)
     expect(run.log).toContain(
-      '\nGitHub could not be asked: the server broke the connection off (ECONNRESET). Trying again in 2 s.\n',
+      '\nGitHub could not be asked: the server closed the connection (ECONNRESET). Trying again in 2 s.\n',
     )
     expect(at.sandbox.requests.filter(({ method }) => method !== 'GET')).toEqual([])
   })
@@ -158,10 +158,10 @@ describe('a release', { concurrent: true }, () => {
 })
 
 const NO_RELEASE =
-  'attach_to_release "v1": There is no release of this tag in octo/films that github_token can see. Create the release first, also as a draft; a draft is seen only with the permission contents: write.'
+  'attach_to_release "v1": There is no release of this tag in octo/films that github_token can see. Create the release first; a draft works too, but is visible only with the permission contents: write.'
 const noEvent = (words: string) =>
-  `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or give the tag of the release.`
-const [OTHER, UNREADABLE] = ['which names no release', 'whose payload cannot be read']
+  `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`
+const [OTHER, UNREADABLE] = ['which contains no release', 'whose payload cannot be read']
 
 describe('the checks before anything is paid', { concurrent: true }, () => {
   it.for<
@@ -187,7 +187,7 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
       {},
       { github_token: 'ghs_other' },
       'publish_failed',
-      'attach_to_release "v1": The release could not be looked up. GitHub answered 401: "Bad credentials - https://docs.github.com/rest/releases/assets". Check that github_token is valid; that of a job ends with the job.',
+      'attach_to_release "v1": The release could not be looked up. GitHub answered 401: "Bad credentials - https://docs.github.com/rest/releases/assets". Check that github_token is valid; the token of a job expires when the job ends.',
     ],
   ])('%s is refused before anything is paid', async ([, event, inputs, reason, problem], { expect }) => {
     await using at = await releasing()
@@ -221,7 +221,7 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
     const wrong = await at.step({ output_path: 'films/my film.mp4', github_token: '' })
     expect(expectFailure(wrong, 'invalid_input').split('\n')).toEqual([
       expect.stringContaining(
-        'output_path "films/my film.mp4": GitHub renames assets whose names hold anything but',
+        'output_path "films/my film.mp4": GitHub renames assets whose names contain anything but',
       ),
       expect.stringContaining('github_token: It is empty, and attach_to_release needs it.'),
     ])
@@ -242,7 +242,7 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
   ])('a release asset cannot be named %s', (output_path, { expect }) => {
     const given = { wait: 'true', output_path, github_token: 'x' }
     expect(problemsOf({ ...given, attach_to_release: 'v1' })).toEqual([
-      expect.stringContaining('GitHub renames assets whose names hold anything but ASCII letters'),
+      expect.stringContaining('GitHub renames assets whose names contain anything but ASCII letters'),
     ])
     expect(problemsOf(given)).toEqual([])
   })
@@ -337,7 +337,7 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
     )
     expect(performance.now() - cancelled).toBeLessThan(5000)
     const id = sandbox.tasks[0]?.id
-    const advice = again(id).replace('Attach the video once what is said above is put right. ', '')
+    const advice = again(id).replace('Fix the problem above, then re-run to attach the video. ', '')
     expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
     expect([await at.isStored(), run.outputs.result_path, run.outputs.status]).toEqual([
       true,

@@ -9,7 +9,7 @@ import { need } from '../../harness/platform.ts'
 import { CLIP, IMAGE, startRepository } from '../repository.ts'
 import { expectFailure } from '../scenario.ts'
 
-const OVERWRITES = 'It is one of the references, which the video would overwrite. Give it a file of its own.'
+const OVERWRITES = 'It is one of the references, which the video would overwrite. Use another file.'
 
 describe('a place for the video', { concurrent: true }, () => {
   it.for([
@@ -49,7 +49,7 @@ describe('a place for the video', { concurrent: true }, () => {
       await mkdir(join(scenario.workspace, path, '..'), { recursive: true })
       const run = await scenario.run({ wait: 'true', output_path: path })
       expect(expectFailure(run, 'invalid_input')).toBe(
-        `output_path "${path}": It lies in the folder .git. Give a path outside it, such as assets/film.mp4.`,
+        `output_path "${path}": It lies in the folder .git. Use a path outside it, such as assets/film.mp4.`,
       )
     },
   )
@@ -65,7 +65,7 @@ describe('the folder of Git', () => {
     )
     const run = await scenario.run({ image_url: '.git/hero.png' })
     expect(expectFailure(run, 'invalid_input')).toBe(
-      'image_url ".git/hero.png": It lies in the folder .git. Give a file outside it, or an https address.',
+      'image_url ".git/hero.png": It lies in the folder .git. Use a file outside it, or an https URL.',
     )
     expect(scenario.uploads()).toEqual([])
   })

@@ -27,14 +27,14 @@ import { expectCompleted, expectFailure, type Scenario, startScenario, submissio
 /** A task takes about a second of real time. */
 const SLOW = { speed: 300, timing: { queue: 0, perClipSecond: 36_000 } }
 const AGAIN =
-  'As long as the receipt is beside output_path, each run comes back to this task: remove it, or give regenerate: always, to have the video made, and paid, anew.'
+  'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
 
 const isLookedAt =
   ({ sandbox }: Scenario) =>
   () =>
     sandbox.requests.some(({ url, bytesSent }) => url.startsWith('/v1/tasks/') && bytesSent > 0)
 const fetches = (id: string) =>
-  `${SAME_REQUEST}, and its task ${id} is still to be fetched: nothing is to be submitted.`
+  `${SAME_REQUEST}, and its task ${id} has not been fetched yet: nothing is submitted.`
 const count = (log: string, line: string) => log.split('\n').filter((one) => one === line).length
 /** A step that only names a task. */
 const ofTask = (task_id: string) => ({ task_id, image_url: '', video_url: '', character_orientation: '' })
@@ -87,10 +87,10 @@ describe('a task that is still running', { concurrent: true }, () => {
     await leave(scenario, pending('task_1'))
     const run = await make(scenario, { mode: 'pro' })
     const warning =
-      'Task task_1 of the receipt is left alone: it is billed, whatever becomes of this run. A step with task_id: task_1 fetches its video.'
+      'Task task_1 of the receipt is left alone: it is billed, whatever this run does. A step with task_id: task_1 fetches its video.'
     expect(run.warnings).toEqual([warning])
     expect(run.summary).toContain(warning)
-    await expectMadeAnew(scenario, run, `${ANEW} mode is not what it was for ${RECEIPT}.`, expect)
+    await expectMadeAnew(scenario, run, `${ANEW} mode has changed since ${RECEIPT}.`, expect)
   })
 
   it('a pending task cannot be resumed without a key', async ({ expect }) => {
@@ -113,7 +113,7 @@ describe('a task that is still running', { concurrent: true }, () => {
     expectCompleted(run)
     expect(run.warnings).toEqual([
       expect.stringMatching(
-        /^The receipt assets\/film\.mp4\.receipt\.json could not be written: .+\. Without it the next run makes, and pays, the video anew\.$/,
+        /^The receipt assets\/film\.mp4\.receipt\.json could not be written: .+\. Without it, the next run generates, and pays for, a new video\.$/,
       ),
     ])
     expect(await filmOf(scenario)).toEqual(ORIGINAL)
@@ -150,7 +150,7 @@ describe('a task without a video', { concurrent: true }, () => {
     await using scenario = await startScenario(AT_ONCE)
     const text = await leave(scenario, pending('task_nobody'))
     const run = await make(scenario)
-    const advice = `Check that api_key is that of the account of this task. ${AGAIN} This run submitted nothing.`
+    const advice = `Check that api_key belongs to the account of this task. ${AGAIN} This run submitted nothing.`
     expect(expectFailure(run, 'request_rejected', advice)).toMatch(/^APIMart answered 404\. /)
     expect(submissions(scenario)).toEqual([])
     expect(await textOf(scenario)).toBe(text)
@@ -171,7 +171,7 @@ describe('a task without a video', { concurrent: true }, () => {
     await leave(scenario, row[1](id))
     await rm(at(scenario, FILM))
     const run = await make(scenario)
-    const advice = `APIMart makes no second link: the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. ${AGAIN}`
+    const advice = `The link is issued only once, so you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. ${AGAIN}`
     expect(expectFailure(run, 'download_failed', advice)).toContain('the link has expired')
     expect(submissions(scenario)).toEqual([])
   })
@@ -244,7 +244,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expectCompleted(run)
     expect(run.warnings).toEqual([
-      `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not take the video for its own, and make, and pay, another one.`,
+      `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
     ])
     expect(await textOf(scenario)).toBe(text)
   })

@@ -108,11 +108,11 @@ describe('a second run', { concurrent: true }, () => {
         scenario.sandbox.media.put(`demo/${file}`, bytes)
       }
       const run = await make(scenario, inputs)
-      await expectMadeAnew(scenario, run, `${ANEW} ${name} is not what it was for ${RECEIPT}.`, expect)
+      await expectMadeAnew(scenario, run, `${ANEW} ${name} has changed since ${RECEIPT}.`, expect)
     },
   )
 
-  const otherFile = `${FILM} is not the file that ${RECEIPT} tells of, its sha256 is another one`
+  const otherFile = `${FILM} is not the file that ${RECEIPT} describes: its sha256 differs`
   it.for<[string, (film: string) => Promise<void>, string]>([
     ['is missing', (film) => rm(film), NO_FILE],
     ['is cut off', (film) => truncate(film, 1000), otherFile],
@@ -160,14 +160,14 @@ describe('a second run', { concurrent: true }, () => {
     expectFailure(await make(scenario, priced), 'over_budget')
     const run = await make(scenario, { mode: 'pro', api_key: '' })
     expect(expectFailure(run, 'invalid_input')).toMatch(/^api_key: It is empty\. /)
-    expect(run.log).toContain(`\n${ANEW} mode is not what it was for ${RECEIPT}.\n`)
+    expect(run.log).toContain(`\n${ANEW} mode has changed since ${RECEIPT}.\n`)
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)
   })
 
   it.for([
     ['unchanged', {}, NOTHING_TO_MAKE],
-    ['changed', { mode: 'pro' }, `${ANEW} mode is not what it was for ${RECEIPT}.`],
+    ['changed', { mode: 'pro' }, `${ANEW} mode has changed since ${RECEIPT}.`],
   ] as const)(
     'a second run with dry_run only reports what it would do (%s)',
     async ([, inputs, line], { expect }) => {

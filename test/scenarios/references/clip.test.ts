@@ -7,7 +7,7 @@ const OPENING = 65_536
 
 const at = (path: string) => `http://media.test/files/corpus/${path}`
 const PLAIN_MP4 =
-  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
+  'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
 
 /** Clip, the sentence that refuses it, further inputs. */
 const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][] = [
@@ -31,12 +31,12 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ],
   [
     'zero-duration.mp4',
-    `video_url ${at('zero-duration.mp4')} cannot be used: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('zero-duration.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   [
     'mvhd-all-ones.mp4',
-    `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be told: the header tells no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   ['side-320x240.mp4', 'video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it.'],
@@ -51,19 +51,19 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ['clip.avi', `video_url ${at('clip.avi')} is really of the type AVI. Convert the clip to mp4 or mov.`],
   [
     'playlist.m3u8',
-    `video_url ${at('playlist.m3u8')} is a playlist, not an mp4 or mov file. Use the direct address of the clip.`,
+    `video_url ${at('playlist.m3u8')} is a playlist, not an mp4 or mov file. Use the direct URL of the clip.`,
   ],
   [
     'notes.txt',
-    `video_url ${at('notes.txt')} is a text of 42 bytes, not an mp4 or mov file. Use the direct address of the clip.`,
+    `video_url ${at('notes.txt')} is a text of 42 bytes, not an mp4 or mov file. Use the direct URL of the clip.`,
   ],
   [
     'lfs-pointer.txt',
-    `video_url ${at('lfs-pointer.txt')} is a Git LFS pointer of 133 bytes, not the clip itself. Use the address of the file itself.`,
+    `video_url ${at('lfs-pointer.txt')} is a Git LFS pointer of 133 bytes, not the clip itself. Use the URL of the file itself.`,
   ],
   [
     'page.html',
-    `video_url ${at('page.html')} is an HTML page, perhaps a login or a share page. Use the direct address of the clip.`,
+    `video_url ${at('page.html')} is an HTML page, perhaps a login or a share page. Use the direct URL of the clip.`,
   ],
 ]
 

@@ -23,7 +23,7 @@ import {
 const NAME = 'ffprobe-static'
 const VERSION = '3.1.0'
 const NO_HELP =
-  'Write the clip anew as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
+  'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
 
 interface Registry extends AsyncDisposable {
   /** The environment that makes npm use this registry and nothing of the machine. */

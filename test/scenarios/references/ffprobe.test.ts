@@ -33,7 +33,7 @@ describe.concurrent('duration_probe', () => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ duration_probe: 'header', ffprobe_path: ffprobePath })
     expect(expectFailure(run, 'reference_rejected')).toBe(
-      `video_url http://media.test/files/${FRAGMENTED} cannot be used: its header alone does not tell its length: the clip is fragmented. Use duration_probe: auto.`,
+      `video_url http://media.test/files/${FRAGMENTED} cannot be used: its header alone does not give its length: the clip is fragmented. Use duration_probe: auto.`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -58,7 +58,7 @@ describe.concurrent('ffprobe_path', () => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ ffprobe_path: '/nowhere/ffprobe' })
     expect(expectFailure(run, 'invalid_input')).toBe(
-      'ffprobe_path "/nowhere/ffprobe": There is no program at this path. Name an ffprobe on the runner, or leave it out.',
+      'ffprobe_path "/nowhere/ffprobe": There is no program at this path. Set the path of an ffprobe on the runner, or leave it out.',
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -120,7 +120,7 @@ describe('the ffprobe program', { concurrent: true }, () => {
       ),
     })
     expect(expectFailure(run, 'reference_rejected')).toContain(
-      'its length cannot be told: the header contradicts its tracks, and ffprobe finds 5 s where a track claims 30 s.',
+      'its length cannot be determined: the header contradicts its tracks, and ffprobe finds 5 s where a track claims 30 s.',
     )
     expect(scenario.apiRequests()).toEqual([])
   })

@@ -26,7 +26,7 @@ describe.concurrent('an image that breaks a limit', () => {
     ],
     [
       'corpus/page.html',
-      `image_url ${at('corpus/page.html')} is an HTML page, perhaps a login or a share page. Use the direct address of the image.`,
+      `image_url ${at('corpus/page.html')} is an HTML page, perhaps a login or a share page. Use the direct URL of the image.`,
     ],
   ] as const)('the image %s is refused before anything is sent', async ([path, problem], { expect }) => {
     await using scenario = await startScenario()

@@ -5,9 +5,9 @@ import { DEMO, expectFailure, expectSubmitted, startScenario } from '../scenario
 const HEADER_LAST = 'corpus/header-last-beyond-64k.mp4'
 const CLIP_BYTES = 124_321
 
-const FINAL_ADDRESS = /redirect.*Use the final address\.$/
+const FINAL_ADDRESS = /redirect.*Use the final URL\.$/
 const ANOTHER_HOST = /Serve it from another host\.$/
-const PAGE = /is an HTML page, perhaps a login or a share page\. Use the direct address of the clip\.$/
+const PAGE = /is an HTML page, perhaps a login or a share page\. Use the direct URL of the clip\.$/
 const NO_LOGIN =
   'It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL.'
 const SPELLING = 'Check the spelling; a file of a private repository answers like this too.'
@@ -57,7 +57,7 @@ const REFUSED: Refused[] = [
   unreachable('redirects-to', FINAL_ADDRESS, { path: `10/${DEMO.clip}`, requests: 6 }),
   unreachable('redirect-to-file', /redirect/),
   unreachable('redirect-to-private', /it leads to fe80::1, which is not a public address/),
-  unreachable('cut-connection', /the server broke the connection off \(\w+\)\.$/, { requests: 3 }),
+  unreachable('cut-connection', /the server closed the connection \(\w+\)\.$/, { requests: 3 }),
   unreachable('wrong-range', ANOTHER_HOST),
   unreachable('multipart-ranges', ANOTHER_HOST, { bytes: 66_000 }),
   unreachable('wrong-total', ANOTHER_HOST, { path: HEADER_LAST, requests: 2 }),
@@ -66,7 +66,7 @@ const REFUSED: Refused[] = [
   rejected('html-login', PAGE),
   rejected(
     'lfs-pointer',
-    'is a Git LFS pointer of 132 bytes, not the clip itself. Use the address of the file itself.',
+    'is a Git LFS pointer of 132 bytes, not the clip itself. Use the URL of the file itself.',
   ),
   rejected('empty', 'is an empty file. Upload the clip again.'),
   rejected('truncated', /cannot be used: it is cut off, .* Upload the clip again\.$/),
@@ -118,7 +118,7 @@ describe.concurrent('a clip that its host does not serve properly', () => {
         'video_url http://media.test/files/demo/walk.mp4',
       ].map(
         (which) =>
-          `${which} cannot be read: it leads to 127.0.0.1, which is not a public address, so neither this action nor the API's servers may fetch from it.`,
+          `${which} cannot be read: it leads to 127.0.0.1, which is not a public address, so neither this action nor the API's servers can fetch from it.`,
       ),
     )
     expect(scenario.sandbox.requests).toEqual([])

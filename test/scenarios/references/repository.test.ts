@@ -101,7 +101,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     await using scenario = await startRepository({ lfs: new Map([[CLIP, film]]), lfsRedirects: false })
     const run = await scenario.run()
     expect(expectFailure(run, 'reference_rejected')).toMatch(
-      /^video_url assets\/walk\.mp4 \(\S+\) is a Git LFS pointer of 131 bytes, not the clip itself\. Use the address of the file itself\.$/,
+      /^video_url assets\/walk\.mp4 \(\S+\) is a Git LFS pointer of 131 bytes, not the clip itself\. Use the URL of the file itself\.$/,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -125,7 +125,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     )
     expect(problem).toContain(`as it is in the commit of this run, ${SHA.slice(0, 12)}. Commit and push it`)
     expect(problem).toMatch(
-      /from a private repository it cannot be fetched: give video_url as .* a public copy\./i,
+      /from a private repository it cannot be fetched: set video_url to .* a public copy\./i,
     )
     expect(scenario.sandbox.requests).toEqual([])
     for (const { headers } of scenario.github.requests) expect(headers).not.toHaveProperty('authorization')
@@ -191,7 +191,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
 })
 
 const REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look for it in the APIMart console. For a video of this request give another idempotency_key.'
+  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
 const ANSWERED = 'APIMart answered 409. It says: "the key was used with another body".'
 
 const rerun = (scenario: RepositoryScenario, inputs: Record<string, string> = {}) =>
@@ -229,7 +229,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
       const advice = run.errors[0]?.split('\n').at(-1)
       expect(expectFailure(run, 'submission_uncertain', advice)).toBe(ANSWERED)
       expect(advice).toMatch(
-        /^An earlier attempt .* image at another address\. Its task may be running, and billed: .*task_id/,
+        /^An earlier attempt .* only the image URL differed\. Its task may be running, and billed: .*task_id/,
       )
       expectOneTask(scenario, expect)
       expectNoComfort(run, expect)

@@ -105,7 +105,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
     const second = await rerun(scenario, inputs)
     expectSubmitted(second)
     expectSameTask(scenario, second, 2, expect)
-    expect(second.log).toContain('\nThe video needs about 0.4788 USD, the account has 0.0212 USD.\n')
+    expect(second.log).toContain('\nEstimated cost 0.4788 USD; the account has 0.0212 USD.\n')
   })
 
   it('a re-run waits while the first request is still running', async ({ expect }) => {
@@ -130,7 +130,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
     expect(run.outputs.status).toBe('processing')
     expectSameTask(scenario, run, submissions(scenario).length, expect)
     expect(run.log).toContain(
-      '\nAPIMart answered 409. It says: "the first request is still running". Whether a task was accepted is not known. Trying again with the same Idempotency-Key in ',
+      '\nAPIMart answered 409. It says: "the first request is still running". It is unknown whether a task was accepted. Trying again with the same Idempotency-Key in ',
     )
   })
 })
@@ -222,7 +222,7 @@ const FAILED =
   'APIMart ended the task as failed (task_failed, task_error). It says: "no complete upper body detected".'
 const CANCELLED = 'The task was cancelled at APIMart, not by this job.'
 const anew = (id: string | undefined, why: string) =>
-  `Task ${id}, which APIMart gives again for this request, will bring no video. ${why} The video is asked for anew, under a further Idempotency-Key.`
+  `Task ${id}, which APIMart returned again for this request, will not produce a video. ${why} The request is sent again under a new Idempotency-Key.`
 
 /** The keys of all submissions, each as the position of its first use. */
 function keys(scenario: Scenario): number[] {
@@ -356,7 +356,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
       expectSubmitted(run)
       expect(run.warnings).toEqual([
         expect.stringMatching(
-          /^The state of task task_\w+, which .* could not be read, so it is taken to go on\. /,
+          /^The state of task task_\w+, which .* could not be read, so it is assumed to be running\. /,
         ),
       ])
       expectSameTask(scenario, { ...run, warnings: [] }, submissions(scenario).length, expect)

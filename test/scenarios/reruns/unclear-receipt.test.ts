@@ -45,7 +45,7 @@ describe('the receipt of an uncertain submission', { concurrent: true }, () => {
 
     const second = await run(scenario, {}, NEXT_RUN)
     expect(second.outputs.failure_reason).toBe('submission_uncertain')
-    expect(second.errors[0]).toContain('Run 4711 has sent this very request')
+    expect(second.errors[0]).toContain('Run 4711 sent the same request')
     expect(submissions(scenario)).toHaveLength(1)
 
     const third = await run(scenario, { idempotency_key }, NEXT_RUN)
@@ -125,7 +125,7 @@ describe('the receipt of an uncertain submission', { concurrent: true }, () => {
     await run(scenario)
     const dry = await run(scenario, { dry_run: 'true' }, NEXT_RUN)
     expect(dry.outputs.status).toBe('dry_run')
-    expect(dry.log).toContain('Run 4711 has sent this very request')
+    expect(dry.log).toContain('Run 4711 sent the same request')
   })
 
   it('an uncertain submission keeps its receipt when task_id names no existing task', async ({ expect }) => {

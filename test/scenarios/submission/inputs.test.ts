@@ -10,8 +10,8 @@ describe('inputs', () => {
     const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
     expect(expectFailure(run, 'invalid_input')).toMatchInlineSnapshot(`
       "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
-      image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.
-      video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.
+      image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.
+      video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.
       character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s)."
     `)
     expect(run.summary).toMatchInlineSnapshot(`
@@ -19,8 +19,8 @@ describe('inputs', () => {
 
       <ul>
       <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
-      <li>image_url: It is required. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.</li>
-      <li>video_url: It is required. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.</li>
+      <li>image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.</li>
+      <li>video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.</li>
       <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
       </ul>
 
@@ -49,26 +49,26 @@ describe('inputs', () => {
     expect(problems).toMatchInlineSnapshot(`
       [
         "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
-        "image_url "https://": It is not a URL. Give the direct https address of the reference image, readable without a login, or the path of a file in the workspace.",
-        "video_url "https://": It is not a URL. Give the direct https address of the reference clip, readable without a login, or the path of a file in the workspace.",
+        "image_url "https://": It is not a URL. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
+        "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation "no such thing": Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
         "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "no such thing": Use yes or no.",
         "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters, at most 2500 are allowed. Shorten it.",
         "model "no such thing": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "no such thing": Use true or false.",
-        "preflight "no such thing": Use enforce (refuse references that break a limit) or warn (say so and submit) or off (do not look).",
+        "preflight "no such thing": Use enforce (refuse references that break a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "no such thing": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run "no such thing": Use true or false.",
-        "price_per_second "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
-        "max_cost "no such thing": Give a number of USD above 0 with a point for decimals and no sign or currency, such as 0.057, or leave it out.",
-        "idempotency_key "no such thing": APIMart takes 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.",
+        "price_per_second "no such thing": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
+        "max_cost "no such thing": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
+        "idempotency_key "no such thing": APIMart accepts 1 to 191 visible ASCII characters without spaces. Shorten it, or leave it out.",
         "wait "no such thing": Use true or false.",
-        "wait_timeout_minutes "no such thing": Give a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
-        "output_path "no such thing": It needs the finished video. Add wait: true, or give the task_id of an existing task.",
+        "wait_timeout_minutes "no such thing": Use a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
+        "output_path "no such thing": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.",
         "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt beside the file) or always.",
-        "github_token: It contains spaces, line breaks or characters outside ASCII. Give the token alone.",
-        "api_base_url "no such thing": It is not an https address. Use https://api.apimart.ai or the https address of your gateway, without /v1.",
+        "github_token: It contains spaces, line breaks or characters outside ASCII. Use the token alone.",
+        "api_base_url "no such thing": It is not an https URL. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.",
       ]
     `)
     expect(scenario.sandbox.requests).toEqual([])

@@ -141,7 +141,7 @@ describe.concurrent('the budget', () => {
     await using scenario = await startScenario()
     const run = await scenario.run({ price_per_second: '0.057', max_cost: '0.4787' })
     expect(expectFailure(run, 'over_budget')).toBe(
-      'The estimate of 0.4788 USD (8.4 s × 0.057 USD) is above max_cost 0.4787 USD. Shorten the clip, choose a cheaper mode or model, or raise max_cost.',
+      'The estimate of 0.4788 USD (8.4 s × 0.057 USD) exceeds max_cost 0.4787 USD. Shorten the clip, choose a cheaper mode or model, or raise max_cost.',
     )
     expect(run.outputs.estimated_cost).toBe('0.4788')
     expect(scenario.apiRequests()).toEqual([])
@@ -159,7 +159,7 @@ describe.concurrent('the budget', () => {
     await using scenario = await startScenario()
     const inputs = { preflight: 'warn', video_url: scenario.sandbox.media.url('corpus/clip.webm') }
     const run = await scenario.run({ ...inputs, ...PRICED })
-    expect(expectFailure(run, 'over_budget')).toMatch(/^max_cost 1 USD cannot be held/)
+    expect(expectFailure(run, 'over_budget')).toMatch(/^max_cost 1 USD cannot be enforced/)
     expect(scenario.apiRequests()).toEqual([])
   })
 })

@@ -40,20 +40,20 @@ const redirect = (code: number): StatusFault => ({ ...status(code, { location })
 /** Pauses pass quickly, yet a slow machine does not use up the patience of a step. */
 const FAST = { speed: 100 }
 
-const UNKNOWN = 'Whether a task was accepted is not known.'
+const UNKNOWN = 'It is unknown whether a task was accepted.'
 /** The other request may be paid for: no word of nothing being billed. */
 const REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look for it in the APIMart console. For a video of this request give another idempotency_key.'
-const ADDRESS = 'The address may be wrong: check api_base_url.'
+  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
+const ADDRESS = 'The URL may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
-  /^The request went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)? with the Idempotency-Key <idempotency key>\. Given as idempotency_key, that asks for the same task from any run\.$/
+  /^The request went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)? with the Idempotency-Key <idempotency key>\. Set as idempotency_key, it asks for the same task from any run\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
 const told = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
 const BALANCE = 'The account has 100 USD.'
 const noId = (said: string) =>
   `APIMart answered 200 without a task id that can be used. It says${said}. ${UNKNOWN}`
-const LOST = `The answer to the submission was lost: the server broke the connection off (…). ${UNKNOWN}`
+const LOST = `The response to the submission was lost: the server closed the connection (…). ${UNKNOWN}`
 
 interface End {
   readonly row: Row
@@ -134,7 +134,7 @@ const UNCERTAIN: readonly End[] = [
     '500',
     'a 500 that blames a parameter',
     words(500, 'build_request_failed: mode'),
-    `${told(500, 'build_request_failed: mode')} By these words a parameter of the request is wrong. ${UNKNOWN}`,
+    `${told(500, 'build_request_failed: mode')} This means that a parameter of the request is wrong. ${UNKNOWN}`,
   ),
   uncertain('502', 'a 502', status(502), `${scripted(502)} ${UNKNOWN}`),
   uncertain('503', 'a 503', status(503), `${scripted(503)} ${UNKNOWN}`),
@@ -158,22 +158,22 @@ const UNCERTAIN: readonly End[] = [
     ),
   ),
   uncertain(
-    'sent, and the answer lost',
+    'sent, and the response lost',
     'a connection reset before the body',
     { kind: 'reset-before-body' },
     LOST,
   ),
   uncertain(
-    'sent, and the answer lost',
+    'sent, and the response lost',
     'a connection reset after the body',
     { kind: 'reset-after-body' },
     LOST,
   ),
   uncertain(
-    'sent, and the answer lost',
+    'sent, and the response lost',
     'half a response',
     { kind: 'half-answer' },
-    `The answer to the submission was lost: the server sent another length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). It says: "…". ${UNKNOWN}`,
+    `The response to the submission was lost: the server sent a different length than it announced (UND_ERR_RES_CONTENT_LENGTH_MISMATCH). It says: "…". ${UNKNOWN}`,
   ),
   uncertain(
     'success without a task id',
@@ -232,7 +232,7 @@ async function expectEnd(
 function parts(text: string): { problem: string; sentAt: number | null } {
   const lines = text
     .replace(/ \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)/, ' (…)')
-    .replace(/(was lost: .*\)\. It says: ).*("\. Whether)/, '$1"…$2')
+    .replace(/(was lost: .*\)\. It says: ).*("\. It is unknown)/, '$1"…$2')
     .split('\n')
   const [, time] = TRACE.exec(lines.at(-1) ?? '') ?? []
   return time === undefined
@@ -276,7 +276,7 @@ const RETRIES: { row: Row; fault: StatusFault; reason: FailureReason; says: stri
 const IN_PROGRESS = idempotency(409, 'idempotency_in_progress')
 const RUNNING = told(409, 'about idempotency_in_progress')
 const AT_WORK =
-  'Before, it said that a request with the same Idempotency-Key is at work, which may have been accepted.'
+  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
 const NO_PATIENCE = 'This step tries for 5 min at most.'
 
 const FORMS = {
@@ -517,7 +517,7 @@ describe('a request whose first attempt is still running', { concurrent: true },
     scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS))
     const run = await cancelledAfterAnswer(scenario)
     expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(
-      `${RUNNING} ${UNKNOWN} The run was stopped before it told more.`,
+      `${RUNNING} ${UNKNOWN} The run was stopped before it reported more.`,
     )
     expect(submissions(scenario)).toHaveLength(1)
   })
@@ -530,7 +530,7 @@ it('every row of the outcome table has a scenario', ({ expect }) => {
     'success with a task id',
   ]
   /** In unreachable.test.ts. */
-  const unreachable: Row[] = ['not sent, for a cause that may pass', 'not sent, for a cause that stays']
+  const unreachable: Row[] = ['not sent, for a transient cause', 'not sent, for a permanent cause']
   expect([...new Set([...here, ...unreachable])].sort()).toEqual(Object.keys(OUTCOMES).sort())
 })
 
@@ -556,15 +556,15 @@ describe('an uncertain submission', { concurrent: true }, () => {
     expect(run.raw.summary).toContain(`with the Idempotency-Key ${key}.`)
     expect(run.errors[0]).toContain(`\n${REMEDIES.submission_uncertain}`)
     expect(run.summary).toContain('## Kling motion control: a task may be running\n')
-    expect(run.summary).toContain('<li>The answer to the submission was lost: ')
+    expect(run.summary).toContain('<li>The response to the submission was lost: ')
     expect(run.summary).toContain(
       `<b>What to do:</b> ${escapeHtml(REMEDIES.submission_uncertain, 10_000)}</p>`,
     )
     expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)
   })
 
-  it('the advice for an uncertain submission names billing, console, re-run, key and 24 h', ({ expect }) => {
-    for (const word of [/billed/, /console/, /re-run/i, /Idempotency-Key/, /24 h/]) {
+  it('the advice for an uncertain submission names billing, task log, re-run, key and 24 h', ({ expect }) => {
+    for (const word of [/billed/, /task log/, /re-run/i, /Idempotency-Key/, /24 h/]) {
       expect(REMEDIES.submission_uncertain).toMatch(word)
     }
   })

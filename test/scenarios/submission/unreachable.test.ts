@@ -19,7 +19,7 @@ import {
   submissions,
 } from '../scenario.ts'
 
-const REFUSES = 'the host, or the proxy on the way, refuses connections (ECONNREFUSED)'
+const REFUSES = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
 const neverSent = (cause: string) =>
   `APIMart could not be reached, so the request was never sent: ${cause}. Check api_base_url and the proxy settings.`
 
@@ -113,7 +113,7 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     between.drop()
     const run = await ended
     expect(expectFailure(run, 'submission_uncertain')).toMatch(
-      /^The answer to the submission was lost: the server broke the connection off \(\w+\)\. Whether a task was accepted is not known\.\nThe request went to https:\S+ at \S+ with the /,
+      /^The response to the submission was lost: the server closed the connection \(\w+\)\. It is unknown whether a task was accepted\.\nThe request went to https:\S+ at \S+ with the /,
     )
     expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
     expect(submissions(way.scenario)).toHaveLength(1)

@@ -37,7 +37,7 @@ async function finished(completedAt = Date.now()) {
 
 /** What a failed download advises. */
 const advice = (id: string) =>
-  `Repeat just the download before the link expires: APIMart makes no second one, and then the video must be made, and paid, anew. Task ${id} is completed and paid. APIMart names a cost of 0.456 USD. Run this step again with task_id: ${id}, which fetches the video, submits nothing and pays nothing.`
+  `Retry only the download before the link expires. The link is issued only once; after it expires, you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
 
 const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive: true })).sort()
 const failed = (path: string, clause: string) =>
@@ -164,7 +164,7 @@ describe('a download that fails', { concurrent: true }, () => {
     })
     expect(run.summary).toContain('the link has expired')
     expect(run.errors[0]?.split('\n').slice(1)).toEqual([
-      `APIMart makes no second link: the video must be made, and paid, anew. Task ${at.task.id} is completed and paid. APIMart names a cost of 0.456 USD.`,
+      `The link is issued only once, so you would have to pay for a new video. Task ${at.task.id} is completed and paid. APIMart reports a cost of 0.456 USD.`,
     ])
     expect(at.posts()).toEqual([])
   })
@@ -216,12 +216,12 @@ describe('a download that fails', { concurrent: true }, () => {
 })
 
 describe('an output_path that cannot be used', { concurrent: true }, () => {
-  const OUTSIDE = 'It lies outside the workspace. Give a path inside it, such as assets/film.mp4.'
+  const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.'
 
   it.for([
     ['../film.mp4', OUTSIDE],
     ['link/film.mp4', OUTSIDE],
-    ['assets/', 'It names a folder. Give the name of a file, such as assets/film.mp4.'],
+    ['assets/', 'It names a folder. Use the name of a file, such as assets/film.mp4.'],
   ] as const)(
     'the output_path %s is refused before any request is sent',
     async ([output_path, says], { expect }) => {
@@ -242,7 +242,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
         [
           {},
           { task_id: id },
-          `${remedy} This run submitted nothing; what became of task ${id} is not known. Run this step again with task_id: ${id}, which waits for it and submits nothing.`,
+          `${remedy} This run submitted nothing; the outcome of task ${id} is unknown. Run this step again with task_id: ${id} to wait for it; this submits nothing.`,
         ],
       ] as const) {
         const run = await at.fetch({ ...inputs, output_path }, { workspace })
@@ -258,7 +258,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
 
 describe('the length of the result', { concurrent: true }, () => {
   const shorter = (seconds: number, reference: number) =>
-    `The video has ${seconds} s, the reference clip ${reference} s. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+    `The video has ${seconds} s, the reference clip ${reference} s. Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
 
   it.for([
     [DEMO.clip, 'corpus/header-first.mp4', [shorter(5, 8.4)]],
@@ -269,7 +269,7 @@ describe('the length of the result', { concurrent: true }, () => {
     [
       DEMO.clip,
       'corpus/fragmented-hybrid.mp4',
-      ['The length of the video could not be read from its header. Look at the video before you use it.'],
+      ['The length of the video could not be read from its header. Check the video before you use it.'],
     ],
   ] as const)(
     'the length of the reference %s is compared with that of the video %s',

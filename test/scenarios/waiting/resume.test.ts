@@ -80,7 +80,7 @@ describe('task_id', { concurrent: true }, () => {
       const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
       const run = await scenario.run({ task_id: id, video_url: media.url(clip) })
       expectCompleted(run)
-      const text = `The video has ${length}, the reference clip ${reference}. Kling makes the video shorter where it cannot follow the movement: one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+      const text = `The video has ${length}, the reference clip ${reference}. Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
       expect(run.warnings).toEqual([text])
       expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
     },
@@ -113,15 +113,13 @@ describe('task_id', { concurrent: true }, () => {
     expectCompleted(run)
     const start = `\nThe video cannot be compared with the reference clip: video_url http://media.test/${path} `
     expect(run.log).toContain(start)
-    expect(run.log).toContain('\nNo estimate of the cost, because the length of the clip is not known.\n')
+    expect(run.log).toContain('\nNo cost estimate, because the length of the clip is unknown.\n')
     expect(run.outputs).not.toHaveProperty('duration_seconds')
     expect(run.outputs).not.toHaveProperty('estimated_cost')
     expect(run.warnings).toEqual([])
   })
 
-  it('the summary marks a missing video_url as not usable rather than as not looked at', async ({
-    expect,
-  }) => {
+  it('the summary marks a missing video_url as not usable rather than as not checked', async ({ expect }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask()
     const video_url = scenario.sandbox.media.url('nothing.mp4')
@@ -137,7 +135,7 @@ describe('task_id', { concurrent: true }, () => {
     expectCompleted(run)
     expect(scenario.traffic(DEMO.clip).requests).toEqual([])
     expect(run.outputs).not.toHaveProperty('duration_seconds')
-    expect(run.summary).toContain('<td>not looked at</td>')
+    expect(run.summary).toContain('<td>not checked</td>')
   })
 
   it('a task_id is percent-encoded in the URL of the request', async ({ expect }) => {
@@ -164,7 +162,7 @@ describe('task_id', { concurrent: true }, () => {
         'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.',
       ),
     ).toBe(
-      'APIMart answered 404. It says: "task task_nobody not found". It knows no such task, or not under this key.',
+      'APIMart answered 404. It says: "task task_nobody not found". No such task exists, or not for this key.',
     )
     expect(run.outputs).toEqual({ task_id: 'task_nobody', failure_reason: 'request_rejected' })
   })
@@ -177,7 +175,7 @@ describe('task_id', { concurrent: true }, () => {
       expectFailure(
         run,
         'authentication',
-        `Check that api_key is a valid APIMart key with access to this model. This run submitted nothing; what became of task ${id} is not known. Run this step again with task_id: ${id}, which waits for it and submits nothing.`,
+        `Check that api_key is a valid APIMart key with access to this model. This run submitted nothing; the outcome of task ${id} is unknown. Run this step again with task_id: ${id} to wait for it; this submits nothing.`,
       ),
     ).toBe('APIMart answered 401. It says: "invalid API key (request id: 20260101000000000)".')
     expect(run.outputs).toEqual({ task_id: id, failure_reason: 'authentication' })
@@ -192,7 +190,7 @@ describe('task_id', { concurrent: true }, () => {
       await using scenario = await startScenario()
       const run = await scenario.run({ ...NO_REFERENCES, ...key, task_id })
       expect(run.outputs).not.toHaveProperty('status')
-      expect(run.summary).not.toContain('## Kling motion control: the task goes on')
+      expect(run.summary).not.toContain('## Kling motion control: the task is still running')
     },
   )
 
@@ -254,7 +252,7 @@ describe('task_id', { concurrent: true }, () => {
     expect(run.outputs.failure_reason).toBe('download_failed')
     expect(run.errors[0]).not.toContain('fetches the video')
     expect(run.errors[0]).toContain(
-      '\nAPIMart makes no second link: the video must be made, and paid, anew. ',
+      '\nThe link is issued only once, so you would have to pay for a new video. ',
     )
   })
 
@@ -275,12 +273,12 @@ describe('inputs that do not go together', { concurrent: true }, () => {
     [
       'task_id with dry_run',
       { task_id: 'task_1', dry_run: 'true' },
-      'dry_run "true": It shows the request of a new task, and task_id asks for an existing one. Leave one of them out.',
+      'dry_run "true": It shows the request for a new task, but task_id names an existing one. Remove one of them.',
     ],
     [
       'output_path without wait or task_id',
       { output_path: 'film.mp4' },
-      'output_path "film.mp4": It needs the finished video. Add wait: true, or give the task_id of an existing task.',
+      'output_path "film.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.',
     ],
     [
       'task_id without a key',
@@ -292,7 +290,7 @@ describe('inputs that do not go together', { concurrent: true }, () => {
     const run = await scenario.run(inputs)
     const advice =
       'task_id' in inputs
-        ? 'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task that task_id names goes its own way.'
+        ? 'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task in task_id is not affected.'
         : undefined
     expect(expectFailure(run, 'invalid_input', advice)).toBe(problem)
     expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })

@@ -18,7 +18,7 @@ const BODY =
 const CONTENT =
   'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.'
 const MOTION =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that, and makes the video shorter, or none, where the clip has less.'
+  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.'
 
 /** What APIMart answers to a look, whatever the sandbox knows of the task. */
 function view(data: Record<string, unknown>): Fault {
@@ -98,7 +98,7 @@ describe('a task that failed', { concurrent: true }, () => {
     scenario.sandbox.faults.next('task', view({ status: 'failed', cost: 0.25, error: { message: 'x' } }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
     expect(run.outputs).toMatchObject({ status: 'failed', cost: '0.25', failure_reason: 'task_failed' })
-    expect(run.errors[0]).toContain('Task task_1 has ended. APIMart names a cost of 0.25 USD.')
+    expect(run.errors[0]).toContain('Task task_1 has ended. APIMart reports a cost of 0.25 USD.')
     expect(run.summary).toContain('<td>0.25 USD</td>')
   })
 
@@ -146,8 +146,8 @@ describe('a completed task', { concurrent: true }, () => {
       scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
       const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
       expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
-      expect(run.errors[0]?.split('\n')[0]).toBe('APIMart names no link to the video that can be fetched.')
-      expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart names a cost of 0.5 USD.')
+      expect(run.errors[0]?.split('\n')[0]).toBe('APIMart returned no link to the video that can be fetched.')
+      expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart reports a cost of 0.5 USD.')
       expect(run.outputs).toEqual({
         task_id: 'task_1',
         status: 'completed',
@@ -282,7 +282,7 @@ describe('hostile text', { concurrent: true }, () => {
       const inputs = { ...NO_REFERENCES, task_id: 'task_1', wait_timeout_minutes: '0.5' }
       const run = await scenario.run(inputs)
       expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
-      expect(run.errors[0]).toMatch(/, which waits for it and submits nothing\.$/)
+      expect(run.errors[0]).toMatch(/ to wait for it; this submits nothing\.$/)
       expectHarmless(run)
       expect(run.outputs.status).toMatch(/^.{1,101}$/u)
     },

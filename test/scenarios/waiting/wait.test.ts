@@ -144,7 +144,7 @@ describe('a wait', { concurrent: true }, () => {
     expectCompleted(again)
     expect(scenario.sandbox.tasks).toHaveLength(1)
     expect(again.log).toMatch(/^\[\d s\] completed$/m)
-    expect(again.summary).toContain('APIMart knew it already from an earlier, identical request')
+    expect(again.summary).toContain('APIMart already had it from an earlier, identical request')
   })
 })
 
@@ -181,7 +181,7 @@ describe('a failed poll', { concurrent: true }, () => {
     const run = await scenario.run(WAIT)
     expectCompleted(run)
     expect(progressOf(run).map(({ text }) => text.replace(/\([A-Z_]+\)/, '(code)'))).toEqual([
-      'APIMart could not be asked: the server broke the connection off (code). That says nothing about the task; asking again.',
+      'APIMart could not be asked: the server closed the connection (code). This says nothing about the task; retrying.',
       'completed',
     ])
   })
@@ -232,7 +232,7 @@ describe('a failed poll', { concurrent: true }, () => {
       /^The state of the task could not be read for \d+ min( \d+ s)?\. APIMart answered 502\. It says: "scripted fault"\.\n/,
     )
     expect(run.errors[0]).toContain(
-      `Task ${task_id} was accepted: it goes on at APIMart and is billed, whatever becomes of this job. ${again(task_id)}`,
+      `Task ${task_id} was accepted: it continues at APIMart and is billed, even though this job has stopped. ${again(task_id)}`,
     )
     expect(posts(scenario)).toBe(1)
     const failed = progressOf(run)
@@ -243,7 +243,7 @@ describe('a failed poll', { concurrent: true }, () => {
   it.for<[number, FailureReason, string, string]>([
     [401, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [403, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
-    [404, 'request_rejected', ' It knows no such task, or not under this key.', ''],
+    [404, 'request_rejected', ' No such task exists, or not for this key.', ''],
   ])('a poll that gets a %i ends the wait at once', async ([code, reason, why, remedy], { expect }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', running, status(code))
@@ -255,7 +255,7 @@ describe('a failed poll', { concurrent: true }, () => {
       `APIMart answered ${code}. It says: "scripted fault".${why}\n${remedy}${lastSeen(task_id)} ${again(task_id)}`,
     )
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['POST', 'GET', 'GET'])
-    expect(run.summary).toContain('## Kling motion control: the task goes on\n')
+    expect(run.summary).toContain('## Kling motion control: the task is still running\n')
   })
 })
 
@@ -268,13 +268,11 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const run = await scenario.run({ ...WAIT, wait_timeout_minutes: '0.5' })
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'processing', failure_reason: 'wait_timeout' })
-    const told = `Give the task more time with wait_timeout_minutes, or pick it up later. ${lastSeen(task_id)} ${again(task_id)}`
+    const told = `Increase wait_timeout_minutes, or resume the task later. ${lastSeen(task_id)} ${again(task_id)}`
     expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
-    expect(run.errors[0]).toBe(
-      `The task had not ended after 30 s, which wait_timeout_minutes allows.\n${told}`,
-    )
+    expect(run.errors[0]).toBe(`The task was still running after 30 s (wait_timeout_minutes).\n${told}`)
     expect(run.log).toContain(`\nWaiting for task ${task_id}, at most 30 s.`)
-    expect(run.summary).toContain('## Kling motion control: the task goes on\n')
+    expect(run.summary).toContain('## Kling motion control: the task is still running\n')
     expect(run.summary).toContain(`<b>What to do:</b> ${told}</p>`)
     expect(run.summary).toMatch(/<td>Last seen as processing<\/td><td>[-: \d]{19} UTC<\/td>/)
     expect(posts(scenario)).toBe(1)
@@ -288,18 +286,18 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'submitted', failure_reason: 'wait_timeout' })
     expect(run.errors[0]).toBe(
-      `The task had not ended after 6 s, which wait_timeout_minutes allows.\nGive the task more time with wait_timeout_minutes, or pick it up later. Task ${task_id} was accepted: it goes on at APIMart and is billed, whatever becomes of this job. ${again(task_id)}`,
+      `The task was still running after 6 s (wait_timeout_minutes).\nIncrease wait_timeout_minutes, or resume the task later. Task ${task_id} was accepted: it continues at APIMart and is billed, even though this job has stopped. ${again(task_id)}`,
     )
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['POST'])
   })
 })
 
 function lastSeen(task_id: string): string {
-  return `Task ${task_id} was last seen as processing (5 %): it goes on at APIMart and is billed, whatever becomes of this job.`
+  return `Task ${task_id} was last seen as processing (5 %): it continues at APIMart and is billed, even though this job has stopped.`
 }
 
 function again(task_id: string): string {
-  return `Run this step again with task_id: ${task_id}, which waits for it and submits nothing.`
+  return `Run this step again with task_id: ${task_id} to wait for it; this submits nothing.`
 }
 
 function posts(scenario: Scenario): number {
