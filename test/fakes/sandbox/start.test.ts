@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 
 /** Runs the program to its end and gives what it printed, by name. */
-async function start(speed: string): Promise<Record<string, string>> {
+async function start(speed: string, temp: string): Promise<Record<string, string>> {
   const program = join(import.meta.dirname, 'start.ts')
-  const { stdout } = await promisify(execFile)(process.execPath, [program, speed])
+  const env = { ...process.env, RUNNER_TEMP: temp }
+  const { stdout } = await promisify(execFile)(process.execPath, [program, speed], { env })
   return Object.fromEntries(
     stdout
       .trim()
@@ -17,7 +19,8 @@ async function start(speed: string): Promise<Record<string, string>> {
 }
 
 it('the sandbox answers after the program that started it has ended, in a session of its own', async () => {
-  const { api_url, media_url, api_key, pid } = await start('20')
+  const temp = await mkdtemp(join(tmpdir(), 'sandbox-'))
+  const { api_url, media_url, api_key, pid } = await start('20', temp)
   try {
     const headers = { authorization: `Bearer ${api_key}` }
     expect((await fetch(`${api_url}/v1/balance`, { headers })).status).toBe(200)
@@ -27,6 +30,7 @@ it('the sandbox answers after the program that started it has ended, in a sessio
     if (own !== null) expect(its).not.toBe(own)
   } finally {
     process.kill(Number(pid))
+    await rm(temp, { recursive: true, maxRetries: 3 })
   }
 })
 
