@@ -12,7 +12,6 @@ export const PRLIMIT = '/usr/bin/prlimit'
 
 /** What is needed, and the reason why this machine lacks it; null where it has it. */
 const LACKS = {
-  signals: isWindows ? 'Windows ends a process at once instead of sending it a signal' : null,
   scripts: isWindows ? 'Windows starts no program by the first line of its file' : null,
   'file links': isWindows ? 'Windows lets only administrators link files' : null,
   'named pipes': isWindows ? 'Windows has no named pipes in folders' : null,

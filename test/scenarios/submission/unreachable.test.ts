@@ -8,6 +8,7 @@ import { connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { describe, type ExpectStatic, it, vi } from 'vitest'
+import { bridge } from '../../fakes/network/company-proxy.ts'
 import { listening } from '../../fakes/network/listening.ts'
 import { selfSigned } from '../../fakes/network/self-signed.ts'
 import {
@@ -191,18 +192,6 @@ async function proxy(answers: readonly number[]) {
       for (const socket of tunnels) socket.destroy()
     },
     [Symbol.asyncDispose]: close,
-  }
-}
-
-/** Hands everything on in both directions; an end of one is the end of the other. */
-function bridge(one: Socket, other: Socket): void {
-  for (const [from, to] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    from.on('error', () => to.destroy())
-    from.on('close', () => to.destroy())
-    from.pipe(to)
   }
 }
 
