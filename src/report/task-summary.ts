@@ -28,15 +28,9 @@ export function renderVideo(
   if (link) {
     rows.push(['Link', linkTo(link.url)], ['Link expires', formatInstant(link.expiresAt)])
   }
-  if (video?.file) {
-    const { path, bytes, sha256 } = video.file
-    rows.push(['File', path], ['Size', formatBytes(bytes)], ['sha256', sha256])
-  }
+  if (video?.file) rows.push(...rowsOfFile(video.file))
   if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
-  if (video && video.seconds !== null) {
-    const reference = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
-    rows.push(['Length', `${formatSeconds(video.seconds)}${reference}`])
-  }
+  if (video && video.seconds !== null) rows.push(['Length', describeLengths(video.seconds, clipSeconds)])
   const { cost } = seen.task
   if (cost === null && rows.length === 0) return ''
   const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
@@ -49,18 +43,25 @@ export function renderReused(
   { file, cost, seconds }: ReusedVideo,
   { clipSeconds, assetUrl }: Report,
 ): string {
-  const rows: Cell[][] = [
-    ['File', file.path],
-    ['Size', formatBytes(file.bytes)],
-    ['sha256', file.sha256],
-  ]
+  const rows = rowsOfFile(file)
   if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
-  if (seconds !== null) {
-    const beside = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
-    rows.push(['Length', `${formatSeconds(seconds)}${beside}`])
-  }
+  if (seconds !== null) rows.push(['Length', describeLengths(seconds, clipSeconds)])
   rows.push(['Cost when it was generated', cost === null ? 'not reported by APIMart' : formatUsd(cost)])
   return `### The video\n\n${table(['', ''], rows)}`
+}
+
+function rowsOfFile({ path, bytes, sha256 }: ReusedVideo['file']): Cell[][] {
+  return [
+    ['File', path],
+    ['Size', formatBytes(bytes)],
+    ['sha256', sha256],
+  ]
+}
+
+/** The length of the video, beside that of the reference clip where it is known. */
+function describeLengths(seconds: number, clipSeconds: number | null): string {
+  const clip = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
+  return `${formatSeconds(seconds)}${clip}`
 }
 
 /** Longest address that is made a link, in characters. */
