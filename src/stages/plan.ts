@@ -122,7 +122,7 @@ export function planVideo(facts: PlanFacts): Plan {
   const keyNumber = numberInForce(receipt, facts)
   const known: ReceiptFacts = { ...facts, destination, receipt, receiptName, keyNumber }
   const left = inputs.dry_run ? null : describeLeft(receipt)
-  if (!dependsOnOutput(facts)) {
+  if (video.kind === 'not_asked') {
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     return make(facts, `regenerate: always asks for a new video, whatever ${receiptName} says.`, { left })
   }

@@ -58,8 +58,8 @@ export async function submit(
   const { request, secrets } = prepared
   const { job, clock, reporter } = context
   const { keyNumber } = plan.sending
-  const receipt = draftReceipt({ ...video, idempotencyKey: derivedKey(firstKey, keyNumber) }, context)
-  const preparedVideo: PreparedVideo = { ...prepared, inputs, estimate, receipt }
+  const draft = draftReceipt({ ...video, idempotencyKey: derivedKey(firstKey, keyNumber) }, context)
+  const preparedVideo: PreparedVideo = { ...prepared, inputs, estimate, receipt: draft }
   if (inputs.price_per_second !== null) {
     reporter.info(await describeAccount(preparedVideo, context))
   }
@@ -68,19 +68,20 @@ export async function submit(
   for (let number = keyNumber; ; number++) {
     const accepted = await submitUnder(derivedKey(firstKey, number), preparedVideo, context)
     if (accepted.task.origin === 'submitted') return accepted
-    const found = await inspectReplayed(accepted, inputs, context).catch(async (error: unknown) => {
-      await saveReceipt(accepted.receipt, context)
+    let { receipt } = accepted
+    try {
+      const found = await inspectReplayed(accepted, inputs, context)
+      receipt = found.receipt
+      const state = found.task.seen?.task
+      if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
+      // APIMart reports creation times in whole seconds.
+      const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
+      if (number >= job.attempt || !isEarlier) throw givenAgain(taskFailure(state, secrets))
+      abandon(found.task, { state, secrets }, context)
+    } catch (error) {
+      await saveReceipt(receipt, context)
       throw error
-    })
-    const state = found.task.seen?.task
-    if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
-    // APIMart reports creation times in whole seconds.
-    const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
-    if (number >= job.attempt || !isEarlier) {
-      await saveReceipt(found.receipt, context)
-      throw givenAgain(taskFailure(state, secrets))
     }
-    abandon(found.task, { state, secrets }, context)
   }
 }
 
