@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { createServer, request as requestOnward } from 'node:http'
+import { join } from 'node:path'
 import { describe, type ExpectStatic, it, vi } from 'vitest'
 import type { FailureReason } from '../../../src/failure.ts'
 import { REPLAYED } from '../../../src/report/describe.ts'
@@ -396,6 +397,18 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     expect(run.outputs).toEqual({ task_id: tasks[0]?.id, status: 'failed', failure_reason: 'task_failed' })
     expect(submissions(scenario)).toHaveLength(2)
     expect(tasks).toHaveLength(1)
+  })
+
+  it('a failed task that is returned again is in the receipt of the step that reports it', async ({
+    expect,
+  }) => {
+    await using scenario = await afterFailure()
+    const [task] = scenario.sandbox.tasks
+    const workspace = join(scenario.folder, 'workspace')
+    const run = await scenario.run({ ...WAITING, output_path: 'film.mp4' }, { workspace })
+    expect(run.outputs.failure_reason).toBe('task_failed')
+    const receipt: unknown = JSON.parse(await readFile(join(workspace, 'film.mp4.receipt.json'), 'utf8'))
+    expect(receipt).toMatchObject({ task: { id: task?.id, status: 'failed' }, result: null })
   })
 
   it('a re-run makes at most one new task even when every response is marked as a replay', async ({
