@@ -60,7 +60,7 @@ async function runInSandbox(): Promise<StepResult> {
     max_cost: '1',
     wait: 'true',
   }
-  const output = given.wait === undefined ? { output_path: 'assets/film.mp4' } : {}
+  const output = given.wait === undefined ? { output_path: 'assets/video.mp4' } : {}
   return await runStep({ with: { ...demo, ...output, ...given }, time: { speed: SPEED, start } })
 }
 
@@ -90,7 +90,7 @@ async function confirm(): Promise<boolean> {
 
 async function show({ log, outputs, summary, summaryFile, exitCode }: StepResult): Promise<void> {
   const page = summaryFile.replace(/\.md$/, '.html')
-  await writeFile(page, await renderPage('film summary', summary))
+  await writeFile(page, await renderPage('video summary', summary))
   console.log(`--- log ---\n${asOnGitHub(log)}`)
   console.log('--- outputs ---')
   for (const [name, value] of Object.entries(outputs)) console.log(`${name}=${value}`)

@@ -140,17 +140,17 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   const wanted = resolve(workspace, given)
   const found = await lstat(wanted).catch(() => null)
   if (/[/\\]$/.test(given) || found?.isDirectory()) {
-    throw problem(given, 'It names a folder. Use the name of a file, such as assets/film.mp4.')
+    throw problem(given, 'It names a folder. Use the name of a file, such as assets/video.mp4.')
   }
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
   const displayName = pathWithin(root, path)
   if (displayName === null) {
-    throw problem(given, 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.')
+    throw problem(given, 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.')
   }
   if (isInGit(displayName))
-    throw problem(given, 'It lies in the folder .git. Use a path outside it, such as assets/film.mp4.')
+    throw problem(given, 'It lies in the folder .git. Use a path outside it, such as assets/video.mp4.')
   if (isStream(displayName))
-    throw problem(given, 'A name cannot contain ":" on Windows. Use another one, such as assets/film.mp4.')
+    throw problem(given, 'A name cannot contain ":" on Windows. Use another one, such as assets/video.mp4.')
   return placeAt(displayName, path)
 }
 

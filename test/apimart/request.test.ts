@@ -13,7 +13,7 @@ import type { NewTaskInputs } from '../../src/inputs/inputs.ts'
 import type { ReferenceText } from '../../src/inputs/reference-text.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
-const step: StepIdentity = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
+const step: StepIdentity = { repository: 'octo/videos', runId: '4711', job: 'video', step: '__octo_kling' }
 /** The request of inputs that name addresses. */
 const requestWith = (inputs: NewTaskInputs) =>
   buildRequest(inputs, { image_url: displayed(inputs.image_url), video_url: displayed(inputs.video_url) })
@@ -81,11 +81,11 @@ describe('the idempotency key', () => {
   it('the idempotency key does not change between versions of the action', () => {
     // A re-run may use a newer version; a key of another form would let APIMart bill the task twice.
     expect(key).toMatchInlineSnapshot(
-      `"kling-5c2d31be1bc19ad421a2eb66712ef9b658d04c45beaccece2f2130263b8b25b3"`,
+      `"kling-d4b9868740f9ba7aabe80330ea49cbe4691442a3fcbd14baf16c0a6cdb7dad34"`,
     )
   })
 
-  it.each([{ repository: 'octo/film' }, { runId: '4712' }, { job: 'trailer' }, { step: '__octo_kling_2' }])(
+  it.each([{ repository: 'octo/video' }, { runId: '4712' }, { job: 'trailer' }, { step: '__octo_kling_2' }])(
     'the idempotency key differs for another step: %o',
     (change) => {
       expect(idempotencyKey({ ...step, ...change }, request)).not.toBe(key)
@@ -108,8 +108,8 @@ describe('the idempotency key', () => {
   })
 
   it('the idempotency key does not mix up adjacent parts of the step', () => {
-    const one = { repository: 'octo/films', runId: '47', job: '11film', step: 's' }
-    const other = { repository: 'octo/films', runId: '4711', job: 'film', step: 's' }
+    const one = { repository: 'octo/videos', runId: '47', job: '11video', step: 's' }
+    const other = { repository: 'octo/videos', runId: '4711', job: 'video', step: 's' }
     expect(idempotencyKey(one, request)).not.toBe(idempotencyKey(other, request))
   })
 

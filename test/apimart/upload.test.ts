@@ -164,7 +164,7 @@ describe('an unknown upload', () => {
     ['a 200 with an error', answered(200, error('storage is full')), 'storage is full'],
     ['a 200 with success: false', answered(200, { success: false, message: 'no' }), 'no'],
     ['a path instead of a URL', answered(200, { url: '/uploads/1.png' }), '{"url":"/uploads/1.png"}'],
-    ['a URL with another scheme', answered(200, { url: 's3://films/1' }), '{"url":"s3://films/1"}'],
+    ['a URL with another scheme', answered(200, { url: 's3://videos/1' }), '{"url":"s3://videos/1"}'],
     ['a number instead of a URL', answered(200, { url: 7 }), '{"url":7}'],
     ['an empty URL', answered(200, { url: '' }), '{"url":""}'],
     ['a URL with a password', answered(200, { url: 'https://me:pw@a.b/1' }), '{"url":"https://me:pw@a.b/1"}'],

@@ -40,12 +40,12 @@ export async function compareDownloads(): Promise<Download[]> {
 }
 
 function fetchResult(sandbox: Sandbox, taskId: string) {
-  return runMetered(sandbox, { task_id: taskId, video_url: '', output_path: 'film.mp4' })
+  return runMetered(sandbox, { task_id: taskId, video_url: '', output_path: 'video.mp4' })
 }
 
 async function downloadWithCurl(url: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'kling-bench-'))
-  await promisify(execFile)('curl', ['--silent', '--fail', '--output', join(folder, 'film.mp4'), url])
+  await promisify(execFile)('curl', ['--silent', '--fail', '--output', join(folder, 'video.mp4'), url])
   await rm(folder, { recursive: true })
 }
 

@@ -45,7 +45,7 @@ async function waitFor(seconds: number, speed: number): Promise<Waited> {
   const start = Date.now()
   const clock = realClock(speed, start)
   await using sandbox = await startSandbox({ clock, timing: { queue: seconds * 1000, perClipSecond: 0 } })
-  const inputs = { ...demoInputs(sandbox), preflight: 'off', wait: 'true', output_path: 'film.mp4' }
+  const inputs = { ...demoInputs(sandbox), preflight: 'off', wait: 'true', output_path: 'video.mp4' }
   const step = await runStep({ with: inputs, ...(speed > 1 && { time: { speed, start } }) })
   const end = clock.now()
   const [task] = sandbox.tasks

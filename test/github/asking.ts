@@ -13,7 +13,7 @@ import { endWithTest, networkOf, served } from '../harness/hosts.ts'
 
 export const V1: Wanted = { kind: 'tag', tag: 'v1' }
 export const GRANT =
-  'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/films. Runs from forks and Dependabot get read-only tokens.'
+  'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/videos. Runs from forks and Dependabot get read-only tokens.'
 
 /** When every test begins. */
 export const NOW = Date.UTC(2026, 0, 1)

@@ -199,7 +199,7 @@ describe('the token', () => {
     const other = await standIn()
     const asker = await asking(github)
     for (const code of [301, 302, 307, 308]) {
-      const location = `${other.apiUrl}/repos/octo/films/releases`
+      const location = `${other.apiUrl}/repos/octo/videos/releases`
       github.faults.next('release', status(404))
       github.faults.next('list', status(code, { headers: { location } }))
       const [reason] = await failureOf(lookUpRelease(V1, asker))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { FILM } from '../fakes/github/client.ts'
+import { VIDEO } from '../fakes/github/client.ts'
 import type { Endpoint, Fault } from '../fakes/github/faults.ts'
 import { GRANT, NOW, problemOf, status } from './asking.ts'
 import {
@@ -117,7 +117,7 @@ describe('a fault that the publication overcomes', () => {
     const at = await setting()
     at.github.faults.next(endpoint, ...faults)
     expect(await at.publish()).toMatchObject({ isNew: true })
-    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect([names(at.release), held(at.release)]).toEqual([['video.mp4'], VIDEO])
     expect(at.asked()).toEqual(requests)
     expect(at.asker.pauses).toEqual(pauses.map((seconds) => seconds * 1000))
     expectNeverWithout(at.history())
@@ -137,71 +137,71 @@ describe('a fault that the publication reports', () => {
       'upload',
       [status(403, { body: { message: 'Resource not accessible by integration' } })],
       `GitHub answered 403: "Resource not accessible by integration". ${GRANT}`,
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'an upload without permission that is refused early',
       'upload',
       [status(403, { early: true })],
       `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`,
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'an expired token',
       'upload',
       [status(401)],
       `GitHub answered 401: "scripted fault${DOCS}". Check that github_token is valid; the token of a job expires when the job ends.`,
-      ['film.mp4'],
+      ['video.mp4'],
     ],
-    ['a name that is taken', 'upload', Array(4).fill(TAKEN), `${taken}. ${clash}`, ['film.mp4']],
+    ['a name that is taken', 'upload', Array(4).fill(TAKEN), `${taken}. ${clash}`, ['video.mp4']],
     [
       'an immutable release',
       'upload',
       [locked],
       'GitHub answered 422: "Cannot upload assets to an immutable release.". This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.',
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'an upload that always returns a 502',
       'upload',
       Array(4).fill(status(502, { body: 'Bad\nGateway' })),
       'GitHub answered 502: "Bad Gateway". Try again later.',
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'an upload that is always cut off',
       'upload',
       Array(4).fill({ kind: 'cut', bytes: 1 }),
       'GitHub could not be asked: the server closed the connection (ECONNRESET). Try again later.',
-      ['film.mp4', LEFT],
+      ['video.mp4', LEFT],
     ],
     [
       'a rate limit that lasts an hour',
       'upload',
       [{ kind: 'rate-limit', reset: NOW / 1000 + 3600 }],
       `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}", until 2026-01-01 01:00:00 UTC. Try again later.`,
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'an asset list that cannot be read',
       'assets',
-      [status(200, { body: { film: 1 } })],
+      [status(200, { body: { video: 1 } })],
       'GitHub gave a response that cannot be read.',
-      ['film.mp4'],
+      ['video.mp4'],
     ],
     [
       'a removal without permission',
       'delete',
       [status(403)],
       `GitHub answered 403: "scripted fault${DOCS}"${there}. ${GRANT}`,
-      ['film.mp4', LEFT],
+      ['video.mp4', LEFT],
     ],
     [
       'a removal whose connection is always reset',
       'delete',
       Array(4).fill(RESET),
       `GitHub could not be asked: the server closed the connection (ECONNRESET)${there}. Try again later.`,
-      ['film.mp4', LEFT],
+      ['video.mp4', LEFT],
     ],
     ['a rename to a name that is taken', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
     [
@@ -221,7 +221,7 @@ describe('a fault that the publication reports', () => {
       expect(problem).not.toContain(at.github.token)
       expect([names(at.release), at.github.faults.left]).toEqual([left, 0])
       await at.publish()
-      expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+      expect([names(at.release), held(at.release)]).toEqual([['video.mp4'], VIDEO])
       expectNeverWithout(at.history())
     },
   )
@@ -240,8 +240,8 @@ describe('a fault that the publication reports', () => {
     const at = await setting()
     at.github.onUpload = () => {
       at.github.onUpload = null
-      at.release.asset('film.mp4')?.rename('older.mp4', '')
-      at.github.addAsset(at.release, { name: 'film.mp4', bytes: Buffer.from('foreign') })
+      at.release.asset('video.mp4')?.rename('older.mp4', '')
+      at.github.addAsset(at.release, { name: 'video.mp4', bytes: Buffer.from('foreign') })
     }
     expect(await problemOf(at.publish())).toContain(
       `already_exists","field":"name"}${DOCS}"${there}. ${clash}`,
@@ -294,12 +294,12 @@ it('the release is never without the video despite random faults, and the next r
     delete: fc.array(fault, { maxLength: 5 }),
     rename: fc.array(fault, { maxLength: 5 }),
   })
-  const left = fc.constantFrom(undefined, null, FILM, OLD)
+  const left = fc.constantFrom(undefined, null, VIDEO, OLD)
   const other = LEFT.replace(/[0-9a-f]{16}/, '0123456789abcdef')
   await fc.assert(
     fc.asyncProperty(faults, left, async (faults, left) => {
       const at = await setting({
-        assets: { 'film.mp4': OLD, [other]: null, ...(left === undefined ? {} : { [LEFT]: left }) },
+        assets: { 'video.mp4': OLD, [other]: null, ...(left === undefined ? {} : { [LEFT]: left }) },
       })
       for (const endpoint of ['assets', 'upload', 'delete', 'rename'] as const) {
         at.github.faults.next(endpoint, ...faults[endpoint])
@@ -309,9 +309,9 @@ it('the release is never without the video despite random faults, and the next r
       })
       at.github.faults.clear()
       await at.publish()
-      expect(held(at.release)).toEqual(FILM)
+      expect(held(at.release)).toEqual(VIDEO)
       // What is left of others may have been there to stay.
-      expect(names(at.release).filter((name) => name !== other)).toEqual(['film.mp4'])
+      expect(names(at.release).filter((name) => name !== other)).toEqual(['video.mp4'])
       expectNeverWithout(at.history())
     }),
     { numRuns: 40 },

@@ -2,7 +2,7 @@ import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { FILM } from '../fakes/github/client.ts'
+import { VIDEO } from '../fakes/github/client.ts'
 import { forwarder, problemOf, status } from './asking.ts'
 import {
   DELETE,
@@ -30,28 +30,28 @@ afterEach(() => {
 describe.each([{}, { enterprise: true }, { isPrivate: true }])('attaching a video, %j', (options) => {
   it('the video is attached to a release that has none', async () => {
     const at = await setting({ standIn: options, assets: { 'other.mp4': OLD } })
-    const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
+    const url = `${at.github.serverUrl}/octo/videos/releases/download/v1/video.mp4`
     expect(await at.publish()).toEqual({ url, isNew: true })
-    expect(at.release.asset('film.mp4')).toMatchObject({
+    expect(at.release.asset('video.mp4')).toMatchObject({
       content_type: 'video/mp4',
       digest: `sha256:${FILE.sha256}`,
       state: 'uploaded',
     })
-    expect([held(at.release), names(at.release)]).toEqual([FILM, ['other.mp4', 'film.mp4']])
+    expect([held(at.release), names(at.release)]).toEqual([VIDEO, ['other.mp4', 'video.mp4']])
     expect(at.asked()).toEqual(SOUND)
   })
 
   it('the video replaces another, which stays until the new one is uploaded', async () => {
     const at = await setting({ standIn: options })
     expect(await at.publish()).toMatchObject({ isNew: true })
-    const old = 'film.mp4 uploaded 3'
+    const old = 'video.mp4 uploaded 3'
     expect(at.history()).toEqual([[old, `${LEFT} starter 0`], [old, WHOLE_LEFT], [WHOLE_LEFT], [WHOLE]])
     expect(at.asked()).toEqual(REPLACEMENT)
   })
 
   it('the video is not attached again when the release already has it', async () => {
-    const at = await setting({ standIn: options, assets: { 'film.mp4': FILM } })
-    const url = `${at.github.serverUrl}/octo/films/releases/download/v1/film.mp4`
+    const at = await setting({ standIn: options, assets: { 'video.mp4': VIDEO } })
+    const url = `${at.github.serverUrl}/octo/videos/releases/download/v1/video.mp4`
     expect(await at.publish()).toEqual({ url, isNew: false })
     expect([at.asked(), at.history()]).toEqual([[LIST], []])
   })
@@ -70,13 +70,13 @@ describe.each([{}, { enterprise: true }, { isPrivate: true }])('attaching a vide
 
 describe('a leftover of an earlier upload', () => {
   it.each<[string, Uint8Array | null, requests: string[]]>([
-    ['is used when it is complete', FILM, [LIST, LIST, DELETE, RENAME]],
+    ['is used when it is complete', VIDEO, [LIST, LIST, DELETE, RENAME]],
     ['is removed when it is incomplete', null, [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
     ['is removed when its content differs', Buffer.alloc(500), [LIST, LIST, DELETE, UPLOAD, DELETE, RENAME]],
   ])('the leftover of an earlier upload %s', async (_, left, requests) => {
-    const at = await setting({ assets: { 'film.mp4': OLD, [LEFT]: left } })
+    const at = await setting({ assets: { 'video.mp4': OLD, [LEFT]: left } })
     expect(await at.publish()).toMatchObject({ isNew: true })
-    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect([names(at.release), held(at.release)]).toEqual([['video.mp4'], VIDEO])
     expect(at.asked()).toEqual(requests)
   })
 
@@ -89,10 +89,10 @@ describe('a leftover of an earlier upload', () => {
 
   it('leftovers of other videos with this name are removed last, and no other asset is removed', async () => {
     const others = [
-      'kling-upload-0123456789abcdef-my-film.mp4',
+      'kling-upload-0123456789abcdef-my-video.mp4',
       'kling-upload-0123456789abcdef-walk.mp4',
-      'kling-upload-0123-film.mp4',
-      'my-film.mp4',
+      'kling-upload-0123-video.mp4',
+      'my-video.mp4',
     ]
     const [first, second] = ['0123456789abcdef', 'fedcba9876543210'].map((hex) =>
       LEFT.replace(/[0-9a-f]{16}/, hex),
@@ -102,7 +102,7 @@ describe('a leftover of an earlier upload', () => {
       assets: { ...left, ...Object.fromEntries(others.map((name) => [name, OLD])) },
     })
     expect(await at.publish()).toMatchObject({ isNew: true })
-    expect(names(at.release)).toEqual([...others, 'film.mp4'])
+    expect(names(at.release)).toEqual([...others, 'video.mp4'])
     expect(at.asked()).toEqual([...SOUND, DELETE, DELETE])
   })
 
@@ -111,17 +111,17 @@ describe('a leftover of an earlier upload', () => {
     const at = await setting({ assets: { [other]: OLD } })
     at.github.faults.next('delete', status(403))
     expect(await at.publish()).toMatchObject({ isNew: true })
-    expect(names(at.release)).toEqual([other, 'film.mp4'])
+    expect(names(at.release)).toEqual([other, 'video.mp4'])
   })
 
   it('an incomplete asset with the name of the video is replaced', async () => {
-    const at = await setting({ assets: { 'film.mp4': null } })
+    const at = await setting({ assets: { 'video.mp4': null } })
     await at.publish()
-    expect([at.asked(), held(at.release)]).toEqual([REPLACEMENT, FILM])
+    expect([at.asked(), held(at.release)]).toEqual([REPLACEMENT, VIDEO])
   })
 
   it('a leftover is recognised by its size when GitHub reports no digest', async () => {
-    const at = await setting({ assets: { 'film.mp4': FILM, [LEFT]: FILM } })
+    const at = await setting({ assets: { 'video.mp4': VIDEO, [LEFT]: VIDEO } })
     for (const asset of at.release.assets) asset.digest = null
     expect(await at.publish()).toMatchObject({ isNew: true })
     // A video of the same size need not be the same.
@@ -130,11 +130,11 @@ describe('a leftover of an earlier upload', () => {
 
   it('a leftover is found behind more than a hundred other assets', async () => {
     const others = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.txt`, OLD]))
-    const at = await setting({ assets: { ...others, 'film.mp4': OLD, [LEFT]: null } })
+    const at = await setting({ assets: { ...others, 'video.mp4': OLD, [LEFT]: null } })
     await at.publish()
     const next = LIST.replace('page=1', 'page=2')
     expect(at.asked()).toEqual([LIST, next, LIST, next, DELETE, UPLOAD, DELETE, RENAME])
-    expect([held(at.release), names(at.release).length]).toEqual([FILM, 101])
+    expect([held(at.release), names(at.release).length]).toEqual([VIDEO, 101])
   })
 })
 
@@ -142,7 +142,7 @@ describe('a file', () => {
   it('a file of 2 GiB is rejected before any request', async () => {
     const at = await setting()
     expect(await problemOf(at.publish({ ...FILE, bytes: 2 ** 31 }))).toBe(
-      'film.mp4 has 2.15 GB and was not attached to the release v1: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.',
+      'video.mp4 has 2.15 GB and was not attached to the release v1: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.',
     )
     expect(at.asked()).toEqual([])
   })
@@ -167,7 +167,7 @@ describe('a file', () => {
   ])('a file that %s fails the publication without a retry', async (_, change) => {
     const at = await setting()
     const problem = await problemOf(at.publish({ ...FILE, ...change }))
-    expect(problem).toMatch(/^film\.mp4 could not be attached to the release v1\. /)
+    expect(problem).toMatch(/^video\.mp4 could not be attached to the release v1\. /)
     expect([at.asker.pauses, held(at.release)]).toEqual([[], OLD])
     expect(problem).not.toContain('GitHub could not be asked')
   })
@@ -201,7 +201,7 @@ describe('an upload', () => {
     vi.stubEnv('HTTP_PROXY', proxy.url)
     const at = await setting()
     await at.publish()
-    expect([names(at.release), held(at.release)]).toEqual([['film.mp4'], FILM])
+    expect([names(at.release), held(at.release)]).toEqual([['video.mp4'], VIDEO])
     expect(proxy.lines).toHaveLength(at.github.requests.length)
     expect(proxy.lines.filter((line) => line.startsWith(`POST ${at.github.uploadsUrl}/repos/`))).toHaveLength(
       1,

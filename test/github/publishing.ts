@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, expect } from 'vitest'
 import { attachAsset, type PublishedFile } from '../../src/github/publish.ts'
 import { lookUpRelease } from '../../src/github/release.ts'
-import { FILM } from '../fakes/github/client.ts'
+import { VIDEO } from '../fakes/github/client.ts'
 import type { Fault } from '../fakes/github/faults.ts'
 import type { Release } from '../fakes/github/records.ts'
 import type { GitHubOptions } from '../fakes/github/server.ts'
@@ -18,12 +18,12 @@ export const folder = await mkdtemp(join(tmpdir(), 'kling-publish-'))
 afterAll(() => rm(folder, { recursive: true }))
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
-const path = join(folder, 'film.mp4')
-await writeFile(path, FILM)
-export const FILE: PublishedFile = { name: 'film.mp4', path, bytes: FILM.length, sha256: sha256(FILM) }
-export const LEFT = `kling-upload-${FILE.sha256.slice(0, 16)}-film.mp4`
+const path = join(folder, 'video.mp4')
+await writeFile(path, VIDEO)
+export const FILE: PublishedFile = { name: 'video.mp4', path, bytes: VIDEO.length, sha256: sha256(VIDEO) }
+export const LEFT = `kling-upload-${FILE.sha256.slice(0, 16)}-video.mp4`
 export const OLD = Buffer.from('old')
-export const [WHOLE, WHOLE_LEFT] = ['film.mp4 uploaded 500', `${LEFT} uploaded 500`]
+export const [WHOLE, WHOLE_LEFT] = ['video.mp4 uploaded 500', `${LEFT} uploaded 500`]
 
 export const DOCS = ' - https://docs.github.com/rest/releases/assets'
 export const done = (fault: Fault): Fault => ({ kind: 'done-then', fault })
@@ -46,7 +46,7 @@ interface Setting {
 /** A release with these assets, of which the history begins now, and the action about to publish to it. */
 export async function setting({
   standIn: options = {},
-  assets = { 'film.mp4': OLD },
+  assets = { 'video.mp4': OLD },
   asking: how = {},
 }: Setting = {}) {
   const github = await standIn(options)
@@ -73,18 +73,18 @@ export async function setting({
 }
 
 /** The problem of a publication that fails so. */
-export const failed = (clause: string, name = 'film.mp4') =>
+export const failed = (clause: string, name = 'video.mp4') =>
   `${name} could not be attached to the release v1. ${clause}`
 export const names = ({ assets }: Release) => assets.map(({ name }) => name)
 
 /** What an asset of this name holds, once it is there whole. */
-export function held(release: Release, name = 'film.mp4'): Buffer | null {
+export function held(release: Release, name = 'video.mp4'): Buffer | null {
   const bytes = release.asset(name)?.bytes
   return bytes ? Buffer.from(bytes) : null
 }
 
 /** At every moment the release held the old video under its name, or the whole new one. */
 export function expectNeverWithout(history: readonly string[][]): void {
-  const safe = ['film.mp4 uploaded 3', WHOLE, WHOLE_LEFT]
+  const safe = ['video.mp4 uploaded 3', WHOLE, WHOLE_LEFT]
   for (const held of history) expect(held).toContainEqual(expect.toBeOneOf(safe))
 }

@@ -6,7 +6,7 @@ import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.t
 const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
 const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const none = (name: string, more = '') =>
-  `attach_to_release "${name}": There is no release of this tag in octo/films that github_token can see.${more} Create the release first; a draft works too, but is visible only with the permission contents: write.`
+  `attach_to_release "${name}": There is no release of this tag in octo/videos that github_token can see.${more} Create the release first; a draft works too, but is visible only with the permission contents: write.`
 const IMMUTABLE =
   'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
 
@@ -49,7 +49,7 @@ describe('attach_to_release', () => {
 describe.each([{ enterprise: false }, { enterprise: true }])(
   'the search for a release, GitHub Enterprise: $enterprise',
   (options) => {
-    it.each(['v1', 'films/v1', 'ü +#?&%2F', '1.0.0-β'])(
+    it.each(['v1', 'videos/v1', 'ü +#?&%2F', '1.0.0-β'])(
       'the search finds a release by its tag %s',
       async (name) => {
         const github = await standIn(options)
@@ -116,7 +116,7 @@ describe('a release is not found', () => {
     const github = await standIn()
     expect(await failureOf(lookUpRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
       'invalid_input',
-      'attach_to_release "event": The release that started this run is not in octo/films any more.',
+      'attach_to_release "event": The release that started this run is not in octo/videos any more.',
     ])
   })
 

@@ -5,7 +5,7 @@ import { realClock } from '../../src/clock.ts'
 import type { Job } from '../../src/context.ts'
 import { type OutputName, RunReporter } from '../../src/report/reporter.ts'
 
-export const STEP = { repository: 'octo/films', runId: '4711', job: 'film', step: '__octo_kling' }
+export const STEP = { repository: 'octo/videos', runId: '4711', job: 'video', step: '__octo_kling' }
 
 /** A job that is nowhere, so that a test states only what matters to it. */
 export const JOB: Job = {
@@ -13,7 +13,7 @@ export const JOB: Job = {
   attempt: 1,
   workspace: '/nowhere',
   temp: '/nowhere',
-  commit: { serverUrl: 'https://github.com', repository: 'octo/films', sha: '' },
+  commit: { serverUrl: 'https://github.com', repository: 'octo/videos', sha: '' },
   githubApiUrl: 'https://api.github.com',
   event: { name: '', path: '' },
 }

@@ -25,7 +25,7 @@ export const sha = (letter: string) => letter.repeat(64)
 /** The receipt of a video that is finished; made by a run before that of STEP. */
 export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
   return newReceipt({
-    file: 'film.mp4',
+    file: 'video.mp4',
     request: {
       model: 'kling-v2-6-motion-control',
       prompt: '',
@@ -46,10 +46,10 @@ export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
       bytes: 9,
       sha256: sha('c'),
       duration_seconds: 8.4,
-      url: 'https://cdn.example.com/film.mp4',
+      url: 'https://cdn.example.com/video.mp4',
       expires_at: '2026-11-23T10:00:00.000Z',
     },
-    made_by: { repository: 'octo/films', run_id: '4710', job: 'film', step: '__octo_kling' },
+    made_by: { repository: 'octo/videos', run_id: '4710', job: 'video', step: '__octo_kling' },
     ...changes,
   })
 }
@@ -62,9 +62,9 @@ export const HELD_UNTIL = Date.parse('2026-11-23T08:50:00Z')
 /** When the link of the sound receipt expires. */
 export const EXPIRY = Date.parse('2026-11-23T10:00:00Z')
 
-export const GIVEN = 'assets/film.mp4'
+export const GIVEN = 'assets/video.mp4'
 export const PLACE = `${GIVEN}.receipt.json`
-export const FILM = 'the film'
+export const VIDEO = 'the video'
 /** The references of the sound receipt. */
 export const SAME: Identities = {
   image: { bytes: 5, sha256: sha('a') },
@@ -86,10 +86,10 @@ export function bytesOf(known: Identities | Failure | null): ReferenceBytes {
 export async function openWorkspace(receipt: Partial<Receipt> | string | null = {}) {
   const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-regenerate-')))
   await mkdir(join(path, 'assets'))
-  const film = join(path, GIVEN)
-  await writeFile(film, FILM)
+  const video = join(path, GIVEN)
+  await writeFile(video, VIDEO)
   const { result } = soundReceipt()
-  const own = result && { ...result, ...(await identifyFile(film)) }
+  const own = result && { ...result, ...(await identifyFile(video)) }
   const sound = soundReceipt({ result: own })
   const text = typeof receipt === 'string' ? receipt : renderReceipt({ ...sound, ...receipt })
   if (receipt !== null) await writeFile(join(path, PLACE), text)
@@ -97,7 +97,7 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
   const job = { ...JOB, workspace: path }
   const inputsOf = (given: Given) => inputsWith({ wait: 'true', output_path: GIVEN, ...given })
   return {
-    film,
+    video,
     place: join(path, PLACE),
     text,
     find: (given: Given = {}) => prepareDestination(inputsOf(given), { job }),
@@ -147,8 +147,8 @@ export const refused = (message: string) => ({
 
 /** Written by another step of the run of STEP. */
 export const TWIN = {
-  made_by: { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling_2' },
+  made_by: { repository: 'octo/videos', run_id: '4711', job: 'video', step: '__octo_kling_2' },
 }
 export const WRITTEN_TWICE = refused(
-  'Another step of this run, __octo_kling_2 of job film, has task task_1 for it. Its video would be overwritten: use a different file in each step.',
+  'Another step of this run, __octo_kling_2 of job video, has task task_1 for it. Its video would be overwritten: use a different file in each step.',
 )

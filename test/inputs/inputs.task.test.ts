@@ -167,7 +167,7 @@ describe('task_id', () => {
 })
 
 describe('output_path', () => {
-  it.each(['film.mp4', 'assets/film.mp4', './a b/ü完.mov', '/tmp/x.mp4', '../x.mp4', 'C:\\films\\x.mp4'])(
+  it.each(['video.mp4', 'assets/video.mp4', './a b/ü完.mov', '/tmp/x.mp4', '../x.mp4', 'C:\\videos\\x.mp4'])(
     'output_path is kept unchanged while the inputs are read: %j',
     (output_path) => {
       expect(inputsWith({ wait: 'true', output_path }).output_path).toBe(output_path)
@@ -187,8 +187,8 @@ describe('output_path', () => {
 
   it('output_path needs wait: true or a task_id', () => {
     const problem =
-      'output_path "film.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.'
-    const output_path = 'film.mp4'
+      'output_path "video.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.'
+    const output_path = 'video.mp4'
     expect(problemsOf({ output_path })).toEqual([problem])
     expect(problemsOf({ output_path, wait: 'false' })).toEqual([problem])
     expect(problemsOf({ output_path, wait: 'True' })).toEqual([])
@@ -197,8 +197,8 @@ describe('output_path', () => {
   })
 
   it('output_path can be combined with dry_run and wait', () => {
-    expect(inputsWith({ dry_run: 'true', wait: 'true', output_path: 'film.mp4' }).output_path).toBe(
-      'film.mp4',
+    expect(inputsWith({ dry_run: 'true', wait: 'true', output_path: 'video.mp4' }).output_path).toBe(
+      'video.mp4',
     )
   })
 })

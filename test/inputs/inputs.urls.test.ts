@@ -8,7 +8,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
     'https://example.com/a.png',
     'http://example.com/a.png',
     'https://cdn.example.com/a.png?X-Amz-Signature=abc&x=%2F',
-    'https://raw.githubusercontent.com/octo/films/0123abc/a%20b.png',
+    'https://raw.githubusercontent.com/octo/videos/0123abc/a%20b.png',
     'https://例え.jp/絵.png',
     'https://example.com/@2x/user@example.png',
     'HTTPS://EXAMPLE.COM/A.PNG',

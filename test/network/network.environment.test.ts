@@ -144,26 +144,26 @@ describe('the proxy variables', () => {
 })
 
 describe('NO_PROXY', () => {
-  const HOSTS = ['film.test', 'cdn.film.test', 'notfilm.test'] as const
-  const [film, cdn, notfilm] = HOSTS
+  const HOSTS = ['video.test', 'cdn.video.test', 'notvideo.test'] as const
+  const [video, cdn, notvideo] = HOSTS
 
   it.each<[string, readonly string[]]>([
-    ['film.test', [film, cdn]],
-    ['FILM.test', [film, cdn]],
-    ['film.test.', [film, cdn]],
-    ['.film.test', [film, cdn]],
-    ['*.film.test', [cdn]],
-    ['cdn.film.test', [cdn]],
-    ['film.test:PORT', [film, cdn]],
-    ['film.test:1', []],
-    ['film.test:1,film.test:PORT', [film, cdn]],
+    ['video.test', [video, cdn]],
+    ['VIDEO.test', [video, cdn]],
+    ['video.test.', [video, cdn]],
+    ['.video.test', [video, cdn]],
+    ['*.video.test', [cdn]],
+    ['cdn.video.test', [cdn]],
+    ['video.test:PORT', [video, cdn]],
+    ['video.test:1', []],
+    ['video.test:1,video.test:PORT', [video, cdn]],
     ['*', HOSTS],
     ['*:PORT', HOSTS],
     ['*:1', []],
-    [' other.test , notfilm.test ', [notfilm]],
-    ['other.test notfilm.test', [notfilm]],
+    [' other.test , notvideo.test ', [notvideo]],
+    ['other.test notvideo.test', [notvideo]],
     [',,', []],
-    ['film', []],
+    ['video', []],
     // Ranges are no form of it: neither curl nor undici held them for one when this was written.
     ['127.0.0.0/8', []],
   ])('NO_PROXY set to "%s" bypasses the proxy for %j', async (value, direct) => {

@@ -88,7 +88,7 @@ describe('a release', () => {
       need('bash', context)
       const [list, ...calls] = await publish(tag, out, { isDrafted: out.some((other) => other === tag) })
       expect(list).toContain('release list --exclude-drafts')
-      const refs = 'api --method PATCH repos/octo/films/git/refs/tags'
+      const refs = 'api --method PATCH repos/octo/videos/git/refs/tags'
       expect(calls).toEqual([
         `release view ${tag}`,
         ...(out.some((other) => other === tag)
@@ -124,7 +124,7 @@ async function publish(
     const step = v.parse(Workflow, workflow).jobs.publish.steps.at(-1)
     const CALLS = join(folder, 'calls')
     const env = {
-      ...{ CALLS, TAG: tag, NOTES: '- One.', GITHUB_REPOSITORY: 'octo/films', GITHUB_SHA: '0123abcd' },
+      ...{ CALLS, TAG: tag, NOTES: '- One.', GITHUB_REPOSITORY: 'octo/videos', GITHUB_SHA: '0123abcd' },
       PATH: `${folder}${delimiter}${process.env.PATH}`,
     }
     await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', step?.run ?? ''], { env }).catch(() => {})

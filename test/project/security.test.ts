@@ -41,17 +41,17 @@ describe('the workflow for forks', async () => {
   it('the workflow for forks pays for nothing in a pull request', () => {
     expect(Object.keys(workflow.on)).toEqual(['pull_request', 'push'])
     expect(workflow.permissions).toEqual({})
-    const { check, film } = workflow.jobs
-    expect([check.if, film.if]).toEqual([
+    const { check, video } = workflow.jobs
+    expect([check.if, video.if]).toEqual([
       "github.event_name == 'pull_request'",
       "github.event_name == 'push'",
     ])
     expect(JSON.stringify(check)).not.toMatch(/secrets|write/)
     expect(stepOf('check').dry_run).toBe(true)
-    expect(film.environment).toBe('film')
+    expect(video.environment).toBe('video')
   })
 
-  it.each(['check', 'film'])('the workflow for forks sets valid inputs in the job %s', (job) => {
+  it.each(['check', 'video'])('the workflow for forks sets valid inputs in the job %s', (job) => {
     const given = Object.fromEntries(
       Object.entries(stepOf(job)).map(([name, value]) => [name, String(value)]),
     )

@@ -52,14 +52,14 @@ import {
   WRITTEN_TWICE,
 } from '../harness/receipts.ts'
 
-const PLACE = 'film.mp4.receipt.json'
+const PLACE = 'video.mp4.receipt.json'
 
 /** A folder with a place for a video; `receipt` is where its receipt goes. */
 async function openFolder() {
   const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-receipt-')))
   return {
     path,
-    output: await prepareOutput('film.mp4', path),
+    output: await prepareOutput('video.mp4', path),
     receipt: join(path, PLACE),
     [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
   }
@@ -146,7 +146,7 @@ const videoAt = (url: string): Video => ({
   link: { url, expiresAt: Date.parse('2026-11-23T10:00:00Z') },
   trouble: null,
   seconds: 8.4,
-  file: { path: 'film.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
+  file: { path: 'video.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
 })
 
 /** The receipt of a new video at this place, before there is a task. */
@@ -173,8 +173,8 @@ describe('what is kept', () => {
     await using folder = await openFolder()
     const context = listeningContext(Date.parse(soundReceipt().sent_at))
     const receipt = draft(folder.output, context)
-    await saveReceipt(finished(receipt, 'https://cdn.example.com/film.mp4'), context)
-    const made_by = { repository: 'octo/films', run_id: '4711', job: 'film', step: '__octo_kling' }
+    await saveReceipt(finished(receipt, 'https://cdn.example.com/video.mp4'), context)
+    const made_by = { repository: 'octo/videos', run_id: '4711', job: 'video', step: '__octo_kling' }
     expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt({ made_by }) })
     expect(context.warned).toEqual([])
   })
@@ -190,7 +190,7 @@ describe('what is kept', () => {
     const context = listeningContext(EXPIRY - 1)
     const inputs = inputsWith({ api_key: 'sk-SECRET', image_url: given, video_url: given })
     const receipt = draft(folder.output, context, { inputs })
-    await saveReceipt(finished(receipt, 'https://cdn.example.com/film.mp4?sig=SECRET'), context)
+    await saveReceipt(finished(receipt, 'https://cdn.example.com/video.mp4?sig=SECRET'), context)
     expect(await readFile(folder.receipt, 'utf8')).not.toContain('SECRET')
     expect(await readReceipt(folder.output)).toMatchObject({
       receipt: { references: { image_url: { source }, video_url: { source } }, result: { url: null } },

@@ -76,7 +76,7 @@ describe('the text of a receipt', () => {
     expect(renderReceipt(soundReceipt())).toBe(`{
   "schema": "kling-motion-control-receipt",
   "version": 1,
-  "file": "film.mp4",
+  "file": "video.mp4",
   "request": {
     "model": "kling-v2-6-motion-control",
     "prompt": "",
@@ -109,13 +109,13 @@ describe('the text of a receipt', () => {
     "bytes": 9,
     "sha256": "${sha('c')}",
     "duration_seconds": 8.4,
-    "url": "https://cdn.example.com/film.mp4",
+    "url": "https://cdn.example.com/video.mp4",
     "expires_at": "2026-11-23T10:00:00.000Z"
   },
   "made_by": {
-    "repository": "octo/films",
+    "repository": "octo/videos",
     "run_id": "4710",
-    "job": "film",
+    "job": "video",
     "step": "__octo_kling"
   }
 }
@@ -195,7 +195,7 @@ describe('a damaged receipt', () => {
     ['empty', ''],
     ['cut off', renderReceipt(soundReceipt()).slice(0, 300)],
     ['left with a merge conflict', `<<<<<<< HEAD\n${renderReceipt(soundReceipt())}`],
-    ['broken by an extra comma', renderReceipt(soundReceipt()).replace('"film.mp4",', '"film.mp4",,')],
+    ['broken by an extra comma', renderReceipt(soundReceipt()).replace('"video.mp4",', '"video.mp4",,')],
     ['written twice in one file', renderReceipt(soundReceipt()).repeat(2)],
   ])('a receipt that is %s is unreadable because it is not JSON', (_, damaged) => {
     expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: 'it is not JSON' })
@@ -221,7 +221,7 @@ describe('a damaged receipt', () => {
     ['result.sha256', { result: { ...soundReceipt().result, sha256: sha('C') } }],
     ['result.url', { result: { ...soundReceipt().result, url: 'https://a.example/b?sig=1' } }],
     ['result.url', { result: { ...soundReceipt().result, url: 'file:///etc/passwd' } }],
-    ['result.url', { result: { ...soundReceipt().result, url: 'film.mp4' } }],
+    ['result.url', { result: { ...soundReceipt().result, url: 'video.mp4' } }],
     ['result.expires_at', { result: { ...soundReceipt().result, expires_at: 'tomorrow' } }],
   ])('a receipt with an invalid %s is unreadable for that reason: %j', (path, changes) => {
     const why = `its ${path} is missing or wrong`
@@ -251,7 +251,7 @@ describe('the changes since the receipt', () => {
     { keep_original_sound: 'true' },
     { image_url: 'https://example.com/another.png', video_url: 'assets/walk.mp4' },
     { api_key: 'sk-another-0123456789', idempotency_key: 'mine' },
-    { preflight: 'off', wait: 'true', output_path: 'b/film.mp4', regenerate: 'always' },
+    { preflight: 'off', wait: 'true', output_path: 'b/video.mp4', regenerate: 'always' },
     { price_per_second: '1', max_cost: '2' },
   ])('no change is detected when a step sets only %j', (given) => {
     expect(changes(given)).toEqual([])

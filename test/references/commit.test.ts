@@ -3,19 +3,19 @@ import { describe, expect, it } from 'vitest'
 import { mediaAddress, rawAddress } from '../../src/references/commit.ts'
 
 const sha = '5f3e9c1b7a2d4860c9e1f0ab34cd56ef78901234'
-const COMMIT = { serverUrl: 'https://github.com', repository: 'octo/films', sha }
-const RAW = `https://raw.githubusercontent.com/octo/films/${sha}`
+const COMMIT = { serverUrl: 'https://github.com', repository: 'octo/videos', sha }
+const RAW = `https://raw.githubusercontent.com/octo/videos/${sha}`
 
 describe('the raw URL', () => {
   it.each([
     ['https://github.com', RAW],
-    ['https://github.example.com', `https://github.example.com/octo/films/raw/${sha}`],
-    ['https://github.example.com/', `https://github.example.com/octo/films/raw/${sha}`],
-    ['https://example.com/github//', `https://example.com/github/octo/films/raw/${sha}`],
-    ['https://octo.ghe.com', `https://octo.ghe.com/octo/films/raw/${sha}`],
+    ['https://github.example.com', `https://github.example.com/octo/videos/raw/${sha}`],
+    ['https://github.example.com/', `https://github.example.com/octo/videos/raw/${sha}`],
+    ['https://example.com/github//', `https://example.com/github/octo/videos/raw/${sha}`],
+    ['https://octo.ghe.com', `https://octo.ghe.com/octo/videos/raw/${sha}`],
     // Only the very origin is github.com.
-    ['https://github.com.example.com', `https://github.com.example.com/octo/films/raw/${sha}`],
-    ['http://github.com', `http://github.com/octo/films/raw/${sha}`],
+    ['https://github.com.example.com', `https://github.com.example.com/octo/videos/raw/${sha}`],
+    ['http://github.com', `http://github.com/octo/videos/raw/${sha}`],
   ])('the raw URL for the server %s begins with %s', (serverUrl, start) => {
     expect(rawAddress({ ...COMMIT, serverUrl }, 'assets/walk.mp4')).toBe(`${start}/assets/walk.mp4`)
   })
@@ -54,23 +54,23 @@ describe('the raw URL', () => {
 describe('the media URL', () => {
   it('the media URL has the same path on the Git LFS host', () => {
     expect(mediaAddress(rawAddress(COMMIT, 'take #2/größe.mp4'))).toBe(
-      `https://media.githubusercontent.com/media/octo/films/${sha}/take%20%232/gr%C3%B6%C3%9Fe.mp4`,
+      `https://media.githubusercontent.com/media/octo/videos/${sha}/take%20%232/gr%C3%B6%C3%9Fe.mp4`,
     )
   })
 
   it.each([
-    `https://github.example.com/octo/films/raw/${sha}/walk.mp4`,
-    'https://github.com/octo/films/raw/main/walk.mp4',
-    'http://raw.githubusercontent.com/octo/films/main/walk.mp4',
-    'https://raw.githubusercontent.com:8443/octo/films/main/walk.mp4',
-    'https://raw.githubusercontent.com.example.com/octo/films/main/walk.mp4',
+    `https://github.example.com/octo/videos/raw/${sha}/walk.mp4`,
+    'https://github.com/octo/videos/raw/main/walk.mp4',
+    'http://raw.githubusercontent.com/octo/videos/main/walk.mp4',
+    'https://raw.githubusercontent.com:8443/octo/videos/main/walk.mp4',
+    'https://raw.githubusercontent.com.example.com/octo/videos/main/walk.mp4',
   ])('the media URL is unknown for %s', (address) => {
     expect(mediaAddress(address)).toBeNull()
   })
 
   it('the media URL drops the query and the fragment of the raw URL', () => {
     expect(mediaAddress(`${RAW}/walk.mp4?token=ABCDEFGHIJ#t=2`)).toBe(
-      `https://media.githubusercontent.com/media/octo/films/${sha}/walk.mp4`,
+      `https://media.githubusercontent.com/media/octo/videos/${sha}/walk.mp4`,
     )
   })
 })

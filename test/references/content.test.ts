@@ -215,20 +215,20 @@ describe('Git LFS pointers', () => {
   )
 
   it('the error for a Git LFS pointer on raw.githubusercontent.com contains the URL of the file behind it', async () => {
-    const url = 'https://raw.githubusercontent.com/octo/films/main/clips/walk%20cycle.mp4?token=5ec7e7'
+    const url = 'https://raw.githubusercontent.com/octo/videos/main/clips/walk%20cycle.mp4?token=5ec7e7'
     expect(await asClip(pointer, url)).toMatchInlineSnapshot(
-      `"video_url https://raw.githubusercontent.com/octo/films/main/clips/walk%20cycle.mp4?… is a Git LFS pointer of 132 bytes, not the clip itself. Use https://media.githubusercontent.com/media/octo/films/main/clips/walk%20cycle.mp4."`,
+      `"video_url https://raw.githubusercontent.com/octo/videos/main/clips/walk%20cycle.mp4?… is a Git LFS pointer of 132 bytes, not the clip itself. Use https://media.githubusercontent.com/media/octo/videos/main/clips/walk%20cycle.mp4."`,
     )
     expect(
-      await asImage(pointer, 'https://raw.githubusercontent.com/octo/films/v1.2/hero.png'),
+      await asImage(pointer, 'https://raw.githubusercontent.com/octo/videos/v1.2/hero.png'),
     ).toMatchInlineSnapshot(
-      `"image_url https://raw.githubusercontent.com/octo/films/v1.2/hero.png is a Git LFS pointer of 132 bytes, not the image itself. Use https://media.githubusercontent.com/media/octo/films/v1.2/hero.png."`,
+      `"image_url https://raw.githubusercontent.com/octo/videos/v1.2/hero.png is a Git LFS pointer of 132 bytes, not the image itself. Use https://media.githubusercontent.com/media/octo/videos/v1.2/hero.png."`,
     )
   })
 
   it('the error for a Git LFS pointer on another host contains no URL of the file behind it', async () => {
-    expect(await asClip(pointer, 'https://gitlab.example/octo/films/walk.mp4')).toMatchInlineSnapshot(
-      `"video_url https://gitlab.example/octo/films/walk.mp4 is a Git LFS pointer of 132 bytes, not the clip itself. Use the URL of the file itself."`,
+    expect(await asClip(pointer, 'https://gitlab.example/octo/videos/walk.mp4')).toMatchInlineSnapshot(
+      `"video_url https://gitlab.example/octo/videos/walk.mp4 is a Git LFS pointer of 132 bytes, not the clip itself. Use the URL of the file itself."`,
     )
   })
 })
@@ -244,21 +244,21 @@ describe('pages of github.com', () => {
   }
 
   it('a blob page of github.com is refused with the raw URL of its file, unless it has raw=true', () => {
-    expect(refused('https://github.com/octo/films/blob/main/clips/walk.mp4')).toMatchInlineSnapshot(
-      `"video_url https://github.com/octo/films/blob/main/clips/walk.mp4 is a page of github.com about the file, not the file. Use https://raw.githubusercontent.com/octo/films/main/clips/walk.mp4."`,
+    expect(refused('https://github.com/octo/videos/blob/main/clips/walk.mp4')).toMatchInlineSnapshot(
+      `"video_url https://github.com/octo/videos/blob/main/clips/walk.mp4 is a page of github.com about the file, not the file. Use https://raw.githubusercontent.com/octo/videos/main/clips/walk.mp4."`,
     )
     expect(
-      refused('https://github.com/octo/films/blob/v1/hero.png?raw=true#L1', 'image_url'),
+      refused('https://github.com/octo/videos/blob/v1/hero.png?raw=true#L1', 'image_url'),
     ).toMatchInlineSnapshot(`null`)
   })
 
   it.each([
-    'https://github.com/octo/films/raw/main/clips/walk.mp4',
-    'https://github.com/octo/films/releases/download/v1/walk.mp4',
-    'https://raw.githubusercontent.com/octo/films/main/blob/walk.mp4',
-    'https://github.com.example/octo/films/blob/main/walk.mp4',
-    'https://media.example/octo/films/blob/main/walk.mp4',
-    'https://github.com/octo/films/blob/main',
+    'https://github.com/octo/videos/raw/main/clips/walk.mp4',
+    'https://github.com/octo/videos/releases/download/v1/walk.mp4',
+    'https://raw.githubusercontent.com/octo/videos/main/blob/walk.mp4',
+    'https://github.com.example/octo/videos/blob/main/walk.mp4',
+    'https://media.example/octo/videos/blob/main/walk.mp4',
+    'https://github.com/octo/videos/blob/main',
   ])('%s is not refused as a page of github.com', (url) => {
     expect(refused(url)).toBeNull()
   })

@@ -14,16 +14,16 @@ import { download } from '../../src/result/download.ts'
 import { DownloadFailed, type FetchContext } from '../../src/result/fetch-link.ts'
 import { need } from '../harness/platform.ts'
 import { openFiles } from '../references/media-host.ts'
-import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
+import { FILE, LATER, NOW, openStudio, scripted, sha256, status, video } from './studio.ts'
 
-const HALF = Math.floor(film.length / 2)
-const WHOLE = { bytes: film.length, sha256: sha256(film) }
+const HALF = Math.floor(video.length / 2)
+const WHOLE = { bytes: video.length, sha256: sha256(video) }
 const REST = `bytes=${HALF}-`
 
 /** A media host, and a way to download from it to an empty folder. */
 async function mediaHost(timeouts: Partial<Timeouts> = {}) {
   const studio = await openStudio(timeouts)
-  const path = join(studio.folder, 'film.mp4.partial')
+  const path = join(studio.folder, 'video.mp4.partial')
   const fetchUrl = (
     url: string,
     {
@@ -53,11 +53,13 @@ const cut =
     response.writeHead(200, headers)
     response.write(bytes.subarray(0, HALF), () => response.socket?.destroySoon())
   }
-const cutHalfWay = cut(film, { 'content-length': film.length, etag: '"1"' })
-const whole = status(200, film, { 'content-length': film.length, etag: '"1"' })
-const rangeFrom = (start: number) => ({ 'content-range': `bytes ${start}-${film.length - 1}/${film.length}` })
+const cutHalfWay = cut(video, { 'content-length': video.length, etag: '"1"' })
+const whole = status(200, video, { 'content-length': video.length, etag: '"1"' })
+const rangeFrom = (start: number) => ({
+  'content-range': `bytes ${start}-${video.length - 1}/${video.length}`,
+})
 const part = (start: number, headers = {}) =>
-  status(206, film.subarray(start), { ...rangeFrom(start), ...headers })
+  status(206, video.subarray(start), { ...rangeFrom(start), ...headers })
 /** The other half, as it was asked for. */
 const otherHalf = part(HALF, { etag: '"1"' })
 const reset: RequestListener = (request) => request.socket.resetAndDestroy()
@@ -84,7 +86,7 @@ describe('a download', () => {
   ])('the download stores the whole file (host habit: %s)', async (habit, path) => {
     await using host = await mediaHost()
     expect(await host.fetch(habit, path)).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
   })
 
   it('the download sends a single request and asks for the file without compression', async () => {
@@ -124,7 +126,7 @@ describe('a place that cannot be written to', () => {
     await using host = await mediaHost()
     await symlink(join(host.folder, 'victim'), host.path)
     expect(await failure(host.fetch())).toEqual(EXISTS)
-    expect(await readdir(host.folder)).toEqual(['film.mp4.partial'])
+    expect(await readdir(host.folder)).toEqual(['video.mp4.partial'])
     expect(host.asked()).toEqual([])
   })
 
@@ -140,9 +142,9 @@ describe('a body that breaks off', () => {
   it('the download resumes an interrupted response where it stopped', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('cuts-once')).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(host.asked()).toEqual(['all', REST])
-    expect(host.bytesSent()).toEqual([HALF, film.length - HALF])
+    expect(host.bytesSent()).toEqual([HALF, video.length - HALF])
   })
 
   it('the download resumes a response that was interrupted after many chunks', async () => {
@@ -166,7 +168,7 @@ describe('a body that breaks off', () => {
 
   it('the download resumes a response without a content-length to its end', async () => {
     await using host = await mediaHost()
-    await using server = await scripted(cut(film, { etag: '"1"' }), otherHalf)
+    await using server = await scripted(cut(video, { etag: '"1"' }), otherHalf)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
     expect(server.asked()).toEqual(['all', REST])
   })
@@ -194,12 +196,12 @@ describe('a body that breaks off', () => {
   it.each<[string, RequestListener]>([
     ['a part without an ETag', part(HALF)],
     ['the whole file', whole],
-    ['the whole file in another version', status(200, film, { etag: '"2"' })],
+    ['the whole file in another version', status(200, video, { etag: '"2"' })],
   ])('the download completes when its resume request gets %s', async (_, answer) => {
     await using host = await mediaHost()
     await using server = await scripted(cutHalfWay, answer)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(server.asked()).toEqual(['all', REST])
   })
 
@@ -216,12 +218,12 @@ describe('a body that breaks off', () => {
     ['a part with a weak ETag', part(HALF, { etag: 'W/"1"' })],
     ['an earlier part', part(HALF - 1, { etag: '"1"' })],
     ['a later part', part(HALF + 1, { etag: '"1"' })],
-    ['a part without a content-range', status(206, film.subarray(HALF), { etag: '"1"' })],
+    ['a part without a content-range', status(206, video.subarray(HALF), { etag: '"1"' })],
   ])('the download starts over when its resume request gets %s', async (_, answer) => {
     await using host = await mediaHost()
     await using server = await scripted(cutHalfWay, answer, whole)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(server.asked()).toEqual(['all', REST, 'all'])
     expect(server.requests[2]).not.toHaveProperty('if-range')
   })
@@ -243,8 +245,8 @@ describe('a body that breaks off', () => {
   it('the download resumes again after its resume request gets only a piece of the rest', async () => {
     await using host = await mediaHost()
     const to = HALF + 1000
-    const range = `bytes ${HALF}-${to - 1}/${film.length}`
-    const piece = status(206, film.subarray(HALF, to), { 'content-range': range, etag: '"1"' })
+    const range = `bytes ${HALF}-${to - 1}/${video.length}`
+    const piece = status(206, video.subarray(HALF, to), { 'content-range': range, etag: '"1"' })
     await using server = await scripted(cutHalfWay, piece, part(to, { etag: '"1"' }))
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
     expect(server.asked()).toEqual(['all', REST, `bytes=${to}-`])
@@ -254,32 +256,32 @@ describe('a body that breaks off', () => {
     await using host = await mediaHost()
     const withoutEnd: RequestListener = (_, response) => {
       response.writeHead(200, { etag: '"1"' })
-      response.write(film, () => response.socket?.destroySoon())
+      response.write(video, () => response.socket?.destroySoon())
     }
-    const noMore = status(416, '', { 'content-range': `bytes */${film.length}` })
+    const noMore = status(416, '', { 'content-range': `bytes */${video.length}` })
     await using server = await scripted(withoutEnd, noMore, whole)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-    expect(server.asked()).toEqual(['all', `bytes=${film.length}-`, 'all'])
+    expect(server.asked()).toEqual(['all', `bytes=${video.length}-`, 'all'])
   })
 })
 
 it('the download does not keep a resumed part that is longer than its range', async () => {
   await using host = await mediaHost()
-  const headers = { etag: '"1"', 'content-range': `bytes ${HALF}-${film.length - 1}/${film.length}` }
+  const headers = { etag: '"1"', 'content-range': `bytes ${HALF}-${video.length - 1}/${video.length}` }
   const tooLong: RequestListener = (_, response) => {
-    response.writeHead(206, headers).write(film.subarray(HALF))
+    response.writeHead(206, headers).write(video.subarray(HALF))
     response.end(Buffer.alloc(10))
   }
-  const broken = cut(film, { 'content-length': film.length, etag: '"1"' })
+  const broken = cut(video, { 'content-length': video.length, etag: '"1"' })
   await using server = await scripted(broken, tooLong, whole)
   expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-  expect(film.equals(await host.stored())).toBe(true)
-  expect(server.asked()).toEqual(['all', REST, `bytes=${film.length + 10}-`])
+  expect(video.equals(await host.stored())).toBe(true)
+  expect(server.asked()).toEqual(['all', REST, `bytes=${video.length + 10}-`])
 })
 
 describe('parts of different versions', () => {
-  const zeros = Buffer.alloc(film.length)
-  const length = { 'content-length': film.length }
+  const zeros = Buffer.alloc(video.length)
+  const length = { 'content-length': video.length }
 
   it.each<[string, Record<string, string>]>([
     ['missing', {}],
@@ -291,10 +293,10 @@ describe('parts of different versions', () => {
     await using host = await mediaHost()
     // A host that would give the rest of whatever it has now.
     const current: RequestListener = (request, response) =>
-      (request.headers.range ? part(HALF, headers) : status(200, film, headers))(request, response)
+      (request.headers.range ? part(HALF, headers) : status(200, video, headers))(request, response)
     await using server = await scripted(cut(zeros, { ...length, ...headers }), current)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(server.asked()).toEqual(['all', 'all'])
     expect(server.requests[1]).not.toHaveProperty('if-range')
   })
@@ -305,14 +307,14 @@ describe('parts of different versions', () => {
     const weak = cut(zeros, { ...length, etag: 'W/"2"' })
     await using server = await scripted(strong, weak, whole)
     expect(await host.fetchUrl(server.url)).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(server.asked()).toEqual(['all', REST, 'all'])
   })
 
   it('the download does not join parts of two versions of the file', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('cuts-once-changes')).toEqual(WHOLE)
-    expect(film.equals(await host.stored())).toBe(true)
+    expect(video.equals(await host.stored())).toBe(true)
     expect(host.asked()).toEqual(['all', REST])
   })
 })
@@ -380,8 +382,8 @@ describe('a response that is not the file', () => {
 
   it.each([408, 429, 500, 501, 502, 503, 504, 599])('the download retries after status %i', async (code) => {
     await using host = await mediaHost()
-    await using server = await scripted(status(code), status(code), status(200, 'film'))
-    expect((await host.fetchUrl(server.url)).bytes).toBe(4)
+    await using server = await scripted(status(code), status(code), status(200, 'video'))
+    expect((await host.fetchUrl(server.url)).bytes).toBe(5)
     expect(server.asked()).toEqual(['all', 'all', 'all'])
   })
 
@@ -405,8 +407,8 @@ describe('a file that is too large', () => {
 
   it('the download closes the connection and stores nothing when the content-length exceeds the limit', async () => {
     await using host = await mediaHost()
-    await using server = await scripted(announcing(film.length))
-    const maxBytes = film.length - 1
+    await using server = await scripted(announcing(video.length))
+    const maxBytes = video.length - 1
     expect(await failure(host.fetchUrl(server.url, { maxBytes }))).toEqual(TOO_LARGE)
     expect(server.asked()).toEqual(['all'])
     expect((await host.stored()).length).toBe(0)
@@ -425,9 +427,9 @@ describe('a file that is too large', () => {
   it('the download stops when a chunked response exceeds the limit', async () => {
     await using host = await mediaHost()
     const url = host.url('ignores-range-chunked')
-    expect(await failure(host.fetchUrl(url, { maxBytes: film.length - 1 }))).toEqual(TOO_LARGE)
+    expect(await failure(host.fetchUrl(url, { maxBytes: video.length - 1 }))).toEqual(TOO_LARGE)
     expect(host.asked()).toEqual(['all'])
-    expect((await host.stored()).length).toBeLessThan(film.length)
+    expect((await host.stored()).length).toBeLessThan(video.length)
   })
 
   it('the download of an endless file stops at the limit', async () => {
@@ -440,11 +442,11 @@ describe('a file that is too large', () => {
 
   it('the download stops when the first part and the announced rest together exceed the limit', async () => {
     await using host = await mediaHost()
-    await using server = await scripted(cut(film, { etag: '"1"' }), (_, response) => {
-      const headers = { ...rangeFrom(HALF), 'content-length': film.length - HALF, etag: '"1"' }
+    await using server = await scripted(cut(video, { etag: '"1"' }), (_, response) => {
+      const headers = { ...rangeFrom(HALF), 'content-length': video.length - HALF, etag: '"1"' }
       response.writeHead(206, headers).flushHeaders()
     })
-    const maxBytes = film.length - 1
+    const maxBytes = video.length - 1
     expect(await failure(host.fetchUrl(server.url, { maxBytes }))).toEqual(TOO_LARGE)
     expect(server.asked()).toEqual(['all', REST])
     expect((await host.stored()).length).toBe(HALF)
@@ -454,7 +456,7 @@ describe('a file that is too large', () => {
     'the download accepts a file of exactly the maximum size (host habit: %s)',
     async (habit) => {
       await using host = await mediaHost()
-      expect(await host.fetchUrl(host.url(habit), { maxBytes: film.length })).toEqual(WHOLE)
+      expect(await host.fetchUrl(host.url(habit), { maxBytes: video.length })).toEqual(WHOLE)
     },
   )
 })
@@ -590,7 +592,7 @@ describe('a run that is cancelled', () => {
 
   it.each<[string, RequestListener[]]>([
     ['waiting for a response', [() => {}]],
-    ['receiving a body', [(_, response) => void response.writeHead(200).write(film)]],
+    ['receiving a body', [(_, response) => void response.writeHead(200).write(video)]],
     ['reading an error response', [(_, response) => void response.writeHead(403).write('x')]],
     ['resuming', [cutHalfWay, () => {}]],
   ])('the download ends at once when it is cancelled while %s', async (_, listeners) => {

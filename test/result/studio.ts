@@ -14,7 +14,7 @@ import { startSandbox } from '../fakes/sandbox/server.ts'
 import { quickClock } from './quick-clock.ts'
 
 export const FILE = 'demo/result.mp4'
-export const film = await readFile(new URL(`../media/${FILE}`, import.meta.url))
+export const video = await readFile(new URL(`../media/${FILE}`, import.meta.url))
 export const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 /** The time of the tests, far from that of the machine. */
@@ -68,7 +68,7 @@ export async function scripted(...listeners: RequestListener[]) {
     }),
   )
   return {
-    url: `http://127.0.0.1:${server.port}/film.mp4`,
+    url: `http://127.0.0.1:${server.port}/video.mp4`,
     open: server.open,
     requests,
     asked: () => requests.map(({ range }) => range ?? 'all'),

@@ -11,16 +11,16 @@ import type { Timeouts } from '../../src/network/network.ts'
 import { fetchVideo, inspectVideo } from '../../src/result/video.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { need } from '../harness/platform.ts'
-import { FILE, film, LATER, NOW, openStudio, scripted, sha256, status } from './studio.ts'
+import { FILE, LATER, NOW, openStudio, scripted, sha256, status, video } from './studio.ts'
 
-/** A media host, and an output with an older film in its place, which stays unless the new one is whole. */
+/** A media host, and an output with an older video in its place, which stays unless the new one is whole. */
 async function studio(timeouts: Partial<Timeouts> = {}) {
   const opened = await openStudio(timeouts)
   const { sandbox, folder, context } = opened
   const before = process.cwd()
   process.chdir(folder)
-  const output = await prepareOutput('film.mp4', folder)
-  await writeFile(output.path, 'older film')
+  const output = await prepareOutput('video.mp4', folder)
+  await writeFile(output.path, 'older video')
   const links = (urls: readonly string[], expiresAt = LATER) => urls.map((url) => ({ url, expiresAt }))
 
   /** What is stored must be whole and told truly. */
@@ -31,10 +31,10 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     expect({ bytes, hash, path, storedAt }).toEqual({
       bytes: stored.length,
       hash: sha256(stored),
-      path: 'film.mp4',
+      path: 'video.mp4',
       storedAt: NOW,
     })
-    expect(await readdir(folder)).toEqual(['film.mp4'])
+    expect(await readdir(folder)).toEqual(['video.mp4'])
     expect(video.trouble).toBe(null)
     return { url: video.link.url, seconds: video.seconds, stored }
   }
@@ -59,8 +59,8 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
   }
 
   async function expectUntouched() {
-    expect(await readdir(folder)).toEqual(['film.mp4'])
-    expect(await readFile(output.path, 'utf8')).toBe('older film')
+    expect(await readdir(folder)).toEqual(['video.mp4'])
+    expect(await readFile(output.path, 'utf8')).toBe('older video')
   }
 
   return {
@@ -89,7 +89,7 @@ describe('a video', () => {
     await using at = await studio()
     const { url, seconds, stored } = await at.fetchFrom(at.url())
     expect({ url, seconds }).toEqual({ url: at.url(), seconds: 8.4 })
-    expect(stored.equals(film)).toBe(true)
+    expect(stored.equals(video)).toBe(true)
   })
 
   it.each([
@@ -127,10 +127,10 @@ describe('a video', () => {
 
   it('the video replaces a partial file that an earlier run has left behind', async () => {
     await using at = await studio()
-    await writeFile(at.output.partial, 'half of another film')
+    await writeFile(at.output.partial, 'half of another video')
     await utimes(at.output.partial, 0, 0)
     const { stored } = await at.fetchFrom(at.url())
-    expect(stored.equals(film)).toBe(true)
+    expect(stored.equals(video)).toBe(true)
   })
 })
 
@@ -142,7 +142,7 @@ describe('a download that breaks off', () => {
     async (habit) => {
       await using at = await studio()
       const { stored } = await at.fetchFrom(at.url(habit))
-      expect(stored.equals(film)).toBe(true)
+      expect(stored.equals(video)).toBe(true)
       expect(at.asked()).toEqual(['all', `bytes=${half}-`])
     },
   )
@@ -165,7 +165,7 @@ describe('a download that breaks off', () => {
     await using at = await studio()
     const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent responses')
     expect(await at.problems([at.url('announces-more')])).toEqual([says])
-    const rest = `bytes=${film.length}-`
+    const rest = `bytes=${video.length}-`
     expect(at.asked()).toEqual(['all', rest, 'all', rest, 'all', rest])
   })
 
@@ -242,7 +242,7 @@ describe('several links', () => {
       await using at = await studio()
       const { url, stored } = await at.fetchFrom(at.url(habit), at.url('teapot'), at.url())
       expect(url).toBe(at.url())
-      expect(stored.equals(film)).toBe(true)
+      expect(stored.equals(video)).toBe(true)
     },
   )
 
@@ -312,7 +312,7 @@ describe('the time limit', () => {
     await using at = await studio({ result: 1000 })
     const { url, stored } = await at.fetchFrom(at.url('slow-drip'), at.url())
     expect(url).toBe(at.url())
-    expect(stored.equals(film)).toBe(true)
+    expect(stored.equals(video)).toBe(true)
     expect(at.asked()).toEqual(['all', 'all'])
   })
 })
@@ -320,7 +320,7 @@ describe('the time limit', () => {
 describe('an output path that can no longer be written to', () => {
   it('the download fails before any request when the output folder has become a file', async () => {
     await using at = await studio()
-    const output = await prepareOutput('assets/film.mp4', at.folder)
+    const output = await prepareOutput('assets/video.mp4', at.folder)
     await writeFile(`${at.folder}/assets`, 'mine')
 
     expect(await at.failure([at.url(), at.url('octet-stream')], LATER, output)).toEqual({
@@ -340,18 +340,18 @@ describe('an output path that can no longer be written to', () => {
       expect.stringMatching(/result\.mp4 could not be downloaded: it cannot be written \(E\w+\)\.$/),
     ])
     expect(at.asked()).toEqual(['all'])
-    expect(await readdir(at.folder)).toEqual(['film.mp4'])
+    expect(await readdir(at.folder)).toEqual(['video.mp4'])
   })
 })
 
 describe('a folder for the video', () => {
   it('the output folder is created when the video is fetched', async () => {
     await using at = await studio()
-    const output = await prepareOutput('assets/new/film.mp4', at.folder)
+    const output = await prepareOutput('assets/new/video.mp4', at.folder)
     const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.context())
-    expect(file.path).toBe('assets/new/film.mp4')
-    expect(film.equals(await readFile(output.path))).toBe(true)
-    expect(await readdir(`${at.folder}/assets/new`)).toEqual(['film.mp4'])
+    expect(file.path).toBe('assets/new/video.mp4')
+    expect(video.equals(await readFile(output.path))).toBe(true)
+    expect(await readdir(`${at.folder}/assets/new`)).toEqual(['video.mp4'])
   })
 })
 
@@ -360,7 +360,7 @@ describe('a cancelled download', () => {
 
   it.each<[string, RequestListener]>([
     ['waiting for a response', () => {}],
-    ['receiving a body', (_, response) => void response.writeHead(200).write(film)],
+    ['receiving a body', (_, response) => void response.writeHead(200).write(video)],
     ['retrying', status(503)],
     ['reading an error response', (_, response) => void response.writeHead(403).write('x')],
   ])('the download leaves no partial file when it is cancelled while %s', async (_, listener) => {
@@ -378,7 +378,7 @@ describe('a cancelled download', () => {
   it('the download leaves no file when it is cancelled after the last byte was sent', async () => {
     await using at = await studio()
     const abort = new AbortController()
-    await using server = await scripted((_, response) => void response.end(film, () => abort.abort(reason)))
+    await using server = await scripted((_, response) => void response.end(video, () => abort.abort(reason)))
     await expect(at.fetchUntil(abort.signal, server.url)).rejects.toBe(reason)
     await at.expectUntouched()
   })

@@ -10,8 +10,8 @@ import { ROOT, type StepOptions } from '../harness/action.ts'
 import { soundReceipt } from '../harness/receipts.ts'
 import { expectCompleted, type Run, type Scenario, submissions } from './scenario.ts'
 
-export const FILM = 'assets/film.mp4'
-export const RECEIPT = `${FILM}.receipt.json`
+export const VIDEO = 'assets/video.mp4'
+export const RECEIPT = `${VIDEO}.receipt.json`
 export const ANEW = 'A new video is generated:'
 export const SAME_REQUEST = 'The request and the references match the receipt'
 export const NOTHING_TO_MAKE = `${SAME_REQUEST}, and the video is unchanged: nothing is submitted.`
@@ -24,18 +24,18 @@ export const pending = (id: string, status: 'running' | 'completed' = 'running')
   result: null,
 })
 export const madeBy = (run_id: string, step = '__octo_kling') => ({
-  made_by: { repository: 'octo/films', run_id, job: 'film', step },
+  made_by: { repository: 'octo/videos', run_id, job: 'video', step },
 })
 
 export const media = (path: string) => join(ROOT, 'test/media/demo', path)
 export const at = ({ folder }: Scenario, path: string) => join(folder, path)
 export const textOf = (scenario: Scenario) => readFile(at(scenario, RECEIPT), 'utf8')
 export const receiptOf = async (scenario: Scenario): Promise<Receipt> => JSON.parse(await textOf(scenario))
-export const filmOf = (scenario: Scenario) => identifyFile(at(scenario, FILM))
-/** The film that every task of the sandbox brings. */
+export const videoOf = (scenario: Scenario) => identifyFile(at(scenario, VIDEO))
+/** The video that every task of the sandbox brings. */
 export const ORIGINAL = await identifyFile(media('result.mp4'))
 
-/** Runs the step that makes the film, in the workspace of the scenario, as the workflow run of this number. */
+/** Runs the step that makes the video, in the workspace of the scenario, as the workflow run of this number. */
 export function make(
   scenario: Scenario,
   inputs: Record<string, string> = {},
@@ -43,7 +43,7 @@ export function make(
   options: Partial<StepOptions> = {},
 ): Promise<Run> {
   const env = { GITHUB_RUN_ID: String(number), ...options.env }
-  const wanted = { wait: 'true', output_path: FILM, ...inputs }
+  const wanted = { wait: 'true', output_path: VIDEO, ...inputs }
   return scenario.run(wanted, { ...options, workspace: scenario.folder, env })
 }
 
@@ -51,11 +51,11 @@ export function make(
 export const result = (link: 'holds' | 'is over') => ({
   ...ORIGINAL,
   duration_seconds: 8.4,
-  url: 'https://cdn.example.com/film.mp4',
+  url: 'https://cdn.example.com/video.mp4',
   expires_at: new Date(link === 'holds' ? Date.now() + 86_400_000 : 1e12).toISOString(),
 })
 
-/** Puts a film and its receipt there, as a run of the same request has left them; gives the receipt's text. */
+/** Puts a video and its receipt there, as a run of the same request has left them; gives the receipt's text. */
 export async function leave(scenario: Scenario, changes: Partial<Receipt> = {}): Promise<string> {
   const receipt = soundReceipt({
     references: {
@@ -67,7 +67,7 @@ export async function leave(scenario: Scenario, changes: Partial<Receipt> = {}):
   })
   const text = renderReceipt(receipt)
   await mkdir(at(scenario, 'assets'))
-  await writeFile(at(scenario, FILM), await readFile(media('result.mp4')))
+  await writeFile(at(scenario, VIDEO), await readFile(media('result.mp4')))
   await writeFile(at(scenario, RECEIPT), text)
   return text
 }
@@ -82,7 +82,7 @@ export async function expectMadeAnew(
   expectCompleted(run)
   expect(run.log.split('\n').filter((line) => line === why)).toEqual([why])
   expect(submissions(scenario)).toHaveLength(1)
-  const file = await filmOf(scenario)
+  const file = await videoOf(scenario)
   expect(file).toEqual(ORIGINAL)
   expect(await receiptOf(scenario)).toMatchObject({
     task: { id: run.outputs.task_id, status: 'completed', cost: expect.any(Number) },

@@ -24,12 +24,12 @@ import { MAY_BE_TRIED_AGAIN, PROVE_NOTHING, type Refusal, ROW_OF_REFUSAL, type S
 
 const RUNS_MAX = 4
 const RESULT = 'demo/result.mp4'
-const FILM = 'film.mp4'
+const VIDEO = 'video.mp4'
 const FOUR_SECONDS = { queue: 2000, perClipSecond: 4000 }
 const TIMEOUTS = shortTimeouts({ answer: 500, question: 500, idle: 500, read: 500 })
 
 const action = await readAction()
-const filmHash = sha256(await readFile(new URL(`../media/${RESULT}`, import.meta.url)))
+const videoHash = sha256(await readFile(new URL(`../media/${RESULT}`, import.meta.url)))
 const [trusted, stranger] = [selfSigned(), selfSigned()]
 setDefaultCACertificates([...getCACertificates('default'), trusted.cert])
 
@@ -102,7 +102,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
         api_base_url: schedule.refusals.length > 0 ? door.url : sandbox.apiUrl,
         preflight: 'off',
         wait: String(schedule.wait),
-        output_path: schedule.wait ? FILM : '',
+        output_path: schedule.wait ? VIDEO : '',
         // Nobody looks at the references, which are on no host.
         regenerate: 'always',
       }
@@ -185,9 +185,9 @@ function judgeAll(runs: readonly Played[], { remembersKeys }: Schedule, sandbox:
 async function judgeFiles(folder: string, { outputs }: Played): Promise<string[]> {
   const files = await readdir(folder)
   const wrong = files
-    .filter((name) => ![FILM, `${FILM}.receipt.json`].includes(name))
+    .filter((name) => ![VIDEO, `${VIDEO}.receipt.json`].includes(name))
     .map((name) => `${name} was left behind`)
-  if (outputs.has('result_path') && sha256(await readFile(join(folder, FILM))) !== filmHash) {
+  if (outputs.has('result_path') && sha256(await readFile(join(folder, VIDEO))) !== videoHash) {
     wrong.push('the video is not whole')
   }
   return wrong

@@ -14,7 +14,6 @@ import type { Given } from '../harness/inputs.ts'
 import { has } from '../harness/platform.ts'
 import {
   EXPIRY,
-  FILM,
   GIVEN,
   HELD_UNTIL,
   OWN_KEY,
@@ -26,6 +25,7 @@ import {
   sha,
   soundReceipt,
   TWIN,
+  VIDEO,
   WRITTEN_TWICE,
 } from '../harness/receipts.ts'
 
@@ -66,11 +66,11 @@ const NO_FILE = 'is not there, or is not a file'
 const SAME_REQUEST = 'The request and the references match the receipt'
 
 /** A change of the file at the place of the video, and what is said of it. */
-type Change = [how: string, change: (film: string) => Promise<void>, why: string]
+type Change = [how: string, change: (video: string) => Promise<void>, why: string]
 
-async function toLink(film: string): Promise<void> {
-  await rename(film, `${film}.real`)
-  await symlink(`${film}.real`, film)
+async function toLink(video: string): Promise<void> {
+  await rename(video, `${video}.real`)
+  await symlink(`${video}.real`, video)
 }
 const LINKS: Change[] = has('file links') ? [['has become a link to the video', toLink, NO_FILE]] : []
 
@@ -79,21 +79,21 @@ describe('with the receipt of the same request', () => {
     await using at = await openWorkspace()
     expect(await at.decide()).toMatchObject({
       kind: 'reuse',
-      receipt: { task: { id: 'task_1' }, result: { bytes: FILM.length } },
+      receipt: { task: { id: 'task_1' }, result: { bytes: VIDEO.length } },
       why: `${SAME_REQUEST}, and the video is unchanged: nothing is submitted.`,
     })
   })
 
   it.each<Change>([
-    ['is missing', (film) => rm(film), NO_FILE],
-    ['is truncated', (film) => writeFile(film, FILM.slice(0, -1)), OTHER_FILE],
-    ['is another one of the same size', (film) => writeFile(film, 'the fIlm'), OTHER_FILE],
-    ['is empty', (film) => writeFile(film, ''), OTHER_FILE],
+    ['is missing', (video) => rm(video), NO_FILE],
+    ['is truncated', (video) => writeFile(video, VIDEO.slice(0, -1)), OTHER_FILE],
+    ['is another one of the same size', (video) => writeFile(video, 'the fIlm'), OTHER_FILE],
+    ['is empty', (video) => writeFile(video, ''), OTHER_FILE],
     [
       'has become a folder',
-      async (film) => {
-        await rm(film)
-        await mkdir(film)
+      async (video) => {
+        await rm(video)
+        await mkdir(video)
       },
       NO_FILE,
     ],
@@ -102,7 +102,7 @@ describe('with the receipt of the same request', () => {
     'the video is downloaded again when its file %s, as long as APIMart has it',
     async (_, change, wrong) => {
       await using at = await openWorkspace()
-      await change(at.film)
+      await change(at.video)
       expect(await at.decide()).toMatchObject({
         kind: 'fetch',
         taskId: 'task_1',
@@ -125,7 +125,7 @@ describe('with the receipt of the same request', () => {
         clipSeconds: 8.4,
         output: expect.objectContaining({ displayName: GIVEN }),
       })
-      await rm(at.film)
+      await rm(at.video)
       expect(await at.decide()).toMatchObject({ kind: 'fetch' })
     },
   )
@@ -160,21 +160,21 @@ describe('with the receipt of the same request', () => {
     const { result } = soundReceipt()
     await using at = await openWorkspace({ result: result && { ...result, sha256 } })
     const pointer = (oid: string) => `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize 9\n`
-    await writeFile(at.film, pointer(sha256))
+    await writeFile(at.video, pointer(sha256))
     expect(await refusalOf(at.decide())).toEqual(
       refused(
         'It is the Git LFS pointer of the video, not the video. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
       ),
     )
-    await writeFile(at.film, pointer(sha('e')))
+    await writeFile(at.video, pointer(sha('e')))
     expect(await at.decide({}, SAME, { now: EXPIRY })).toMatchObject({ kind: 'make' })
   })
 
-  it.each(['the film', null])(
+  it.each(['the video', null])(
     'a request without a response is not sent again by another run (content of the video file: %s)',
-    async (film) => {
+    async (video) => {
       await using at = await openWorkspace(UNCERTAIN)
-      if (film === null) await rm(at.film)
+      if (video === null) await rm(at.video)
       await expect(at.decide()).rejects.toMatchObject({
         reason: 'submission_uncertain',
         message: `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,

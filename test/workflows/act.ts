@@ -19,7 +19,7 @@ import { TOKEN } from './world.ts'
 
 const SPEED = 300
 const ACTION = 'OWNER/kling-motion-control-action@v0'
-const REPOSITORY = 'octo/films'
+const REPOSITORY = 'octo/videos'
 const CLIPS = ['walk', 'hip-hop', 'salsa', 'tango', 'waltz']
 
 /** A workflow, why it runs, and how many tasks are paid for. */
@@ -54,7 +54,7 @@ const ofReadme = Array.from(
 const release = (github: GitHub) => github.event(github.addRelease({ tag: 'v1' }))
 const PLAYS: readonly Play[] = [
   ...ofReadme.map((text, i) => {
-    const path = '.github/workflows/film.yml'
+    const path = '.github/workflows/video.yml'
     return {
       name: `README, workflow ${i + 1}`,
       files: { [path]: text },
@@ -63,13 +63,13 @@ const PLAYS: readonly Play[] = [
       tasks: 1,
     }
   }),
-  example('on-commit.yml', 'film.yml', 'push', 1),
-  { ...example('on-release.yml', 'release-film.yml', 'release', 1), payload: release },
-  { ...example('matrix.yml', 'films.yml', 'workflow_dispatch', 4), payload: release, inputs: { tag: 'v1' } },
+  example('on-commit.yml', 'video.yml', 'push', 1),
+  { ...example('on-release.yml', 'release-video.yml', 'release', 1), payload: release },
+  { ...example('matrix.yml', 'videos.yml', 'workflow_dispatch', 4), payload: release, inputs: { tag: 'v1' } },
   example('submit-now-collect-later.yml', 'submit.yml', 'workflow_dispatch', 1),
   example('submit-now-collect-later.yml', 'collect.yml', 'workflow_dispatch', 0),
   {
-    ...example('self-hosted-proxy.yml', 'film.yml', 'workflow_dispatch', 1),
+    ...example('self-hosted-proxy.yml', 'video.yml', 'workflow_dispatch', 1),
     omitted: 'needs the proxy and the certificate of a company; test/workflows/examples.test.ts runs it',
   },
 ]

@@ -6,7 +6,7 @@ import { readWorkflow, readWorkflows } from './workflow.ts'
 
 const CONTEXTS: Contexts = {
   github: {
-    repository: 'octo/films',
+    repository: 'octo/videos',
     run_id: '4711',
     token: 'ghs_1',
     event: { release: { tag_name: 'v1' }, repository: { fork: false } },
@@ -15,13 +15,13 @@ const CONTEXTS: Contexts = {
   secrets: { APIMART_API_KEY: 'sk-1' },
   vars: { PRICE: '0.057' },
   matrix: { clip: 'salsa', seconds: 10 },
-  steps: { film: { outputs: { status: 'completed' }, outcome: 'failure' } },
-  needs: { film: { result: 'success', outputs: { branch: 'film-1' } } },
+  steps: { video: { outputs: { status: 'completed' }, outcome: 'failure' } },
+  needs: { video: { result: 'success', outputs: { branch: 'video-1' } } },
   env: { NAME: 'hero' },
 }
 
 const HEAD = `
-name: film
+name: video
 on: workflow_dispatch
 permissions: {}
 `
@@ -29,25 +29,25 @@ permissions: {}
 /** A workflow of one job that is made of these lines. */
 function workflowOf(job: string, head = ''): string {
   const lines = `runs-on: ubuntu-latest\ntimeout-minutes: 5\n${job.trim()}`.replaceAll('\n', '\n    ')
-  return `${HEAD}${head}\njobs:\n  film:\n    ${lines}\n`
+  return `${HEAD}${head}\njobs:\n  video:\n    ${lines}\n`
 }
 
 describe('interpolate', () => {
   it.each([
     ['as it is', 'as it is'],
     ['', ''],
-    ['${{ github.repository }}', 'octo/films'],
-    ['films/${{ matrix.clip }}-${{matrix.seconds}}.mp4', 'films/salsa-10.mp4'],
+    ['${{ github.repository }}', 'octo/videos'],
+    ['videos/${{ matrix.clip }}-${{matrix.seconds}}.mp4', 'videos/salsa-10.mp4'],
     ['${{ github.event.release.tag_name }}', 'v1'],
     ['${{ github.event.head_commit.id }}', ''],
     ['${{ steps.other.outputs.status }}', ''],
-    ["${{ steps['film'].outputs.status }}", 'completed'],
+    ["${{ steps['video'].outputs.status }}", 'completed'],
     ['${{ inputs.pull_request }}', 'true'],
     ['${{ !inputs.pull_request }}', 'false'],
-    ["${{ inputs.pull_request && format('film-{0}', github.run_id) || 'main' }}", 'film-4711'],
+    ["${{ inputs.pull_request && format('video-{0}', github.run_id) || 'main' }}", 'video-4711'],
     ["${{ inputs.draft && 'a' || 'main' }}", 'main'],
     ["${{ '}}' }}${{ 'it''s' }}", "}}it's"],
-    ['${{ vars.PRICE }} ${{ env.NAME }} ${{ needs.film.outputs.branch }}', '0.057 hero film-1'],
+    ['${{ vars.PRICE }} ${{ env.NAME }} ${{ needs.video.outputs.branch }}', '0.057 hero video-1'],
     ['${{ matrix.seconds == 10 }}', 'true'],
     ['$ { { x } } {{ y }}', '$ { { x } } {{ y }}'],
   ])('interpolate turns "%s" into "%s"', (text, value) => {
@@ -77,8 +77,8 @@ describe('holds', () => {
     ['${{ !cancelled() && inputs.pull_request }}', ['success', 'failure', 'skipped']],
     ['failure()', ['failure']],
     ['cancelled()', ['cancelled']],
-    ["always() && steps.film.outcome == 'failure'", all],
-    ["always() && steps.film.outcome == 'success'", []],
+    ["always() && steps.video.outcome == 'failure'", all],
+    ["always() && steps.video.outcome == 'success'", []],
     ['false || true', ['success']],
   ])('the condition %s holds after exactly the statuses %j', (condition, statuses) => {
     expect(all.filter((status) => holds(condition, CONTEXTS, status))).toEqual(statuses)
@@ -100,7 +100,7 @@ env:
 steps:
   - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
   - uses: OWNER/kling-motion-control-action@v0
-    id: film
+    id: video
     continue-on-error: true
     if: github.repository
     with:
@@ -119,9 +119,9 @@ steps:
     const [step, ...others] = await stepsOfAction(source, contexts)
     expect(others).toEqual([])
     expect(step).toMatchObject({
-      job: 'film',
+      job: 'video',
       matrix: {},
-      id: 'film',
+      id: 'video',
       condition: 'github.repository',
       continueOnError: true,
       env: { FROM_WORKFLOW: '4711', FROM_JOB: 'none', NAME: '4711', BOTH: 'step' },
@@ -216,7 +216,7 @@ steps:
 outputs:
   seen: \${{ steps.look.outputs.SEEN }}
 steps:
-  - id: film
+  - id: video
     run: fail
     continue-on-error: true
     env:
@@ -224,7 +224,7 @@ steps:
   - id: look
     run: 'see'
     env:
-      SEEN: \${{ steps.film.outcome }} \${{ steps.film.conclusion }} \${{ steps.film.outputs.REASON }}`),
+      SEEN: \${{ steps.video.outcome }} \${{ steps.video.conclusion }} \${{ steps.video.outputs.REASON }}`),
     )
     expect(job).toMatchObject({ status: 'success', outputs: { seen: 'failure success wait_timeout' } })
   })
@@ -233,7 +233,7 @@ steps:
     ['success', '', ['success', 'success']],
     ['fail', '', ['failure', 'skipped']],
     ['fail', 'if: ${{ !cancelled() }}', ['failure', 'success']],
-    ['success', 'if: needs.film.outputs.branch == 2', ['success', 'skipped']],
+    ['success', 'if: needs.video.outputs.branch == 2', ['success', 'skipped']],
   ])(
     'runWorkflow runs a dependent job as its needs and condition say (%s, %s)',
     async (script, condition, expected) => {
@@ -241,7 +241,7 @@ steps:
 outputs: { branch: 1 }
 steps: [{ run: ${script} }]`)}
   next:
-    needs: film
+    needs: video
     ${condition}
     runs-on: ubuntu-latest
     timeout-minutes: 5
@@ -271,8 +271,8 @@ strategy:
   max-parallel: 2
   matrix: { clip: [1, 2, 3, 4, 5] }
 steps: [{ run: 'echo' }]`)
-    const { film = [] } = await runWorkflow(readWorkflow(source), {}, async () => machine)
-    expect(film.map(({ matrix, status }) => [matrix.clip, status])).toEqual(
+    const { video = [] } = await runWorkflow(readWorkflow(source), {}, async () => machine)
+    expect(video.map(({ matrix, status }) => [matrix.clip, status])).toEqual(
       [1, 2, 3, 4, 5].map((clip) => [clip, 'success']),
     )
     expect(most).toBe(2)

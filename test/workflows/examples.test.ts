@@ -31,12 +31,12 @@ const PLACES = (company: Company, certificate: string) => ({
 
 const examples = await readExamples()
 const demo = (name: string) => readFile(join(ROOT, 'test/media/demo', name))
-const [hero, walk, film] = await Promise.all([demo('hero.png'), demo('walk.mp4'), demo('result.mp4')])
+const [hero, walk, video] = await Promise.all([demo('hero.png'), demo('walk.mp4'), demo('result.mp4')])
 const REFERENCES = { 'assets/hero.png': hero, 'assets/walk.mp4': walk }
 /** Every task has ended as soon as it exists. */
 const ENDED = { timing: { queue: 0, perClipSecond: 0 }, speed: 300 }
 const BOT = 'github-actions[bot]'
-const FILM = ['assets/film.mp4', 'assets/film.mp4.receipt.json']
+const VIDEO = ['assets/video.mp4', 'assets/video.mp4.receipt.json']
 
 function sourceOf(name: string): string {
   const example = examples.find((example) => example.name === name)
@@ -63,10 +63,10 @@ function paid({ scenario }: World): number {
 describe('every example', () => {
   it('the examples are the expected files with the expected workflow paths', () => {
     expect(Object.fromEntries(examples.map(({ name, paths }) => [name, paths]))).toEqual({
-      'matrix.yml': ['.github/workflows/films.yml'],
-      'on-commit.yml': ['.github/workflows/film.yml'],
-      'on-release.yml': ['.github/workflows/release-film.yml'],
-      'self-hosted-proxy.yml': ['.github/workflows/film.yml'],
+      'matrix.yml': ['.github/workflows/videos.yml'],
+      'on-commit.yml': ['.github/workflows/video.yml'],
+      'on-release.yml': ['.github/workflows/release-video.yml'],
+      'self-hosted-proxy.yml': ['.github/workflows/video.yml'],
       'submit-now-collect-later.yml': ['.github/workflows/submit.yml', '.github/workflows/collect.yml'],
     })
     for (const { source, paths } of examples) expect(readWorkflows(source)).toHaveLength(paths.length)
@@ -80,11 +80,11 @@ describe('every example', () => {
       }),
     )
     expect(permissions).toEqual([
-      ['matrix.yml', 'film', { contents: 'write' }],
-      ['on-commit.yml', 'film', { contents: 'write' }],
+      ['matrix.yml', 'video', { contents: 'write' }],
+      ['on-commit.yml', 'video', { contents: 'write' }],
       ['on-commit.yml', 'pull-request', { contents: 'read', 'pull-requests': 'write' }],
-      ['on-release.yml', 'film', { contents: 'write' }],
-      ['self-hosted-proxy.yml', 'film', {}],
+      ['on-release.yml', 'video', { contents: 'write' }],
+      ['self-hosted-proxy.yml', 'video', {}],
       ['submit-now-collect-later.yml', 'submit', { contents: 'write' }],
       ['submit-now-collect-later.yml', 'collect', { contents: 'write' }],
     ])
@@ -107,10 +107,10 @@ describe('every example', () => {
 it('on-commit.yml is not triggered again by its own commits, regardless of the token that pushes them', () => {
   const { on } = workflowOf('on-commit.yml')
   const push = typeof on === 'string' ? undefined : on.push
-  const paths = [...Object.keys(REFERENCES), '.github/workflows/film.yml']
+  const paths = [...Object.keys(REFERENCES), '.github/workflows/video.yml']
   expect(push).toEqual({ branches: ['main'], paths })
-  // No path is a pattern, so that comparing is enough. That nothing but FILM is committed, its runs show.
-  expect(paths.filter((path) => /[*?+![\]]/.test(path) || FILM.includes(path))).toEqual([])
+  // No path is a pattern, so that comparing is enough. That nothing but VIDEO is committed, its runs show.
+  expect(paths.filter((path) => /[*?+![\]]/.test(path) || VIDEO.includes(path))).toEqual([])
 })
 
 // The examples have the shell of the runners that they name.
@@ -126,15 +126,15 @@ describe('an example as it runs', { concurrent: true }, () => {
       payload: (github) => github.event(github.addRelease({ tag: 'v1.2.0' })),
     })
     expect(steps[0]?.errors).toEqual([])
-    expect(statuses(jobs)).toEqual({ film: ['success'] })
+    expect(statuses(jobs)).toEqual({ video: ['success'] })
     const assets = github.releases.flatMap(({ assets }) => assets)
     expect(assets.map(({ name, state, digest }) => ({ name, state, digest }))).toEqual([
-      { name: 'film.mp4', state: 'uploaded', digest: `sha256:${sha256(film)}` },
+      { name: 'video.mp4', state: 'uploaded', digest: `sha256:${sha256(video)}` },
     ])
     expect(steps[0]?.outputs).toMatchObject({
       status: 'completed',
-      result_path: 'film.mp4',
-      release_asset_url: `${github.serverUrl}/octo/films/releases/download/v1.2.0/film.mp4`,
+      result_path: 'video.mp4',
+      release_asset_url: `${github.serverUrl}/octo/videos/releases/download/v1.2.0/video.mp4`,
     })
     expect(paid(world)).toBe(1)
   })
@@ -159,9 +159,9 @@ describe('an example as it runs', { concurrent: true }, () => {
         return { inputs }
       },
     })
-    expect(statuses(collected.jobs)).toEqual({ film: ['success'] })
+    expect(statuses(collected.jobs)).toEqual({ video: ['success'] })
     const assets = collected.github.releases.flatMap(({ assets }) => assets)
-    expect(assets.map(({ name }) => name)).toEqual(['film.mp4'])
+    expect(assets.map(({ name }) => name)).toEqual(['video.mp4'])
     expect(sandbox.tasks).toHaveLength(1)
     const keys = submissions(world.scenario).flatMap(({ headers }) => headers['idempotency-key'] ?? [])
     expect(new Set(keys).size).toBe(1)
@@ -175,24 +175,24 @@ describe('an example as it runs', { concurrent: true }, () => {
     const workflow = workflowOf('on-commit.yml')
     await repository.commit(REFERENCES)
 
-    const meanwhile = () => repository.commit({ 'README.md': 'Films\n' })
+    const meanwhile = () => repository.commit({ 'README.md': 'Videos\n' })
     const first = await world.run(workflow, { event: 'push' }, { meanwhile })
     expect(first.printed).not.toContain('fatal')
-    expect(statuses(first.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(statuses(first.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
     expect(first.steps.map(({ outputs }) => outputs.status)).toEqual(['completed'])
     expect(first.steps.flatMap(({ warnings }) => warnings)).toEqual([])
     expect((await repository.log('main')).slice(0, 2)).toEqual([
-      { author: BOT, subject: 'Regenerate the film', changed: FILM },
+      { author: BOT, subject: 'Regenerate the video', changed: VIDEO },
       { author: 'octo', subject: 'By hand', changed: ['README.md'] },
     ])
-    expect(await repository.read('main', 'assets/film.mp4')).toEqual(film)
+    expect(await repository.read('main', 'assets/video.mp4')).toEqual(video)
     expect(await world.asked()).toEqual([`${TOKEN} auth setup-git`])
 
     const tip = await repository.tip('main')
     // Nothing is new, so there is nothing to open a pull request for either.
     const second = await world.run(workflow, { event: 'workflow_dispatch', inputs: { pull_request: true } })
     expect(second.steps.map(({ outputs }) => outputs.status)).toEqual(['unchanged'])
-    expect(statuses(second.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(statuses(second.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
     expect(await repository.tip('main')).toBe(tip)
     expect(await repository.branches()).toEqual(['main'])
     expect(paid(world)).toBe(1)
@@ -201,10 +201,10 @@ describe('an example as it runs', { concurrent: true }, () => {
     const otherHero = await demo('hero.jpg')
     await repository.commit({ 'assets/hero.png': otherHero })
     const third = await world.run(workflow, { event: 'push' })
-    expect(statuses(third.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
+    expect(statuses(third.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
     expect(paid(world)).toBe(2)
-    // The same demo film has come back: only its receipt is another one.
-    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM.slice(1) })
+    // The same demo video has come back: only its receipt is another one.
+    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: VIDEO.slice(1) })
   })
 
   it('on-commit.yml opens a pull request when its input asks for one', async ({ expect }) => {
@@ -213,18 +213,18 @@ describe('an example as it runs', { concurrent: true }, () => {
     const tip = await repository.commit(REFERENCES)
     const trigger = { event: 'workflow_dispatch', inputs: { pull_request: true } } as const
     const { jobs, github } = await world.run(workflowOf('on-commit.yml'), trigger)
-    expect(statuses(jobs)).toEqual({ film: ['success'], 'pull-request': ['success'] })
+    expect(statuses(jobs)).toEqual({ video: ['success'], 'pull-request': ['success'] })
     expect(await repository.tip('main')).toBe(tip)
-    expect(await repository.branches()).toEqual(['film-4711-1', 'main'])
-    expect((await repository.log('film-4711-1'))[0]).toEqual({
+    expect(await repository.branches()).toEqual(['main', 'video-4711-1'])
+    expect((await repository.log('video-4711-1'))[0]).toEqual({
       author: BOT,
-      subject: 'Regenerate the film',
-      changed: FILM,
+      subject: 'Regenerate the video',
+      changed: VIDEO,
     })
-    const page = `${github.serverUrl}/octo/films/actions/runs/4711`
+    const page = `${github.serverUrl}/octo/videos/actions/runs/4711`
     expect(await world.asked()).toEqual([
       `${TOKEN} auth setup-git`,
-      `${TOKEN} pr create --repo octo/films --base main --head film-4711-1 --title Regenerate the film --body Made by ${page}`,
+      `${TOKEN} pr create --repo octo/videos --base main --head video-4711-1 --title Regenerate the video --body Made by ${page}`,
     ])
   })
 
@@ -240,7 +240,7 @@ describe('an example as it runs', { concurrent: true }, () => {
       const workflow = workflowOf('on-commit.yml')
       await repository.commit(REFERENCES)
       if (how === 'failed') scenario.sandbox.faults.next('task', { kind: 'status', status: 401 })
-      const isKept = (workspace: string) => existsSync(join(workspace, 'assets/film.mp4.receipt.json'))
+      const isKept = (workspace: string) => existsSync(join(workspace, 'assets/video.mp4.receipt.json'))
 
       const first = await world.run(
         workflow,
@@ -248,8 +248,8 @@ describe('an example as it runs', { concurrent: true }, () => {
         how === 'cancelled' ? { cancelWhen: isKept } : {},
       )
       const status = how === 'failed' ? 'failure' : 'cancelled'
-      expect(first.jobs.film?.map(({ status }) => status)).toEqual([status])
-      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM.slice(1) })
+      expect(first.jobs.video?.map(({ status }) => status)).toEqual([status])
+      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: VIDEO.slice(1) })
 
       clock.advance(3_600_000)
       const second = await world.run(workflow, next)
@@ -259,7 +259,7 @@ describe('an example as it runs', { concurrent: true }, () => {
         task_id: scenario.sandbox.tasks[0]?.id,
       })
       expect(paid(world)).toBe(1)
-      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: FILM })
+      expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: VIDEO })
     },
   )
 
@@ -271,11 +271,11 @@ describe('an example as it runs', { concurrent: true }, () => {
     await repository.commit(REFERENCES)
     scenario.sandbox.faults.next('task', { kind: 'status', status: 401 })
     const first = await world.run(workflow, { event: 'workflow_dispatch', inputs: { pull_request: true } })
-    expect(statuses(first.jobs)).toEqual({ film: ['failure'], 'pull-request': ['success'] })
+    expect(statuses(first.jobs)).toEqual({ video: ['failure'], 'pull-request': ['success'] })
     clock.advance(3_600_000)
-    const second = await world.run(workflow, { event: 'workflow_dispatch', branch: 'film-4711-1' })
-    expect(statuses(second.jobs)).toEqual({ film: ['success'], 'pull-request': ['skipped'] })
-    expect(await repository.read('film-4711-1', 'assets/film.mp4')).toEqual(film)
+    const second = await world.run(workflow, { event: 'workflow_dispatch', branch: 'video-4711-1' })
+    expect(statuses(second.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
+    expect(await repository.read('video-4711-1', 'assets/video.mp4')).toEqual(video)
     expect(await repository.files('main')).toEqual(Object.keys(REFERENCES))
     expect(paid(world)).toBe(1)
   })
@@ -285,7 +285,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     await world.repository.commit(REFERENCES)
     const payload = () => ({ repository: { fork: true } })
     const { jobs } = await world.run(workflowOf('on-commit.yml'), { event: 'push', payload })
-    expect(statuses(jobs)).toEqual({ film: ['skipped'], 'pull-request': ['skipped'] })
+    expect(statuses(jobs)).toEqual({ video: ['skipped'], 'pull-request': ['skipped'] })
   })
 
   it('submit-now-collect-later.yml submits once and collects the video when it is done', async ({
@@ -304,14 +304,14 @@ describe('an example as it runs', { concurrent: true }, () => {
     const submitted = await world.run(submit, { event: 'workflow_dispatch' })
     expect(statuses(submitted.jobs)).toEqual({ submit: ['success'] })
     const id = scenario.sandbox.tasks[0]?.id
-    expect((await repository.read('main', 'film.task')).toString()).toBe(`${id}\n`)
-    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: ['film.task'] })
+    expect((await repository.read('main', 'video.task')).toString()).toBe(`${id}\n`)
+    expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: ['video.task'] })
 
     const again = await world.run(submit, { event: 'workflow_dispatch' })
     expect(statuses(again.jobs)).toEqual({ submit: ['failure'] })
     expect(again.steps).toEqual([])
     expect(again.printed).toContain(
-      '::error::film.task names a task whose film is not collected: run collect.yml.',
+      '::error::video.task names a task whose video is not collected: run collect.yml.',
     )
     expect(paid(world)).toBe(1)
 
@@ -326,10 +326,10 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(statuses(late.jobs)).toEqual({ collect: ['success'] })
     expect((await repository.log('main'))[0]).toMatchObject({
       author: BOT,
-      changed: ['film.mp4', 'film.task'],
+      changed: ['video.mp4', 'video.task'],
     })
-    expect(await repository.files('main')).not.toContain('film.task')
-    expect(await repository.read('main', 'film.mp4')).toEqual(film)
+    expect(await repository.files('main')).not.toContain('video.task')
+    expect(await repository.read('main', 'video.mp4')).toEqual(video)
     expect(paid(world)).toBe(1)
   })
 
@@ -347,9 +347,9 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(again.printed).toContain('Where it is empty, look in the task log')
     expect((await world.run(collect, { event: 'schedule' })).steps).toEqual([])
     expect(paid(world)).toBe(1)
-    await repository.commit({ 'film.task': `${scenario.sandbox.tasks[0]?.id}\n` })
+    await repository.commit({ 'video.task': `${scenario.sandbox.tasks[0]?.id}\n` })
     await world.run(collect, { event: 'schedule' })
-    expect(await repository.read('main', 'film.mp4')).toEqual(film)
+    expect(await repository.read('main', 'video.mp4')).toEqual(video)
     expect(paid(world)).toBe(1)
   })
 
@@ -361,11 +361,11 @@ describe('an example as it runs', { concurrent: true }, () => {
     const { repository, scenario } = world
     const [, collect] = pair(readWorkflows(sourceOf('submit-now-collect-later.yml')))
     const { id } = scenario.sandbox.addTask(script(scenario))
-    const tip = await repository.commit({ ...REFERENCES, 'film.task': `${id}\n` })
+    const tip = await repository.commit({ ...REFERENCES, 'video.task': `${id}\n` })
     const { jobs, steps, printed } = await world.run(collect, { event: 'schedule' })
     expect(steps.map(({ outputs }) => outputs.failure_reason)).toEqual([reason])
     expect(statuses(jobs)).toEqual({ collect: ['failure'] })
-    expect(printed).toContain(`::error::The film was not collected: ${reason}.`)
+    expect(printed).toContain(`::error::The video was not collected: ${reason}.`)
     expect(await repository.tip('main')).toBe(tip)
   })
 
@@ -386,7 +386,7 @@ describe('an example as it runs', { concurrent: true }, () => {
       },
     })
     expect(steps.flatMap(({ errors }) => errors)).toEqual([])
-    expect(jobs.film?.map(({ matrix, status }) => [matrix.clip, status])).toEqual(
+    expect(jobs.video?.map(({ matrix, status }) => [matrix.clip, status])).toEqual(
       clips.map((clip) => [clip, 'success']),
     )
     expect(github.releases.map(({ assets }) => assets.map(({ name }) => name).sort())).toEqual([
@@ -411,13 +411,13 @@ describe('an example as it runs', { concurrent: true }, () => {
       return PLACES(company, join(folder, 'company.pem'))
     })
     await writeFile(join(world.scenario.folder, 'company.pem'), company.certificate)
-    await world.repository.commit({ 'README.md': 'Films\n' })
+    await world.repository.commit({ 'README.md': 'Videos\n' })
     const { jobs, steps, printed } = await world.run(workflowOf('self-hosted-proxy.yml'), {
       event: 'workflow_dispatch',
     })
     expect(steps[0]?.errors).toEqual([])
-    expect(statuses(jobs)).toEqual({ film: ['success'] })
-    expect(printed).toContain(' film.mp4\n')
+    expect(statuses(jobs)).toEqual({ video: ['success'] })
+    expect(printed).toContain(' video.mp4\n')
     expect(new Set(company.asked)).toEqual(new Set([`localhost:${media.port}`]))
     expect(paid(world)).toBe(1)
   })
@@ -436,7 +436,7 @@ it('every example sets the expected inputs for this action', async () => {
     'matrix.yml': ['hip-hop', 'salsa', 'tango', 'waltz'].map((clip) => ({
       ...common,
       video_url: `assets/${clip}.mp4`,
-      output_path: `films/${clip}.mp4`,
+      output_path: `videos/${clip}.mp4`,
       attach_to_release: 'v1',
     })),
     'on-commit.yml': [{ ...common, ...made, wait: 'true', regenerate: 'changed', attach_to_release: '' }],
@@ -444,7 +444,7 @@ it('every example sets the expected inputs for this action', async () => {
     'self-hosted-proxy.yml': [{ ...common, api_base_url: 'https://gateway.example.com' }],
     'submit-now-collect-later.yml': [
       { ...common, ...made, wait: 'false', output_path: '' },
-      { ...common, task_id: '', wait_timeout_minutes: '1', output_path: 'film.mp4' },
+      { ...common, task_id: '', wait_timeout_minutes: '1', output_path: 'video.mp4' },
     ],
   })
 })

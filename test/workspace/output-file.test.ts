@@ -51,25 +51,25 @@ async function makeWorkspace() {
   }
 }
 
-const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.'
-const FOLDER = 'It names a folder. Use the name of a file, such as assets/film.mp4.'
+const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.'
+const FOLDER = 'It names a folder. Use the name of a file, such as assets/video.mp4.'
 const ANOTHER = 'Choose another path, or free this one.'
-const NAME = 'film.mp4'
+const NAME = 'video.mp4'
 const PARTIAL = `${NAME}.kling-partial`
 
 describe('a path inside the workspace', () => {
   it.each([
-    ['film.mp4', 'film.mp4'],
-    ['assets/2026/film.mp4', 'assets/2026/film.mp4'],
-    ['./film.mp4', 'film.mp4'],
-    ['assets/../film.mp4', 'film.mp4'],
-    ['../workspace/film.mp4', 'film.mp4'],
-    ['my films/the film.mp4', 'my films/the film.mp4'],
+    ['video.mp4', 'video.mp4'],
+    ['assets/2026/video.mp4', 'assets/2026/video.mp4'],
+    ['./video.mp4', 'video.mp4'],
+    ['assets/../video.mp4', 'video.mp4'],
+    ['../workspace/video.mp4', 'video.mp4'],
+    ['my videos/the video.mp4', 'my videos/the video.mp4'],
     ['影片/été 🎬.mp4', '影片/été 🎬.mp4'],
-    ['-rf/--film.mp4', '-rf/--film.mp4'],
-    ['..film/...mp4', '..film/...mp4'],
+    ['-rf/--video.mp4', '-rf/--video.mp4'],
+    ['..video/...mp4', '..video/...mp4'],
     ['~/$HOME/%20.mp4', '~/$HOME/%20.mp4'],
-    ['film', 'film'],
+    ['video', 'video'],
   ])('output_path %s is accepted, and the trial leaves nothing behind', async (given, displayName) => {
     await using at = await makeWorkspace()
     const output = await prepareOutput(given, at.workspace)
@@ -81,23 +81,23 @@ describe('a path inside the workspace', () => {
   it('the trial of output_path keeps the existing folders, including empty ones', async () => {
     await using at = await makeWorkspace()
     await mkdir(join(at.workspace, 'assets', 'empty'), { recursive: true })
-    await prepareOutput('assets/empty/new/newer/film.mp4', at.workspace)
-    await prepareOutput('assets/empty/film.mp4', at.workspace)
+    await prepareOutput('assets/empty/new/newer/video.mp4', at.workspace)
+    await prepareOutput('assets/empty/video.mp4', at.workspace)
     expect(await readdir(at.workspace, { recursive: true })).toEqual(['assets', join('assets', 'empty')])
   })
 
   it('output_path can contain a backslash, which separates folders on Windows only', async () => {
     await using at = await makeWorkspace()
-    const { displayName, path } = await prepareOutput('assets\\film.mp4', at.workspace)
-    expect(displayName).toBe(process.platform === 'win32' ? 'assets/film.mp4' : 'assets\\film.mp4')
-    expect(path).toBe(join(at.workspace, 'assets\\film.mp4'))
+    const { displayName, path } = await prepareOutput('assets\\video.mp4', at.workspace)
+    expect(displayName).toBe(process.platform === 'win32' ? 'assets/video.mp4' : 'assets\\video.mp4')
+    expect(path).toBe(join(at.workspace, 'assets\\video.mp4'))
   })
 
   it('output_path can be absolute', async () => {
     await using at = await makeWorkspace()
-    const given = join(at.workspace, 'assets', 'film.mp4')
+    const given = join(at.workspace, 'assets', 'video.mp4')
     expect(await prepareOutput(given, at.workspace)).toMatchObject({
-      displayName: 'assets/film.mp4',
+      displayName: 'assets/video.mp4',
       path: given,
     })
   })
@@ -106,9 +106,9 @@ describe('a path inside the workspace', () => {
     await using at = await makeWorkspace()
     await mkdir(join(at.workspace, 'assets'))
     await at.link('link', 'workspace/assets')
-    const { displayName, path } = await prepareOutput('link/new/film.mp4', at.workspace)
-    expect(displayName).toBe('assets/new/film.mp4')
-    expect(path).toBe(join(at.workspace, 'assets', 'new', 'film.mp4'))
+    const { displayName, path } = await prepareOutput('link/new/video.mp4', at.workspace)
+    expect(displayName).toBe('assets/new/video.mp4')
+    expect(path).toBe(join(at.workspace, 'assets', 'new', 'video.mp4'))
     expect(await readdir(join(at.workspace, 'assets'))).toEqual([])
   })
 
@@ -118,24 +118,24 @@ describe('a path inside the workspace', () => {
       await using at = await makeWorkspace()
       const link = join(at.root, 'link')
       await symlink(at.workspace, link, 'junction')
-      const expected = { displayName: 'assets/film.mp4', path: join(at.workspace, 'assets', 'film.mp4') }
-      expect(await prepareOutput('assets/film.mp4', link)).toMatchObject(expected)
-      expect(await prepareOutput(join(at.root, name, 'assets', 'film.mp4'), link)).toMatchObject(expected)
+      const expected = { displayName: 'assets/video.mp4', path: join(at.workspace, 'assets', 'video.mp4') }
+      expect(await prepareOutput('assets/video.mp4', link)).toMatchObject(expected)
+      expect(await prepareOutput(join(at.root, name, 'assets', 'video.mp4'), link)).toMatchObject(expected)
     },
   )
 })
 
 describe('a path that leads out of the workspace', () => {
   it.each([
-    '../film.mp4',
-    'assets/../../film.mp4',
-    '../workspace-2/film.mp4',
-    '<root>/outside/film.mp4',
-    '<root>/film.mp4',
-    'link/film.mp4',
-    'link/new/film.mp4',
-    'twice/film.mp4',
-    '<root>/workspace/link/film.mp4',
+    '../video.mp4',
+    'assets/../../video.mp4',
+    '../workspace-2/video.mp4',
+    '<root>/outside/video.mp4',
+    '<root>/video.mp4',
+    'link/video.mp4',
+    'link/new/video.mp4',
+    'twice/video.mp4',
+    '<root>/workspace/link/video.mp4',
   ])(
     'output_path %s is refused because it leads outside the workspace, and nothing is created there',
     async (path) => {
@@ -153,7 +153,7 @@ describe('a path that leads out of the workspace', () => {
 })
 
 describe('a path that names a folder', () => {
-  it.each(['.', '..', '/', 'assets', 'film.mp4/', 'film.mp4\\', 'assets/.', 'new/..'])(
+  it.each(['.', '..', '/', 'assets', 'video.mp4/', 'video.mp4\\', 'assets/.', 'new/..'])(
     'output_path %s is refused because it names a folder',
     async (given) => {
       await using at = await makeWorkspace()
@@ -171,27 +171,27 @@ describe('a path that cannot be used', () => {
   it.each([
     [
       'a dangling link as its folder',
-      'dangling/film.mp4',
+      'dangling/video.mp4',
       'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
     ],
     [
       'a dangling link above its folder',
-      'dangling/new/film.mp4',
+      'dangling/new/video.mp4',
       'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
     ],
     [
       'a link to itself as its folder',
-      'loop/film.mp4',
+      'loop/video.mp4',
       "Its folder cannot be used: ELOOP: too many symbolic links encountered, realpath '<root>/workspace/loop'. Choose another one.",
     ],
     [
       'a file in place of its folder',
-      'file/film.mp4',
+      'file/video.mp4',
       `It cannot be written: EEXIST: file already exists, mkdir '<root>/workspace/file'. ${ANOTHER}`,
     ],
     [
       'a file above its folder',
-      'file/new/film.mp4',
+      'file/new/video.mp4',
       "Its folder cannot be used: ENOTDIR: not a directory, realpath '<root>/workspace/file/new'. Choose another one.",
     ],
     [
@@ -217,11 +217,11 @@ describe('a path that cannot be used', () => {
     const folder = join(at.workspace, 'assets')
     await mkdir(folder)
     await chmod(folder, 0o555)
-    expect(await at.problem('assets/film.mp4')).toBe(
-      `output_path "assets/film.mp4": It cannot be written: EACCES: permission denied, open '<root>/workspace/assets/film.mp4.kling-partial'. ${ANOTHER}`,
+    expect(await at.problem('assets/video.mp4')).toBe(
+      `output_path "assets/video.mp4": It cannot be written: EACCES: permission denied, open '<root>/workspace/assets/video.mp4.kling-partial'. ${ANOTHER}`,
     )
-    expect(await at.problem('assets/new/film.mp4')).toBe(
-      `output_path "assets/new/film.mp4": It cannot be written: EACCES: permission denied, mkdir '<root>/workspace/assets/new'. ${ANOTHER}`,
+    expect(await at.problem('assets/new/video.mp4')).toBe(
+      `output_path "assets/new/video.mp4": It cannot be written: EACCES: permission denied, mkdir '<root>/workspace/assets/new'. ${ANOTHER}`,
     )
   })
 
@@ -233,12 +233,12 @@ describe('a path that cannot be used', () => {
     ],
     [
       'a folder whose name is too long',
-      `${'x'.repeat(256)}/film.mp4`,
+      `${'x'.repeat(256)}/video.mp4`,
       /^output_path "x{80}…": Its folder cannot be used: ENAMETOOLONG: name too long, realpath '<root>.{100,300}…\. Choose another one\.$/,
     ],
     [
       'a very long path that leads outside',
-      `../${`${'x'.repeat(200)}/`.repeat(10)}film.mp4`,
+      `../${`${'x'.repeat(200)}/`.repeat(10)}video.mp4`,
       /^output_path "\.\.\/x{77}…": .{50,500}$/,
     ],
   ])(
@@ -257,8 +257,8 @@ describe('a missing workspace', () => {
     async (name) => {
       await using at = await makeWorkspace()
       await writeFile(join(at.root, 'file'), '')
-      expect(await at.problem('film.mp4', join(at.root, name))).toBe(
-        `output_path "film.mp4": The workspace ${join('<root>', name)} does not exist.`,
+      expect(await at.problem('video.mp4', join(at.root, name))).toBe(
+        `output_path "video.mp4": The workspace ${join('<root>', name)} does not exist.`,
       )
     },
   )
@@ -330,7 +330,7 @@ describe('an existing link at output_path', () => {
     ['a file', 'victim.txt'],
     ['nothing', 'missing.txt'],
     ['a folder', '.'],
-    ['itself', '../workspace/film.mp4'],
+    ['itself', '../workspace/video.mp4'],
   ])('a link to %s at output_path is replaced, not followed', async (_, to) => {
     await using at = await makeWorkspace()
     const path = join(at.workspace, NAME)
@@ -351,8 +351,8 @@ describe('an existing link at output_path', () => {
 
 describe('a link that appears while the run waits for the task', () => {
   it.each([
-    ['the folder', 'assets/film.mp4', 'assets'],
-    ['a parent folder', 'assets/2026/film.mp4', 'assets'],
+    ['the folder', 'assets/video.mp4', 'assets'],
+    ['a parent folder', 'assets/2026/video.mp4', 'assets'],
   ])(
     'a link that appears as %s of output_path is not followed to begin a download',
     async (_, given, name) => {
@@ -366,7 +366,7 @@ describe('a link that appears while the run waits for the task', () => {
 
   it('a link that appears as the folder of output_path is not followed to move the video into place', async () => {
     await using at = await makeWorkspace()
-    const output = await prepareOutput('assets/film.mp4', at.workspace)
+    const output = await prepareOutput('assets/video.mp4', at.workspace)
     await makeRoom(output)
     await writeFile(output.partial, 'new')
     await rename(join(at.workspace, 'assets'), join(at.outside, 'assets'))

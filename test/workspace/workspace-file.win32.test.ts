@@ -29,9 +29,9 @@ it.each(['.git/config', 'assets/.GIT/x.mp4'])('on Windows, %s is in the folder o
 })
 
 it.each([
-  ['assets/film.mp4:x', true],
-  ['.git::$INDEX_ALLOCATION/film.mp4', true],
-  ['assets/film.mp4', false],
+  ['assets/video.mp4:x', true],
+  ['.git::$INDEX_ALLOCATION/video.mp4', true],
+  ['assets/video.mp4', false],
 ])('on Windows, whether %s is a stream of a file is %s', (path, expected) => {
   expect(isStream(path)).toBe(expected)
 })

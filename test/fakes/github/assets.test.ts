@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import { describe, it } from 'vitest'
-import { call, FILM, REPOSITORY, remove, rename, STARTER, TAKEN, upload, withRelease } from './client.ts'
+import { call, REPOSITORY, remove, rename, STARTER, TAKEN, upload, VIDEO, withRelease } from './client.ts'
 import { assetName } from './records.ts'
 
 describe('uploads', { concurrent: true }, () => {
@@ -15,31 +15,31 @@ describe('uploads', { concurrent: true }, () => {
     expect(body).toEqual({
       id: asset?.id,
       node_id: expect.any(String),
-      name: 'film.mp4',
+      name: 'video.mp4',
       label: '',
       state: 'uploaded',
       content_type: 'video/mp4',
       size: 500,
-      digest: `sha256:${createHash('sha256').update(FILM).digest('hex')}`,
+      digest: `sha256:${createHash('sha256').update(VIDEO).digest('hex')}`,
       download_count: 0,
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
       updated_at: expect.any(String),
-      browser_download_url: `${it.github.serverUrl}/octo/films/releases/download/v1/film.mp4`,
+      browser_download_url: `${it.github.serverUrl}/octo/videos/releases/download/v1/video.mp4`,
       url: `${it.github.apiUrl}${REPOSITORY}/releases/assets/${asset?.id}`,
       uploader: expect.objectContaining({ login: 'github-actions[bot]' }),
     })
     expect(sizes).toEqual([500])
-    expect((await call(it.github, body.browser_download_url, { token: null })).text).toBe(FILM.toString())
+    expect((await call(it.github, body.browser_download_url, { token: null })).text).toBe(VIDEO.toString())
     const accept = { accept: 'application/octet-stream' }
-    expect((await call(it.github, body.url, { headers: accept })).text).toBe(FILM.toString())
-    expect((await call(it.github, body.url)).body).toMatchObject({ name: 'film.mp4', download_count: 2 })
+    expect((await call(it.github, body.url, { headers: accept })).text).toBe(VIDEO.toString())
+    expect((await call(it.github, body.url)).body).toMatchObject({ name: 'video.mp4', download_count: 2 })
     expect(it.github.requests[0]).toMatchObject({ origin: 'uploads', method: 'POST', bodyBytes: 500 })
     expect(it.github.requests.map(({ origin }) => origin)).toEqual(['uploads', 'server', 'api', 'api'])
   })
 
   it('an upload is a starter asset until it is complete', async ({ expect }) => {
     await using it = await withRelease()
-    const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=film.mp4'))
+    const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=video.mp4'))
     const headers = {
       authorization: `token ${it.github.token}`,
       'content-type': 'video/mp4',
@@ -47,10 +47,10 @@ describe('uploads', { concurrent: true }, () => {
     }
     const running = request(url, { method: 'POST', headers })
     running.on('error', () => {})
-    running.write(FILM)
+    running.write(VIDEO)
     await expect.poll(() => it.github.requests.at(-1)?.bodyBytes).toBe(500)
     expect((await call(it.github, `${it.release.url}/assets`)).body[1]).toMatchObject({
-      name: 'film.mp4',
+      name: 'video.mp4',
       ...STARTER,
     })
     expect(await upload(it.github, it.release)).toMatchObject(TAKEN)
@@ -68,7 +68,7 @@ describe('uploads', { concurrent: true }, () => {
     let rest = (_bytes: Uint8Array) => {}
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
-        controller.enqueue(FILM)
+        controller.enqueue(VIDEO)
         rest = (bytes) => {
           controller.enqueue(bytes)
           controller.close()
@@ -76,24 +76,24 @@ describe('uploads', { concurrent: true }, () => {
       },
     })
     const init = { body, duplex: 'half', headers: { 'content-length': '1000' } } as const
-    const answer = upload(it.github, it.release, 'film.mp4', init)
+    const answer = upload(it.github, it.release, 'video.mp4', init)
     await expect.poll(() => it.release.assets.length).toBe(2)
     const [, starter] = it.release.assets
     if (starter !== undefined) it.release.remove(starter)
-    rest(FILM)
+    rest(VIDEO)
     expect((await answer).status).toBe(404)
   })
 
   it('an upload requires a length, a content type and a name', async ({ expect }) => {
     await using it = await withRelease()
-    const body = new Blob([FILM]).stream()
+    const body = new Blob([VIDEO]).stream()
     const chunked = { body, duplex: 'half' } as const
     expect(await upload(it.github, it.release, 'a.mp4', chunked)).toMatchObject({
       status: 400,
       body: { message: 'Bad Content-Length' },
     })
     const url = it.release.upload_url.replace('{?name,label}', '')
-    const untyped = await call(it.github, `${url}?name=a.mp4`, { method: 'POST', body: FILM })
+    const untyped = await call(it.github, `${url}?name=a.mp4`, { method: 'POST', body: VIDEO })
     expect(untyped).toMatchObject({
       status: 422,
       body: { errors: [{ code: 'missing_field', field: 'content_type' }] },
@@ -110,7 +110,7 @@ describe('uploads', { concurrent: true }, () => {
     [2 ** 31, 422],
   ])('an upload of %d bytes is judged by its announced length', async ([length, expected], { expect }) => {
     await using it = await withRelease()
-    const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=film.mp4'))
+    const url = new URL(it.release.upload_url.replace('{?name,label}', '?name=video.mp4'))
     const headers = {
       authorization: `token ${it.github.token}`,
       'content-type': 'video/mp4',
@@ -123,7 +123,7 @@ describe('uploads', { concurrent: true }, () => {
       status = response.statusCode
       response.resume()
     })
-    sent.write(FILM)
+    sent.write(VIDEO)
     if (expected === undefined) await expect.poll(() => it.release.assets.length).toBe(2)
     else await expect.poll(() => status).toBe(expected)
     expect(status).toBe(expected)
@@ -133,7 +133,7 @@ describe('uploads', { concurrent: true }, () => {
   it('the stand-in keeps only the hash of a large upload', async ({ expect }) => {
     await using it = await withRelease()
     const body = Buffer.alloc(64 * 2 ** 20 + 1, 'x')
-    const answer = await upload(it.github, it.release, 'film.mp4', { body })
+    const answer = await upload(it.github, it.release, 'video.mp4', { body })
     const digest = `sha256:${createHash('sha256').update(body).digest('hex')}`
     expect(answer).toMatchObject({ status: 201, body: { size: body.length, digest } })
     expect(it.release.assets[1]?.bytes).toBeNull()
@@ -142,7 +142,7 @@ describe('uploads', { concurrent: true }, () => {
 
   it('an upload never replaces an asset of the same name, complete or not', async ({ expect }) => {
     await using it = await withRelease()
-    it.github.addAsset(it.release, { name: 'half.mp4', bytes: FILM, state: 'starter' })
+    it.github.addAsset(it.release, { name: 'half.mp4', bytes: VIDEO, state: 'starter' })
     expect(await upload(it.github, it.release, 'old.mp4')).toMatchObject(TAKEN)
     expect(await upload(it.github, it.release, 'half.mp4')).toMatchObject(TAKEN)
     expect(it.release.assets.map((one) => one.state)).toEqual(['uploaded', 'starter'])
@@ -151,11 +151,11 @@ describe('uploads', { concurrent: true }, () => {
   })
 
   it.for<[string, string]>([
-    ['my film (1).mp4', 'my.film.1.mp4'],
-    ['プ film.mp4', 'default.film.mp4'],
-    ['.film.mp4', 'default.film.mp4'],
+    ['my video (1).mp4', 'my.video.1.mp4'],
+    ['プ video.mp4', 'default.video.mp4'],
+    ['.video.mp4', 'default.video.mp4'],
     ['a+b@c_d-e~f.mp4', 'a+b@c_d-e.f.mp4'],
-    ['film.mp4.', 'film.mp4'],
+    ['video.mp4.', 'video.mp4'],
   ])('an upload named %s is renamed as GitHub does', async ([given, expected], { expect }) => {
     expect(assetName(given)).toBe(expected)
     await using it = await withRelease()
@@ -166,7 +166,7 @@ describe('uploads', { concurrent: true }, () => {
 describe('assets', { concurrent: true }, () => {
   it('an asset can be renamed only to a name that is free', async ({ expect }) => {
     await using it = await withRelease()
-    const other = it.github.addAsset(it.release, { name: 'other.mp4', bytes: FILM })
+    const other = it.github.addAsset(it.release, { name: 'other.mp4', bytes: VIDEO })
     expect(await rename(it.github, other, 'old.mp4')).toMatchObject(TAKEN)
     expect((await rename(it.github, other, 'other.mp4')).status).toBe(200)
     expect((await remove(it.github, it.asset)).status).toBe(204)
@@ -174,7 +174,7 @@ describe('assets', { concurrent: true }, () => {
       status: 200,
       body: { id: other.id, name: 'old.mp4' },
     })
-    expect((await call(it.github, other.browser_download_url)).text).toBe(FILM.toString())
+    expect((await call(it.github, other.browser_download_url)).text).toBe(VIDEO.toString())
     expect((await remove(it.github, it.asset)).status).toBe(404)
     const broken = await call(it.github, other.url, { method: 'PATCH', body: '{' })
     expect(broken).toMatchObject({ status: 400, body: { message: 'Problems parsing JSON' } })
@@ -197,10 +197,10 @@ describe('assets', { concurrent: true }, () => {
   it('an asset of a draft has another URL until the release is published', async ({ expect }) => {
     await using it = await withRelease({ draft: true })
     const place = it.asset.browser_download_url
-    expect(place).toMatch(/\/octo\/films\/releases\/download\/untagged-[\da-f]{20}\/old\.mp4$/)
-    expect((await call(it.github, place)).text).toBe(FILM.toString())
+    expect(place).toMatch(/\/octo\/videos\/releases\/download\/untagged-[\da-f]{20}\/old\.mp4$/)
+    expect((await call(it.github, place)).text).toBe(VIDEO.toString())
     it.release.draft = false
     expect((await call(it.github, place)).status).toBe(404)
-    expect((await call(it.github, it.asset.browser_download_url)).text).toBe(FILM.toString())
+    expect((await call(it.github, it.asset.browser_download_url)).text).toBe(VIDEO.toString())
   })
 })

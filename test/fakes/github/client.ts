@@ -1,8 +1,8 @@
 import type { Asset, Release } from './records.ts'
 import { type GitHub, type GitHubOptions, startGitHub } from './server.ts'
 
-export const FILM = Buffer.from('film '.repeat(100))
-export const REPOSITORY = '/repos/octo/films'
+export const VIDEO = Buffer.from('video'.repeat(100))
+export const REPOSITORY = '/repos/octo/videos'
 
 /** A request with the right token, another one, or (null) without any. */
 interface Init extends RequestInit {
@@ -24,10 +24,10 @@ export async function call(github: GitHub, url: string, init: Init = {}) {
   }
 }
 
-export function upload(github: GitHub, release: Release, name = 'film.mp4', init: Init = {}) {
+export function upload(github: GitHub, release: Release, name = 'video.mp4', init: Init = {}) {
   const url = release.upload_url.replace('{?name,label}', `?name=${encodeURIComponent(name)}`)
   const headers = { 'content-type': 'video/mp4', ...init.headers }
-  return call(github, url, { method: 'POST', body: FILM, ...init, headers })
+  return call(github, url, { method: 'POST', body: VIDEO, ...init, headers })
 }
 
 export const rename = (github: GitHub, { url }: Asset, name: string, token?: string | null) =>
@@ -44,7 +44,7 @@ export async function withRelease(options: GitHubOptions & { draft?: boolean; im
   const { draft = false, immutable = false, ...rest } = options
   const github = await startGitHub(rest)
   const release = github.addRelease({ tag: 'v1', draft, immutable })
-  const asset = github.addAsset(release, { name: 'old.mp4', bytes: FILM })
+  const asset = github.addAsset(release, { name: 'old.mp4', bytes: VIDEO })
   return { github, release, asset, [Symbol.asyncDispose]: () => github.close() }
 }
 

@@ -41,7 +41,7 @@ describe('faults', { concurrent: true }, () => {
     const { faults } = it.github
     faults.next('upload', { kind: 'done-then', fault: { kind: 'reset' } })
     await expect(upload(it.github, it.release)).rejects.toThrow('fetch failed')
-    expect(it.release.asset('film.mp4')).toMatchObject({ state: 'uploaded', size: 500 })
+    expect(it.release.asset('video.mp4')).toMatchObject({ state: 'uploaded', size: 500 })
     faults.next('rename', { kind: 'done-then', fault: { kind: 'status', status: 500, body: '<html>' } })
     expect(await rename(it.github, it.asset, 'new.mp4')).toMatchObject({ status: 500, text: '<html>' })
     expect(it.asset.name).toBe('new.mp4')
@@ -57,10 +57,10 @@ describe('faults', { concurrent: true }, () => {
   ])('the upload fault %o leaves a starter asset', async ([fault, least, most], { expect }) => {
     await using it = await withRelease()
     it.github.faults.next('upload', fault)
-    const sent = upload(it.github, it.release, 'film.mp4', { body: Buffer.alloc(2 ** 20) })
+    const sent = upload(it.github, it.release, 'video.mp4', { body: Buffer.alloc(2 ** 20) })
     if (fault.kind === 'cut') await expect(sent).rejects.toThrow('fetch failed')
     else expect((await sent).status).toBe(502)
-    expect(it.release.asset('film.mp4')).toMatchObject(STARTER)
+    expect(it.release.asset('video.mp4')).toMatchObject(STARTER)
     const [sending] = it.github.requests
     expect(sending?.bodyBytes).toBeGreaterThanOrEqual(least)
     expect(sending?.bodyBytes).toBeLessThanOrEqual(most)
@@ -70,7 +70,7 @@ describe('faults', { concurrent: true }, () => {
     await using it = await withRelease()
     it.github.faults.next('upload', { kind: 'silent' })
     const leaving = new AbortController()
-    const sent = upload(it.github, it.release, 'film.mp4', { signal: leaving.signal })
+    const sent = upload(it.github, it.release, 'video.mp4', { signal: leaving.signal })
     await expect.poll(() => it.github.requests[0]?.bodyBytes).toBe(500)
     leaving.abort()
     await expect(sent).rejects.toThrow('aborted')

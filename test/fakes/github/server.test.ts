@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, it } from 'vitest'
-import { call, FILM, REPOSITORY, remove, rename, upload, withRelease } from './client.ts'
+import { call, REPOSITORY, remove, rename, upload, VIDEO, withRelease } from './client.ts'
 import { type GitHub, startGitHub } from './server.ts'
 
 const Named = v.array(v.object({ tag_name: v.string() }))
@@ -12,21 +12,21 @@ const Named = v.array(v.object({ tag_name: v.string() }))
 describe('releases', { concurrent: true }, () => {
   it('the stand-in finds a published release by tag, and a draft by id only', async ({ expect }) => {
     await using github = await startGitHub()
-    const published = github.addRelease({ tag: 'films/v1', prerelease: true })
+    const published = github.addRelease({ tag: 'videos/v1', prerelease: true })
     const draft = github.addRelease({ tag: 'v2', draft: true })
-    const found = await call(github, `${REPOSITORY}/releases/tags/films%2Fv1`)
+    const found = await call(github, `${REPOSITORY}/releases/tags/videos%2Fv1`)
     expect(found).toMatchObject({
       status: 200,
       body: {
         id: published.id,
-        tag_name: 'films/v1',
+        tag_name: 'videos/v1',
         draft: false,
         prerelease: true,
         immutable: false,
         assets: [],
-        html_url: `${github.serverUrl}/octo/films/releases/tag/films%2Fv1`,
+        html_url: `${github.serverUrl}/octo/videos/releases/tag/videos%2Fv1`,
         upload_url: expect.stringMatching(
-          /^http:\/\/127\.0\.0\.1:\d+\/repos\/octo\/films\/releases\/\d+\/assets\{\?name,label\}$/,
+          /^http:\/\/127\.0\.0\.1:\d+\/repos\/octo\/videos\/releases\/\d+\/assets\{\?name,label\}$/,
         ),
       },
     })
@@ -72,7 +72,7 @@ describe('releases', { concurrent: true }, () => {
     expect((await call(github, `${REPOSITORY}/releases`)).headers.get('link')).toBeNull()
     const [release] = github.releases
     if (release === undefined) throw new Error('no release')
-    for (let n = 0; n < 101; n++) github.addAsset(release, { name: `${n}.mp4`, bytes: FILM })
+    for (let n = 0; n < 101; n++) github.addAsset(release, { name: `${n}.mp4`, bytes: VIDEO })
     const page = await call(github, `${release.url}/assets?per_page=1000`)
     expect(page.body).toHaveLength(100)
     expect(page.headers.get('link')).toContain('rel="next"')
@@ -88,7 +88,7 @@ describe('releases', { concurrent: true }, () => {
         upload_url: it.release.upload_url,
         assets: [{ name: 'old.mp4' }],
       },
-      repository: { full_name: 'octo/films', name: 'films', owner: { login: 'octo' }, private: false },
+      repository: { full_name: 'octo/videos', name: 'videos', owner: { login: 'octo' }, private: false },
     })
   })
 })
@@ -147,7 +147,7 @@ describe('GitHub Enterprise', { concurrent: true }, () => {
     const { status, body } = await upload(github, release)
     expect(status).toBe(201)
     expect((await call(github, `${REPOSITORY}/releases/tags/v1`)).body.assets).toHaveLength(2)
-    expect((await call(github, body.browser_download_url)).text).toBe(FILM.toString())
+    expect((await call(github, body.browser_download_url)).text).toBe(VIDEO.toString())
     expect(github.requests.map(({ origin }) => origin)).toEqual(['uploads', 'api', 'server'])
   })
 })
@@ -156,18 +156,18 @@ describe('files of the commit', { concurrent: true }, () => {
   let root = ''
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), 'standin-'))
-    await writeFile(join(root, 'wälk 1.mp4'), FILM)
+    await writeFile(join(root, 'wälk 1.mp4'), VIDEO)
   })
   afterAll(() => rm(root, { recursive: true, maxRetries: 3 }))
   const raw = (github: GitHub, path: string, sha = github.sha) =>
-    `${github.serverUrl}/octo/films/raw/${sha}/${path}`
+    `${github.serverUrl}/octo/videos/raw/${sha}/${path}`
 
   it('the stand-in serves files by range, and only those of its own commit', async ({ expect }) => {
     await using github = await startGitHub({ root })
     const url = raw(github, 'w%C3%A4lk%201.mp4')
-    const part = await call(github, url, { token: null, headers: { range: 'bytes=0-3' } })
-    expect(part).toMatchObject({ status: 206, text: 'film' })
-    expect(part.headers.get('content-range')).toBe('bytes 0-3/500')
+    const part = await call(github, url, { token: null, headers: { range: 'bytes=0-4' } })
+    expect(part).toMatchObject({ status: 206, text: 'video' })
+    expect(part.headers.get('content-range')).toBe('bytes 0-4/500')
     expect((await call(github, url.replace(github.sha, '0'.repeat(40)))).status).toBe(404)
     expect((await call(github, raw(github, 'none.mp4'))).status).toBe(404)
     expect((await call(github, raw(github, '..%2F..%2Fetc%2Fhostname'))).status).toBe(404)
@@ -178,14 +178,14 @@ describe('files of the commit', { concurrent: true }, () => {
   })
 
   it('the stand-in redirects to a file in LFS, or serves its pointer', async ({ expect }) => {
-    await using github = await startGitHub({ lfs: new Map([['assets/walk.mp4', FILM]]) })
+    await using github = await startGitHub({ lfs: new Map([['assets/walk.mp4', VIDEO]]) })
     const url = raw(github, 'assets/walk.mp4')
     const moved = await call(github, url)
-    const location = `${github.serverUrl}/media/octo/films/${github.sha}/assets/walk.mp4`
+    const location = `${github.serverUrl}/media/octo/videos/${github.sha}/assets/walk.mp4`
     expect([moved.status, moved.headers.get('location')]).toEqual([302, location])
-    expect((await call(github, location)).text).toBe(FILM.toString())
+    expect((await call(github, location)).text).toBe(VIDEO.toString())
     github.lfsRedirects = false
-    const sha256 = createHash('sha256').update(FILM).digest('hex')
+    const sha256 = createHash('sha256').update(VIDEO).digest('hex')
     const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${sha256}\nsize 500\n`
     expect(await call(github, url)).toMatchObject({ status: 200, text: pointer })
   })

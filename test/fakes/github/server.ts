@@ -15,7 +15,7 @@ import type { World } from './world.ts'
 export interface GitHubOptions {
   /** One origin, as GitHub Enterprise has it: the API below `/api/v3`, uploads below `/api/uploads`. */
   readonly enterprise?: boolean
-  /** `OWNER/NAME`, default `octo/films`. */
+  /** `OWNER/NAME`, default `octo/videos`. */
   readonly repository?: string
   readonly token?: string
   /** Default `write`. */
@@ -45,7 +45,7 @@ export interface GitHub extends World, AsyncDisposable {
 
 /** Starts a stand-in on free ports of 127.0.0.1. */
 export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> {
-  const { enterprise = false, repository = 'octo/films' } = options
+  const { enterprise = false, repository = 'octo/videos' } = options
   const site = await listening()
   const [api, uploads] = enterprise ? [site, site] : await Promise.all([listening(), listening()])
   const serverUrl = originOf(site)

@@ -89,7 +89,7 @@ describe('an image of the repository', { concurrent: true }, () => {
     expect([run.exitCode, run.outputs.status]).toEqual([0, 'dry_run'])
     expect(run.log).toContain(`"image_url": "${name}"`)
     expect(run.log).toContain(
-      `"video_url": "${scenario.github.serverUrl}/octo/films/raw/${scenario.github.sha}/${CLIP}"`,
+      `"video_url": "${scenario.github.serverUrl}/octo/videos/raw/${scenario.github.sha}/${CLIP}"`,
     )
     expect(run.log).toMatch(/^The image is uploaded .*\.$/m)
     expect(scenario.apiRequests()).toEqual([])
@@ -99,7 +99,7 @@ describe('an image of the repository', { concurrent: true }, () => {
     ['the preflight refuses the image', { image_url: 'small.png' }, 'reference_rejected'],
     ['the preflight refuses the clip', { video_url: 'http://127.0.0.1:1/walk.mp4' }, 'reference_unreachable'],
     ['the estimate exceeds max_cost', { price_per_second: '1', max_cost: '5' }, 'over_budget'],
-    ['there is no key', { api_key: '', wait: 'true', output_path: 'film.mp4' }, 'invalid_input'],
+    ['there is no key', { api_key: '', wait: 'true', output_path: 'video.mp4' }, 'invalid_input'],
   ])('an image of the repository is not uploaded when %s', async ([, inputs, reason]) => {
     await using scenario = await startRepository()
     await copyFile(join(MEDIA, 'images/small-side.png'), join(scenario.workspace, 'small.png'))
@@ -108,7 +108,7 @@ describe('an image of the repository', { concurrent: true }, () => {
 
   it('an image of the repository is not uploaded again while nothing has changed', async ({ expect }) => {
     await using scenario = await startRepository({ speed: 300, timing: { queue: 0, perClipSecond: 1200 } })
-    const inputs = { wait: 'true', output_path: 'film.mp4' }
+    const inputs = { wait: 'true', output_path: 'video.mp4' }
     expect((await scenario.run(inputs)).outputs.status).toBe('completed')
     expect((await scenario.run(inputs, { env: { GITHUB_RUN_ID: '4712' } })).outputs.status).toBe('unchanged')
     expect([scenario.uploads().length, scenario.submissions().length]).toEqual([1, 1])

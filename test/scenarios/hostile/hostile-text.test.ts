@@ -188,7 +188,7 @@ describe.concurrent('hostile text from servers and programs', () => {
       const event = join(scenario.folder, 'event.json')
       await writeFile(event, JSON.stringify(github.event(release)))
       const env = { GITHUB_API_URL: github.apiUrl, GITHUB_EVENT_NAME: 'release', GITHUB_EVENT_PATH: event }
-      const inputs = { ...DIRECTLY, wait: 'true', output_path: 'film.mp4', attach_to_release: 'event' }
+      const inputs = { ...DIRECTLY, wait: 'true', output_path: 'video.mp4', attach_to_release: 'event' }
       github.faults.next('assets', { kind: 'status', status: 403, body: { message: text } })
       const refused = await scenario.run(inputs, { env })
       expect(refused.outputs.failure_reason).toBe('publish_failed')

@@ -128,7 +128,7 @@ describe('a key with special characters', { concurrent: true }, () => {
     github.addRelease({ tag: 'v1' })
     const inputs = {
       wait: 'true',
-      output_path: 'film.mp4',
+      output_path: 'video.mp4',
       attach_to_release: 'v1',
       price_per_second: '0.057',
     }
@@ -158,7 +158,7 @@ describe('a key with special characters', { concurrent: true }, () => {
     const { apiKey, faults } = scenario.sandbox
     const body = { code: 200, data: [{ task_id: `task_${apiKey}` }] }
     faults.next('submit', { kind: 'status', status: 200, body })
-    const run = await scenario.run({ ...DIRECTLY, wait: 'true', output_path: 'film.mp4' })
+    const run = await scenario.run({ ...DIRECTLY, wait: 'true', output_path: 'video.mp4' })
     expect(run.outputs.task_id).toBe('task_***')
   })
 
@@ -174,7 +174,7 @@ describe('a key with special characters', { concurrent: true }, () => {
     const body = JSON.parse(JSON.stringify({ code: 200, data }).replaceAll('KEY', apiKey))
     for (let polls = 0; polls < 20; polls++) faults.next('task', { kind: 'status', status: 200, body })
     const inputs = { image_url: '', video_url: '', task_id: task.id, wait_timeout_minutes: '0.5' }
-    const run = await scenario.run({ ...inputs, output_path: 'film.mp4' })
+    const run = await scenario.run({ ...inputs, output_path: 'video.mp4' })
     expect(run.exitCode).toBe(1)
     expect(run.log + run.summary).toContain('***')
   })
@@ -200,11 +200,11 @@ describe('the token', { concurrent: true }, () => {
     })
     await writeFile(event, JSON.stringify({ release: { id } }))
     const env = { GITHUB_API_URL: github.apiUrl, GITHUB_EVENT_NAME: 'release', GITHUB_EVENT_PATH: event }
-    const inputs = { ...DIRECTLY, wait: 'true', output_path: 'film.mp4', attach_to_release: 'event' }
+    const inputs = { ...DIRECTLY, wait: 'true', output_path: 'video.mp4', attach_to_release: 'event' }
     const run = await scenario.run(inputs, { env })
     expectCompleted(run)
     expect(run.log).toContain('The video goes to the release v1-***-***.')
-    expect(run.outputs.release_asset_url).toMatch(/\/v1-\*\*\*-\*\*\*\/film\.mp4$/)
+    expect(run.outputs.release_asset_url).toMatch(/\/v1-\*\*\*-\*\*\*\/video\.mp4$/)
   })
 })
 
@@ -218,7 +218,7 @@ describe('an input', { concurrent: true }, () => {
     ['prompt', (secret) => `${'x'.repeat(70)} ${secret}`],
     ['image_url', inAddress],
     ['video_url', (secret) => `https://example.com/${base64(`user:${secret}`)}/clip.mp4`],
-    ['output_path', (secret) => `films/${secret}/film.mp4`],
+    ['output_path', (secret) => `videos/${secret}/video.mp4`],
     ['idempotency_key', (secret) => secret],
     ['task_id', (secret) => `task_${secret}`],
     ['ffprobe_path', (secret) => secret],

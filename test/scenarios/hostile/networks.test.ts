@@ -98,13 +98,13 @@ describe('a run', { concurrent: true }, () => {
       const github = await startGitHub({ token: GITHUB_TOKEN })
       try {
         github.addRelease({ tag: 'v1' })
-        const inputs = { wait: 'true', output_path: 'film.mp4', attach_to_release: 'v1' }
+        const inputs = { wait: 'true', output_path: 'video.mp4', attach_to_release: 'v1' }
         const run = await way.run(inputs, {
           GITHUB_API_URL: github.apiUrl,
           GITHUB_SERVER_URL: github.serverUrl,
         })
         expectCompleted(run)
-        expect(await readFile(join(scenario.folder, 'film.mp4'))).not.toHaveLength(0)
+        expect(await readFile(join(scenario.folder, 'video.mp4'))).not.toHaveLength(0)
         expect(run.outputs.release_asset_url).toBeDefined()
         expect(submissions(scenario)).toHaveLength(1)
         // Nothing went past it: the API in tunnels, one for each request, all else forwarded.

@@ -17,11 +17,11 @@ import { expectCompleted, outputBlocks, type Run, type Scenario, startScenario }
 const KILLS = Number(process.env.KILLS ?? 40)
 const SEED = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
 
-const FILM = 'assets/film.mp4'
-const RECEIPT = `${FILM}.receipt.json`
+const VIDEO = 'assets/video.mp4'
+const RECEIPT = `${VIDEO}.receipt.json`
 const RESULT = 'demo/result.mp4'
 /** The whole way: the references, the submission, the wait, the download. */
-const WHOLE_WAY = { wait: 'true', output_path: FILM }
+const WHOLE_WAY = { wait: 'true', output_path: VIDEO }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const
 
@@ -163,7 +163,7 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
       const [workspace, temp] = [join(folder, 'workspace'), join(folder, 'temp')]
       await mkdir(temp)
       const submissions = () => sandbox.requests.filter(isSubmission)
-      const film = () => readFile(join(workspace, FILM))
+      const video = () => readFile(join(workspace, VIDEO))
 
       const first = await killed(scenario, kill, times)
       const [sent, hasLooked] = [submissions().length, sandbox.requests.some(isLook)]
@@ -175,7 +175,7 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
       const told = first.outputs.task_id
       await outputBlocks(first.raw)
       const left = await filesIn(workspace)
-      if (left.includes(FILM)) expect(sha256(await film())).toBe(whole)
+      if (left.includes(VIDEO)) expect(sha256(await video())).toBe(whole)
 
       if (first.exitCode === null && kill.signal !== 'SIGKILL') {
         // Node ends by itself while it still loads the action.
@@ -192,7 +192,7 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
         expect(first.errors).toHaveLength(isDone ? 0 : 1)
         expect(first.summary.match(/^## .*$/gm)).toHaveLength(1)
         expect(first.summary).toContain(id ?? 'Nothing was submitted and nothing is billed.')
-        expect(left.filter((name) => name !== RECEIPT)).toEqual(isDone ? [FILM] : [])
+        expect(left.filter((name) => name !== RECEIPT)).toEqual(isDone ? [VIDEO] : [])
         expect(await filesIn(temp)).toEqual([])
       }
 
@@ -200,7 +200,7 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
       for (const name of left) await utimes(join(workspace, name), 0, 0)
 
       // Whoever knows the id asks for that task; whoever does not runs the step again.
-      const pickUp = { task_id: told ?? '', output_path: FILM, image_url: '', video_url: '' }
+      const pickUp = { task_id: told ?? '', output_path: VIDEO, image_url: '', video_url: '' }
       const second = await runStep(scenario, told === undefined ? WHOLE_WAY : pickUp)
       expectCompleted(second)
       expect(sandbox.tasks.map((task) => task.id)).toEqual([second.outputs.task_id])
@@ -208,9 +208,9 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
       expect(submissions()).toHaveLength(told === undefined ? sent + 1 : sent)
       const keys = submissions().map(({ headers }) => headers['idempotency-key'])
       expect(new Set(keys).size).toBe(1)
-      expect(second.outputs).toMatchObject({ result_path: FILM, result_sha256: whole })
-      expect(sha256(await film())).toBe(whole)
-      expect((await filesIn(workspace)).filter((name) => name !== RECEIPT)).toEqual([FILM])
+      expect(second.outputs).toMatchObject({ result_path: VIDEO, result_sha256: whole })
+      expect(sha256(await video())).toBe(whole)
+      expect((await filesIn(workspace)).filter((name) => name !== RECEIPT)).toEqual([VIDEO])
     },
   )
 })

@@ -8,19 +8,19 @@ import { GITHUB_TOKEN } from '../../harness/action.ts'
 import { problemsOf } from '../../harness/inputs.ts'
 import { expectCompleted, expectFailure, type Run, startScenario, submissions } from '../scenario.ts'
 
-const FILM = await readFile(new URL('../../media/demo/result.mp4', import.meta.url))
-const SHA256 = createHash('sha256').update(FILM).digest('hex')
+const VIDEO = await readFile(new URL('../../media/demo/result.mp4', import.meta.url))
+const SHA256 = createHash('sha256').update(VIDEO).digest('hex')
 const OLD = Buffer.from('old')
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
 const GRANT =
-  'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/films. Runs from forks and Dependabot get read-only tokens.'
+  'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/videos. Runs from forks and Dependabot get read-only tokens.'
 
-/** A sandbox where every task has ended as soon as it exists, GitHub, and a job that stores a film for a release. */
+/** A sandbox where every task has ended as soon as it exists, GitHub, and a job that stores a video for a release. */
 async function releasing(options: GitHubOptions = {}) {
   const scenario = await startScenario({ timing: { queue: 0, perClipSecond: 0 }, speed: 300 })
   const github = await startGitHub({ token: GITHUB_TOKEN, ...options })
   const { folder } = scenario
-  const [event, file] = [join(folder, 'event.json'), join(folder, 'film.mp4')]
+  const [event, file] = [join(folder, 'event.json'), join(folder, 'video.mp4')]
   return {
     ...scenario,
     github,
@@ -29,7 +29,7 @@ async function releasing(options: GitHubOptions = {}) {
       writeFile(event, typeof payload === 'string' ? payload : JSON.stringify(payload)),
     /** Runs the step in one workspace; by default it started with a release. */
     step(inputs: Record<string, string> = {}, more: Parameters<typeof scenario.run>[1] = {}) {
-      const needed = { wait: 'true', output_path: 'film.mp4', attach_to_release: 'v1' }
+      const needed = { wait: 'true', output_path: 'video.mp4', attach_to_release: 'v1' }
       const env = {
         GITHUB_API_URL: github.apiUrl,
         GITHUB_SERVER_URL: github.serverUrl,
@@ -39,7 +39,7 @@ async function releasing(options: GitHubOptions = {}) {
       }
       return scenario.run({ ...needed, ...inputs }, { workspace: folder, ...more, env })
     },
-    isStored: async () => existsSync(file) && FILM.equals(await readFile(file)),
+    isStored: async () => existsSync(file) && VIDEO.equals(await readFile(file)),
     async [Symbol.asyncDispose]() {
       await github.close()
       await scenario[Symbol.asyncDispose]()
@@ -53,7 +53,7 @@ function assetsOf(github: GitHub, tag = 'v1') {
   return release?.assets.map(({ name, digest }) => [name, digest])
 }
 
-const ATTACHED = [['film.mp4', `sha256:${SHA256}`]]
+const ATTACHED = [['video.mp4', `sha256:${SHA256}`]]
 const uploads = ({ requests }: GitHub) => requests.filter(({ origin }) => origin === 'uploads').length
 
 /** What a task that is completed and not attached advises. */
@@ -67,12 +67,12 @@ describe('a release', { concurrent: true }, () => {
     await using at = await releasing()
     const { github } = at
     const release = github.addRelease({ tag: 'v1' })
-    github.addAsset(release, { name: 'film.mp4', bytes: OLD })
+    github.addAsset(release, { name: 'video.mp4', bytes: OLD })
     await at.startedBy(github.event(release))
 
     const first = await at.step({ attach_to_release: 'event', price_per_second: '0.057' })
     expectCompleted(first)
-    const url = `${github.serverUrl}/octo/films/releases/download/v1/film.mp4`
+    const url = `${github.serverUrl}/octo/videos/releases/download/v1/video.mp4`
     expect(first.outputs).toEqual({
       task_id: at.sandbox.tasks[0]?.id,
       status: 'completed',
@@ -81,18 +81,18 @@ describe('a release', { concurrent: true }, () => {
       cost: '0.4788',
       result_url: at.sandbox.media.url('demo/result.mp4'),
       result_expires_at: expect.stringMatching(/Z$/),
-      result_path: 'film.mp4',
+      result_path: 'video.mp4',
       result_sha256: SHA256,
       release_asset_url: url,
     })
-    expect([assetsOf(github), release.asset('film.mp4')?.content_type]).toEqual([ATTACHED, 'video/mp4'])
+    expect([assetsOf(github), release.asset('video.mp4')?.content_type]).toEqual([ATTACHED, 'video/mp4'])
     expect(first.log).toContain('The video goes to the release v1.\n')
-    expect(first.log).toContain(`film.mp4 is attached to the release v1: ${url}\n`)
+    expect(first.log).toContain(`video.mp4 is attached to the release v1: ${url}\n`)
     expect(first.summary).toContain('It is attached to the release.')
     expect(first.summary).toContain(`<td>Release</td><td><a href="${url}">${url}</a></td>`)
     expect(first.summary).toContain('<td>attach_to_release</td><td>event</td>')
 
-    release.remove(release.asset('film.mp4') ?? expect.fail())
+    release.remove(release.asset('video.mp4') ?? expect.fail())
     const unchanged = { api_key: '', attach_to_release: 'event' }
     const second = await at.step(unchanged)
     expect([second.errors, second.outputs.status, second.outputs.release_asset_url]).toEqual([
@@ -111,7 +111,7 @@ describe('a release', { concurrent: true }, () => {
     const advice =
       'Fix the problem above, then re-run to attach the video. Nothing was submitted and nothing is billed.'
     expect(expectFailure(third, 'publish_failed', advice)).toBe(
-      `film.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::*** <b>". ${GRANT}`,
+      `video.mp4 could not be attached to the release v1. GitHub answered 403: "no: ::error::*** <b>". ${GRANT}`,
     )
     expect(third.summary).toContain('no: ::error::*** &#60;b&#62;')
     expect(third.summary).toContain('## Kling motion control: not attached to the release')
@@ -122,7 +122,7 @@ describe('a release', { concurrent: true }, () => {
 
     const fourth = await at.step({ ...unchanged, attach_to_release: 'v1' })
     expect([fourth.errors, fourth.outputs.release_asset_url]).toEqual([[], url])
-    expect(fourth.log).toContain(`film.mp4 is already the same file in the release v1: ${url}\n`)
+    expect(fourth.log).toContain(`video.mp4 is already the same file in the release v1: ${url}\n`)
     expect([uploads(github), submissions(at).length]).toEqual([2, 1])
     expect(github.requests.filter(({ origin }) => origin === 'server')).toEqual([])
   })
@@ -138,7 +138,7 @@ describe('a release', { concurrent: true }, () => {
     expectCompleted(run)
     expect([assetsOf(github), await at.isStored()]).toEqual([ATTACHED, true])
     expect(run.outputs.release_asset_url).toMatch(
-      /\/octo\/films\/releases\/download\/untagged-\w+\/film\.mp4$/,
+      /\/octo\/videos\/releases\/download\/untagged-\w+\/video\.mp4$/,
     )
     expect(run.log).toContain('The video goes to the release v1, a draft.\n')
     expect(run.log).toMatch(/\nGitHub answered 502: "Server Error - \S+"\. Trying again in 2 s\.\n/)
@@ -158,7 +158,7 @@ describe('a release', { concurrent: true }, () => {
 })
 
 const NO_RELEASE =
-  'attach_to_release "v1": There is no release of this tag in octo/films that github_token can see. Create the release first; a draft works too, but is visible only with the permission contents: write.'
+  'attach_to_release "v1": There is no release of this tag in octo/videos that github_token can see. Create the release first; a draft works too, but is visible only with the permission contents: write.'
 const noEvent = (words: string) =>
   `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`
 const [OTHER, UNREADABLE] = ['which contains no release', 'whose payload cannot be read']
@@ -218,10 +218,10 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
       { env: { GITHUB_EVENT_NAME: 'schedule', GITHUB_EVENT_PATH: undefined } },
     )
     expect(expectFailure(missing, 'invalid_input')).toBe(noEvent(`the event schedule, ${UNREADABLE}`))
-    const wrong = await at.step({ output_path: 'films/my film.mp4', github_token: '' })
+    const wrong = await at.step({ output_path: 'videos/my video.mp4', github_token: '' })
     expect(expectFailure(wrong, 'invalid_input').split('\n')).toEqual([
       expect.stringContaining(
-        'output_path "films/my film.mp4": GitHub renames assets whose names contain anything but',
+        'output_path "videos/my video.mp4": GitHub renames assets whose names contain anything but',
       ),
       expect.stringContaining('github_token: It is empty, and attach_to_release needs it.'),
     ])
@@ -229,16 +229,16 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
   })
 
   it.for([
-    'my film.mp4',
+    'my video.mp4',
     'fílm.mp4',
-    '.film.mp4',
-    'film..mp4',
-    'film(1).mp4',
-    'film+1.mp4',
-    'film~',
+    '.video.mp4',
+    'video..mp4',
+    'video(1).mp4',
+    'video+1.mp4',
+    'video~',
     'a/.mp4',
     'a\\é.mp4',
-    'film.',
+    'video.',
   ])('a release asset cannot be named %s', (output_path, { expect }) => {
     const given = { wait: 'true', output_path, github_token: 'x' }
     expect(problemsOf({ ...given, attach_to_release: 'v1' })).toEqual([
@@ -247,7 +247,7 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
     expect(problemsOf(given)).toEqual([])
   })
 
-  it.for(['film.mp4', 'a é/film-1_b.MP4', 'a\\film.mp4', 'f', '1.2.mp4'])(
+  it.for(['video.mp4', 'a é/video-1_b.MP4', 'a\\video.mp4', 'f', '1.2.mp4'])(
     'a release asset can be named %s',
     (output_path, { expect }) => {
       expect(problemsOf({ wait: 'true', output_path, github_token: 'x', attach_to_release: 'v1' })).toEqual(
@@ -268,7 +268,7 @@ function expectKept(run: Run, id: string | undefined) {
   return {
     task_id: id,
     status: 'completed',
-    result_path: 'film.mp4',
+    result_path: 'video.mp4',
     result_sha256: SHA256,
     result_url: run.outputs.result_url,
     cost: run.outputs.cost,
@@ -286,15 +286,15 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
     const first = await at.step()
     const id = sandbox.tasks[0]?.id
     expect(expectFailure(first, 'publish_failed', again(id))).toBe(
-      `film.mp4 could not be attached to the release v1. GitHub answered 403: "Resource not accessible by integration - https://docs.github.com/rest/releases/assets". ${GRANT}`,
+      `video.mp4 could not be attached to the release v1. GitHub answered 403: "Resource not accessible by integration - https://docs.github.com/rest/releases/assets". ${GRANT}`,
     )
     expect(first.outputs).toMatchObject({ ...expectKept(first, id), cost: '0.4788', duration_seconds: '8.4' })
     expect(first.outputs.result_url).toMatch(/^http/)
     expect(first.outputs).not.toHaveProperty('release_asset_url')
     expect(await at.isStored()).toBe(true)
-    expect(existsSync(join(at.folder, 'film.mp4.receipt.json'))).toBe(true)
+    expect(existsSync(join(at.folder, 'video.mp4.receipt.json'))).toBe(true)
     expect(first.summary).toContain('## Kling motion control: completed, but not attached to the release')
-    expect(first.summary).toContain('<td>film.mp4</td>')
+    expect(first.summary).toContain('<td>video.mp4</td>')
 
     github.permissions = 'write'
     const second = await at.step({ ...NO_REFERENCES, task_id: id ?? '' })
@@ -341,7 +341,7 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
     expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
     expect([await at.isStored(), run.outputs.result_path, run.outputs.status]).toEqual([
       true,
-      'film.mp4',
+      'video.mp4',
       'completed',
     ])
   })

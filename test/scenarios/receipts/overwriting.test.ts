@@ -35,21 +35,21 @@ describe('a place for the video', { concurrent: true }, () => {
     async ([kind, makeLink], { expect, skip }) => {
       if (kind === 'symbolic') need('file links', { skip })
       await using scenario = await startRepository()
-      await makeLink(join(scenario.workspace, IMAGE), join(scenario.workspace, 'film.mp4'))
-      const run = await scenario.run({ wait: 'true', output_path: 'film.mp4' })
-      expect(expectFailure(run, 'invalid_input')).toBe(`output_path "film.mp4": ${OVERWRITES}`)
+      await makeLink(join(scenario.workspace, IMAGE), join(scenario.workspace, 'video.mp4'))
+      const run = await scenario.run({ wait: 'true', output_path: 'video.mp4' })
+      expect(expectFailure(run, 'invalid_input')).toBe(`output_path "video.mp4": ${OVERWRITES}`)
       expect(scenario.submissions()).toEqual([])
     },
   )
 
-  it.for(['.git/hooks/pre-commit', 'sub/.GIT/film.mp4'])(
+  it.for(['.git/hooks/pre-commit', 'sub/.GIT/video.mp4'])(
     'the output_path %s is refused because it lies in the folder .git',
     async (path, { expect }) => {
       await using scenario = await startRepository()
       await mkdir(join(scenario.workspace, path, '..'), { recursive: true })
       const run = await scenario.run({ wait: 'true', output_path: path })
       expect(expectFailure(run, 'invalid_input')).toBe(
-        `output_path "${path}": It lies in the folder .git. Use a path outside it, such as assets/film.mp4.`,
+        `output_path "${path}": It lies in the folder .git. Use a path outside it, such as assets/video.mp4.`,
       )
     },
   )

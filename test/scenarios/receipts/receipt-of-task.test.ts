@@ -8,8 +8,6 @@ import {
   AT_ONCE,
   at,
   expectMadeAnew,
-  FILM,
-  filmOf,
   leave,
   madeBy,
   make,
@@ -21,6 +19,8 @@ import {
   result,
   SAME_REQUEST,
   textOf,
+  VIDEO,
+  videoOf,
 } from '../receipts.ts'
 import { expectCompleted, expectFailure, type Scenario, startScenario, submissions } from '../scenario.ts'
 
@@ -49,7 +49,7 @@ describe('a task that is still running', { concurrent: true }, () => {
     const second = await make(scenario)
     expectCompleted(second)
     expect(count(second.log, fetches(task_id))).toBe(1)
-    expect(second.outputs).toMatchObject({ task_id, duration_seconds: '8.4', result_path: FILM })
+    expect(second.outputs).toMatchObject({ task_id, duration_seconds: '8.4', result_path: VIDEO })
     expect(submissions(scenario)).toHaveLength(1)
     expect(await receiptOf(scenario)).toMatchObject({
       task: { id: task_id, status: 'completed', cost: Number(second.outputs.cost) },
@@ -74,7 +74,7 @@ describe('a task that is still running', { concurrent: true }, () => {
       const { task_id = '' } = first.outputs
       expect(first.outputs.failure_reason).toBe(reason)
       expect(await receiptOf(scenario)).toMatchObject({ ...pending(task_id), ...madeBy('4711') })
-      expect(await readdir(at(scenario, 'assets'))).toEqual(['film.mp4.receipt.json'])
+      expect(await readdir(at(scenario, 'assets'))).toEqual(['video.mp4.receipt.json'])
       const second = await make(scenario)
       expectCompleted(second)
       expect(second.outputs.task_id).toBe(task_id)
@@ -113,11 +113,11 @@ describe('a task that is still running', { concurrent: true }, () => {
     expectCompleted(run)
     expect(run.warnings).toEqual([
       expect.stringMatching(
-        /^The receipt assets\/film\.mp4\.receipt\.json could not be written: .+\. Without it, the next run generates, and pays for, a new video\.$/,
+        /^The receipt assets\/video\.mp4\.receipt\.json could not be written: .+\. Without it, the next run generates, and pays for, a new video\.$/,
       ),
     ])
-    expect(await filmOf(scenario)).toEqual(ORIGINAL)
-    expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['film.mp4', 'film.mp4.receipt.json'])
+    expect(await videoOf(scenario)).toEqual(ORIGINAL)
+    expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['video.mp4', 'video.mp4.receipt.json'])
   })
 })
 
@@ -154,7 +154,7 @@ describe('a task without a video', { concurrent: true }, () => {
     expect(expectFailure(run, 'request_rejected', advice)).toMatch(/^APIMart answered 404\. /)
     expect(submissions(scenario)).toEqual([])
     expect(await textOf(scenario)).toBe(text)
-    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+    expect(await videoOf(scenario)).toEqual(ORIGINAL)
   })
 
   const finished = (id: string) => ({
@@ -169,7 +169,7 @@ describe('a task without a video', { concurrent: true }, () => {
     const { sandbox } = scenario
     const { id } = sandbox.addTask({ resultUrl: sandbox.media.url('demo/result.mp4', 'gone') })
     await leave(scenario, row[1](id))
-    await rm(at(scenario, FILM))
+    await rm(at(scenario, VIDEO))
     const run = await make(scenario)
     const advice = `The link is issued only once, so you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. ${AGAIN}`
     expect(expectFailure(run, 'download_failed', advice)).toContain('the link has expired')
@@ -203,7 +203,7 @@ describe('the receipt of an earlier video', { concurrent: true }, () => {
     const other = { prompt: 'The hero waves' }
     sandbox.script.outcome = 'failed'
     const env = { GITHUB_RUN_ID: '4712' }
-    const first = await scenario.run({ wait: 'true', output_path: FILM, ...other }, { env })
+    const first = await scenario.run({ wait: 'true', output_path: VIDEO, ...other }, { env })
     expect(first.outputs).toMatchObject({ failure_reason: 'task_failed' })
     const text = await leave(scenario)
     // The failed task is returned again, and its next key is refused.
@@ -223,7 +223,7 @@ describe('task_id', { concurrent: true }, () => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     await leave(scenario, pending(id))
-    await rm(at(scenario, FILM))
+    await rm(at(scenario, VIDEO))
     const run = await make(scenario, ofTask(id))
     expectCompleted(run)
     expect(run.warnings).toEqual([])
@@ -270,10 +270,10 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expect(run.outputs).toMatchObject({ failure_reason: 'invalid_input' })
     expect(run.errors[0]).toContain(
-      'Another step of this run, __octo_kling_2 of job film, has task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, has task task_1 for it.',
     )
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)
-    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+    expect(await videoOf(scenario)).toEqual(ORIGINAL)
   })
 })

@@ -11,8 +11,6 @@ import {
   AT_ONCE,
   at,
   expectMadeAnew,
-  FILM,
-  filmOf,
   leave,
   madeBy,
   make,
@@ -25,16 +23,18 @@ import {
   result,
   SAME_REQUEST,
   textOf,
+  VIDEO,
+  videoOf,
 } from '../receipts.ts'
 import { expectCompleted, expectFailure, startScenario, submissions } from '../scenario.ts'
 
-const NO_FILE = `${FILM} is not there, or is not a file`
-type Change = [how: string, change: (film: string) => Promise<void>, why: string]
+const NO_FILE = `${VIDEO} is not there, or is not a file`
+type Change = [how: string, change: (video: string) => Promise<void>, why: string]
 const LINK: Change = ['is only a link', toLink, NO_FILE]
 
-async function toLink(film: string): Promise<void> {
-  await rename(film, `${film}.real`)
-  await symlink('film.mp4.real', film)
+async function toLink(video: string): Promise<void> {
+  await rename(video, `${video}.real`)
+  await symlink('video.mp4.real', video)
 }
 
 describe('a second run', { concurrent: true }, () => {
@@ -112,23 +112,23 @@ describe('a second run', { concurrent: true }, () => {
     },
   )
 
-  const otherFile = `${FILM} is not the file that ${RECEIPT} describes: its sha256 differs`
-  it.for<[string, (film: string) => Promise<void>, string]>([
-    ['is missing', (film) => rm(film), NO_FILE],
-    ['is cut off', (film) => truncate(film, 1000), otherFile],
+  const otherFile = `${VIDEO} is not the file that ${RECEIPT} describes: its sha256 differs`
+  it.for<[string, (video: string) => Promise<void>, string]>([
+    ['is missing', (video) => rm(video), NO_FILE],
+    ['is cut off', (video) => truncate(video, 1000), otherFile],
     ...(has('file links') ? [LINK] : []),
   ])('a second run downloads the video again when it %s', async ([, change, wrong], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     const [task, made] = [{ id, status: 'completed', cost: 0.456 } as const, madeBy('4710')]
     await leave(scenario, { task, result: result('holds'), ...made })
-    await change(at(scenario, FILM))
+    await change(at(scenario, VIDEO))
     const again = await make(scenario)
     expectCompleted(again)
     expect(again.log).toContain(`\n${SAME_REQUEST}, but ${wrong}. APIMart has the video until `)
     expect(again.outputs).toMatchObject({ task_id: id, result_sha256: ORIGINAL.sha256 })
     expect(submissions(scenario)).toEqual([])
-    expect(await filmOf(scenario)).toEqual(ORIGINAL)
+    expect(await videoOf(scenario)).toEqual(ORIGINAL)
     expect(await receiptOf(scenario)).toMatchObject({ task, result: ORIGINAL, ...made })
   })
 
@@ -137,7 +137,7 @@ describe('a second run', { concurrent: true }, () => {
   }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
-    await rm(at(scenario, FILM))
+    await rm(at(scenario, VIDEO))
     await expectMadeAnew(scenario, await make(scenario), `${ANEW} ${NO_FILE}.`, expect)
   })
 
@@ -179,8 +179,8 @@ describe('a second run', { concurrent: true }, () => {
       expect(run.log).toContain(`\n${line}\n`)
       expect(scenario.apiRequests()).toEqual([])
       expect(await textOf(scenario)).toBe(text)
-      expect(await filmOf(scenario)).toEqual(ORIGINAL)
-      expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['film.mp4', 'film.mp4.receipt.json'])
+      expect(await videoOf(scenario)).toEqual(ORIGINAL)
+      expect((await readdir(at(scenario, 'assets'))).sort()).toEqual(['video.mp4', 'video.mp4.receipt.json'])
     },
   )
 })
@@ -220,7 +220,7 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
       madeBy('4712', '__octo_kling_2'),
       (text) => text,
       { prompt: 'She waves' },
-      'Another step of this run, __octo_kling_2 of job film, has task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, has task task_1 for it.',
     ],
   ])('a receipt that %s is refused and left alone', async ([, changes, damage, inputs, says], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
@@ -246,10 +246,10 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
   it('an output_path that has a receipt but is a folder is refused', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
-    await rm(at(scenario, FILM))
-    await mkdir(at(scenario, FILM))
+    await rm(at(scenario, VIDEO))
+    await mkdir(at(scenario, VIDEO))
     const run = await make(scenario)
-    expect(expectFailure(run, 'invalid_input')).toContain(`output_path "${FILM}": It names a folder.`)
+    expect(expectFailure(run, 'invalid_input')).toContain(`output_path "${VIDEO}": It names a folder.`)
     expect(scenario.apiRequests()).toEqual([])
   })
 })

@@ -23,7 +23,7 @@ import { expectCompleted, expectFailure, expectSubmitted, type Run } from '../sc
 /** The image is somewhere else, the clip is a file of the repository. */
 const CLIP_ONLY = { image_url: 'https://example.com/ref-image.png', preflight: 'off' }
 const SHA = '5f3e9c1b7a2d4860c9e1f0ab34cd56ef78901234'
-const RAW = `/octo/films/raw/${SHA}`
+const RAW = `/octo/videos/raw/${SHA}`
 const DIFFERS = `video_url ${CLIP} of the workspace is not the file of the commit ${SHA.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
 
 const clipOf = (scenario: RepositoryScenario) =>
@@ -84,21 +84,21 @@ describe('a clip of the repository', { concurrent: true }, () => {
   })
 
   it('a clip in Git LFS is read from where Git LFS stores it', async ({ expect }) => {
-    const film = await readFile(join(MEDIA, 'demo/walk.mp4'))
-    await using scenario = await startRepository({ lfs: new Map([[CLIP, film]]) })
+    const video = await readFile(join(MEDIA, 'demo/walk.mp4'))
+    await using scenario = await startRepository({ lfs: new Map([[CLIP, video]]) })
     // As a checkout without `lfs: true` leaves it.
-    await writeFile(join(scenario.workspace, CLIP), pointerTo(film))
+    await writeFile(join(scenario.workspace, CLIP), pointerTo(video))
     const run = await scenario.run()
     expectSubmitted(run)
     expect(run.warnings).toEqual([])
     expect(clipOf(scenario)).toEqual([`${scenario.github.serverUrl}${RAW}/${CLIP}`])
-    expect(scenario.asked()).toContain(`GET /media/octo/films/${SHA}/${CLIP}`)
+    expect(scenario.asked()).toContain(`GET /media/octo/videos/${SHA}/${CLIP}`)
     expect(run.outputs.duration_seconds).toBe('8.4')
   })
 
   it('a clip in Git LFS is refused when only its pointer is served', async ({ expect }) => {
-    const film = await readFile(join(MEDIA, 'demo/walk.mp4'))
-    await using scenario = await startRepository({ lfs: new Map([[CLIP, film]]), lfsRedirects: false })
+    const video = await readFile(join(MEDIA, 'demo/walk.mp4'))
+    await using scenario = await startRepository({ lfs: new Map([[CLIP, video]]), lfsRedirects: false })
     const run = await scenario.run()
     expect(expectFailure(run, 'reference_rejected')).toMatch(
       /^video_url assets\/walk\.mp4 \(\S+\) is a Git LFS pointer of 131 bytes, not the clip itself\. Use the URL of the file itself\.$/,
@@ -254,7 +254,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
       preflight: 'enforce',
       video_url: CLIP,
       wait: 'true',
-      output_path: 'film.mp4',
+      output_path: 'video.mp4',
     }
     scenario.sandbox.script.outcome = 'failed'
     expect((await scenario.run(step)).outputs.failure_reason).toBe('task_failed')

@@ -12,8 +12,8 @@ import {
   submissions,
 } from '../scenario.ts'
 
-const FILM = 'film.mp4'
-const INPUTS = { wait: 'true', output_path: FILM }
+const VIDEO = 'video.mp4'
+const INPUTS = { wait: 'true', output_path: VIDEO }
 const SECOND = { GITHUB_RUN_ATTEMPT: '2' }
 const NEXT_RUN = { GITHUB_RUN_ID: '4712' }
 
@@ -22,7 +22,7 @@ function run(scenario: Scenario, inputs: Record<string, string> = {}, env: Recor
   return scenario.run({ ...INPUTS, ...inputs }, { workspace: join(scenario.folder, 'workspace'), env })
 }
 
-const placeIn = ({ folder }: Scenario) => join(folder, 'workspace', `${FILM}.receipt.json`)
+const placeIn = ({ folder }: Scenario) => join(folder, 'workspace', `${VIDEO}.receipt.json`)
 
 async function receiptIn(scenario: Scenario) {
   const found = parseReceipt(await readFile(placeIn(scenario), 'utf8'))

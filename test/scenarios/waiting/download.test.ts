@@ -9,7 +9,7 @@ import { DEMO, expectCompleted, expectFailure, type Run, startScenario } from '.
 const RESULT = 'demo/result.mp4'
 const result = await readFile(new URL(`../../media/${RESULT}`, import.meta.url))
 const SHA256 = createHash('sha256').update(result).digest('hex')
-const PLACE = 'assets/film.mp4'
+const PLACE = 'assets/video.mp4'
 
 /** A scenario with a task that was completed at `completedAt`, and a step that fetches its video. */
 async function finished(completedAt = Date.now()) {
@@ -61,7 +61,7 @@ describe('the video of a completed task', { concurrent: true }, () => {
       result_sha256: SHA256,
     })
     expect(result.equals(await readFile(join(run.raw.workspace, PLACE)))).toBe(true)
-    expect(await files(run)).toEqual(['assets', join('assets', 'film.mp4')])
+    expect(await files(run)).toEqual(['assets', join('assets', 'video.mp4')])
     expect(run.warnings).toEqual([])
     expect(run.log).toContain(
       `Downloaded to ${PLACE}: 147.6 kB, sha256 ${SHA256}\nLength of the video: 8.4 s\n`,
@@ -202,26 +202,26 @@ describe('a download that fails', { concurrent: true }, () => {
     await using at = await finished()
     const { folder } = at
     await mkdir(join(folder, 'assets'))
-    await writeFile(join(folder, PLACE), 'older film')
+    await writeFile(join(folder, PLACE), 'older video')
     at.serve([RESULT, 'missing'])
     expectFailure(await at.fetch({}, { workspace: folder }), 'download_failed', advice(at.task.id))
-    expect(await readFile(join(folder, PLACE), 'utf8')).toBe('older film')
+    expect(await readFile(join(folder, PLACE), 'utf8')).toBe('older video')
     at.serve([RESULT])
     const again = await at.fetch({}, { workspace: folder })
     expectCompleted(again)
     expect(result.equals(await readFile(join(folder, PLACE)))).toBe(true)
-    expect(await files(again)).toEqual(['assets', join('assets', 'film.mp4')])
+    expect(await files(again)).toEqual(['assets', join('assets', 'video.mp4')])
     expect(at.posts()).toEqual([])
   })
 })
 
 describe('an output_path that cannot be used', { concurrent: true }, () => {
-  const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/film.mp4.'
+  const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.'
 
   it.for([
-    ['../film.mp4', OUTSIDE],
-    ['link/film.mp4', OUTSIDE],
-    ['assets/', 'It names a folder. Use the name of a file, such as assets/film.mp4.'],
+    ['../video.mp4', OUTSIDE],
+    ['link/video.mp4', OUTSIDE],
+    ['assets/', 'It names a folder. Use the name of a file, such as assets/video.mp4.'],
   ] as const)(
     'the output_path %s is refused before any request is sent',
     async ([output_path, says], { expect }) => {

@@ -43,7 +43,7 @@ describe('a task that failed', { concurrent: true }, () => {
   }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.script.outcome = 'failed'
-    const run = await scenario.run({ wait: 'true', output_path: 'film.mp4', preflight: 'off' })
+    const run = await scenario.run({ wait: 'true', output_path: 'video.mp4', preflight: 'off' })
     const { task_id } = run.outputs
     const advice = failedAdvice(task_id)
     expect(expectFailure(run, 'task_failed', advice)).toBe(
@@ -144,7 +144,7 @@ describe('a completed task', { concurrent: true }, () => {
     async ([, result], { expect }) => {
       await using scenario = await startScenario()
       scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
-      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'video.mp4' })
       expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
       expect(run.errors[0]?.split('\n')[0]).toBe('APIMart returned no link to the video that can be fetched.')
       expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart reports a cost of 0.5 USD.')
@@ -307,7 +307,7 @@ describe('hostile text', { concurrent: true }, () => {
     await using scenario = await startScenario()
     const url = `${scenario.sandbox.mediaUrl}/files/${HOSTILE.replaceAll('#', '')}`
     scenario.sandbox.faults.next('task', completedWith(url))
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
+    const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'video.mp4' })
     expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
     expectHarmless(run, 1)
     expect(run.outputs).not.toHaveProperty('result_path')
@@ -319,9 +319,9 @@ describe('hostile text', { concurrent: true }, () => {
       await using scenario = await startScenario()
       const url = `${scenario.sandbox.media.url('demo/result.mp4')}?${text.slice(0, 8000)}`
       scenario.sandbox.faults.next('task', completedWith(url))
-      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'film.mp4' })
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'video.mp4' })
       expect(run.errors).toEqual([])
-      expect(run.outputs).toMatchObject({ status: 'completed', result_path: 'film.mp4' })
+      expect(run.outputs).toMatchObject({ status: 'completed', result_path: 'video.mp4' })
       expectHarmless(run)
     },
   )

@@ -28,12 +28,12 @@ const running: Fault = {
 describe('a wait', { concurrent: true }, () => {
   it('a step that waits writes log, outputs and summary and downloads the video', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 100 })
-    const inputs = { wait: 'true', output_path: 'assets/film.mp4', price_per_second: '0.057' }
+    const inputs = { wait: 'true', output_path: 'assets/video.mp4', price_per_second: '0.057' }
     const run = await scenario.run(inputs)
     expectCompleted(run)
     expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[0]?.id)
     await expectFiles(run, 'waited', expect)
-    const video = await readFile(join(run.raw.workspace, 'assets/film.mp4'))
+    const video = await readFile(join(run.raw.workspace, 'assets/video.mp4'))
     expect(createHash('sha256').update(video).digest('hex')).toBe(run.outputs.result_sha256)
     expect(posts(scenario)).toBe(1)
   })
