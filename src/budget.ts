@@ -2,7 +2,7 @@
  * What videos will cost, as far as the user's own prices tell, and whether that is too much.
  */
 import { Failure } from './failure.ts'
-import { formatSeconds, formatUsd } from './text/format.ts'
+import { formatSeconds, formatSetUsd, formatUsd } from './text/format.ts'
 
 /** What one video will cost, or what is missing to know it. */
 export type Estimate =
@@ -50,16 +50,16 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
   const priced = estimates.filter((estimate) => estimate.kind === 'known')
   if (priced.length < estimates.length) {
     throw new Failure('over_budget', [
-      `max_cost ${formatUsd(max_cost)} cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.`,
+      `max_cost (${formatSetUsd(max_cost)}) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.`,
     ])
   }
   // Amounts are whole hundredths of a cent, whose binary fractions do not add up.
   const sum = priced.reduce((total, { usd }) => total + Math.round(usd * 1e4), 0) / 1e4
   if (sum <= max_cost) return
   const terms = priced
-    .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatUsd(pricePerSecond)}`)
+    .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)}`)
     .join(' + ')
   throw new Failure('over_budget', [
-    `The estimate of ${formatUsd(sum)} (${terms}) exceeds max_cost ${formatUsd(max_cost)}. Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
+    `The estimate of ${formatUsd(sum, 'ceil')} (${terms}) exceeds max_cost (${formatSetUsd(max_cost)}). Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
   ])
 }

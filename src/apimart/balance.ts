@@ -50,7 +50,12 @@ export async function readBalance(
  */
 export function describeBalance(balance: Balance, estimate: number | null): string {
   if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
-  const has = balance.kind === 'unlimited' ? 'has no limit' : `has ${formatUsd(balance.usd)}`
-  if (estimate === null) return `The account ${has}.`
-  return `Estimated cost ${formatUsd(estimate)}; the account ${has}.`
+  const isUnlimited = balance.kind === 'unlimited'
+  if (estimate === null) {
+    return isUnlimited ? 'The account has no limit.' : `The account balance is ${formatUsd(balance.usd)}.`
+  }
+  const cost = `Estimated cost ${formatUsd(estimate, 'ceil')}`
+  if (isUnlimited) return `${cost}; the account has no limit.`
+  // Rounded so that the shown amounts compare as the real ones do.
+  return `${cost}; account balance ${formatUsd(balance.usd, balance.usd < estimate ? 'floor' : 'ceil')}.`
 }

@@ -16,6 +16,7 @@ import {
   formatDuration,
   formatInstant,
   formatSeconds,
+  formatSetUsd,
   formatUrl,
   formatUsd,
   oneLine,
@@ -152,8 +153,8 @@ export class RunReporter implements Reporter {
     const { usd, seconds, pricePerSecond } = estimate
     this.#found({ estimatedCost: usd })
     this.#channel.setOutput('estimated_cost', String(usd))
-    const terms = `${formatSeconds(seconds)} × ${formatUsd(pricePerSecond)} per second`
-    this.info(`Estimated cost: ${formatUsd(usd)} (${terms})`)
+    const terms = `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)} per second`
+    this.info(`Estimated cost: ${formatUsd(usd, 'ceil')} (${terms})`)
   }
 
   async dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void> {

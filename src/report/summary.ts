@@ -8,7 +8,7 @@ import { displayReference, type ReferenceText, textOf } from '../inputs/referenc
 import { addressKind, literalAddress } from '../network/address.ts'
 import { checks } from '../references/preflight.ts'
 import { escapeHtml } from '../text/escape.ts'
-import { formatSeconds, formatUsd } from '../text/format.ts'
+import { formatSeconds, formatSetUsd, formatUsd } from '../text/format.ts'
 import { advise } from './advice.ts'
 import { describeClip, describeImage, describeRequest, REPLAYED } from './describe.ts'
 import { type Cell, code, list, TEXT_LIMIT, table } from './html.ts'
@@ -26,7 +26,7 @@ export function renderSummary(report: Report): string {
 }
 
 function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
-  const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost)}</b>.`
+  const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost, 'ceil')}</b>.`
   switch (end.kind) {
     case 'failed':
       return renderFailure(end.failure, task)
@@ -135,11 +135,11 @@ function renderRequest(inputs: Inputs, report: Report): string {
     }
   }
   if (price_per_second !== null) {
-    const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost)}`
-    rows.push(['price_per_second', formatUsd(price_per_second), estimate])
+    const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost, 'ceil')}`
+    rows.push(['price_per_second', formatSetUsd(price_per_second), estimate])
   }
   if (inputs.task_id === null && inputs.max_cost !== null) {
-    rows.push(['max_cost', formatUsd(inputs.max_cost), ''])
+    rows.push(['max_cost', formatSetUsd(inputs.max_cost), ''])
   }
   if (inputs.wait || inputs.task_id !== null) {
     rows.push(['wait_timeout_minutes', String(inputs.wait_timeout_minutes), ''])

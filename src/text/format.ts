@@ -37,9 +37,33 @@ export function formatPixels(size: { width: number; height: number }): string {
   return `${size.width} × ${size.height} px`
 }
 
-/** An amount in USD with at most six decimals: `0.4788 USD`. */
-export function formatUsd(amount: number): string {
-  return `${Number(amount.toFixed(6))} USD`
+type Rounding = 'halfExpand' | 'ceil' | 'floor'
+
+/**
+ * An amount in USD with two decimals: `0.48 USD`. Under a cent it has up to six, as most of it would be rounded away.
+ *
+ * @param rounding `ceil` for an estimate, so that it is never shown within a limit that it exceeds
+ */
+export function formatUsd(amount: number, rounding: Rounding = 'halfExpand'): string {
+  const decimals = Math.abs(amount) < 0.01 ? 6 : 2
+  // Rounding up must not count the last bits of a binary fraction: 0.1 + 0.2.
+  return usd(Number(amount.toFixed(9)), decimals, rounding)
+}
+
+/** An amount or a price in USD as the user set it, with two decimals or more: `0.30 USD`, `0.057 USD`. */
+export function formatSetUsd(amount: number): string {
+  return usd(amount, 20, 'halfExpand')
+}
+
+function usd(amount: number, maximumFractionDigits: number, roundingMode: Rounding): string {
+  const format = new Intl.NumberFormat('en-US', {
+    minimumFractionDigits: 2,
+    maximumFractionDigits,
+    roundingMode,
+    useGrouping: false,
+    signDisplay: 'negative',
+  })
+  return `${format.format(amount)} USD`
 }
 
 /**

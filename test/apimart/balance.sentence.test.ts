@@ -3,22 +3,25 @@ import { describeBalance } from '../../src/apimart/balance.ts'
 
 describe('the balance', () => {
   it.each<[number, number | null, string]>([
-    [10.5, 0.456, 'Estimated cost 0.456 USD; the account has 10.5 USD.'],
-    [0.456, 0.456, 'Estimated cost 0.456 USD; the account has 0.456 USD.'],
-    [0.4, 0.456, 'Estimated cost 0.456 USD; the account has 0.4 USD.'],
-    [0, 0.456, 'Estimated cost 0.456 USD; the account has 0 USD.'],
-    [-3.25, 0.456, 'Estimated cost 0.456 USD; the account has -3.25 USD.'],
-    [0.1 + 0.2, 8.4 * 0.057, 'Estimated cost 0.4788 USD; the account has 0.3 USD.'],
-    [10.5, null, 'The account has 10.5 USD.'],
-    [0, null, 'The account has 0 USD.'],
-    [-3.25, null, 'The account has -3.25 USD.'],
+    [10.5, 0.456, 'Estimated cost 0.46 USD; account balance 10.50 USD.'],
+    [0.456, 0.456, 'Estimated cost 0.46 USD; account balance 0.46 USD.'],
+    [0.4599, 0.4599, 'Estimated cost 0.46 USD; account balance 0.46 USD.'],
+    [0.4598, 0.4599, 'Estimated cost 0.46 USD; account balance 0.45 USD.'],
+    [0.4712, 0.4712, 'Estimated cost 0.48 USD; account balance 0.48 USD.'],
+    [0.4, 0.456, 'Estimated cost 0.46 USD; account balance 0.40 USD.'],
+    [0, 0.456, 'Estimated cost 0.46 USD; account balance 0.00 USD.'],
+    [-3.25, 0.456, 'Estimated cost 0.46 USD; account balance -3.25 USD.'],
+    [0.1 + 0.2, 8.4 * 0.057, 'Estimated cost 0.48 USD; account balance 0.30 USD.'],
+    [10.5, null, 'The account balance is 10.50 USD.'],
+    [0, null, 'The account balance is 0.00 USD.'],
+    [-3.25, null, 'The account balance is -3.25 USD.'],
   ])('the balance of %d USD is described with the estimate, if any (estimate: %s)', (usd, estimate, text) => {
     expect(describeBalance({ kind: 'known', usd }, estimate)).toBe(text)
   })
 
   it('an account without a limit is described as having no limit', () => {
     expect(describeBalance({ kind: 'unlimited' }, 0.456)).toBe(
-      'Estimated cost 0.456 USD; the account has no limit.',
+      'Estimated cost 0.46 USD; the account has no limit.',
     )
     expect(describeBalance({ kind: 'unlimited' }, null)).toBe('The account has no limit.')
   })

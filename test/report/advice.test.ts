@@ -198,10 +198,10 @@ describe('the remedy of a failure', () => {
 describe('the cost', () => {
   it('the advice names the cost that APIMart reports and refers to the balance for an unknown cost', () => {
     const text = (status: string, cost?: number) => advise('cancelled', known(seen(status, { cost })))
-    expect(text('completed', 0.4788)).toContain('APIMart reports a cost of 0.4788 USD.')
+    expect(text('completed', 0.4788)).toContain('APIMart reports a cost of 0.48 USD.')
     expect(text('completed')).not.toContain('cost')
     for (const status of ['failed', 'cancelled']) {
-      expect(text(status, 0)).toContain('APIMart reports a cost of 0 USD.')
+      expect(text(status, 0)).toContain('APIMart reports a cost of 0.00 USD.')
       expect(text(status)).toContain('The balance at APIMart shows whether it is billed.')
     }
   })

@@ -5,6 +5,7 @@ import {
   formatBytes,
   formatPixels,
   formatSeconds,
+  formatSetUsd,
   formatUsd,
   oneLine,
   printable,
@@ -103,10 +104,37 @@ describe('format', () => {
 
   it.each([
     [0.57, '0.57 USD'],
-    [0.4788, '0.4788 USD'],
-    [0.1 + 0.2, '0.3 USD'],
-    [4, '4 USD'],
+    [0.4788, '0.48 USD'],
+    [0.4712, '0.47 USD'],
+    [0.1 + 0.2, '0.30 USD'],
+    [4, '4.00 USD'],
+    [12345.678, '12345.68 USD'],
+    [0, '0.00 USD'],
+    [-3.25, '-3.25 USD'],
+    [0.0057, '0.0057 USD'],
+    [-0.0057, '-0.0057 USD'],
+    [1e-9, '0.00 USD'],
   ])('an amount of %d is shown as %s', (amount, text) => expect(formatUsd(amount)).toBe(text))
+
+  it.each([
+    [0.4712, '0.48 USD', '0.47 USD'],
+    [0.57, '0.57 USD', '0.57 USD'],
+    [0.1 + 0.2, '0.30 USD', '0.30 USD'],
+    [8.4 * 0.057, '0.48 USD', '0.47 USD'],
+    [0.00999999, '0.01 USD', '0.009999 USD'],
+  ])('an estimate of %d is shown as %s, a balance of the same as %s', (amount, estimate, balance) =>
+    expect([formatUsd(amount, 'ceil'), formatUsd(amount, 'floor')]).toEqual([estimate, balance]),
+  )
+
+  it.each([
+    [0.057, '0.057 USD'],
+    [0.3, '0.30 USD'],
+    [2, '2.00 USD'],
+    [0.4785, '0.4785 USD'],
+    [0.0000001, '0.0000001 USD'],
+  ])('an amount of %d that the user has set is shown as %s', (amount, text) =>
+    expect(formatSetUsd(amount)).toBe(text),
+  )
 
   it('pixels are shown with their unit', () => {
     expect(formatPixels({ width: 1280, height: 720 })).toBe('1280 × 720 px')

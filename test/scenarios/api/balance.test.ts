@@ -15,7 +15,7 @@ import {
 
 /** The demo's clip of 8.4 s costs 0.4788 USD at the sandbox. */
 const PRICED = { price_per_second: '0.057' }
-const NEEDS = 'Estimated cost 0.4788 USD'
+const NEEDS = 'Estimated cost 0.48 USD'
 
 const status = (code: number): Fault => ({ kind: 'status', status: code })
 const answer = (body: unknown): Fault => ({ kind: 'status', status: 200, body })
@@ -27,8 +27,8 @@ const SUBMISSION = 'POST /v1/videos/generations'
 
 describe('the balance before a submission', { concurrent: true }, () => {
   it.for([
-    [100, `${NEEDS}; the account has 100 USD.`],
-    [0.4788, `${NEEDS}; the account has 0.4788 USD.`],
+    [100, `${NEEDS}; account balance 100.00 USD.`],
+    [0.4788, `${NEEDS}; account balance 0.48 USD.`],
     [Infinity, `${NEEDS}; the account has no limit.`],
   ] as const)('a balance of %s USD is shown beside the estimate', async ([balance, line], { expect }) => {
     await using scenario = await startScenario({ balance })
@@ -43,10 +43,10 @@ describe('the balance before a submission', { concurrent: true }, () => {
   it('a balance that is too small is shown, and the refusal names both amounts', async ({ expect }) => {
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(PRICED)
-    expect(run.log).toContain(`\n${NEEDS}; the account has 0.2 USD.\n`)
+    expect(run.log).toContain(`\n${NEEDS}; account balance 0.20 USD.\n`)
     const lines = [
       'APIMart answered 402. It says: "insufficient balance: the task costs 0.4788 USD, 0.2 USD left".',
-      `${NEEDS}; the account has 0.2 USD.`,
+      `${NEEDS}; account balance 0.20 USD.`,
     ]
     expect(expectFailure(run, 'insufficient_balance')).toBe(lines.join('\n'))
     expect(run.summary).toContain(`<li>${lines[1]}</li>`)
@@ -63,7 +63,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     await using scenario = await startScenario({ balance: 0.5 })
     const run = await scenario.run({ price_per_second: '1' })
     expectSubmitted(run)
-    expect(run.log).toContain('\nEstimated cost 8.4 USD; the account has 0.5 USD.\n')
+    expect(run.log).toContain('\nEstimated cost 8.40 USD; account balance 0.50 USD.\n')
   })
 
   it.for<[name: string, inputs: Record<string, string>, requests: string[]]>([
@@ -75,7 +75,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     await using scenario = await startScenario()
     const run = await scenario.run(inputs)
     expect(asked(scenario)).toEqual(requests)
-    expect(run.log).not.toContain('the account has')
+    expect(run.log).not.toContain('account balance')
   })
 
   it('the balance is not requested when task_id is set', async ({ expect }) => {
@@ -135,9 +135,9 @@ describe('the balance after a refusal for lack of credit', { concurrent: true },
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(DIRECTLY)
     expect(expectFailure(run, 'insufficient_balance')).toBe(
-      'APIMart answered 402. It says: "insufficient balance: the task costs 0.456 USD, 0.2 USD left".\nThe account has 0.2 USD.',
+      'APIMart answered 402. It says: "insufficient balance: the task costs 0.456 USD, 0.2 USD left".\nThe account balance is 0.20 USD.',
     )
-    expect(run.summary).toContain('<li>The account has 0.2 USD.</li>')
+    expect(run.summary).toContain('<li>The account balance is 0.20 USD.</li>')
     expect(asked(scenario)).toEqual([SUBMISSION, BALANCE])
   })
 

@@ -55,8 +55,8 @@ async function meet(reader: Reader, answering: Answering, expect: ExpectStatic) 
   const workspace = join(folder, 'workspace')
   await mkdir(workspace)
   await copyFile(join(MEDIA, 'demo/hero.png'), join(workspace, 'hero.png'))
-  const video = reader === 'result' ? { resultUrl: `${host.origin}/film.mp4` } : {}
-  const existing = { ...NO_REFERENCES, task_id: sandbox.addTask(video).id, output_path: 'film.mp4' }
+  const video = reader === 'result' ? { resultUrl: `${host.origin}/video.mp4` } : {}
+  const existing = { ...NO_REFERENCES, task_id: sandbox.addTask(video).id, output_path: 'video.mp4' }
   const submitted = { ...DIRECTLY, api_base_url: host.origin }
   const inputs: Record<Reader, Record<string, string>> = {
     reference: { video_url: `${host.origin}/clip.mp4` },
@@ -233,7 +233,7 @@ describe('a response of the API that is compressed unasked', { concurrent: true 
   })
 
   it.for([
-    ['balance', BALANCE, 'The account has 10.5 USD.'],
+    ['balance', BALANCE, 'The account balance is 10.50 USD.'],
     ['upload', STORED, null],
   ] as const)('a compressed response to the %s request is read', async ([reader, body, says], { expect }) => {
     const { run } = await meet(reader, whole(gzipSync(body), 'Content-Encoding: gzip'), expect)

@@ -122,7 +122,7 @@ const UNKNOWN: Told = {
 const PAID: Told = {
   headline: 'cancelled',
   advice: (id) =>
-    `Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`,
+    `Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`,
 }
 
 /** A reference of a new task, served with a habit, until so many bytes of it were sent. */
@@ -239,10 +239,10 @@ const STATIONS: Station[] = [
     },
     told: UNKNOWN,
   },
-  result('the video to download is awaited', 'film.mp4', 'silent'),
-  result('the video download has stalled', 'film.mp4', 'stalls', 1024),
-  result('the video arrives very slowly', 'film.mp4', 'slow-drip', 2),
-  result('the video download has broken off', 'film.mp4', 'cut-connection', 1),
+  result('the video to download is awaited', 'video.mp4', 'silent'),
+  result('the video download has stalled', 'video.mp4', 'stalls', 1024),
+  result('the video arrives very slowly', 'video.mp4', 'slow-drip', 2),
+  result('the video download has broken off', 'video.mp4', 'cut-connection', 1),
   result('the video to measure is awaited', '', 'silent'),
   result('the video to measure has stalled', '', 'stalls', 1024),
 ]
@@ -261,8 +261,8 @@ describe('a cancelled job', { concurrent: true }, () => {
       'a job cancelled while $station ends within 5 s with the right advice',
       async ({ sandbox, set, outputs, told }, { expect }) => {
         await using scenario = await startScenario(sandbox)
-        const film = join(scenario.folder, 'film.mp4')
-        await writeFile(film, 'an earlier film')
+        const video = join(scenario.folder, 'video.mp4')
+        await writeFile(video, 'an earlier video')
         const [inputs, reached] = await set(scenario)
         const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
         expect(milliseconds).toBeLessThan(5000)
@@ -278,8 +278,8 @@ describe('a cancelled job', { concurrent: true }, () => {
         if (task) expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|accepted)/i)
         expect(run.log).not.toContain('asking again')
         await expectWrittenOnce(run, expect)
-        expect(await readdir(scenario.folder)).toEqual(['film.mp4'])
-        expect(await readFile(film, 'utf8')).toBe('an earlier film')
+        expect(await readdir(scenario.folder)).toEqual(['video.mp4'])
+        expect(await readFile(video, 'utf8')).toBe('an earlier video')
         expect(run.summary).toContain(`## Kling motion control: ${told.headline}\n`)
       },
     )

@@ -106,7 +106,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
     const second = await rerun(scenario, inputs)
     expectSubmitted(second)
     expectSameTask(scenario, second, 2, expect)
-    expect(second.log).toContain('\nEstimated cost 0.4788 USD; the account has 0.0212 USD.\n')
+    expect(second.log).toContain('\nEstimated cost 0.48 USD; account balance 0.02 USD.\n')
   })
 
   it('a re-run waits while the first request is still running', async ({ expect }) => {
@@ -167,13 +167,13 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     await using scenario = await startScenario(SOON)
     const { media, script, tasks } = scenario.sandbox
     script.resultUrl = media.url('nothing.mp4')
-    const inputs = { ...WAITING, output_path: 'film.mp4' }
+    const inputs = { ...WAITING, output_path: 'video.mp4' }
     const first = await scenario.run(inputs)
     expect(first.outputs).toMatchObject({ failure_reason: 'download_failed' })
     for (const task of tasks) task.script = {}
     const second = await rerun(scenario, inputs)
     expectCompleted(second)
-    expect(second.outputs).toMatchObject({ result_path: 'film.mp4' })
+    expect(second.outputs).toMatchObject({ result_path: 'video.mp4' })
     expectSameTask(scenario, second, 2, expect)
   })
 
@@ -405,9 +405,9 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     await using scenario = await afterFailure()
     const [task] = scenario.sandbox.tasks
     const workspace = join(scenario.folder, 'workspace')
-    const run = await scenario.run({ ...WAITING, output_path: 'film.mp4' }, { workspace })
+    const run = await scenario.run({ ...WAITING, output_path: 'video.mp4' }, { workspace })
     expect(run.outputs.failure_reason).toBe('task_failed')
-    const receipt: unknown = JSON.parse(await readFile(join(workspace, 'film.mp4.receipt.json'), 'utf8'))
+    const receipt: unknown = JSON.parse(await readFile(join(workspace, 'video.mp4.receipt.json'), 'utf8'))
     expect(receipt).toMatchObject({ task: { id: task?.id, status: 'failed' }, result: null })
   })
 

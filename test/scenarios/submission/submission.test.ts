@@ -50,7 +50,7 @@ const TRACE =
   /^The request went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)? with the Idempotency-Key <idempotency key>\. Set as idempotency_key, it asks for the same task from any run\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
 const told = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
-const BALANCE = 'The account has 100 USD.'
+const BALANCE = 'The account balance is 100.00 USD.'
 const noId = (said: string) =>
   `APIMart answered 200 without a task id that can be used. It says${said}. ${UNKNOWN}`
 const LOST = `The response to the submission was lost: the server closed the connection (…). ${UNKNOWN}`

@@ -17,17 +17,17 @@ describe('task_id', { concurrent: true }, () => {
     await using scenario = await startScenario(ENDED)
     const { sandbox } = scenario
     const { id } = sandbox.addTask()
-    const inputs = { ...NO_REFERENCES, task_id: id, wait: 'false', output_path: 'assets/film.mp4' }
+    const inputs = { ...NO_REFERENCES, task_id: id, wait: 'false', output_path: 'assets/video.mp4' }
     const run = await scenario.run(inputs)
     expectCompleted(run)
-    const video = await readFile(join(run.raw.workspace, 'assets/film.mp4'))
+    const video = await readFile(join(run.raw.workspace, 'assets/video.mp4'))
     expect(run.outputs).toEqual({
       task_id: id,
       status: 'completed',
       cost: '0.456',
       result_url: sandbox.media.url('demo/result.mp4'),
       result_expires_at: expect.any(String),
-      result_path: 'assets/film.mp4',
+      result_path: 'assets/video.mp4',
       result_sha256: createHash('sha256').update(video).digest('hex'),
     })
     expect(run.log).toMatch(/^\[\d s\] completed$/m)
@@ -48,7 +48,7 @@ describe('task_id', { concurrent: true }, () => {
     scenario.sandbox.faults.next('task', { kind: 'status', status: 200, body })
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id })
     expectCompleted(run)
-    expect(run.log).toMatch(/\n\[.+\] queued, 0 %\n\[.+\] completed\nBilled by APIMart: 0\.456 USD\n/)
+    expect(run.log).toMatch(/\n\[.+\] queued, 0 %\n\[.+\] completed\nBilled by APIMart: 0\.46 USD\n/)
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['GET', 'GET'])
   })
 
@@ -95,7 +95,7 @@ describe('task_id', { concurrent: true }, () => {
       await using scenario = await startScenario(ENDED)
       const { media } = scenario.sandbox
       const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
-      const run = await scenario.run({ task_id: id, video_url: media.url(clip), output_path: 'film.mp4' })
+      const run = await scenario.run({ task_id: id, video_url: media.url(clip), output_path: 'video.mp4' })
       expectCompleted(run)
       expect(run.warnings).toEqual([])
     },
@@ -199,9 +199,9 @@ describe('task_id', { concurrent: true }, () => {
     const first = await scenario.run({ wait: 'true', wait_timeout_minutes: '0.5', preflight: 'off' })
     const { task_id = '' } = first.outputs
     expect(first.outputs).toMatchObject({ status: 'processing', failure_reason: 'wait_timeout' })
-    const second = await scenario.run({ ...NO_REFERENCES, task_id, output_path: 'film.mp4' })
+    const second = await scenario.run({ ...NO_REFERENCES, task_id, output_path: 'video.mp4' })
     expectCompleted(second)
-    expect(second.outputs).toMatchObject({ task_id, result_path: 'film.mp4' })
+    expect(second.outputs).toMatchObject({ task_id, result_path: 'video.mp4' })
     expect(posts(scenario)).toBe(1)
   })
 
@@ -213,7 +213,7 @@ describe('task_id', { concurrent: true }, () => {
     async ([outcome, reason], { expect }) => {
       await using scenario = await startScenario(ENDED)
       const { id } = scenario.sandbox.addTask({ outcome })
-      const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'film.mp4' })
+      const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'video.mp4' })
       expectFailure(run, reason, run.errors[0]?.split('\n').at(-1))
       expect(run.outputs).toEqual({ task_id: id, status: outcome, failure_reason: reason })
       expect(run.log).toMatch(new RegExp(`^\\[\\d s\\] ${outcome}$`, 'm'))
@@ -226,7 +226,7 @@ describe('task_id', { concurrent: true }, () => {
     const { media } = scenario.sandbox
     const resultUrl = media.url('gone.mp4', 'expired-link')
     const { id } = scenario.sandbox.addTask({ resultUrl, expiresIn: -3600 })
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'film.mp4' })
+    const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'video.mp4' })
     expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
     expect(run.errors[0]).toMatch(
       /^http:\/\/media\.test\/habit\/expired-link\/gone\.mp4 could not be downloaded: the link has expired, its server answers 403 Forbidden \(at [-: \d]{19} UTC\)\.\n/,
@@ -248,7 +248,7 @@ describe('task_id', { concurrent: true }, () => {
     await using scenario = await startScenario(ENDED)
     const resultUrl = scenario.sandbox.media.url('gone.mp4', 'expired-link')
     const { id } = scenario.sandbox.addTask({ resultUrl, expiresIn: -3600 })
-    const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'film.mp4' })
+    const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'video.mp4' })
     expect(run.outputs.failure_reason).toBe('download_failed')
     expect(run.errors[0]).not.toContain('fetches the video')
     expect(run.errors[0]).toContain(
@@ -277,8 +277,8 @@ describe('inputs that do not go together', { concurrent: true }, () => {
     ],
     [
       'output_path without wait or task_id',
-      { output_path: 'film.mp4' },
-      'output_path "film.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.',
+      { output_path: 'video.mp4' },
+      'output_path "video.mp4": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.',
     ],
     [
       'task_id without a key',
