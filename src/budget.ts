@@ -1,10 +1,10 @@
 /**
- * What videos will cost, as far as the user's own prices tell, and whether that is too much.
+ * What videos will cost at the user's own prices, and whether that exceeds the budget.
  */
 import { Failure } from './failure.ts'
 import { formatSeconds, formatSetUsd, formatUsd } from './text/format.ts'
 
-/** What one video will cost, or what is missing to know it. */
+/** What one video will cost, or why that is unknown. */
 export type Estimate =
   | {
       readonly kind: 'known'
@@ -20,7 +20,7 @@ export type Estimate =
 /**
  * Estimates a cost in USD, rounded up to a hundredth of a cent.
  *
- * APIMart bills the length that it probes itself (its page of the model), which is why this is an estimate.
+ * APIMart bills the length that it measures itself (according to its model page), so this is only an estimate.
  *
  * @param seconds probed length of the clip, null when it is not known
  * @param pricePerSecond the input `price_per_second` in USD, null when it is not set
@@ -39,11 +39,11 @@ export function usdOf(estimate: Estimate): number | null {
 }
 
 /**
- * Checks what is to be paid against the budget.
+ * Checks the cost against the budget.
  *
  * @param estimates one for each video that would be paid for
  * @param max_cost USD for all of them together, null without a limit
- * @throws Failure `over_budget` when their sum is above it, or one of them is not known
+ * @throws Failure `over_budget` if their sum exceeds it, or one of them is unknown
  */
 export function requireWithinBudget(estimates: readonly Estimate[], max_cost: number | null): void {
   if (max_cost === null) return
@@ -53,7 +53,7 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
       `max_cost (${formatSetUsd(max_cost)}) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.`,
     ])
   }
-  // Amounts are whole hundredths of a cent, whose binary fractions do not add up.
+  // Amounts are whole hundredths of a cent; as binary fractions, they would not add up exactly.
   const sum = priced.reduce((total, { usd }) => total + Math.round(usd * 1e4), 0) / 1e4
   if (sum <= max_cost) return
   const terms = priced

@@ -1,5 +1,5 @@
 /**
- * What code that works with the outside may use. A function asks for the part that it needs, with `Pick`.
+ * Access to the outside world. A function takes only the part it needs, with `Pick`.
  */
 import type { Clock } from './clock.ts'
 import type { Network } from './network/network.ts'
@@ -9,6 +9,6 @@ export interface Capabilities {
   readonly clock: Clock
   /** A uniform random number from 0 to 1. */
   readonly random: () => number
-  /** Stops the work; its reason is the Failure that the run ends with. */
+  /** Cancels the work; its reason is the Failure that the run ends with. */
   readonly signal: AbortSignal
 }

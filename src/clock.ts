@@ -1,5 +1,5 @@
 /**
- * Time, so that whoever waits can be given another one.
+ * Injectable clock.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -10,15 +10,15 @@ export interface Clock {
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>
 }
 
-/** How much a pause may be cut short by chance. */
+/** The largest fraction by which a pause is shortened at random. */
 const JITTER = 0.2
 
-/** A pause, cut short by up to a fifth by chance (from 0 to 1), so that many jobs do not ask in step. */
+/** Shortens a pause by a random amount, up to a fifth, so that many jobs do not send their requests in lockstep. */
 export function jittered(milliseconds: number, random: () => number): number {
   return milliseconds * (1 - JITTER * random())
 }
 
-/** The time of this machine, which does not jump when somebody sets it. */
+/** The clock of this machine. It does not jump when the system time is changed. */
 export const realClock: Clock = {
   now: () => performance.timeOrigin + performance.now(),
   async sleep(milliseconds, signal) {

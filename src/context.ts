@@ -1,5 +1,5 @@
 /**
- * What surrounds a run: the facts of its job, and what its stages may use.
+ * The context of a run: the facts of its job, and what its stages may use.
  */
 import type { StepIdentity } from './apimart/request.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -7,16 +7,16 @@ import type { EventFile } from './github/release.ts'
 import type { Commit } from './references/commit.ts'
 import type { Reporter } from './report/reporter.ts'
 
-/** Facts of the job: data, made once at the edge. */
+/** Facts of the job: plain data, created once at the edge. */
 export interface Job {
   readonly step: StepIdentity
-  /** The attempt of the run, from 1. */
+  /** The attempt of the run, starting at 1. */
   readonly attempt: number
-  /** Folder in which the job works. */
+  /** The job's working folder. */
   readonly workspace: string
-  /** Folder for temporary files; it need not exist. */
+  /** Folder for temporary files; it may not exist yet. */
   readonly temp: string
-  /** The commit that the run is about. */
+  /** The commit that the run was started for. */
   readonly commit: Commit
   /** Base URL of GitHub's API. */
   readonly githubApiUrl: string
@@ -24,7 +24,7 @@ export interface Job {
   readonly event: EventFile
 }
 
-/** What a stage may use; each asks for the part that it needs, with `Pick`. */
+/** Everything a stage may use. Each stage takes only the part it needs, with `Pick`. */
 export interface Context extends Capabilities {
   readonly job: Job
   readonly reporter: Reporter

@@ -1,5 +1,5 @@
 /**
- * How a run fails: one reason from the contract and the sentences that say what happened.
+ * How a run fails: one reason from the contract, and sentences that say what happened.
  */
 
 /** The values of the output `failure_reason` that a run can end with, each with its remedy for the user. */
@@ -31,13 +31,13 @@ export const REMEDIES = {
 export type FailureReason = keyof typeof REMEDIES
 
 /**
- * The end of a run that did not reach its goal. `problems` are whole sentences for the user; text from
- * outside in them is quoted but not escaped: whoever shows them escapes them.
+ * The failure of a run. `problems` are whole sentences for the user. Text from outside in them is quoted but not
+ * escaped; the code that shows them escapes it.
  */
 export class Failure extends Error {
   readonly reason: FailureReason
   readonly problems: readonly [string, ...string[]]
-  /** What to do instead of what its reason suggests; whole sentences. Null where that fits. */
+  /** What to do instead of the remedy for its reason; whole sentences. Null if that remedy fits. */
   readonly remedy: string | null
 
   constructor(
@@ -53,7 +53,7 @@ export class Failure extends Error {
   }
 }
 
-/** What went wrong in several places at once, as one failure with the first reason; anything that is no Failure comes first. */
+/** Joins several failures into one with the first reason. An error that is not a Failure takes precedence. */
 export function joinFailures(thrown: readonly unknown[]): unknown {
   if (thrown.length === 1) return thrown[0]
   const [first, ...others] = thrown.filter((error) => error instanceof Failure)
@@ -63,7 +63,7 @@ export function joinFailures(thrown: readonly unknown[]): unknown {
   return new Failure(first.reason, [...first.problems, ...others.flatMap(({ problems }) => problems)])
 }
 
-/** Turns whatever was thrown into a Failure; anything that is not one already is an `internal_error`. */
+/** Turns any thrown value into a Failure; anything that is not one already is an `internal_error`. */
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown
   return new Failure('internal_error', [`The action stopped unexpectedly: ${messageOf(thrown)}`], {
@@ -71,12 +71,12 @@ export function toFailure(thrown: unknown): Failure {
   })
 }
 
-/** The message of whatever was thrown. */
+/** The message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
-/** The code of an error, such as `ECONNRESET`; empty without one. */
+/** The code of an error, such as `ECONNRESET`; empty if it has none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -16,7 +16,7 @@ import { VERSION } from './version.ts'
 const apiKey = core.getInput('api_key')
 const githubToken = core.getInput('github_token')
 if (apiKey !== '') core.setSecret(apiKey)
-// The token of the job, which is the default, is masked by the runner.
+// The runner already masks the job's token, which is the default.
 if (githubToken !== '' && core.getInput('attach_to_release') !== '') core.setSecret(githubToken)
 const { versions, platform, arch } = process
 core.info(`Kling motion control ${VERSION} on Node ${versions.node}, ${platform} ${arch}`)
@@ -25,17 +25,17 @@ const cancelled = new AbortController()
 const cancel = () => cancelled.abort(new Failure('cancelled', ['The job was cancelled.']))
 process.on('SIGINT', cancel)
 process.on('SIGTERM', cancel)
-// On Windows the runner sends Ctrl+Break second, which would end Node at once.
+// On Windows the runner's second signal is Ctrl+Break, which would end Node at once.
 process.on('SIGBREAK', cancel)
 
-/** What went wrong here at the edge, beside the run: it must neither stop the run nor stay untold. */
+/** Errors here at the edge, outside the run. They must neither stop the run nor go unreported. */
 const troubles: string[] = []
 process.on('uncaughtException', (error) => {
   troubles.push(...toFailure(error).problems)
   cancelled.abort(toFailure(error))
 })
 
-// Loaded once the first line is out and signals are heard: it is most of what the action loads.
+// Loaded only after the first line is printed and signals are handled: this is most of the action's code.
 const { run } = await import(/* webpackMode: "eager" */ './run.ts')
 const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.ts')
 const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
@@ -75,15 +75,16 @@ await writeSummary(report)
 if (report.end.kind === 'failed') {
   const { failure } = report.end
   for (const line of String(failure.stack).split('\n')) core.debug(escapeLogLine(oneLine(safe(line))))
-  // A stray error that stopped the run is its failure and a trouble: it is told once.
+  // A stray error that stopped the run is both its failure and one of the troubles: report it once.
   fail(new Set([...failure.problems, ...troubles]), advise(failure, report.task))
 } else if (troubles.length > 0) {
   const remedy = 'The log above shows how far the run got.'
   fail(new Set(troubles), advise({ reason: 'internal_error', remedy }, report.task))
 }
-// A socket that is still open must not keep the step waiting; the empty write comes after all that was printed.
+// A socket that is still open must not keep the step running. The callback of the empty write runs after all earlier
+// output.
 process.stdout.write('', () => {
-  // Node's exit waits for a name that is being looked up: 10 s where nobody answers, longer than a cancelled job has.
+  // Node's exit waits for a pending DNS lookup: 10 s if no server responds, longer than a cancelled job has.
   const isLookingUp = process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')
   if (report.end.kind === 'failed' && isLookingUp) process.kill(process.pid, 'SIGKILL')
   process.exit()
@@ -97,19 +98,22 @@ function setOutput(name: OutputName, value: string): void {
   }
 }
 
-/** The runner's variable of an input. */
+/** The environment variable that the runner sets for an input. */
 function variableOf(input: string): string {
   return `INPUT_${input.toUpperCase()}`
 }
 
-/** No program that is started inherits the key: whatever else holds it goes now, and inputs go as they are read. */
+/**
+ * Child processes must not inherit the key. Other variables that contain it are deleted here, inputs when they are
+ * read.
+ */
 function dropKeyFromEnvironment(inputs: ReadonlySet<string>): void {
   for (const [name, value = ''] of Object.entries(process.env)) {
     if (!inputs.has(name) && reveals(value, [apiKey])) delete process.env[name]
   }
 }
 
-/** Reads an input and takes it out of the environment. */
+/** Reads an input and deletes it from the environment. */
 function takeInput(name: string): string {
   const value = core.getInput(name)
   delete process.env[variableOf(name)]
@@ -129,7 +133,7 @@ function fail(problems: ReadonlySet<string>, advice: string): void {
   core.setFailed(annotation([...problems, advice].map(safe)))
 }
 
-/** A text without the secrets: the runner masks them in the log only, and not in every form. */
+/** A text without the secrets: the runner masks them only in the log, and not in every form. */
 function safe(text: string): string {
   return conceal(text, [apiKey, githubToken])
 }

@@ -1,6 +1,6 @@
 /**
- * Takes one video from the inputs to a report: its place, its references, what is to be done, the budget, the submission, and
- * on request the wait, the download and the release.
+ * Runs the action for one video, from the inputs to a report: destination, references, plan, budget and submission,
+ * then optionally the wait, the download and the release.
  */
 import { buildRequest, submissionUrl } from './apimart/request.ts'
 import { type Task, unseenTask } from './apimart/task.ts'
@@ -47,7 +47,7 @@ export interface Edge extends Omit<Capabilities, 'network'>, Channel {
   readInput(name: InputName): string
 }
 
-/** Runs the action to its end; whatever goes wrong is in the report. */
+/** Runs the action to the end. It never throws: a failure is in the report. */
 export async function run(edge: Edge): Promise<Report> {
   const reporter = new RunReporter(edge)
   try {
@@ -63,7 +63,7 @@ export async function run(edge: Edge): Promise<Report> {
 
 async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<End> {
   const { job, clock, random, signal, timeouts } = edge
-  // The id first: everything after it can fail.
+  // Report the id first: everything after this can fail.
   if (inputs.task_id !== null) reporter.task(givenTask(inputs))
   const destination = await prepareDestination(inputs, { job })
   await using network = openNetwork(inputs.api_base_url, timeouts)
@@ -131,7 +131,7 @@ function givenTask({ task_id, api_base_url }: ExistingTaskInputs): Task {
   return unseenTask({ id: task_id, origin: 'given' }, api_base_url)
 }
 
-/** The task of the receipt, which an earlier run has submitted. */
+/** The task of the receipt, submitted by an earlier run. */
 function resume(
   { taskId, output, receipt }: FetchPlan,
   { inputs, references }: { inputs: NewTaskInputs; references: References },

@@ -1,2 +1,2 @@
-/** The version of the action, as package.json and the newest section of CHANGELOG.md say it. */
+/** The version of the action, as in package.json and the newest section of CHANGELOG.md. */
 export const VERSION = '0.1.0'

@@ -5,7 +5,7 @@ import { Failure } from '../src/failure.ts'
 
 const noLimit = { max_cost: null }
 
-/** The failure that an estimate ends with. */
+/** The failure of an estimate that is refused. */
 function refusalOf(seconds: number | null, price_per_second: number, max_cost: number): Failure {
   try {
     estimateCost(seconds, { price_per_second, max_cost })
@@ -16,7 +16,7 @@ function refusalOf(seconds: number | null, price_per_second: number, max_cost: n
   throw new Error('The estimate was not refused')
 }
 
-/** The two questions as a run asks them. */
+/** Estimates the cost and checks the budget, as a run does. */
 function estimateCost(
   seconds: number | null,
   { price_per_second, max_cost }: { price_per_second: number | null; max_cost: number | null },

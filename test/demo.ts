@@ -1,6 +1,6 @@
 /**
- * The main job on one command: `npm start` runs the built action against the sandbox, on the clip and image of
- * this repository. With APIMART_API_KEY set and the inputs as flags it runs against APIMart itself.
+ * The main use in one command: `npm start` runs the built action against the sandbox, with the clip and image in this
+ * repository. If APIMART_API_KEY is set, it runs against APIMart itself, with the inputs passed as flags.
  */
 import { writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
@@ -11,7 +11,7 @@ import { readAction, runStep, type StepResult } from './harness/action.ts'
 import { renderPage } from './harness/github-page.ts'
 import { demoInputs } from './harness/inputs.ts'
 
-/** How many times as fast as real time the sandbox renders, and the step waits for it. */
+/** How many times faster than real time the clocks of the sandbox and the step run. */
 const SPEED = 60
 
 const { inputs } = await readAction()
@@ -22,7 +22,7 @@ const result = process.env.APIMART_API_KEY
 if (result) await show(result)
 process.exitCode = result?.exitCode ?? 1
 
-/** The inputs given as flags; anything else ends here with the usage. */
+/** The inputs passed as flags. Anything else prints the usage and exits. */
 function readFlags(): Record<string, string> {
   const names = Object.keys(inputs)
   try {
@@ -44,7 +44,7 @@ function usage(names: string[]): string {
   return `npm start -- [--INPUT VALUE ...] [--yes]
 
 Runs the built action against the sandbox, or against APIMart itself when APIMART_API_KEY is set, which costs money:
---yes agrees to that beforehand. Inputs are those of action.yml: ${names.join(', ')}.`
+--yes confirms that in advance. Inputs are those of action.yml: ${names.join(', ')}.`
 }
 
 async function runInSandbox(): Promise<StepResult> {
@@ -69,7 +69,9 @@ async function runForReal(apiKey: string): Promise<StepResult | null> {
   if (/^true$/i.test(flags.dry_run ?? '')) {
     console.log('APIMART_API_KEY is set, but this is a dry run: nothing is submitted and nothing is paid.\n')
   } else {
-    console.log('APIMART_API_KEY is set: this submits a task to APIMart and COSTS MONEY, about 0.2 to 4 USD.')
+    console.log(
+      'APIMART_API_KEY is set: this submits a task to APIMart and COSTS MONEY, about 0.20 to 4.00 USD.',
+    )
     if (!yes && !(await confirm())) {
       console.log(
         'Nothing was sent. Agree with --yes, try --dry_run true, or unset APIMART_API_KEY for the sandbox.',
@@ -103,7 +105,7 @@ async function show({ log, outputs, summary, summaryFile, exitCode }: StepResult
 function asOnGitHub(log: string): string {
   return (
     log
-      // The toolkit ends its lines as the system does.
+      // The toolkit uses the line endings of the system.
       .replaceAll('\r\n', '\n')
       .replace(/^::(?:add-mask|debug)::.*\n/gm, '')
       .replace(/^::group::(.*)$/gm, '▼ $1')

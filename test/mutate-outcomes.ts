@@ -1,6 +1,6 @@
 /**
- * `npm run mutate`: turns every single "unknown" of the table of outcomes into "no", in a copy of the project, and
- * shows which tests notice. Ends with 1 when a change goes unnoticed.
+ * `npm run mutate`: changes each "unknown" in the table of outcomes to "no", one at a time in a copy of the project,
+ * and shows which tests notice. Exits with 1 if a change goes unnoticed.
  */
 import { execFile } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -12,9 +12,9 @@ const ROOT = join(import.meta.dirname, '..')
 const TABLE = 'src/apimart/outcome.ts'
 const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs')
 
-/** What "no" can mean: stop, or send it again. */
+/** What "no" can mean: stop, or retry. */
 const REPLACEMENTS = ["stop('request_rejected')", "retry('request_rejected')"]
-/** Each of them has to notice. */
+/** Each suite must notice every change. */
 const SUITES = { 'the table': 'test/apimart/outcome.test.ts', schedules: 'test/schedules' } as const
 const ENVIRONMENT = { ...process.env, SCHEDULES: '100', SCHEDULE_SEED: '1' }
 

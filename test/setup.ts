@@ -1,6 +1,5 @@
 /**
- * Tests speak to servers of this machine: a proxy of the environment would stand between. Those about proxies
- * set their own.
+ * Tests talk to servers on this machine, so a proxy from the environment must not be used. Tests of proxies set their own.
  */
 for (const name of ['http_proxy', 'https_proxy', 'no_proxy']) {
   delete process.env[name]

@@ -8,7 +8,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/setup.ts'],
     reporters: ['default', new SkipReporter()],
-    // A step is a process of its own, and ffprobe another: on two busy cores they take their time.
+    // Each step is a process, and ffprobe another: on two busy cores they take a while.
     testTimeout: 60_000,
   },
 })

@@ -1,6 +1,6 @@
 /**
- * `npm run test:fast`: the unit tests and scenarios with the action as it is in src, without a build. What takes minutes
- * or is about dist alone stays with `npm test`.
+ * `npm run test:fast`: the unit tests and scenarios with the action from src, without a build. Only `npm test` runs
+ * tests that take minutes or concern dist alone.
  */
 import { configDefaults, defineConfig, mergeConfig } from 'vitest/config'
 import whole from './vitest.config.ts'

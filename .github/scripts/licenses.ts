@@ -1,6 +1,7 @@
 /**
- * Part of the build: writes the licences of all code of others in the bundle, `node licenses.ts <stats of ncc> <file to write>`.
- * ncc's own list leaves out what a package has copied from others, which has its licence in a folder or a comment.
+ * Part of the build: `node licenses.ts <ncc stats> <output file>` writes the licences of all third-party code in the
+ * bundle. ncc's own list omits code that a package has copied from elsewhere, with its licence in a folder or a
+ * comment.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -27,7 +28,7 @@ const NOTICE = /copyright|@license|^\s*\/\*!/i
 
 const PACKAGE_NAME = /^(@[^/]+\/)?[^/]+$/
 
-/** Code that its package brings without its licence: the licence as its source has it. */
+/** Code that a package ships without its licence, mapped to the licence in its source repository. */
 const LICENSES_LEFT_BEHIND: Record<string, string> = {
   'undici/lib/llhttp': `MIT License
 
@@ -46,8 +47,8 @@ if (import.meta.main) {
 }
 
 /**
- * The files of packages that are in a bundle, by ncc's stats of it. None is what the bundler looked at and left out, or
- * what this project has put in the place of a file.
+ * The package files in a bundle, according to ncc's stats. This excludes files that the bundler read but left out, and
+ * files that this project has replaced.
  */
 export function filesOfPackages(stats: unknown): string[] {
   const bundled = v.parse(Stats, stats).modules.filter(({ chunks }) => chunks?.length)
@@ -56,14 +57,14 @@ export function filesOfPackages(stats: unknown): string[] {
   return [...new Set(all)].filter(isOthers).sort()
 }
 
-/** A module, and those that the bundler has joined into it. */
+/** A module, and the modules that the bundler has merged into it. */
 function withParts(module: Module): Module[] {
   return [module, ...(module.modules ?? []).flatMap(withParts)]
 }
 
 /**
- * The licences of these files of packages, one section for each package, each folder with a licence of its own and each file with a notice.
- * Throws for a package without a licence file: its licence is to be found and added by hand.
+ * The licences of these package files: one section for each package, each folder with its own licence and each file
+ * with a notice. Throws for a package without a licence file: its licence must be found and added by hand.
  */
 export async function licensesOf(files: string[]): Promise<string> {
   const sections = new Map<string, Set<string>>()
@@ -94,7 +95,7 @@ async function licenseName(folder: string): Promise<string> {
   return v.parse(Package, JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))).license
 }
 
-/** Comments that name whom the code is of, without their marks. */
+/** Comments that name the code's owner, without comment markers. */
 function noticesIn(source: string): string[] {
   const notices = (source.match(COMMENT) ?? []).filter((comment) => NOTICE.test(comment))
   return notices.map((notice) =>
@@ -114,7 +115,7 @@ function foldersUpToPackage(file: string): string[] {
   return folders
 }
 
-/** A place inside `node_modules` as it is called on every system: `undici/lib/llhttp`. */
+/** The name of a place inside `node_modules`, the same on every system: `undici/lib/llhttp`. */
 function nameOf(place: string): string {
   return place.replace(/^.*[\\/]node_modules[\\/]/, '').replaceAll('\\', '/')
 }

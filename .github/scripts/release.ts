@@ -1,6 +1,6 @@
 /**
- * Holds the tag of a release against package.json and CHANGELOG.md: `node release.ts v1.2.3` prints the notes of the release. A
- * problem ends it with a sentence and exit code 1.
+ * Checks the tag of a release against package.json and CHANGELOG.md: `node release.ts v1.2.3` prints the release notes.
+ * If there is a problem, it prints a sentence and exits with code 1.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ if (import.meta.main) {
   }
 }
 
-/** Throws unless a tag is the version of package.json with a `v` before it. */
+/** Throws unless a tag is `v` and the version in package.json. */
 export function checkTag(tag: string, version: string): void {
   if (!VERSION.test(tag)) throw new Error(`The tag ${tag} is not of the form v1.2.3.`)
   if (tag !== `v${version}`)
@@ -30,8 +30,8 @@ export function checkTag(tag: string, version: string): void {
 }
 
 /**
- * What CHANGELOG.md says of a version: all between its heading, `## 1.2.3 - 2026-12-31`, and the next one.
- * Throws when there is no such heading, no day in it, or nothing below it.
+ * What CHANGELOG.md says about a version: everything between its heading, `## 1.2.3 - 2026-12-31`, and the next one.
+ * Throws if there is no such heading, no date in it, or nothing below it.
  */
 export function notesOf(version: string, changelog: string): string {
   const sections = changelog.split(/^## /m).slice(1)

@@ -1,5 +1,5 @@
 /**
- * The balance of the account, as far as the API tells it. Nothing may depend on it being readable.
+ * The account balance, if the API reports it. Nothing may depend on it being readable.
  */
 import * as v from 'valibot'
 import type { ApiNetwork } from '../network/network.ts'
@@ -7,7 +7,7 @@ import { formatUsd } from '../text/format.ts'
 import { askApi, describeResponse, type Question } from './http.ts'
 import { readJson } from './parse.ts'
 
-/** What is left on the account, or why that is not known, in whole sentences. */
+/** The account balance; if it is unknown, `cause` says why, in whole sentences. */
 type Balance =
   | { readonly kind: 'known'; readonly usd: number }
   | { readonly kind: 'unlimited' }
@@ -23,7 +23,7 @@ const account = v.object({
 })
 
 /**
- * Asks for the balance once.
+ * Requests the balance once.
  *
  * @param question its URL is the `balanceUrl` of the API
  * @throws the signal's reason when it aborts, nothing else
@@ -38,24 +38,24 @@ export async function readBalance(
   const { status, body } = reply.response
   const read = status === 200 ? readJson(body, account) : null
   if (read === null) return { kind: 'unknown', cause: describeResponse(reply.response, question.secrets) }
-  // The API's page on balances: an unlimited one is told as -1.
+  // APIMart's page on balances: -1 means unlimited.
   const isUnlimited = read.unlimited_quota ?? read.remain_balance === -1
   return isUnlimited ? { kind: 'unlimited' } : { kind: 'known', usd: read.remain_balance }
 }
 
 /**
- * What is on the account, beside what the video needs, in whole sentences.
+ * Compares the account balance with the estimated cost, in whole sentences.
  *
  * @param estimate USD, null when there is none
  */
 export function describeBalance(balance: Balance, estimate: number | null): string {
-  if (balance.kind === 'unknown') return `The balance of the account could not be read. ${balance.cause}`
+  if (balance.kind === 'unknown') return `The account balance could not be read. ${balance.cause}`
   const isUnlimited = balance.kind === 'unlimited'
   if (estimate === null) {
     return isUnlimited ? 'The account has no limit.' : `The account balance is ${formatUsd(balance.usd)}.`
   }
   const cost = `Estimated cost ${formatUsd(estimate, 'ceil')}`
   if (isUnlimited) return `${cost}; the account has no limit.`
-  // Rounded so that the shown amounts compare as the real ones do.
+  // Rounded so that the amounts shown compare the same way as the exact ones.
   return `${cost}; account balance ${formatUsd(balance.usd, balance.usd < estimate ? 'floor' : 'ceil')}.`
 }

@@ -1,5 +1,5 @@
 /**
- * One exchange with the API: what every request to it has in common.
+ * One HTTP exchange with the API: what all requests to it have in common.
  */
 import { brotliDecompressSync, constants, inflateRawSync, unzipSync, zstdDecompressSync } from 'node:zlib'
 import { AddressRefused } from '../network/guard.ts'
@@ -9,10 +9,10 @@ import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { conceal } from '../text/secrets.ts'
 import { quote, readError } from './parse.ts'
 
-/** A documented answer has some hundred bytes; what comes after this many is dropped. */
+/** A documented response has a few hundred bytes; anything beyond this limit is dropped. */
 export const RESPONSE_MAX_BYTES = 1024 * 1024
 
-/** An answer of the API, whatever it says. */
+/** A response from the API, with any status. */
 export interface ApiResponse {
   readonly status: number
   readonly headers: Dispatcher.ResponseData['headers']
@@ -20,10 +20,10 @@ export interface ApiResponse {
 }
 
 /**
- * Sends one request and reads the answer.
+ * Sends one request and reads the response.
  *
- * @param options method, and for a POST its body and further headers
- * @throws whatever the network throws, or the signal's reason
+ * @param options the method and, for a POST, the body and additional headers
+ * @throws any network error, or the signal's reason
  */
 export async function exchange(
   url: string,
@@ -36,7 +36,8 @@ export async function exchange(
     ...options,
     dispatcher,
     signal,
-    // One connection for each: a request on one that the server is about to close is lost, and nobody knows how far it came.
+    // One connection per request: a request on a connection that the server is about to close is lost, and it is unknown
+    // how far it got.
     reset: true,
     headers: {
       ...options.headers,
@@ -50,23 +51,23 @@ export async function exchange(
 }
 
 /**
- * The body of an answer as text, without the key: an id or an address that held it would carry it into outputs,
- * receipts and further requests.
+ * The body of a response as text, with the key concealed: an id or a URL that contained the key would carry it into
+ * outputs, receipts and further requests.
  */
 export function bodyOf(bytes: Buffer, headers: ApiResponse['headers'], apiKey: string): string {
   return conceal(textOf(bytes, headers), [apiKey])
 }
 
-/** What stands for a compressed answer that nothing could be read of. */
-export const UNREADABLE = '(compressed, and cannot be unpacked)'
+/** Stands for a compressed response that cannot be decoded. */
+export const UNREADABLE = '(compressed; could not be decompressed)'
 
-/** A bomb is not unpacked; of anything else the first bytes are kept. */
+/** Decompression bombs are not unpacked; of anything else, the first bytes are kept. */
 const maxOutputLength = 16 * RESPONSE_MAX_BYTES
-/** Of what broke off, as much as came. */
+/** Unpacks as much of a truncated response as arrived. */
 const unzip = { maxOutputLength, finishFlush: constants.Z_SYNC_FLUSH }
 const unbrotli = { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH }
 
-/** Ways to unpack a coding, the first that works; gateways call by one name what differs. */
+/** Decoders for each coding, tried in order: gateways use one name for different formats. */
 const UNPACK = new Map<string, readonly ((packed: Buffer) => Buffer)[]>([
   ['br', [(packed) => brotliDecompressSync(packed, unbrotli)]],
   ['deflate', [(packed) => unzipSync(packed, unzip), (packed) => inflateRawSync(packed, unzip)]],
@@ -75,7 +76,7 @@ const UNPACK = new Map<string, readonly ((packed: Buffer) => Buffer)[]>([
   ['zstd', [(packed) => zstdDecompressSync(packed, { maxOutputLength })]],
 ])
 
-/** A gateway may compress what was to be sent as it is, also the id of a paid task; or only say that it did. */
+/** A gateway may compress a response despite `identity`, even one with a paid task id, or merely claim that it did. */
 function textOf(bytes: Buffer, headers: ApiResponse['headers']): string {
   const codings = String(headers['content-encoding'] ?? '')
     .toLowerCase()
@@ -84,7 +85,7 @@ function textOf(bytes: Buffer, headers: ApiResponse['headers']): string {
   const unpacked = codings.reduceRight(unpack, bytes)
   try {
     const fatal = codings.some((coding) => !/^(identity)?$/.test(coding))
-    // The decoder drops a byte order mark, with which the JSON would be none, and half a character at the end.
+    // The decoder drops a byte order mark, which would make the JSON invalid, and an incomplete character at the end.
     const decoder = new TextDecoder('utf-8', { fatal })
     return decoder.decode(unpacked.subarray(0, RESPONSE_MAX_BYTES), { stream: true })
   } catch {
@@ -92,34 +93,34 @@ function textOf(bytes: Buffer, headers: ApiResponse['headers']): string {
   }
 }
 
-/** What a coding was made of; the same where it is none, or another. */
+/** Decodes one coding; returns the bytes unchanged if the coding is unknown or the bytes are not in it. */
 function unpack(packed: Buffer, coding: string): Buffer {
   for (const way of UNPACK.get(coding) ?? []) {
     try {
       return way(packed)
     } catch {
-      // The next one may.
+      // Try the next one.
     }
   }
   return packed
 }
 
-/** A question that costs nothing. */
+/** A request to the API that costs nothing. */
 export interface Question {
   readonly url: string
   readonly apiKey: string
-  /** What no message may repeat of the API's words. */
+  /** Strings that messages must not repeat from the API's text. */
   readonly secrets: readonly string[]
 }
 
-/** What came of a question: an answer, or a sentence that says why there is none. */
+/** The result of a question: a response, or a sentence that says why there is none. */
 type Reply =
   | { readonly kind: 'answered'; readonly response: ApiResponse }
-  /** `isRefused`: this action must not ask there, and never will. */
+  /** `isRefused`: this action must not contact that host, now or later. */
   | { readonly kind: 'unanswered'; readonly cause: string; readonly isRefused: boolean }
 
 /**
- * Asks the API a question once; takes at most `timeouts.question`.
+ * Sends a question to the API once; takes at most `timeouts.question`.
  *
  * @throws the signal's reason when it aborts, nothing else
  */
@@ -135,23 +136,22 @@ export async function askApi(
   } catch (error) {
     signal.throwIfAborted()
     const why = limit.aborted
-      ? `it did not answer within ${timeouts.question / 1000} s`
+      ? `no response within ${timeouts.question / 1000} s`
       : explainNetworkError(error)
-    const cause = `APIMart could not be asked: ${why}.`
+    const cause = `The request to APIMart failed: ${why}.`
     return { kind: 'unanswered', cause, isRefused: error instanceof AddressRefused }
   }
 }
 
-/** An answer that brings nothing, in whole sentences, with the API's own words. */
+/** Describes a response without the expected content, in whole sentences that quote the API. */
 export function describeResponse({ status, body }: ApiResponse, secrets: readonly string[]): string {
   return `APIMart answered ${status}. ${quote(readError(body), body, secrets)}`
 }
 
 /**
- * Milliseconds that an answer asks to wait, by `Retry-After` in either of its forms, seconds or an HTTP date; 0
- * without it.
+ * Milliseconds to wait according to `Retry-After`, in seconds or as an HTTP date; 0 if it is missing or invalid.
  *
- * @param now milliseconds since the epoch, against which a date counts
+ * @param now milliseconds since the epoch, used if the header is a date
  */
 export function retryAfter({ headers }: ApiResponse, now: number): number {
   const value = headers['retry-after']

@@ -1,7 +1,7 @@
 /**
- * What the end of the paid request means: was a task accepted, and what follows? This is the only place where that
- * is decided. "No" is said only of what APIMart documents as a refusal, or of a request that never left; everything
- * else is unknown, because a task may be running and billed.
+ * What the result of the paid request means: was a task accepted, and what happens next? This is the only place that
+ * decides it. "No" means a refusal that APIMart documents, or a request that was never sent; everything else is
+ * unknown, because a task may be running and billed.
  */
 import type { FailureReason } from '../failure.ts'
 import { conceal } from '../text/secrets.ts'
@@ -11,9 +11,9 @@ import type { PostResult } from './post.ts'
 
 type Verdict =
   | { readonly accepted: 'yes' }
-  /** `retry`: the same request with the same key, a few times. */
+  /** `retry`: send the same request with the same key again, a few times. */
   | { readonly accepted: 'no'; readonly next: 'stop' | 'retry'; readonly reason: FailureReason }
-  /** `wait`: the same request with the same key again, until it tells what became of the first one. */
+  /** `wait`: keep sending the same request with the same key until the outcome of the first one is known. */
   | { readonly accepted: 'unknown'; readonly next: 'stop' | 'wait' }
 
 const YES = { accepted: 'yes' } as const
@@ -21,7 +21,7 @@ const UNKNOWN = { accepted: 'unknown', next: 'stop' } as const
 const stop = (reason: FailureReason) => ({ accepted: 'no', next: 'stop', reason }) as const
 const retry = (reason: FailureReason) => ({ accepted: 'no', next: 'retry', reason }) as const
 
-/** Every way in which the paid request can end. A status with a word after it holds for errors of that code or type. */
+/** Every way the paid request can end. A status followed by a word applies to errors with that code or type. */
 export const OUTCOMES = {
   'not sent, for a transient cause': retry('request_rejected'),
   'not sent, for a permanent cause': stop('request_rejected'),
@@ -55,12 +55,12 @@ export const OUTCOMES = {
 /** A row of the table. */
 export type Row = keyof typeof OUTCOMES
 
-/** What a result means. `message` is made of whole sentences; `pause` is what APIMart asks to wait, in milliseconds. */
+/** What a result means. `message` is in whole sentences; `pause` is the wait that APIMart requests, in milliseconds. */
 export type Outcome =
   | { readonly accepted: 'yes'; readonly taskId: string; readonly isReplay: boolean }
   | Unaccepted
 
-/** An outcome that brought no task. `remedy` is what to do where that is not what its reason suggests. */
+/** An outcome without a task. `remedy` is set if the usual remedy for its reason does not fit. */
 export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
   readonly message: string
   readonly remedy: string | null
@@ -70,8 +70,8 @@ export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
 /**
  * Decides what a result means.
  *
- * @param now milliseconds since the epoch, against which a date in `Retry-After` counts
- * @param secrets what no message may repeat of the API's words
+ * @param now milliseconds since the epoch, used if `Retry-After` is a date
+ * @param secrets strings that messages must not repeat from the API's text
  */
 export function judge(result: PostResult, now: number, secrets: readonly string[]): Outcome {
   switch (result.kind) {
@@ -81,7 +81,7 @@ export function judge(result: PostResult, now: number, secrets: readonly string[
       return { ...OUTCOMES[row], message, remedy: null, pause: 0 }
     }
     case 'lost': {
-      // As much as came may be the whole of it.
+      // The part that arrived may be the complete response.
       const partial = result.partial && judgeResponse(result.partial, now, secrets)
       if (partial?.accepted === 'yes') return partial
       const body = result.partial?.body.trim() ?? ''
@@ -96,8 +96,8 @@ export function judge(result: PostResult, now: number, secrets: readonly string[
 }
 
 /**
- * An outcome in the light of an earlier one, that a request with the same key is at work: that one may be accepted,
- * whatever this one is answered.
+ * Adjusts an outcome if an earlier response reported a request with the same key in progress: that request may be
+ * accepted, no matter how this one is answered.
  */
 export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepted {
   if (outcome.accepted === 'unknown') return outcome
@@ -105,7 +105,7 @@ export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepte
 }
 
 const AT_WORK =
-  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
 const NOBODY_KNOWS = 'It is unknown whether a task was accepted.'
 
 function judgeResponse(response: ApiResponse, now: number, secrets: readonly string[]): Outcome {
@@ -120,9 +120,9 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
   const row = isSuccess ? 'success without a task id' : rowOf(status, error, body)
   const verdict = OUTCOMES[row]
   const mayNameTask = isSuccess ? /task_?id|"id"/i : /task_?id/i
-  const lack = isSuccess ? ' without a task id that can be used' : ''
+  const lack = isSuccess ? ' without a usable task id' : ''
   const message = sentences(
-    // An answer with what may be the id of a task is shown whole.
+    // If the response may contain a task id, its whole body is quoted.
     `APIMart answered ${status}${lack}. ${quote(mayNameTask.test(body) ? null : error, body, secrets)}`,
     mention(body, secrets),
     hint(status, error),
@@ -132,28 +132,28 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
   return { ...verdict, message, remedy, pause: retryAfter(response, now) }
 }
 
-/** What to do when a key stands for another request already. */
+/** What to do if the key was already used for another request. */
 export const KEY_REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
+  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
 
 function sentences(...texts: string[]): string {
   return texts.filter((text) => text !== '').join(' ')
 }
 
-/** The id of a task that an answer names all the same: the quoted words may be cut before it. */
+/** Names a task id that the response mentions anyway: the quotation may be cut off before it. */
 function mention(body: string, secrets: readonly string[]): string {
   const id = readMentionedTaskId(body)
-  return id === null ? '' : `It names the task ${conceal(id, secrets)}.`
+  return id === null ? '' : `The task id ${conceal(id, secrets)} appears in the response.`
 }
 
 type FailedRow = Exclude<Row, 'success with a task id'>
 
-/** The row of an answer that is no success: by its status first, as the words differ between lines and gateways. */
+/** The row of an error response: by status first, because the wording differs between endpoints and gateways. */
 function rowOf(status: number, error: ApiError | null, body: string): FailedRow {
   const names = [error?.code, error?.type].map((name) => `${status} ${name?.toLowerCase()}`)
   if (names.includes('409 idempotency_in_progress')) return '409 idempotency_in_progress'
   if (readMentionedTaskId(body) !== null) return 'no success, but a task id'
-  // It may name a task.
+  // It may contain a task id.
   if (body === UNREADABLE) return 'any other status'
   if (isLackOfCredit(error, body)) names.push(`${status} for lack of credit`)
   names.push(status >= 300 && status < 400 ? 'redirect' : String(status))
@@ -171,21 +171,21 @@ const EMPTY_ACCOUNT = [
 ]
 const TOO_MANY = /\b(rate limit|too many|concurren|parallel|per (second|minute|hour))|频率|并发/i
 
-/** Services and gateways report an empty account as 429 or 403 too; asking again would not fill it. */
+/** Services and gateways report an empty account as 429 or 403 too; a retry would not refill it. */
 function isLackOfCredit(error: ApiError | null, body: string): boolean {
   const plain = (text: string) => text.slice(0, 4000).replace(/[_-]+/g, ' ')
   const message = plain(error?.message || body)
   const words = `${message} ${plain(`${error?.code} ${error?.type}`)}`
-  // The type of every 429 speaks of a rate limit, so only the message counts against it.
+  // The type of every 429 mentions a rate limit, so only the message counts as evidence of one.
   return EMPTY_ACCOUNT.some((pattern) => pattern.test(words)) && !TOO_MANY.test(message)
 }
 
-/** What an answer suggests beyond its words. */
+/** Advice that follows from the status and the error. */
 function hint(status: number, error: ApiError | null): string {
   if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
     return 'The URL may be wrong: check api_base_url.'
   }
-  // So APIMart's pages for other models say; it is no proof.
+  // APIMart's pages for other models say so; that is not proof.
   const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')
-  return isBuildError ? 'This means that a parameter of the request is wrong.' : ''
+  return isBuildError ? 'This means that a parameter of the request is invalid.' : ''
 }

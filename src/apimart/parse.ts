@@ -1,5 +1,5 @@
 /**
- * What APIMart's answers mean, read tolerantly: pages, regions and gateways differ in shape.
+ * Tolerant parsing of APIMart's responses: their shapes differ between documentation pages, regions and gateways.
  */
 import * as v from 'valibot'
 import { oneLine } from '../text/format.ts'
@@ -10,7 +10,7 @@ const taskId = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.transform(String))]),
   v.trim(),
   v.regex(TASK_ID),
-  // What stands for no task.
+  // Placeholders for "no task".
   v.check((id) => !/^(0|null|none|undefined)$/i.test(id)),
 )
 const named = v.pipe(
@@ -22,7 +22,7 @@ const unnamed = v.pipe(
   v.transform((data) => data.id),
 )
 
-/** What an answer carries under `data`: in an array, as a submission is documented, or by itself. */
+/** The value under `data`: in an array, as documented for a submission, or on its own. */
 export function inData<Output>(schema: v.GenericSchema<unknown, Output>) {
   return v.union([
     v.pipe(
@@ -36,13 +36,13 @@ export function inData<Output>(schema: v.GenericSchema<unknown, Output>) {
   ])
 }
 
-/** Reads a JSON text by a schema; null when it is none, or does not fit. */
+/** Parses JSON by a schema; null if it is not JSON or does not match. */
 export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, Output>): Output | null {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), body)
   return result.success ? result.output : null
 }
 
-/** Beside an error a bare `id` may be that of anything. */
+/** Next to an error, a bare `id` could be the id of anything. */
 const noError = v.looseObject({
   success: v.optional(v.literal(true)),
   error: v.optional(v.union([v.null(), v.literal(''), v.literal(false)])),
@@ -57,7 +57,7 @@ const webAddress = v.pipe(
     const url = URL.parse(given)
     return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
   }),
-  // As it goes over the network: without line breaks and marks of direction.
+  // As it is sent over the network: without line breaks or direction marks.
   v.transform((given) => new URL(given).href),
 )
 const stored = v.pipe(
@@ -66,19 +66,19 @@ const stored = v.pipe(
 )
 const upload = v.union([stored, inData(stored)])
 
-/** The address in the answer to an upload, null when there is none. */
+/** The URL in the response to an upload, null if there is none. */
 export function readUploadedUrl(body: string): string | null {
   return readJson(body, upload)
 }
 
-/** The task id in the answer to a submission, null when there is none. */
+/** The task id in the response to a submission, null if there is none. */
 export function readTaskId(body: string): string | null {
   return readJson(body, submitted)
 }
 
-/** Where a body names a task, in whatever place, and however little of it arrived. */
+/** Matches a task id anywhere in a body, even in a truncated one. */
 const MENTION = /"task_?id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])/gi
-/** The id of a task in an answer that is none to a submission; null when there is none, or just an `id` of something. */
+/** The task id that any other response mentions; null if there is none, or only a bare `id`. */
 export function readMentionedTaskId(body: string): string | null {
   for (const [, text, number] of body.matchAll(MENTION)) {
     const result = v.safeParse(taskId, text ?? number)
@@ -87,14 +87,14 @@ export function readMentionedTaskId(body: string): string | null {
   return null
 }
 
-/** A text, or a number that stands for one. */
+/** A string, or a number read as a string. */
 export const textOrNumber = v.union([v.string(), v.pipe(v.number(), v.transform(String))])
-/** What names an error beside its message. */
+/** What identifies an error besides its message. */
 const names = {
   code: v.fallback(v.nullish(textOrNumber, ''), ''),
   type: v.fallback(v.nullish(textOrNumber, ''), ''),
 }
-/** An object that tells an error, in whichever of the shapes that were seen. */
+/** An object that describes an error, in any of the shapes seen so far. */
 export const errorBody = v.union([
   v.object({ error: v.object({ message: v.nullish(textOrNumber, ''), ...names }) }),
   v.pipe(
@@ -117,22 +117,22 @@ export interface ApiError {
   readonly type: string
 }
 
-/** The error in an answer, null when the body holds none that can be read. */
+/** The error in a response, null if the body contains none that can be read. */
 export function readError(body: string): ApiError | null {
   return readJson(body, errorBody)?.error ?? null
 }
 
-/** How much of the API's words a message repeats, in characters. */
+/** How much of the API's text a message quotes, in characters. */
 const QUOTE_CHARACTERS = 600
 
 /**
- * The API's own words as a sentence; they carry its request id.
+ * The API's own words as a sentence; they include its request id.
  *
- * @param body the answer, shown where no error can be read from it
- * @param secrets what must not be repeated
+ * @param body the response, quoted if no error can be read from it
+ * @param secrets strings that must not be repeated
  */
 export function quote(error: ApiError | null, body: string, secrets: readonly string[]): string {
-  // Cut before the pattern walks it: an answer may have a megabyte.
+  // Cut before the pattern runs: a response can be a megabyte long.
   const words = conceal(error?.message || body, secrets).slice(0, 4 * QUOTE_CHARACTERS)
   const text = oneLine(words.replace(/(https?:\/\/[^\s"<>?#]+)[?#][^\s"<>]*/gi, '$1?…'), QUOTE_CHARACTERS)
   return text ? `It says: "${text}".` : 'It says nothing else.'

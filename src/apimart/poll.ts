@@ -1,5 +1,5 @@
 /**
- * One poll of a task. A poll that fails says nothing about the task, unless the API refuses for good.
+ * One poll of a task. A failed poll says nothing about the task, unless the API refuses permanently.
  */
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
@@ -7,19 +7,19 @@ import type { ApiNetwork } from '../network/network.ts'
 import { type ApiResponse, askApi, describeResponse, type Question, retryAfter } from './http.ts'
 import { readTaskState, type TaskState } from './task-state.ts'
 
-/** What came of a poll. */
+/** The result of a poll. */
 export type Poll =
   | { readonly kind: 'seen'; readonly task: TaskState }
-  /** Worth another try, `pause` milliseconds later at the earliest; `cause` is a whole sentence. */
+  /** Worth retrying after at least `pause` milliseconds; `cause` is a whole sentence. */
   | { readonly kind: 'unseen'; readonly cause: string; readonly pause: number }
-  /** Another try would be answered alike. */
+  /** Another try would get the same response. */
   | { readonly kind: 'refused'; readonly failure: Failure }
 
 /**
- * Asks for the state of a task once.
+ * Requests the state of a task once.
  *
  * @param question its URL is the `taskUrl` of the task
- * @param context its clock is that against which a date in `Retry-After` counts
+ * @param context its clock is used if `Retry-After` is a date
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
@@ -43,7 +43,7 @@ function read(response: ApiResponse, secrets: readonly string[], now: number): P
     return { kind: 'refused', failure: new Failure('authentication', [words]) }
   }
   if (status === 404) {
-    const why = 'No such task exists, or not for this key.'
+    const why = 'The task does not exist, or api_key has no access to it.'
     return { kind: 'refused', failure: new Failure('request_rejected', [`${words} ${why}`]) }
   }
   return { kind: 'unseen', cause: words, pause: retryAfter(response, now) }

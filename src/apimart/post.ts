@@ -1,6 +1,6 @@
 /**
- * One try of a request that changes something, above all of the paid one: it never follows a redirect, and once it
- * may have left, every way in which it can end is told, not thrown.
+ * One try of a request with side effects, above all the paid one. It never follows a redirect. Once the request may have
+ * been sent, every way it can end is returned, not thrown.
  */
 
 import type { ApiNetwork } from '../network/network.ts'
@@ -19,24 +19,24 @@ interface Submission {
 
 /** How a try ended on the wire; `cause` is a clause without a full stop. */
 export type PostResult =
-  /** `isTransient`: it may be otherwise a moment later. */
+  /** `isTransient`: a later try may succeed. */
   | { readonly kind: 'never_sent'; readonly cause: string; readonly isTransient: boolean }
-  /** `partial` is as much of an answer as had come, null without its headers. */
+  /** `partial` is the part of the response that arrived, null if its headers did not. */
   | { readonly kind: 'lost'; readonly cause: string; readonly partial: ApiResponse | null }
   | { readonly kind: 'answered'; readonly response: ApiResponse }
 
 /**
- * How long an answer is still awaited after the run was stopped: it carries the id of a paid task. GitHub's runner
- * ends a cancelled step 10 s after its first signal.
+ * How long to keep waiting for a response after the run was stopped: it contains the id of a paid task. GitHub's runner
+ * kills a cancelled step 10 s after the first signal.
  */
 const CANCEL_GRACE_MILLISECONDS = 4000
 
 /** What has passed over the wire. */
 interface Wire {
-  /** Whether any of the request may have left. */
+  /** Whether any part of the request may have been sent. */
   isSent: boolean
   partial: Pick<ApiResponse, 'status' | 'headers'> | null
-  /** The first bytes of the body, in one piece: kept one by one, pieces of a byte take hundreds each. */
+  /** The first bytes of the body, in one buffer: kept separately, one-byte chunks would take hundreds of bytes each. */
   readonly body: Buffer
   arrived: number
 }
@@ -44,8 +44,8 @@ interface Wire {
 /**
  * Sends the paid request once; takes at most `timeouts.submission`.
  *
- * @param signal stops: at once when nothing was sent yet, otherwise after a grace period for the answer
- * @throws the signal's reason when it stops a request that was not sent
+ * @param signal stops the request: at once if nothing was sent yet, otherwise after a grace period for the response
+ * @throws the signal's reason when it stops a request before it was sent
  */
 export function post(
   { url, apiKey, idempotencyKey, request }: Submission,
@@ -56,7 +56,7 @@ export function post(
   return postBody({ url, apiKey, headers, body: JSON.stringify(request) }, network, signal)
 }
 
-/** Sends any body once, as `post` does the paid request. */
+/** Sends any body once, the way `post` sends the paid request. */
 export async function postBody(
   {
     url,
@@ -97,8 +97,8 @@ export async function postBody(
 }
 
 /**
- * Notes the moment in which undici hands the request to a connected socket, before which nothing can have left, and
- * what comes of an answer: of a body that breaks off undici gives nothing.
+ * Records when undici hands the request to a connected socket, because nothing can have been sent before that, and keeps
+ * what arrives of a response, because undici discards a body that is interrupted.
  */
 function watch(wire: Wire): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) =>

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto'
 
-/** What decides how a video looks, besides its references; the names are the API's, and those of the inputs. */
+/** The settings of a video, apart from its references; the names are those of the API and of the inputs. */
 export interface VideoSettings {
   readonly model: 'kling-v2-6-motion-control' | 'kling-v3-motion-control'
   /** `''` for none. */
@@ -14,7 +14,7 @@ export interface VideoSettings {
   readonly watermark: boolean
 }
 
-/** Body of `POST /v1/videos/generations` for motion control (APIMart's page of the model). */
+/** Body of `POST /v1/videos/generations` for motion control (APIMart's page on the model). */
 export interface MotionControlRequest {
   readonly model: VideoSettings['model']
   readonly prompt?: string
@@ -26,10 +26,10 @@ export interface MotionControlRequest {
   readonly watermark_info: { readonly enabled: boolean }
 }
 
-/** Where APIMart fetches the references. */
+/** The URLs from which APIMart fetches the references. */
 export type Addresses = Pick<MotionControlRequest, 'image_url' | 'video_url'>
 
-/** Builds the request; an empty prompt is left out, everything else is said explicitly. */
+/** Builds the request; an empty prompt is left out, everything else is set explicitly. */
 export function buildRequest(
   settings: VideoSettings,
   { image_url, video_url }: Addresses,
@@ -46,7 +46,7 @@ export function buildRequest(
   }
 }
 
-/** Which step of which run asks; re-running a job changes none of it. */
+/** Identifies the step and its run; re-running a job changes none of it. */
 export interface StepIdentity {
   readonly repository: string
   readonly runId: string
@@ -55,27 +55,27 @@ export interface StepIdentity {
 }
 
 /**
- * The Idempotency-Key of a request: the same step of the same run asking for the same video always sends the
- * same key, whatever the attempt, so that the server can answer with the task that it has.
+ * The Idempotency-Key of a request. When the same step of the same run requests the same video, it sends the same key in
+ * every attempt, so that the server can return the existing task.
  *
- * @param request as every attempt makes it: an image that is uploaded gets another address each time
- * @returns 70 visible ASCII characters; the API takes up to 191
+ * @param request as it is before an upload: an uploaded image gets a different URL in every attempt
+ * @returns 70 visible ASCII characters; the API accepts up to 191
  */
 export function idempotencyKey(step: StepIdentity, request: MotionControlRequest): string {
   return hashed([step.repository, step.runId, step.job, step.step, request])
 }
 
 /**
- * The key for a request whose tasks under the keys before have all failed. It depends on the first key and the number
- * alone, so that whoever comes so far again asks for the same task.
+ * The key for a request whose tasks under all earlier keys have failed. It depends only on the first key and the number,
+ * so a run that gets this far again requests the same task.
  *
- * @param number from 1, which is the first key itself
+ * @param number counts from 1, which is the first key itself
  */
 export function derivedKey(firstKey: string, number: number): string {
   return number === 1 ? firstKey : hashed([firstKey, number])
 }
 
-/** Which of the keys for one request this is, from 1, which is the first itself; null when none of so many. */
+/** The number of a key for one request, counted from 1 (the first key); null if it is not among the first `keys`. */
 export function numberOfKey(key: string, firstKey: string, keys: number): number | null {
   for (let number = 1; number <= keys; number++) if (derivedKey(firstKey, number) === key) return number
   return null
@@ -96,17 +96,17 @@ export function imageUploadUrl(baseUrl: URL): string {
   return endpoint(baseUrl, 'uploads/images')
 }
 
-/** Where the balance of the account is asked for. */
+/** Where the account balance is requested. */
 export function balanceUrl(baseUrl: URL): string {
   return endpoint(baseUrl, 'balance')
 }
 
-/** Where the state of a task is asked for. */
+/** Where the state of a task is requested. */
 export function taskUrl(baseUrl: URL, taskId: string): string {
   return endpoint(baseUrl, `tasks/${encodeURIComponent(taskId)}`)
 }
 
-/** An address of the API; a gateway may have a path of its own before it. */
+/** The URL of an API endpoint; a gateway may have a path prefix of its own. */
 function endpoint(baseUrl: URL, path: string): string {
   return `${baseUrl.href.replace(/\/+$/, '')}/v1/${path}`
 }

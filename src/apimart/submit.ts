@@ -1,6 +1,6 @@
 /**
- * The submission, of a task or of an image: when the request may be sent again, and when that is given up. It is sent
- * again only after an answer that allows it, always with the same key and the same body.
+ * Submits a task or an image: when to send the request again, and when to give up. It is sent again only after a response
+ * that allows it, always with the same key and the same body.
  */
 import type { Capabilities } from '../capabilities.ts'
 import { jittered } from '../clock.ts'
@@ -8,35 +8,35 @@ import { formatDuration } from '../text/format.ts'
 import { besideAtWork, type Unaccepted } from './outcome.ts'
 import type { PostResult } from './post.ts'
 
-/** How often a refused request is sent in all: an empty account can look like too many requests. */
+/** How often a refused request is sent in total: an empty account can look like too many requests. */
 const TRIES_MAX = 4
-/** From one try to the next, at first and at most; it doubles in between. */
+/** The first and the longest pause between tries; pauses double in between. */
 const PAUSES_MILLISECONDS = { min: 5000, max: 30_000 } as const
-/** How long a submission is tried in all, the pauses that APIMart asks for included. */
+/** How long a submission is tried in total, including the pauses that APIMart requests. */
 const PATIENCE_MILLISECONDS = 300_000
 
-/** All that a submission depends on. */
+/** Everything a submission depends on. */
 interface Tries<Accepted> extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   /** Sends the request once. */
   readonly post: (signal: AbortSignal) => Promise<PostResult>
-  /** Decides what a result means, at a moment in milliseconds since the epoch. */
+  /** Decides what a result means; `now` is in milliseconds since the epoch. */
   readonly judge: (result: PostResult, now: number, secrets: readonly string[]) => Accepted | Unaccepted
-  /** What no message may repeat of the API's words. */
+  /** Strings that messages must not repeat from the API's text. */
   readonly secrets: readonly string[]
-  /** Called before each pause, whose length is in milliseconds. */
+  /** Called before each pause; `pause` is in milliseconds. */
   readonly onPause: (outcome: Unaccepted, pause: number) => void
 }
 
-/** Milliseconds until the next try, after so many. */
+/** Milliseconds until the next try, given the number of tries so far. */
 function pauseAfterTry(tries: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
   return jittered(Math.min(max, min * 2 ** (tries - 1)), random)
 }
 
 /**
- * Submits; plans no try for later than after five minutes.
+ * Submits until the outcome is final; schedules no try beyond five minutes.
  *
- * @returns the outcome that ended it
+ * @returns the final outcome
  * @throws the signal's reason when it aborts while nothing can have been accepted
  */
 export async function sendUntilSettled<Accepted extends { readonly accepted: 'yes' }>(
@@ -44,11 +44,11 @@ export async function sendUntilSettled<Accepted extends { readonly accepted: 'ye
 ): Promise<Accepted | Unaccepted> {
   const { post, judge, clock, random, secrets, onPause, signal } = tries
   const start = clock.now()
-  /** The word that a request with this key is at work. */
+  /** The outcome that reported a request with this key in progress. */
   let atWork: Unaccepted | null = null
   const ended = (outcome: Unaccepted, ...why: string[]): Unaccepted => {
-    const told = { ...outcome, message: [outcome.message, ...why].join(' ') }
-    return atWork === null ? told : besideAtWork(told, atWork)
+    const explained = { ...outcome, message: [outcome.message, ...why].join(' ') }
+    return atWork === null ? explained : besideAtWork(explained, atWork)
   }
   try {
     for (let count = 1; ; count++) {
@@ -56,18 +56,21 @@ export async function sendUntilSettled<Accepted extends { readonly accepted: 'ye
       if (outcome.accepted === 'yes') return outcome
       if (outcome.next === 'stop') return ended(outcome)
       if (outcome.next === 'wait') atWork = outcome
-      else if (atWork === null && count === TRIES_MAX) return ended(outcome, `It was tried ${count} times.`)
+      else if (atWork === null && count === TRIES_MAX) return ended(outcome, `Gave up after ${count} tries.`)
       const ownPause = pauseAfterTry(count, random)
       const pause = Math.max(ownPause, outcome.pause)
       if (clock.now() + pause - start > PATIENCE_MILLISECONDS) {
         const asked = pause > ownPause ? `It asks to wait ${formatDuration(pause)}. ` : ''
-        return ended(outcome, `${asked}This step tries for ${formatDuration(PATIENCE_MILLISECONDS)} at most.`)
+        return ended(
+          outcome,
+          `${asked}This step retries for at most ${formatDuration(PATIENCE_MILLISECONDS)}.`,
+        )
       }
       onPause(outcome, pause)
       await clock.sleep(pause, signal)
     }
   } catch (error) {
     if (atWork === null || error !== signal.reason) throw error
-    return ended(atWork, 'The run was stopped before it reported more.')
+    return ended(atWork, 'The run was stopped before the outcome was known.')
   }
 }

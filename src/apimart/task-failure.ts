@@ -1,5 +1,5 @@
 /**
- * What it means that a task ended without a video.
+ * Why a task ended without a video.
  */
 import { Failure } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
@@ -7,7 +7,7 @@ import { conceal } from '../text/secrets.ts'
 import { quote } from './parse.ts'
 import type { CancelledTask, FailedTask } from './task-state.ts'
 
-/** Known messages, and what the user can do about each (Kling's demands of the references). */
+/** Known messages, and what the user can do about each (Kling's requirements for references). */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [
     /\bupper body\b|\bno (complete |whole |valid )?(human|persons?|people|faces?)\b|\b(human|persons?|faces?|character|human body) (was |were |is |are |could )?(not|never) (be )?(found|detected)\b/i,
@@ -15,18 +15,18 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /\b(content|safety|usage) (policy|policies|guidelines|filter)\b|\bviolat\w* (of )?(the |our )?(\w+ )?(policy|policies|terms|guidelines|rules)\b|\bsensitive (content|information|words?)\b|\bmoderation (failed|blocked|rejected)\b|\bby moderation\b|\bnsfw\b|\bprohibited content\b|\binappropriate\b|\bcopyright\b|\brisk control\b/i,
-    'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.',
+    'The content of the image, the clip or the prompt was refused. The same request would be refused again: change what the image, the clip or the prompt contains.',
   ],
   [
     /\b(video|clip|motion|movement|part|segment) (is )?too (short|fast)\b|\bcontinuous\b|\bmultiple (shots|scenes|people|persons)\b|\b(scene|shot|camera) (cut|change)/i,
-    'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.',
+    'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.',
   ],
 ]
 
 /**
- * The failure of a task that has ended so.
+ * The failure for a task that ended without a video.
  *
- * @param secrets what must not be repeated of the API's words
+ * @param secrets strings that messages must not repeat from the API's text
  * @returns `task_failed` or `task_cancelled`, with the API's own message and code
  */
 export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly string[]): Failure {
@@ -37,7 +37,7 @@ export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly 
   const code = [...new Set([error.code, error.type])].filter((part) => part !== '')
   const named = code.length > 0 ? ` (${oneLine(conceal(code.join(', '), secrets), 100)})` : ''
   const problem = `APIMart ended the task as ${oneLine(task.rawStatus, 40)}${named}. ${quote(error, '', secrets)}`
-  // A code says the same with other marks between the words: content_policy_violation.
+  // Codes separate the same words differently: content_policy_violation.
   const words = `${error.message} ${code.join(' ')}`.slice(0, 4000).replace(/[_-]+/g, ' ')
   const meaning = MEANINGS.find(([pattern]) => pattern.test(words))
   return new Failure('task_failed', meaning ? [problem, meaning[1]] : [problem])

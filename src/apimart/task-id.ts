@@ -1,6 +1,6 @@
 /**
- * What the id of a task may be, wherever it comes from.
+ * Which task ids are valid, wherever they come from.
  */
 
-/** Visible characters, of which no URL would take a point or two for a folder. */
+/** Visible characters, but neither `.` nor `..`, which a URL would treat as folders. */
 export const TASK_ID = /^(?!\.{1,2}$)[^\s\p{C}]{1,200}$/u

@@ -1,33 +1,33 @@
 /**
- * The state of a task as APIMart tells it, read tolerantly: pages of the API disagree on the words and shapes.
+ * The state of a task as APIMart reports it, parsed tolerantly: its documentation pages disagree on words and shapes.
  */
 import * as v from 'valibot'
 import { oneLine } from '../text/format.ts'
 import { conceal } from '../text/secrets.ts'
 import { type ApiError, errorBody, inData, readJson, textOrNumber } from './parse.ts'
 
-/** What every view of a task tells. Times are in milliseconds since the epoch, null where it does not say. */
+/** What every state of a task includes. Times are in milliseconds since the epoch, null if not reported. */
 interface View {
-  /** The status in the API's own word. */
+  /** APIMart's own status. */
   readonly rawStatus: string
   /** Percent. */
   readonly progress: number | null
   readonly createdAt: number | null
   readonly endedAt: number | null
-  /** Seconds from its creation to its end, as the API estimates them. */
+  /** The API's estimate of the seconds from creation to end. */
   readonly estimatedSeconds: number | null
   /** USD, as billed. */
   readonly cost: number | null
 }
 
-/** One address of the result. */
+/** One URL of the result. */
 interface ResultLink {
   readonly url: string
-  /** Milliseconds since the epoch, null where the API does not say. */
+  /** Milliseconds since the epoch, null if the API does not say. */
   readonly expiresAt: number | null
 }
 
-/** A task that goes on. */
+/** A task that is still running. */
 export type RunningTask = View & { readonly status: 'running' }
 export type CompletedTask = View & { readonly status: 'completed'; readonly links: readonly ResultLink[] }
 export type FailedTask = View & { readonly status: 'failed'; readonly error: ApiError }
@@ -37,7 +37,7 @@ export type CancelledTask = View & { readonly status: 'cancelled' }
 export type EndedTask = CompletedTask | FailedTask | CancelledTask
 export type TaskState = RunningTask | EndedTask
 
-/** The words that end a task, first-party and seen; every other word means that it goes on. */
+/** Final statuses, documented or observed; any other status means that the task is still running. */
 const ENDS: ReadonlyMap<string, EndedTask['status']> = new Map([
   ['completed', 'completed'],
   ['succeeded', 'completed'],
@@ -48,18 +48,18 @@ const ENDS: ReadonlyMap<string, EndedTask['status']> = new Map([
   ['canceled', 'cancelled'],
 ])
 
-/** Whether a task is seen to be worked on, not only waiting for its turn. */
+/** Whether a task is being processed, not just queued. */
 export function hasStarted({ status, rawStatus, progress }: TaskState): boolean {
   return status === 'running' && (/^(processing|in_progress)$/i.test(rawStatus) || (progress ?? 0) > 0)
 }
 
-/** A number that may come as a text; null where it is missing or makes no sense. */
+/** A number that may arrive as a string; null if it is missing or implausible. */
 function tolerantNumber(min: number, max: number) {
   const number = v.union([v.number(), v.pipe(v.string(), v.trim(), v.regex(/^\d+(\.\d+)?$/), v.toNumber())])
   return v.fallback(v.nullish(v.pipe(number, v.minValue(min), v.maxValue(max)), null), null)
 }
 
-/** Longest status that is shown. */
+/** Maximum length of a status that is shown. */
 const RAW_STATUS_CHARACTERS = 40
 
 /** Unix seconds from 2001 up to the year 2100, as milliseconds. */
@@ -70,7 +70,7 @@ const instant = v.pipe(
 
 const DAY_SECONDS = 86_400
 
-/** Signed addresses have some thousand characters; all outputs of a job may have a megabyte. */
+/** Signed URLs have a few thousand characters; all outputs of a job together may have a megabyte. */
 const ADDRESS_CHARACTERS = 262_144
 
 const webAddress = v.pipe(
@@ -78,7 +78,7 @@ const webAddress = v.pipe(
   v.trim(),
   v.maxLength(ADDRESS_CHARACTERS),
   v.check((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? '')),
-  // As it goes over the network: without line breaks and marks of direction.
+  // As it is sent over the network: without line breaks or direction marks.
   v.transform((given) => new URL(given).href),
 )
 const addresses = v.union([
@@ -121,9 +121,9 @@ const view = v.object({
 const taskBody = inData(v.looseObject({ status: v.string() }))
 
 /**
- * The task in an answer to a poll; null when the answer tells no state of a task.
+ * The task in the response to a poll; null if the response contains no task state.
  *
- * @param secrets what its word for the state must not repeat
+ * @param secrets strings that the raw status must not repeat
  */
 export function readTaskState(body: string, secrets: readonly string[] = []): TaskState | null {
   const data = readJson(body, taskBody)
@@ -131,7 +131,7 @@ export function readTaskState(body: string, secrets: readonly string[] = []): Ta
   if (!result.success) return null
   const { status, progress, created, completed, estimated_time, cost } = result.output
   const common = {
-    rawStatus: oneLine(conceal(status, secrets), RAW_STATUS_CHARACTERS) || 'a state without a name',
+    rawStatus: oneLine(conceal(status, secrets), RAW_STATUS_CHARACTERS) || 'an unnamed status',
     progress,
     createdAt: created,
     endedAt: completed,
@@ -151,7 +151,7 @@ export function readTaskState(body: string, secrets: readonly string[] = []): Ta
   }
 }
 
-/** The error of a failed task; a reason beside it counts where the error has no message. */
+/** The error of a failed task; `fail_reason` is used if the error has no message. */
 function readTaskError(data: unknown, failReason: string): ApiError {
   const result = v.safeParse(errorBody, data)
   const { message, code, type } = result.success ? result.output.error : { message: '', code: '', type: '' }

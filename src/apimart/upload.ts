@@ -1,5 +1,5 @@
 /**
- * The upload of an image, which costs nothing. Its outcome decides nothing but whether there is an address to submit.
+ * The upload of an image, which is free. Its outcome decides only whether there is a URL to submit.
  */
 import { conceal } from '../text/secrets.ts'
 import { describeResponse } from './http.ts'
@@ -7,10 +7,10 @@ import { judge, type Unaccepted } from './outcome.ts'
 import { readUploadedUrl } from './parse.ts'
 import type { PostResult } from './post.ts'
 
-/** Largest image that APIMart takes, in bytes (its page on uploads, for the platform). */
+/** Largest image that APIMart accepts, in bytes (its page on uploads, for the platform). */
 export const UPLOAD_MAX_BYTES = 20e6
 
-/** An image as it is uploaded. */
+/** An image to upload. */
 interface UploadedImage {
   readonly name: string
   /** Media type. */
@@ -18,7 +18,7 @@ interface UploadedImage {
   readonly bytes: Buffer
 }
 
-/** The body of an upload and the header that belongs to it: the image as the field `file` of a form. */
+/** The body of an upload and its header: a form with the image in the field `file`. */
 export async function encodeUpload({ name, type, bytes }: UploadedImage): Promise<{
   headers: Record<string, string>
   body: Buffer
@@ -30,10 +30,10 @@ export async function encodeUpload({ name, type, bytes }: UploadedImage): Promis
   return { headers: { 'content-type': contentType }, body: Buffer.from(await encoded.arrayBuffer()) }
 }
 
-/** What an upload came to: the address of the image, or why there is none. */
+/** The outcome of an upload: the URL of the image, or why there is none. */
 export type UploadOutcome = { readonly accepted: 'yes'; readonly url: string } | Unaccepted
 
-/** Decides what the end of an upload means; refusals mean what they mean for a submission. */
+/** Decides what the result of an upload means; refusals mean the same as for a submission. */
 export function judgeUpload(result: PostResult, now: number, secrets: readonly string[]): UploadOutcome {
   const isSuccess =
     result.kind === 'answered' && result.response.status >= 200 && result.response.status < 300

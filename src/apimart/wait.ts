@@ -8,27 +8,27 @@ import { formatDuration } from '../text/format.ts'
 import type { Poll } from './poll.ts'
 import type { EndedTask } from './task-state.ts'
 
-/** From a submission to the first poll. */
+/** Pause between a submission and the first poll. */
 export const FIRST_PAUSE_MILLISECONDS = 10_000
-/** From one poll to the next, at first and at most. */
+/** The shortest and the longest pause between polls. */
 const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
-/** Pauses grow with this share of the time waited, which bounds how late an end is seen. */
+/** Each pause is this share of the time waited so far, which bounds how late the end of a task is noticed. */
 const LATENESS = 0.05
-/** How long nothing but failed polls is put up with. */
+/** How long polls may keep failing before the wait gives up. */
 const PATIENCE_MILLISECONDS = 300_000
 
-/** All that a wait depends on. */
+/** Everything a wait depends on. */
 interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly poll: (signal: AbortSignal) => Promise<Poll>
-  /** Milliseconds until the first poll: none for a task that may have ended long ago. */
+  /** Milliseconds until the first poll: zero for a task that may have ended long ago. */
   readonly firstPause: number
-  /** Milliseconds after which the wait is given up. */
+  /** Milliseconds after which the wait gives up. */
   readonly limit: number
   /** Called after every poll. */
   readonly onPoll: (poll: Poll) => void
 }
 
-/** Milliseconds between two polls, when a task has been waited for so long. */
+/** Milliseconds between two polls, given how long the wait has lasted so far. */
 export function pauseBetweenPolls(waited: number, random: () => number): number {
   const { min, max } = PAUSES_MILLISECONDS
   return jittered(Math.min(max, Math.max(min, waited * LATENESS)), random)
@@ -37,7 +37,7 @@ export function pauseBetweenPolls(waited: number, random: () => number): number 
 /**
  * Polls until the task has ended.
  *
- * @throws Failure `wait_timeout` at the limit or after five minutes of failed polls, the refusal of the API that
+ * @throws Failure `wait_timeout` at the limit or after five minutes of failed polls, a refusal by the API that
  *   another poll would not change, or the signal's reason
  */
 export async function waitForEnd(wait: Wait): Promise<EndedTask> {
@@ -71,6 +71,6 @@ function timedOut(limit: number): Failure {
 }
 
 function unreadable(milliseconds: number, cause: string): Failure {
-  const problem = `The state of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`
+  const problem = `The status of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`
   return new Failure('wait_timeout', [problem], { remedy: 'Try again when APIMart can be reached.' })
 }

@@ -1,5 +1,5 @@
 /**
- * Questions to GitHub's API: asked through the dispatchers of this action, and asked again where that is safe.
+ * Requests to GitHub's API: sent through this action's dispatchers, and retried if that is safe.
  */
 import * as v from 'valibot'
 import type { Capabilities } from '../capabilities.ts'
@@ -10,32 +10,32 @@ import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 import { formatDuration, formatInstant, oneLine } from '../text/format.ts'
 
-/** GitHub's client of the toolkit. */
+/** The toolkit's GitHub client. */
 export type Octokit = ReturnType<typeof import('@actions/github').getOctokit>
 
-/** The repository on its GitHub, and what asking there may use. */
+/** The repository on GitHub, and what requests to it may use. */
 export interface GitHub extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly octokit: Octokit
   readonly owner: string
   readonly repo: string
-  /** Tells of a pause before another try; a whole sentence. */
+  /** Reports a pause before a retry; a whole sentence. */
   readonly onPause: (text: string) => void
 }
 
-/** A release with a thousand assets has some 2 MB, a page of releases seldom more. */
-const ANSWER_MAX_BYTES = 4 * 1024 * 1024
+/** A release with a thousand assets is about 2 MB, a page of releases seldom more. */
+const RESPONSE_MAX_BYTES = 4 * 1024 * 1024
 const TRIES_MAX = 4
 const FIRST_PAUSE_MILLISECONDS = 2000
-/** How long a pause may be that GitHub asks for; a limit on the rate may last for an hour. */
+/** The longest pause requested by GitHub that a run waits for; a rate limit can last an hour. */
 const PATIENCE_MILLISECONDS = 300_000
 
 /**
- * GitHub's client, with the network of this run; it is evaluated only by runs that publish.
+ * GitHub's client on the network of this run; only runs that publish load it.
  *
- * @param apiUrl such as `https://api.github.com`; of GitHub Enterprise its own
+ * @param apiUrl such as `https://api.github.com`; GitHub Enterprise has its own
  */
 export async function openOctokit(token: string, apiUrl: string, network: Network): Promise<Octokit> {
-  // Its import reads the event for itself, and one that is no JSON must not end the run.
+  // On import, it reads the event itself. An event that is not JSON must not end the run.
   delete process.env.GITHUB_EVENT_PATH
   const { getOctokit } = await import(/* webpackMode: "eager" */ '@actions/github')
   return getOctokit(token, {
@@ -52,7 +52,7 @@ interface FetchOptions {
   readonly signal: AbortSignal
 }
 
-/** Of fetch as much as Octokit needs: a redirect is not followed, as the token would go along. */
+/** As much of fetch as Octokit needs. Redirects are not followed, because the token would be sent along. */
 function fetchThrough({ github, timeouts }: Network) {
   return async (url: string, { method, headers, body, signal }: FetchOptions): Promise<Response> => {
     const isUpload = typeof body === 'object'
@@ -63,48 +63,49 @@ function fetchThrough({ github, timeouts }: Network) {
       headers: { ...headers, 'accept-encoding': 'identity' },
       body: body ?? null,
       dispatcher: github,
-      // undici counts this while a slow line still takes the body.
+      // undici's timer runs even while a slow connection is still sending the body.
       headersTimeout: 2 * limit,
       signal: AbortSignal.any([signal, late]),
     }).catch((error: unknown) => {
-      // Another try would take as long.
-      if (isUpload && late.aborted) throw new Error(`the upload had not ended after ${formatDuration(limit)}`)
+      // A retry would take just as long.
+      if (isUpload && late.aborted)
+        throw new Error(`the upload did not finish within ${formatDuration(limit)}`)
       throw error
     })
-    const bytes = await readUpTo(response.body, ANSWER_MAX_BYTES)
+    const bytes = await readUpTo(response.body, RESPONSE_MAX_BYTES)
     const pairs = Object.entries(response.headers).map(([name, value]): [string, string] => [
       name,
       String(value),
     ])
     const { statusCode: status } = response
-    if (status > 599) throw new Error(`it answers ${status}, which is no status of HTTP`)
+    if (status > 599) throw new Error(`it answers ${status}, which is not an HTTP status`)
     const isEmpty = [204, 205, 304].includes(status)
     return new Response(isEmpty ? null : new Uint8Array(bytes), { status, headers: pairs })
   }
 }
 
-/** GitHub did not do what it was asked for; the message is a clause with GitHub's own words. */
+/** GitHub did not fulfil a request; the message is a clause with GitHub's own words. */
 export class GitHubRefusal extends Error {
-  /** Null when no answer came. */
+  /** Null if there was no response. */
   readonly status: number | null
-  /** GitHub's own words, empty when no answer came. */
+  /** GitHub's own words, empty if there was no response. */
   readonly words: string
-  /** Milliseconds to wait before asking again, null when that would be answered alike. */
+  /** Milliseconds to wait before a retry, null if it would get the same response. */
   readonly pause: number | null
 
   constructor(
     clause: string,
-    told: Partial<Pick<GitHubRefusal, 'status' | 'words' | 'pause'>> & ErrorOptions = {},
+    details: Partial<Pick<GitHubRefusal, 'status' | 'words' | 'pause'>> & ErrorOptions = {},
   ) {
-    super(clause, told)
-    this.status = told.status ?? null
-    this.words = told.words ?? ''
-    this.pause = told.pause ?? null
+    super(clause, details)
+    this.status = details.status ?? null
+    this.words = details.words ?? ''
+    this.pause = details.pause ?? null
   }
 }
 
 /**
- * Asks something whose repetition changes nothing, up to four times.
+ * Sends an idempotent request, up to four times.
  *
  * @throws GitHubRefusal, or the signal's reason
  */
@@ -122,7 +123,7 @@ export async function askGitHub<T>(
   }
 }
 
-/** Asks once; throws as `ask`. */
+/** Sends a request once; throws like `askGitHub`. */
 export async function askGitHubOnce<T>(
   { signal, clock }: GitHub,
   question: (request: { signal: AbortSignal }) => Promise<T>,
@@ -135,12 +136,12 @@ export async function askGitHubOnce<T>(
   }
 }
 
-/** Waits before another try; throws the refusal again when there is to be none. */
+/** Waits before a retry; rethrows the refusal if there is to be none. */
 export async function pauseBeforeRetry(refusal: GitHubRefusal, tries: number, github: GitHub): Promise<void> {
   const { clock, random, signal, onPause } = github
   if (refusal.pause === null || tries === TRIES_MAX || refusal.pause > PATIENCE_MILLISECONDS) throw refusal
   const pause = Math.max(refusal.pause, jittered(FIRST_PAUSE_MILLISECONDS * 2 ** (tries - 1), random))
-  onPause(`${refusal.message}. Trying again in ${formatDuration(pause)}.`)
+  onPause(`${refusal.message}. Retrying in ${formatDuration(pause)}.`)
   await clock.sleep(pause, signal)
 }
 
@@ -153,23 +154,23 @@ const thrown = v.object({
 
 function toRefusal(cause: unknown, now: number): GitHubRefusal {
   if (cause instanceof GitHubRefusal) return cause
-  if (v.isValiError(cause)) return new GitHubRefusal('GitHub gave a response that cannot be read', { cause })
+  if (v.isValiError(cause)) return new GitHubRefusal("GitHub's response could not be read", { cause })
   const { status, response } = v.is(thrown, cause) ? cause : { status: 0, response: undefined }
   if (response === undefined) {
     const error = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause
-    const isPassing = isTransient(error) || (error instanceof Error && error.name === 'TimeoutError')
-    const clause = `GitHub could not be asked: ${explainNetworkError(error)}`
-    return new GitHubRefusal(clause, { pause: isPassing ? 0 : null, cause })
+    const isTransientError = isTransient(error) || (error instanceof Error && error.name === 'TimeoutError')
+    const clause = `The request to GitHub failed: ${explainNetworkError(error)}`
+    return new GitHubRefusal(clause, { pause: isTransientError ? 0 : null, cause })
   }
   const words = oneLine(messageOf(cause), 300)
   const limited = limitOf(status, response.headers, words, now)
   const isLong = limited !== null && limited > PATIENCE_MILLISECONDS
   const clause = `GitHub answered ${status}: "${words}"${isLong ? `, until ${formatInstant(now + limited)}` : ''}`
-  const isPassing = status >= 500 || status === 408
-  return new GitHubRefusal(clause, { status, words, pause: limited ?? (isPassing ? 0 : null), cause })
+  const isTransientStatus = status >= 500 || status === 408
+  return new GitHubRefusal(clause, { status, words, pause: limited ?? (isTransientStatus ? 0 : null), cause })
 }
 
-/** Milliseconds that a limit on the rate asks to wait, null when it is none (GitHub's page on rate limits). */
+/** Milliseconds to wait for a rate limit, null if there is none (GitHub's page on rate limits). */
 function limitOf(
   status: number,
   headers: Readonly<Record<string, unknown>>,

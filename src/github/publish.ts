@@ -1,5 +1,5 @@
 /**
- * Attaching a file to a release. The new asset is safe under another name before the one that it replaces is removed.
+ * Attaches a file to a release. The new asset is stored under another name before the one that it replaces is removed.
  */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { describeRefusal, type Release } from './release.ts'
 
 /** A file to attach; sha256 in hexadecimal. */
 export interface PublishedFile {
-  /** Of the asset; ASCII letters, digits, dots, dashes and underscores, which GitHub leaves as they are. */
+  /** The asset's name: ASCII letters, digits, dots, dashes and underscores, which GitHub leaves unchanged. */
   readonly name: string
   readonly path: string
   readonly bytes: number
@@ -21,7 +21,7 @@ export interface PublishedFile {
 const assetBody = v.object({
   id: v.number(),
   name: v.string(),
-  /** `uploaded`; `starter` or `open` of an upload that did not come to its end. */
+  /** `uploaded`; `starter` or `open` if the upload did not finish. */
   state: v.string(),
   size: v.number(),
   /** `sha256:…` in newer versions of GitHub. */
@@ -30,15 +30,15 @@ const assetBody = v.object({
 })
 type Asset = v.InferOutput<typeof assetBody>
 
-/** GitHub takes assets below this size (GitHub's page on releases). */
+/** GitHub accepts assets below this size (GitHub's page on releases). */
 const ASSET_MAX_BYTES = 2 ** 31
-/** Pages of 100 assets; a release takes 1000. */
+/** Pages of 100 assets; a release can have 1000. */
 const PAGES_MAX = 10
 
 /**
- * Attaches a file, or leaves the very same one as it is; replaces another of its name.
+ * Attaches a file. An identical asset is left in place; a different one with the same name is replaced.
  *
- * @returns the address of the asset, and whether it is a new one
+ * @returns the URL of the asset, and whether it is new
  * @throws Failure `publish_failed`, or the signal's reason; the file stays where it is
  */
 export async function attachAsset(
@@ -49,7 +49,7 @@ export async function attachAsset(
   const where = `the release ${oneLine(release.tag_name, 100)}`
   if (file.bytes >= ASSET_MAX_BYTES) {
     throw new Failure('publish_failed', [
-      `${file.name} has ${formatBytes(file.bytes)} and was not attached to ${where}: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.`,
+      `${file.name} (${formatBytes(file.bytes)}) was not attached to ${where}: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.`,
     ])
   }
   try {
@@ -71,12 +71,12 @@ export async function attachAsset(
 
 const UPLOAD_PREFIX = /^kling-upload-[0-9a-f]{16}-$/
 
-/** The name under which a file is uploaded: its own for each content, so that a re-run finds what it left behind. */
+/** The name under which a file is uploaded. It depends on the content, so a re-run finds its earlier upload. */
 function uploadName({ name, sha256 }: PublishedFile): string {
   return `kling-upload-${sha256.slice(0, 16)}-${name}`
 }
 
-/** Removes what is left over; the video is attached, whether that works or not. */
+/** Removes leftovers. The video is attached whether that works or not. */
 async function tidyUp(leftovers: readonly Asset[], github: GitHub): Promise<void> {
   try {
     for (const left of leftovers) await remove(left, github)
@@ -85,12 +85,12 @@ async function tidyUp(leftovers: readonly Asset[], github: GitHub): Promise<void
   }
 }
 
-/** Whether an asset is what some run has uploaded for this name and not brought to its end. */
+/** Whether an asset is an unfinished upload of any run for this name. */
 function isLeftover({ name }: Asset, file: PublishedFile): boolean {
   return name.endsWith(file.name) && UPLOAD_PREFIX.test(name.slice(0, -file.name.length))
 }
 
-/** Uploads the file, unless an earlier try already has; what became of a try is looked up, not guessed. */
+/** Uploads the file, unless an earlier try already has. The outcome of a try is looked up, not guessed. */
 async function bring(file: PublishedFile, release: Release, github: GitHub): Promise<Asset> {
   for (let tries = 1; ; tries++) {
     const left = (await listAssets(release, github)).find(({ name }) => name === uploadName(file))
@@ -100,7 +100,7 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
       const asset = await askGitHubOnce(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
       await remove(asset, github)
-      throw new GitHubRefusal('GitHub received different bytes than those of the video', { pause: 0 })
+      throw new GitHubRefusal('the asset that GitHub stored differs from the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
       await pauseBeforeRetry(orUnclear(error), tries, github)
@@ -108,7 +108,7 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
   }
 }
 
-/** After these the file may be there all the same, by this try or by another run: the list will tell. */
+/** After these refusals, this try or another run may still have uploaded the file: the list of assets shows it. */
 function orUnclear(refusal: GitHubRefusal): GitHubRefusal {
   const { message, status, words, cause } = refusal
   const isUnclear = v.isValiError(cause) || /already_exists/.test(words)
@@ -129,7 +129,7 @@ async function upload(
   if (!upload_url.startsWith(`${protocol}//`)) {
     const shown = oneLine(upload_url, 200)
     throw new GitHubRefusal(
-      `GitHub names "${shown}" as the upload URL, to which the token must not be sent: it is not ${protocol}//`,
+      `GitHub returned the upload URL "${shown}", which does not get the token because it is not ${protocol}//`,
     )
   }
   const stream = createReadStream(file.path)
@@ -146,7 +146,7 @@ async function upload(
   }
 }
 
-/** Whether an asset holds the whole file, as far as GitHub tells. */
+/** Whether an asset is the whole file, as far as GitHub reports it. */
 function isWhole({ state, size, digest }: Asset, { bytes, sha256 }: PublishedFile): boolean {
   return state === 'uploaded' && size === bytes && (!digest || digest === `sha256:${sha256}`)
 }
@@ -170,12 +170,12 @@ async function remove({ id }: Asset, github: GitHub): Promise<void> {
   await askGitHub(github, (request) =>
     octokit.rest.repos.deleteReleaseAsset({ owner, repo, asset_id: id, request }),
   ).catch((error: unknown) => {
-    // It is gone, perhaps by a try whose answer was lost.
+    // It is gone, perhaps removed by a try whose response was lost.
     if (!(error instanceof GitHubRefusal) || error.status !== 404) throw error
   })
 }
 
-/** Lets a whole asset take the place of another one of the file's name. */
+/** Replaces the asset that has the file's name, if there is one, with a complete new one. */
 async function replace(
   before: Asset | undefined,
   fresh: Asset,

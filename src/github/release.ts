@@ -15,7 +15,7 @@ const releaseBody = v.object({
   upload_url: v.string(),
 })
 
-/** A release as GitHub's API tells it. */
+/** A release as returned by GitHub's API. */
 export type Release = v.InferOutput<typeof releaseBody>
 
 /** What `attach_to_release` can name. */
@@ -25,14 +25,14 @@ export type Wanted =
 
 const payload = v.object({ release: v.object({ id: v.number() }) })
 
-/** The event that started a run, and where the runner has put its payload. */
+/** The event that started a run, and the path of its payload. */
 export interface EventFile {
-  /** Such as `release`; empty when the runner names none. */
+  /** Such as `release`; empty if the runner names none. */
   readonly name: string
   readonly path: string
 }
 
-/** Reads the payload of an event; it is whatever its file holds, null when that cannot be read. */
+/** Reads the payload of an event: any JSON, or null if its file cannot be read. */
 export async function readEvent({ name, path }: EventFile): Promise<{ name: string; payload: unknown }> {
   try {
     return { name, payload: JSON.parse(await readFile(path, 'utf8')) }
@@ -45,32 +45,31 @@ export async function readEvent({ name, path }: EventFile): Promise<{ name: stri
  * What the input names: `event` is the release that started the run, anything else a tag.
  *
  * @param event the name and the payload of the event that started the run
- * @throws Failure `invalid_input` when that was no release
+ * @throws Failure `invalid_input` if that was not a release
  */
 export function wantedRelease(given: string, event: { name: string; payload: unknown }): Wanted {
   if (given !== 'event') return { kind: 'tag', tag: given }
   const read = v.safeParse(payload, event.payload)
   if (read.success) return { kind: 'id', id: read.output.release.id }
-  const name =
-    event.name === ''
-      ? 'This run was started by no event'
-      : `This run was started by the event ${oneLine(event.name, 40)}`
   const what = event.payload === null ? 'whose payload cannot be read' : 'which contains no release'
+  const why =
+    event.name === ''
+      ? 'This run was not started by an event'
+      : `This run was started by the event ${oneLine(event.name, 40)}, ${what}`
   throw new Failure('invalid_input', [
-    `attach_to_release "event": ${name}, ${what}. Start the workflow with on: release, or set the tag of the release.`,
+    `attach_to_release "event": ${why}. Start the workflow with on: release, or set the tag of the release.`,
   ])
 }
 
-/** Each release brings all of its assets along. */
+/** Each release in a page includes all of its assets. */
 const RELEASES_PER_PAGE = 10
-/** Pages in which a draft is looked for; GitHub lists the newest first. */
+/** Pages that are searched for a draft; GitHub lists the newest first. */
 const PAGES_MAX = 30
 
 /**
- * Looks the release up; changes nothing.
+ * Looks up the release; changes nothing.
  *
- * @throws Failure `invalid_input` when there is none or it takes no files any more, or `publish_failed` when GitHub
- *   does not answer
+ * @throws Failure `invalid_input` if there is none or it accepts no more files, `publish_failed` if the lookup fails
  */
 export async function lookUpRelease(wanted: Wanted, github: GitHub): Promise<Release> {
   const name = wanted.kind === 'tag' ? `"${oneLine(wanted.tag, 80)}"` : '"event"'
@@ -101,7 +100,7 @@ async function findByTag(tag: string, github: GitHub): Promise<Release | null> {
     octokit.rest.repos.getReleaseByTag({ owner, repo, tag, request }),
   )
   if (published) return published
-  // A draft is not found by its tag.
+  // GitHub does not find a draft by its tag.
   for (let page = 1; page <= PAGES_MAX; page++) {
     const listed = await askGitHub(github, async (request) => {
       const terms = { owner, repo, page, per_page: RELEASES_PER_PAGE, request }
@@ -127,9 +126,9 @@ async function orNull(
 }
 
 function noRelease(wanted: Wanted, { owner, repo }: GitHub): string {
-  if (wanted.kind === 'id') return `The release that started this run is not in ${owner}/${repo} any more.`
+  if (wanted.kind === 'id') return `The release that started this run no longer exists in ${owner}/${repo}.`
   const isRef = wanted.tag.startsWith('refs/') ? ' Use the tag alone, as in github.ref_name.' : ''
-  return `There is no release of this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first; a draft works too, but is visible only with the permission contents: write.`
+  return `There is no release with this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first. A draft works too, but it is visible only with the permission contents: write.`
 }
 
 const IMMUTABLE =

@@ -1,21 +1,21 @@
 /**
- * What the text of an input may say, and what it becomes.
+ * What the text of an input can be, and what it is parsed into.
  */
 import * as v from 'valibot'
 import { addressKind, literalAddress } from '../network/address.ts'
 import { oneLine } from '../text/format.ts'
 import { parseReference } from './reference-text.ts'
 
-/** Kling's published limit of a prompt, in characters. */
+/** Kling's published limit for a prompt, in characters. */
 export const PROMPT_MAX_CHARACTERS = 2500
 
-/** Any text, as `core.getInput` gives it: trimmed, empty when unset. */
+/** Any text, as `core.getInput` returns it: trimmed, empty when unset. */
 export const text = v.string()
 
-/** Longest wait, in minutes: a week, more than any job may last. */
+/** Maximum wait, in minutes: a week, longer than any job can last. */
 const WAIT_MAX_MINUTES = 10_080
 
-/** One of a fixed set of words; `legal` maps each word to what it means. */
+/** One of a fixed set of words; `legal` maps each word to its meaning. */
 export function choice<const Words extends Record<string, string>>(legal: Words) {
   type Word = Extract<keyof Words, string>
   return v.pipe(
@@ -30,26 +30,26 @@ export function choice<const Words extends Record<string, string>>(legal: Words)
   )
 }
 
-/** Words with what they mean in brackets. */
+/** Words with their meanings in brackets. */
 export function meanings(legal: Readonly<Record<string, string>>): string[] {
   return Object.entries(legal).map(([word, means]) => (means ? `${word} (${means})` : word))
 }
 
-/** `true` or `false` in the spellings that GitHub's toolkit reads. */
+/** `true` or `false` in the spellings that GitHub's toolkit accepts. */
 export const boolean = v.pipe(
   text,
   v.check((given) => /^(true|True|TRUE|false|False|FALSE)$/.test(given), 'Use true or false.'),
   v.transform((given) => given.toLowerCase() === 'true'),
 )
 
-/** `yes` or `no`, which the API wants as words; `true` and `false` are what YAML authors write. */
+/** `yes` or `no`, as the API expects. `true` and `false` are accepted because YAML authors write them. */
 export const yesOrNo = v.pipe(
   text,
   v.check((given) => /^(yes|no|true|false)$/i.test(given), 'Use yes or no.'),
   v.transform((given) => (/^(yes|true)$/i.test(given) ? 'yes' : 'no')),
 )
 
-/** A number with a point for decimals, without sign, exponent or unit. */
+/** A number with an optional decimal point, without sign, exponent or unit. */
 const NUMBER = /^(\d{1,9}(\.\d+)?|\.\d+)$/
 
 /** A wait in minutes. */
@@ -62,7 +62,7 @@ export const minutes = v.pipe(
   v.transform(Number),
 )
 
-/** An amount of USD above zero. */
+/** An amount in USD above zero. */
 export const usd = v.pipe(
   text,
   v.check(
@@ -72,7 +72,7 @@ export const usd = v.pipe(
   v.transform(Number),
 )
 
-/** An input that may be left out, which is null then. */
+/** An optional input, null if it is left out. */
 export function optional<const Schema extends v.GenericSchema<string, unknown>>(schema: Schema) {
   const nothing = v.pipe(
     text,
@@ -81,7 +81,7 @@ export function optional<const Schema extends v.GenericSchema<string, unknown>>(
   return v.lazy((given) => (given === '' ? nothing : schema))
 }
 
-/** A reference; its URL is kept as written: the API must get exactly the one that the user gave. */
+/** A reference; its URL is kept as written: the API must get exactly the URL that the user set. */
 export function reference(what: string) {
   return v.pipe(
     text,
@@ -96,7 +96,7 @@ export function reference(what: string) {
   )
 }
 
-/** How a missing or wrong reference is put right. */
+/** How to fix a missing or wrong reference. */
 export function addressOf(what: string): string {
   return `Use the direct https URL of the ${what}, readable without a login, or the path of a file in the workspace.`
 }
@@ -118,14 +118,14 @@ function problemOfUrl(given: string, remedy: string): string | null {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return `Only https and http URLs can be fetched, not "${oneLine(url.protocol, 20)}". ${remedy}`
   }
-  if (/\s/.test(given)) return `It contains white space. Write a space as %20. ${remedy}`
+  if (/\s/.test(given)) return `It contains white space. Encode spaces as %20. ${remedy}`
   if (url.username || url.password) {
     return `It contains a user name or password, which would be passed to the API. ${remedy}`
   }
   return null
 }
 
-/** The address of the API, without its version. */
+/** The base URL of the API, without its version. */
 export const apiBaseUrl = v.pipe(
   text,
   v.rawTransform<string, URL>(({ dataset, addIssue, NEVER }) => {

@@ -1,5 +1,5 @@
 /**
- * The inputs of the action, read once into one typed object. Every problem is found and told together.
+ * The inputs of the action, read once into one typed object. All problems are reported together.
  */
 import * as v from 'valibot'
 import { TASK_ID } from '../apimart/task-id.ts'
@@ -24,11 +24,11 @@ import {
 import { displayReference, parseReference, type ReferenceText } from './reference-text.ts'
 
 const ORIENTATIONS = {
-  image: 'the image’s facing, clip of 3 to 10 s',
-  video: 'the clip’s facing, clip of 3 to 30 s',
+  image: 'facing as in the image, clip of 3 to 10 s',
+  video: 'facing as in the clip, clip of 3 to 30 s',
 } as const
 
-/** What only a new task needs, and how to give it. */
+/** The inputs that only a new task needs, and how to set them. */
 const NEEDED_TO_SUBMIT = {
   image_url: addressOf('reference image'),
   video_url: addressOf('reference clip'),
@@ -56,13 +56,13 @@ const schema = v.object({
     v.check(
       (prompt) => Array.from(prompt).length <= PROMPT_MAX_CHARACTERS,
       (issue) =>
-        `It has ${Array.from(issue.input).length} characters, at most ${PROMPT_MAX_CHARACTERS} are allowed. Shorten it.`,
+        `It has ${Array.from(issue.input).length} characters; the limit is ${PROMPT_MAX_CHARACTERS}. Shorten it.`,
     ),
   ),
   model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
   watermark: boolean,
   preflight: choice({
-    enforce: 'refuse references that break a limit',
+    enforce: 'refuse references that exceed a limit',
     warn: 'report it and submit anyway',
     off: 'skip the checks',
   }),
@@ -93,7 +93,7 @@ const schema = v.object({
   ),
   output_path: optional(path),
   regenerate: choice({
-    changed: 'submit only when request or references differ from the receipt beside the file',
+    changed: 'submit only when request or references differ from the receipt next to the file',
     always: '',
   }),
   attach_to_release: optional(
@@ -117,10 +117,10 @@ interface Problem {
   readonly message: string
 }
 
-/** The inputs that stand in no other input and in no message. */
+/** The inputs whose values must not appear in another input or in a message. */
 const SECRETS = ['api_key', 'github_token'] as const
 
-/** Rules between inputs, held against their texts, so that they are told also when another input is wrong. */
+/** Rules between inputs. They apply to the raw texts, so they are reported even if another input is wrong. */
 function crossProblems(raw: Raw): Problem[] {
   const problems: Problem[] = []
   const [isDryRun, isWaiting] = [raw.dry_run, raw.wait].map((given) => /^true$/i.test(given ?? ''))
@@ -135,7 +135,7 @@ function crossProblems(raw: Raw): Problem[] {
   if (isCapped && raw.price_per_second === '') {
     problems.push({
       name: 'max_cost',
-      message: 'It needs price_per_second, which turns the length of the clip into an estimate.',
+      message: 'It needs price_per_second to estimate the cost from the length of the clip.',
     })
   }
   if (isCapped && raw.preflight === 'off') {
@@ -174,7 +174,7 @@ const NO_KEY =
 function problemsOfRelease(raw: Raw): Problem[] {
   const problems: Problem[] = []
   if (raw.output_path === '') {
-    const message = 'It needs output_path: the file there is attached, under its name.'
+    const message = 'It requires output_path: that file is attached under its own name.'
     problems.push({ name: 'attach_to_release', message })
   } else if (!ASSET_NAME.test(raw.output_path?.split(/[/\\]/).at(-1) ?? '')) {
     const message =
@@ -183,16 +183,16 @@ function problemsOfRelease(raw: Raw): Problem[] {
   }
   if (raw.github_token === '') {
     const message =
-      'It is empty, and attach_to_release needs it. Leave it out to use the token of the job, or pass one that can write the contents of the repository.'
+      "It is empty, and attach_to_release needs it. Leave it out to use the job's token, or pass one that can write the contents of the repository."
     problems.push({ name: 'github_token', message })
   }
   return problems
 }
 
-/** Names that GitHub takes for assets as they are. */
+/** Asset names that GitHub accepts without renaming them. */
 const ASSET_NAME = /^(?!.*\.\.)\w([\w.-]*\w)?$/
 
-/** What says how a new video is to be made, and means nothing to a task that exists. */
+/** The inputs that describe a new video, and mean nothing for an existing task. */
 const ONLY_FOR_NEW = [
   'image_url',
   'character_orientation',
@@ -208,13 +208,13 @@ const ONLY_FOR_NEW = [
 
 const existingSchema = v.object({
   ...v.omit(schema, ONLY_FOR_NEW).entries,
-  // Good for a comparison only: a wrong one must not keep a paid video away.
+  // Only used for a comparison: a wrong one must not prevent fetching a paid video.
   video_url: v.fallback(schema.entries.video_url, null),
 })
 
 type All = Readonly<v.InferOutput<typeof schema>>
 
-/** The inputs of a run that submits a task, under the names of action.yml. */
+/** The inputs of a run that submits a task, with the names of action.yml. */
 export type NewTaskInputs = All & {
   readonly task_id: null
   readonly image_url: ReferenceText
@@ -222,7 +222,7 @@ export type NewTaskInputs = All & {
   readonly character_orientation: keyof typeof ORIENTATIONS
 }
 
-/** The inputs of a run that waits for a task that exists; its reference clip may be given beside it. */
+/** The inputs of a run that waits for an existing task; its reference clip may be set as well. */
 export type ExistingTaskInputs = Readonly<v.InferOutput<typeof existingSchema>> & { readonly task_id: string }
 
 export type Inputs = NewTaskInputs | ExistingTaskInputs
@@ -234,10 +234,10 @@ export type InputName = keyof All
 export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
 
 /**
- * Reads and checks all inputs; touches no network.
+ * Reads and checks all inputs, without using the network.
  *
- * @param read gives the trimmed text of an input, `''` when it is not set (`core.getInput`)
- * @throws Failure `invalid_input` with one sentence for every problem there is
+ * @param read returns the trimmed text of an input, `''` when it is not set (`core.getInput`)
+ * @throws Failure `invalid_input` with one sentence for each problem
  */
 export function readInputs(read: (name: InputName) => string): Inputs {
   const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
@@ -255,7 +255,7 @@ function readNewTask(raw: Raw): NewTaskInputs {
       return { ...result.output, task_id: null, image_url, video_url, character_orientation }
     }
   }
-  throw new Failure('invalid_input', tell(problems, raw))
+  throw new Failure('invalid_input', sentencesOf(problems, raw))
 }
 
 function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
@@ -264,7 +264,7 @@ function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
   if (result.success && problems.length === 0) return { ...result.output, task_id }
   const remedy =
     'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task in task_id is not affected.'
-  throw new Failure('invalid_input', tell(problems, raw), { remedy })
+  throw new Failure('invalid_input', sentencesOf(problems, raw), { remedy })
 }
 
 function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
@@ -272,7 +272,7 @@ function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
 }
 
 /**
- * Makes sure that there is a key, where nothing but the receipt could tell whether one is needed.
+ * Checks that there is a key, if only the receipt could show whether one is needed.
  *
  * @throws Failure `invalid_input`
  */
@@ -281,7 +281,7 @@ export function requireKey({ api_key }: Pick<Inputs, 'api_key'>): void {
 }
 
 /** Problems as sentences, in the order of the inputs. */
-function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
+function sentencesOf(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
   const secrets = SECRETS.map((name) => raw[name] ?? '')
   const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
     problems.flatMap((problem) =>
@@ -292,8 +292,8 @@ function tell(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
 }
 
 /**
- * The value as it may be shown: never a secret, no signed query, no flood. Whoever shows it could not recognise the part of a
- * secret that is left where it is cut.
+ * The value in a form that is safe to show: without secrets or signed queries, and not too long. Secrets are concealed
+ * before it is cut: later, part of one would not be recognised.
  */
 function quote(name: string, value: string, secrets: readonly string[]): string {
   if (SECRETS.some((secret) => secret === name) || value === '') return ''

@@ -1,5 +1,5 @@
 /**
- * What is found in the references, whoever read it.
+ * Facts about the references, no matter how they were read.
  */
 
 export interface Size {
@@ -9,18 +9,18 @@ export interface Size {
 
 /** Facts of a reference clip. */
 export interface ClipFacts {
-  /** Length as the movie tells it, in seconds, to the millisecond. */
+  /** Length according to the movie, in seconds, to the millisecond. */
   readonly duration_seconds: number
   readonly container: 'mp4' | 'mov'
-  /** The first video track as shown: pixel shape and rotation applied. Null without a video track. */
+  /** The first video track as displayed: pixel shape and rotation applied. Null without a video track. */
   readonly video: (Size & { readonly codec: string }) | null
   readonly sound: boolean
   readonly bytes: number
-  /** How the facts were found and with what traffic, for the log. */
+  /** How the facts were found, and how much traffic it took, for the log. */
   readonly source: string
 }
 
-/** What the movie inside a clip tells of itself. */
+/** What the movie inside a clip says about itself. */
 export type MovieFacts = Omit<ClipFacts, 'bytes' | 'container' | 'source'>
 
 /** Facts of a reference image. */
@@ -29,8 +29,8 @@ export interface ImageFacts extends Size {
   readonly bytes: number
 }
 
-/** A day: longer lengths are damage, such as a field of all ones. */
+/** A day: longer lengths mean damage, such as a field with all bits set. */
 export const SANE_MAX_SECONDS = 86_400
 
-/** Tracks may last so much longer than their movie, as encoders round. */
+/** How much longer than their movie tracks may last, because encoders round. */
 export const SLACK_SECONDS = 0.1

@@ -1,6 +1,6 @@
 /**
- * Which ffprobe to use: the one the user names, the machine's own, one in the runner's tool cache, and at last
- * the pinned npm package `ffprobe-static`, whose programs are known by their sha256.
+ * Which ffprobe to use: the one in `ffprobe_path`, the machine's own, one in the runner's tool cache, or finally the
+ * pinned npm package `ffprobe-static`, whose programs are verified by their sha256.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -34,7 +34,7 @@ const SHA256: Record<string, string> = {
   'win32/x64': '4303ec85855340689b1f8aa5d9c1dc06ef3e3090682de3034edc3fca2b0798d5',
 }
 
-/** Whether the package has a program for a machine of this kind. */
+/** Whether the package has a program for this kind of machine. */
 export function isPackaged(platform: string, arch: string): boolean {
   return `${platform}/${arch}` in SHA256
 }
@@ -43,8 +43,8 @@ export function isPackaged(platform: string, arch: string): boolean {
  * Finds an ffprobe, installing one only when there is none.
  *
  * @param ffprobePath the input `ffprobe_path`, `''` for none
- * @param folder an empty folder for the installation, the caller's to remove
- * @throws Failure `invalid_input` when `ffprobe_path` is no program
+ * @param folder an empty folder for the installation; the caller removes it
+ * @throws Failure `invalid_input` when `ffprobe_path` is not a program
  * @throws ProbeFailed when there is no ffprobe and none can be installed
  */
 export async function findFfprobe(
@@ -55,7 +55,7 @@ export async function findFfprobe(
   if (ffprobePath !== '') {
     if (await isProgram(ffprobePath)) return { path: resolve(ffprobePath), origin: 'ffprobe_path' }
     throw new Failure('invalid_input', [
-      `ffprobe_path "${oneLine(ffprobePath, 200)}": There is no program at this path. Set the path of an ffprobe on the runner, or leave it out.`,
+      `ffprobe_path "${oneLine(ffprobePath, 200)}": No executable exists at this path. Set the path of an ffprobe on the runner, or leave it out.`,
     ])
   }
   const onPath = await which('ffprobe')
@@ -63,8 +63,7 @@ export async function findFfprobe(
 
   const platform = `${process.platform}/${process.arch}`
   const sha256 = SHA256[platform]
-  if (!sha256)
-    throw new ProbeFailed(`there is no ffprobe on this runner, and none to install for ${platform}`)
+  if (!sha256) throw new ProbeFailed(`this runner has no ffprobe, and none can be installed for ${platform}`)
   const program = process.platform === 'win32' ? 'ffprobe.exe' : 'ffprobe'
   const cached = process.env.RUNNER_TOOL_CACHE ? find(PACKAGE, VERSION) : ''
   if (cached && (await hasSha256(join(cached, program), sha256))) {
@@ -73,16 +72,16 @@ export async function findFfprobe(
 
   const installed = join(await install(folder, signal), 'bin', process.platform, process.arch, program)
   if (!(await hasSha256(installed, sha256))) {
-    throw new ProbeFailed(`the ffprobe that npm installed is not the known one (its sha256 differs)`)
+    throw new ProbeFailed(`the ffprobe that npm installed has an unexpected SHA-256`)
   }
   await chmod(installed, 0o755)
   const origin = `npm, ${PACKAGE} ${VERSION}`
-  // A cache that cannot be written to is no reason to fail: the program is here.
+  // A cache that cannot be written to is no reason to fail: the program is already installed.
   const kept = await cacheFile(installed, program, PACKAGE, VERSION).catch(() => null)
   return { path: kept === null ? installed : join(kept, program), origin }
 }
 
-/** Installs the package through the runner's own npm, so that its registry, mirror and proxy settings hold. */
+/** Installs the package through the runner's own npm, so that its registry, mirror and proxy settings apply. */
 async function install(folder: string, signal: AbortSignal): Promise<string> {
   const options = [
     '--prefix',
@@ -104,9 +103,7 @@ async function install(folder: string, signal: AbortSignal): Promise<string> {
     throw new Error(reason || `exit code ${result.exitCode}`)
   } catch (error) {
     signal.throwIfAborted()
-    throw new ProbeFailed(
-      `there is no ffprobe on this runner, and npm could not install one (${messageOf(error)})`,
-    )
+    throw new ProbeFailed(`this runner has no ffprobe, and npm could not install one (${messageOf(error)})`)
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The facts of a clip by ffprobe, for whatever a header cannot settle. ffprobe reads one local file with the
- * mov demuxer and the file protocol only, so that nothing inside the file can make it open anything else.
+ * The facts of a clip according to ffprobe, if its header cannot settle them. ffprobe reads one local file with only the
+ * mov demuxer and the file protocol, so nothing inside the file can make it open anything else.
  */
 import { dirname } from 'node:path'
 import * as v from 'valibot'
@@ -11,7 +11,7 @@ import { runProgram } from './run-program.ts'
 
 const PROBE_LIMIT_MILLISECONDS = 60_000
 
-/** ffprobe could not say what the clip is; the message is a clause for the user. */
+/** ffprobe could not determine the facts of the clip; the message is a clause for the user. */
 export class ProbeFailed extends Error {}
 
 const seconds = v.pipe(v.string(), v.transform(Number))
@@ -34,7 +34,7 @@ const probeOutput = v.object({
 })
 
 /**
- * Asks ffprobe for the facts of a local clip.
+ * Gets the facts of a local clip from ffprobe.
  *
  * @param ffprobe path of the program
  * @param path path of the clip
@@ -43,11 +43,11 @@ const probeOutput = v.object({
 export async function probe(ffprobe: string, path: string, signal: AbortSignal): Promise<MovieFacts> {
   const output = await run(ffprobe, path, signal)
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), probeOutput), output)
-  if (!parsed.success) throw new ProbeFailed('ffprobe gave no readable answer')
+  if (!parsed.success) throw new ProbeFailed("ffprobe's output could not be read")
   const { format, streams } = parsed.output
   const isLength = (length: number) => length > 0 && length < SANE_MAX_SECONDS
-  if (!isLength(format.duration)) throw new ProbeFailed('ffprobe finds no length in it')
-  // A file may say less of itself than its tracks hold; what is there counts.
+  if (!isLength(format.duration)) throw new ProbeFailed('ffprobe found no length')
+  // A file may claim to be shorter than its tracks; the tracks count.
   const longest = streams.reduce(
     (most, { duration }) => (isLength(duration) ? Math.max(most, duration) : most),
     format.duration,
@@ -66,7 +66,7 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
     'error',
     '-protocol_whitelist',
     'file',
-    // Left to choose, it refuses a file that is another kind as well, whose length the service could take.
+    // With no format forced, ffprobe refuses a file that is also of another kind, whose length the service could use.
     '-format_whitelist',
     'mov',
     '-show_format',
@@ -84,11 +84,11 @@ async function run(ffprobe: string, path: string, signal: AbortSignal): Promise<
   })
   if (result.exitCode === 0) return result.stdout
   if (/not on whitelist/.test(result.stderr)) {
-    throw new ProbeFailed('ffprobe takes it for another kind of file than an mp4 or mov')
+    throw new ProbeFailed('ffprobe detects a format other than mp4 or mov')
   }
   const [reason] = result.stderr.replaceAll(`file:${path}`, 'the clip').trim().split('\n').slice(-1)
   throw new ProbeFailed(
-    `ffprobe cannot read it: ${reason || (result.exitCode === undefined ? 'it was ended by a signal' : `exit code ${result.exitCode}`)}`,
+    `ffprobe cannot read it: ${reason || (result.exitCode === undefined ? 'it was killed by a signal' : `exit code ${result.exitCode}`)}`,
   )
 }
 

@@ -1,32 +1,32 @@
 /**
- * Whether a movie header can be read in one way only. Where programs would read a damaged or hostile one
- * differently, the service may bill another length than the one that is found here.
+ * Whether a movie header can be read in only one way. If programs read a damaged or hostile header differently, the
+ * service may bill a different length than the one found here.
  */
 import type { createFile } from 'mp4box/simple'
 
 export type MovieFile = ReturnType<typeof createFile>
 
-/** Bytes as mp4box takes them, with their place in the file. */
+/** Bytes in the form that mp4box expects, with their offset in the file. */
 export type Piece = ArrayBuffer & { fileStart: number }
 
-/** Readers differ on which of two counts, and on those in a wrong place. */
+/** Readers differ on which of two such boxes counts, and on boxes in the wrong place. */
 const ONCE = ['moov', 'mvhd']
 const ONCE_IN_EVERY_TRACK = 'trak tkhd mdia mdhd minf dinf dref stbl stsd stts stsc stsz'.split(' ')
 const OPTIONAL_TABLES = ['ctts', 'stss']
-/** Also once for the movie. Boxes may lie in others only ten deep. */
+/** Once in every track and once for the movie, at most. Boxes can be nested only ten deep. */
 const OF_MOVIE_AND_TRACKS = 'udta meta ilst tref wave'.split(' ')
-/** Fragments, whose durations are not in the header, indexes of them, and compressed headers. */
+/** Fragments, whose durations are not in the header, their indexes, and compressed headers. */
 const NEVER = 'moof traf tfhd tfdt trun trex mvex sidx cmov'.split(' ')
-/** From here on units a second are taken for negative. */
+/** From this value on, units per second are read as negative. */
 const TIMESCALE_MAX = 2 ** 31
-/** Names that stand in texts as well, as in "truncated". What is in such boxes is told by others, whose names do not. */
+/** Names that also occur in text, as in "truncated". Other boxes, whose names do not, reveal the content of these. */
 const WORDS = 'moov trak udta meta ilst tref wave traf trun'.split(' ')
 /** Boxes that no reader looks into. */
 const OPAQUE = ['mdat', 'free', 'skip']
 
 /**
- * Whether other programs read this header as mp4box does: every box that tells the length is there exactly as often as it
- * should be, anywhere in what was read, and none is of a size or has a clock that readers take differently.
+ * Whether other programs read this header as mp4box does: every box that determines the length occurs exactly as often as
+ * it should anywhere in the bytes read, and no box has a size or a clock that readers interpret differently.
  *
  * @param pieces all bytes that were read
  */
@@ -39,7 +39,7 @@ export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolea
   const tablesNamed = (name: string) => tables.filter(({ type }) => type === name).length
   const clocks = [file.moov.mvhd, ...file.moov.traks.map(({ mdia }) => mdia.mdhd)]
   return (
-    // mp4box goes on behind a box without a size of its own; others find nothing there.
+    // mp4box continues after a box without a size of its own; others find nothing there.
     file.boxes.every(({ start, size }, i) => size >= 8 && start === endOf(file.boxes[i - 1])) &&
     ONCE.every((name) => times(name) === 1) &&
     ONCE_IN_EVERY_TRACK.every((name) => times(name) === tracks) &&
@@ -56,7 +56,7 @@ export function hasPlainShape(file: MovieFile, pieces: readonly Piece[]): boolea
   )
 }
 
-/** The bytes that were read, joined where they follow each other; blank where no reader looks into them. */
+/** The bytes that were read, joined if they are contiguous; zeroed in boxes that no reader looks into. */
 function withoutOpaque(file: MovieFile, pieces: readonly Piece[]): Buffer[] {
   const opaque = file.boxes.filter(({ type }) => OPAQUE.includes(type))
   const runs: Buffer[] = []
@@ -73,8 +73,8 @@ function withoutOpaque(file: MovieFile, pieces: readonly Piece[]): Buffer[] {
 }
 
 /**
- * Whether a box is called uuid and has no room for one, for which ffprobe refuses the whole file, or a 64-bit size, which
- * mp4box looks for in another place than others.
+ * Whether a box named uuid has no room for a UUID, for which ffprobe refuses the whole file, or has a 64-bit size, which
+ * mp4box expects in a different place than other readers.
  */
 function hasOddUuid(bytes: Buffer): boolean {
   return placesOf(bytes, 'uuid').some((at) => {
@@ -83,7 +83,7 @@ function hasOddUuid(bytes: Buffer): boolean {
   })
 }
 
-/** Whether no track is called a video or a sound a second time, which would be what ffprobe believes. */
+/** Whether no track is declared as video or sound a second time: ffprobe would believe the second declaration. */
 function hasOneKindInEachTrack(bytes: readonly Buffer[], file: MovieFile): boolean {
   const isKind = (content: ArrayLike<number> = []) =>
     /^(vide|soun)$/.test(Buffer.from(content).toString('latin1', 8, 12))
@@ -94,7 +94,7 @@ function hasOneKindInEachTrack(bytes: readonly Buffer[], file: MovieFile): boole
   return named.length === own.filter(({ data }) => isKind(data)).length
 }
 
-/** Where a box ends; for none, the start of the file. */
+/** Where a box ends; without a box, the start of the file. */
 export function endOf(box: { readonly start?: number; readonly size: number } | undefined): number {
   return box ? (box.start ?? 0) + box.size : 0
 }
@@ -105,7 +105,7 @@ function placesOf(bytes: Buffer, name: string): number[] {
   return places
 }
 
-/** How often a name is there, counted up to `limit`; words in a text do not count. */
+/** How often a name occurs, counted up to `limit`; words in a text do not count. */
 function occurrences(runs: readonly Buffer[], name: string, limit: number): number {
   let count = 0
   for (const bytes of runs) {
@@ -116,7 +116,7 @@ function occurrences(runs: readonly Buffer[], name: string, limit: number): numb
   return count
 }
 
-/** Whether all these bytes are signs of ASCII. As the size of a box, four of them are over 500 MB, more than a clip may have. */
+/** Whether all these bytes are printable ASCII. Read as a box size, four of them exceed 500 MB, more than any clip. */
 function isText(bytes: Buffer, start: number, end: number): boolean {
   return start >= 0 && bytes.subarray(start, end).every((byte) => byte >= 0x20 && byte < 0x7f)
 }

@@ -1,8 +1,8 @@
 /**
  * The length of a clip from its movie header, without its media: one or two range requests.
  *
- * mp4box walks the boxes. Its `simple` set knows the structure and leaves sample tables unread, which keeps
- * the time and memory for a damaged or hostile table at nothing; the few fields that it leaves are read here.
+ * mp4box walks the boxes. Its `simple` set knows the structure and leaves sample tables unread, so a damaged or hostile
+ * table costs no time or memory; the few fields that mp4box leaves unread are read here.
  */
 import { BoxParser, createFile, Log } from 'mp4box/simple'
 import { type MovieFacts, SANE_MAX_SECONDS, SLACK_SECONDS } from './facts.ts'
@@ -12,43 +12,43 @@ import { readEdits, readEntries, readTables, unread } from './sample-tables.ts'
 
 type Header =
   | { readonly kind: 'settled'; readonly facts: MovieFacts }
-  /** The header alone cannot tell the length; `why` is a clause for the log, `claimed` what a track says of itself in seconds, or 0. */
+  /** The header does not settle the length; `why` is a clause for the log, `claimed` a track's length in seconds or 0. */
   | { readonly kind: 'unsettled'; readonly why: string; readonly claimed: number }
-  /** The file ends before its own end; `why` is a clause for the user. */
+  /** The file is cut off; `why` is a clause for the user. */
   | { readonly kind: 'truncated'; readonly why: string }
 
-/** More than this is no sane header of a clip of 30 s. */
+/** No sane header of a 30 s clip is longer than this. */
 const HEADER_MAX_BYTES = 4 * 1024 * 1024
 const HEADER_MAX_READS = 12
-/** Boxes before the header; a file of nothing but tiny boxes would keep the walk busy for seconds. */
+/** Limits the boxes before the header: a file of nothing but tiny boxes would keep the walk busy for seconds. */
 const HEADER_MAX_BOXES = 1000
-/** ffprobe reads no file of a thousand. */
+/** ffprobe cannot read a file with a thousand tracks. */
 const TRACKS_MAX = 100
 
-/** Units a second. No sound has fewer samples, and readers round the length of one that is counted so each in its own way. */
+/** Units per second. No sound has a lower sample rate, and readers round lengths at such a timescale differently. */
 const SOUND_TIMESCALE_MIN = 4000
 
-// mp4box reports on the console; whatever it finds wrong is an "unsettled" here.
+// mp4box logs to the console; here, any problem that it finds is an "unsettled".
 Object.assign(Log, { error() {}, warn() {}, info() {}, debug() {} })
 
-/** The boxes that lead to the fields that are read here. */
+/** The boxes on the path to the fields that are read here. */
 const PARSED = 'moov mvhd trak tkhd mdia mdhd minf dinf stbl edts mvex moof mdat'.split(' ')
 
-// All others stay unread: of a run of samples (trun), mp4box walks the 2^32 that it may claim, not those that it has.
+// All others stay unread: in a run of samples (trun), mp4box walks the 2^32 that it may claim, not those it contains.
 for (const type of Object.keys(BoxParser.box)) {
   if (!PARSED.includes(type)) Reflect.deleteProperty(BoxParser.box, type)
 }
 
 /**
- * Reads a movie header, wherever in the file it lies.
+ * Reads a movie header anywhere in the file.
  *
- * @param size whole length of the file in bytes; null when the server does not tell, and then what follows the header is
+ * @param size length of the file in bytes; null if the server does not report it, and then the data after the header is
  *   not checked
- * @throws whatever `read` throws
+ * @throws any error of `read`
  */
 export async function readHeader(read: ReadAt, size: number | null): Promise<Header> {
   const file = createFile()
-  // The tables of samples stay unread, so there are no lists of samples to build from them.
+  // The sample tables stay unread, so there are no sample lists to build from them.
   file.sampleListBuilt = true
   let offset = 0
   let length = HEAD_BYTES
@@ -66,22 +66,24 @@ export async function readHeader(read: ReadAt, size: number | null): Promise<Hea
     const next = feed(file, piece)
     const readEnd = offset + bytes.length
     const boxesEnd = endOf(file.boxes.at(-1))
-    // What follows the header may contradict it: ffprobe takes the last length that it finds.
+    // Data after the header may contradict it: ffprobe uses the last length that it finds.
     if (file.moov && (size === null || Math.max(readEnd, boxesEnd) >= size)) {
       return interpret(file, pieces, size)
     }
     if (next === null && !file.moov) return unsettled('the header is damaged')
     if (file.boxes.length > HEADER_MAX_BOXES) break
-    // Media is jumped over; what comes before it, and a header longer than the piece, is read on in growing pieces.
+    // Media is skipped; anything before it, and a header longer than the piece, is read in growing pieces.
     const target = file.moov ? boxesEnd : (next ?? 0)
     const jump = file.mdats.length > 0 && target > readEnd
     length = jump ? HEAD_BYTES : Math.min(length * 2, HEADER_MAX_BYTES - total)
     offset = jump ? target : readEnd
     if (size !== null && offset > size) {
-      return { kind: 'truncated', why: 'it is shorter than its own boxes say' }
+      return { kind: 'truncated', why: 'it is shorter than its boxes declare' }
     }
   }
-  const why = file.moov ? 'much follows its movie header' : 'no movie header is found near its start or end'
+  const why = file.moov
+    ? 'too much data follows its movie header'
+    : 'no movie header was found near its start or end'
   return unsettled(why)
 }
 
@@ -89,7 +91,7 @@ function unsettled(why: string, claimed = 0): Header {
   return { kind: 'unsettled', why, claimed }
 }
 
-/** Gives bytes to mp4box; the offset it wants next, or null when it cannot go on. */
+/** Passes bytes to mp4box; returns the offset that it needs next, or null when it cannot continue. */
 function feed(file: MovieFile, piece: Piece): number | null {
   try {
     const next = file.appendBuffer(piece)
@@ -104,15 +106,17 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     const { moov } = file
     if (moov.mvex || file.moofs.length > 0) return unsettled('the clip is fragmented')
     const { duration, timescale } = moov.mvhd
-    const told = duration / timescale
-    const isTold = told >= 0.001 && told < SANE_MAX_SECONDS && duration < 0xffffffff
-    if (!isTold) return unsettled('the header states no length')
-    // Readers that look for more than mp4 may find another file in what stands before.
-    if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? '')) return unsettled('it does not begin as an mp4 does')
+    const stated = duration / timescale
+    const isStated = stated >= 0.001 && stated < SANE_MAX_SECONDS && duration < 0xffffffff
+    if (!isStated) return unsettled('the header states no length')
+    // Readers that support more than mp4 may find a file of another kind in what comes before.
+    if (!/^(ftyp|moov)$/.test(file.boxes[0]?.type ?? ''))
+      return unsettled('it does not start like an mp4 file')
     if (!hasPlainShape(file, pieces)) return unsettled('its header can be read in more than one way')
     if (moov.traks.length > TRACKS_MAX) return unsettled('it has too many tracks')
     const tracks = moov.traks.map((track) => readTrack(track, moov.mvhd))
-    if (tracks.some((track) => track.isCoarseSound)) return unsettled('its sound is counted too coarsely')
+    if (tracks.some((track) => track.isCoarseSound))
+      return unsettled('the timescale of its sound is too coarse')
     const longest = Math.max(...tracks.map((track) => track.seconds))
     if (tracks.some((track) => track.contradicts)) {
       return unsettled('the header contradicts its tracks', longest)
@@ -120,11 +124,11 @@ function interpret(file: MovieFile, pieces: readonly Piece[], size: number | nul
     if (size !== null && tracks.some((track) => track.mediaEnd > size)) {
       return {
         kind: 'truncated',
-        why: 'its media goes on beyond its end',
+        why: 'its media extends past the end of the file',
       }
     }
-    // A file may say a little less of itself than its tracks hold; what is there counts, as with ffprobe.
-    const seconds = Math.max(told, longest)
+    // A file may claim to be slightly shorter than its tracks; the tracks count, as in ffprobe.
+    const seconds = Math.max(stated, longest)
     const video = tracks.find((track) => track.handler === 'vide')
     return {
       kind: 'settled',
@@ -146,11 +150,11 @@ function readTrack(track: Track, movie: Movie) {
   const { tkhd, mdia } = track
   const handler = fourCharacters(unread(mdia.boxes, 'hdlr'), 8)
   const { duration, end, entry } = readTables(mdia.minf.stbl.boxes ?? [])
-  // Not used here, but ffprobe refuses a track whose list of places is damaged.
+  // Not used here, but ffprobe refuses a track whose data references are damaged.
   readEntries(unread(mdia.minf.dinf?.boxes, 'dref'))
   const code = fourCharacters(entry, 4)
   if (/^avc[13]$/.test(code) && !contains(entry, 'avcC')) throw new RangeError('H.264 lacks its parameters')
-  // The matrix turns the track in steps of 90°; its first number is 0 when width and height change places.
+  // The matrix rotates the track in steps of 90°; its first number is 0 when width and height are swapped.
   const isTurned = tkhd.matrix[0] === 0
   const [width, height] = [Math.round(tkhd.width / 65536), Math.round(tkhd.height / 65536)]
   return {
@@ -164,27 +168,27 @@ function readTrack(track: Track, movie: Movie) {
 }
 
 /**
- * How long a track lasts in seconds; an edit list may rightly show less than its media.
+ * How long a track lasts in seconds; an edit list may legitimately show less than its media.
  *
- * @param duration of all its samples, in its own units
+ * @param duration total of all its samples, in its own units
  */
 function lengthOf({ tkhd, mdia, edts }: Track, duration: number, movie: Movie) {
-  const told = movie.duration / movie.timescale
+  const stated = movie.duration / movie.timescale
   const shown = tkhd.duration / movie.timescale
   if (edts) {
     const edited = readEdits(unread(edts.boxes, 'elst'))
-    // As ffprobe has it, in whole units of the track.
+    // In whole units of the track, as in ffprobe.
     const units = Math.round((edited / movie.timescale) * mdia.mdhd.timescale)
     const seconds = units / mdia.mdhd.timescale
-    const isLonger = Math.max(shown, seconds) > told + SLACK_SECONDS
+    const isLonger = Math.max(shown, seconds) > stated + SLACK_SECONDS
     return { seconds, contradicts: isLonger || edited > movie.duration }
   }
   const seconds = Math.max(mdia.mdhd.duration, duration) / mdia.mdhd.timescale
-  const isAmbiguous = seconds > told + 0.001 && mdia.mdhd.duration !== duration
-  return { seconds, contradicts: isAmbiguous || Math.max(shown, seconds) > told + SLACK_SECONDS }
+  const isAmbiguous = seconds > stated + 0.001 && mdia.mdhd.duration !== duration
+  return { seconds, contradicts: isAmbiguous || Math.max(shown, seconds) > stated + SLACK_SECONDS }
 }
 
-/** Sample entries by the names that ffprobe gives the codecs. */
+/** ffprobe's codec names by sample entry. */
 const CODECS: Record<string, string> = {
   avc1: 'h264',
   avc3: 'h264',

@@ -1,9 +1,9 @@
 /**
- * Reading a file piece by piece, on disk like on the web.
+ * Reads a file piece by piece, from disk or from the web.
  */
 import type { FileHandle } from 'node:fs/promises'
 
-/** How much of a file is read first: enough for nearly every movie header that comes first. */
+/** How much of a file is read first: enough for nearly every movie header at the start of a file. */
 export const HEAD_BYTES = 64 * 1024
 
 /** Reads up to `length` bytes at `offset`; fewer only at the end of the file. */

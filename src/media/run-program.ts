@@ -1,13 +1,13 @@
 /**
- * Other programs, bounded in time. One that is given up takes the programs that it has started with it; on Linux and macOS
- * these also end with one that ends by itself.
+ * Runs other programs with a time limit. Killing a program also kills the programs that it started; on Linux and macOS,
+ * these are killed even when it ends by itself.
  */
 import { type Output, x } from 'tinyexec'
 
 /**
  * Runs a program to its end, without a shell.
  *
- * @param options folder to run in, limit of its time, and the run's abort signal
+ * @param options folder to run in, time limit, and the run's abort signal
  * @throws Error after the limit, the signal's reason when it aborts, and an error when the program cannot be started
  */
 export async function runProgram(
@@ -17,7 +17,7 @@ export async function runProgram(
 ): Promise<Output> {
   signal.throwIfAborted()
   const isWindows = process.platform === 'win32'
-  // A group of its own, so that the programs behind a wrapper script end with it.
+  // Its own process group, so that the programs behind a wrapper script end with it.
   const child = x(command, args, {
     nodePath: false,
     nodeOptions: { cwd: folder, windowsHide: true, detached: !isWindows },
@@ -25,7 +25,7 @@ export async function runProgram(
   const end = Promise.withResolvers<never>()
   const cancel = () => end.reject(signal.reason)
   const timer = setTimeout(
-    () => end.reject(new Error(`no end within ${limitMilliseconds / 1000} s`)),
+    () => end.reject(new Error(`it did not finish within ${limitMilliseconds / 1000} s`)),
     limitMilliseconds,
   )
   signal.addEventListener('abort', cancel, { once: true })
@@ -39,7 +39,7 @@ export async function runProgram(
       else if (!isWindows) process.kill(-child.pid, 'SIGKILL')
       else if (child.exitCode === undefined) await x('taskkill', ['/pid', String(child.pid), '/t', '/f'])
     } catch {
-      // All of it has ended by itself.
+      // Everything has already ended by itself.
     }
   }
 }

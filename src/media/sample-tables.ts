@@ -1,18 +1,18 @@
 /**
- * The tables of a track that tell how long it is and where its media ends. Tables that contradict each other
- * are refused: programs make different lengths of them.
+ * The tables of a track that determine its length and where its media ends. Contradictory tables are refused: programs
+ * derive different lengths from them.
  */
 import type { Box } from 'mp4box/simple'
 
-/** Sizes of samples from which on ffprobe believes none. */
+/** From this size on, ffprobe does not believe the size of a sample. */
 const SAMPLE_MAX_BYTES = 2 ** 30
-/** Durations of samples from which on they are taken for negative ones. */
+/** From this value on, the duration of a sample is read as negative. */
 const SAMPLE_MAX_UNITS = 2 ** 31
 
 interface SampleTables {
   /** Sum of the durations of all samples, in units of the track. */
   readonly duration: number
-  /** Where in the file the media of the track ends, in bytes: its last chunk and the samples in it. */
+  /** Where the media of the track ends in the file, in bytes: its last chunk and the samples in it. */
   readonly end: number
   /** The first sample entry, from its size on. */
   readonly entry: DataView
@@ -22,7 +22,7 @@ interface SampleTables {
  * Reads the tables of a track.
  *
  * @param boxes the boxes of its stbl
- * @throws RangeError when one of them is missing or damaged, or when they differ in the number of samples
+ * @throws RangeError when one of them is missing or damaged, or when they disagree on the number of samples
  */
 export function readTables(boxes: readonly Box[]): SampleTables {
   const times = readTimes(unread(boxes, 'stts'))
@@ -55,7 +55,7 @@ export function readEdits(elst: DataView): number {
   return sum
 }
 
-/** The unread bytes of a box after its size and type; throws a RangeError when there is no such box, or another. */
+/** The unread bytes of a box after its size and type; throws a RangeError unless there is exactly one such box. */
 export function unread(boxes: readonly Box[] | undefined, type: string): DataView {
   const [box, another] = boxes?.filter((one) => one.type === type) ?? []
   if (!box?.data || another) throw new RangeError(`there is not just one ${type}`)
@@ -81,7 +81,7 @@ function has(boxes: readonly Box[], type: string): boolean {
   return boxes.some((box) => box.type === type)
 }
 
-/** How many rows of so many bytes a table claims to have, and has; throws a RangeError when it has fewer. */
+/** How many rows of `width` bytes a table claims to have; throws a RangeError when it has fewer. */
 function countRows(table: DataView, width: number, lastVersion = 0): number {
   const rows = table.getUint32(4)
   if (8 + rows * width > table.byteLength || table.getUint8(0) > lastVersion) {
@@ -123,7 +123,7 @@ function readSizes(stsz: DataView): { samples: number; ofLast: (samples: number)
   }
 }
 
-/** The runs of chunks with as many samples in each. */
+/** The runs of chunks with the same number of samples in each. */
 function readRuns(stsc: DataView, chunks: number, entries: number): { samples: number; inLastChunk: number } {
   const rows = countRows(stsc, 12)
   let [samples, inLastChunk] = [0, 0]

@@ -1,5 +1,5 @@
 /**
- * Whether an mp4 or mov file is whole, by its top-level boxes.
+ * Whether an mp4 or mov file is complete, by its top-level boxes.
  */
 import type { ReadAt } from './read-at.ts'
 
@@ -7,8 +7,8 @@ import type { ReadAt } from './read-at.ts'
 const BOXES_MAX = 10_000
 
 /**
- * Whether a file ends inside one of its top-level boxes: ffprobe would take what is left of a fragmented clip
- * for all of it. Meant for a local file, as it reads 16 bytes a box.
+ * Whether a file ends inside one of its top-level boxes: ffprobe would take a truncated fragmented clip for a whole one.
+ * Meant for local files, because it reads 16 bytes per box.
  *
  * @param size whole length of the file in bytes
  */

@@ -6,10 +6,10 @@ import ipaddr from 'ipaddr.js'
 
 type Range = [ipaddr.IPv4 | ipaddr.IPv6, number]
 
-/** All of IPv6 that IANA has given out for the internet; ipaddr.js calls the rest of it unicast as well. */
+/** The part of IPv6 that IANA has allocated for the internet; ipaddr.js also calls the rest unicast. */
 const GLOBAL_UNICAST: Range = ipaddr.parseCIDR('2000::/3')
 
-/** Where clouds answer their own machines, besides the link-local addresses. */
+/** Metadata services of clouds, besides those at link-local addresses. */
 const METADATA: Range[] = [
   // AWS
   'fd00:ec2::/32',
@@ -26,7 +26,7 @@ const METADATA: Range[] = [
   '168.63.129.16/32',
 ].map((range) => ipaddr.parseCIDR(range))
 
-/** The names of such services. */
+/** The host names of these services. */
 const METADATA_NAMES = new Set([
   'metadata',
   'metadata.google.internal',
@@ -37,7 +37,7 @@ const METADATA_NAMES = new Set([
   'instance-data.ec2.internal',
 ])
 
-/** Ranges that lead no further than the network of this machine; those that carry an IPv4 address onwards are not among them. */
+/** Ranges that stay within this machine's network; ranges that tunnel or translate to IPv4 are not included. */
 const PRIVATE = new Set<string>([
   'unspecified',
   'loopback',
@@ -49,20 +49,20 @@ const PRIVATE = new Set<string>([
   'reserved',
 ])
 
-/** Whom an IP address leads to. */
+/** What kind of network an address belongs to. */
 type AddressKind =
-  /** Somebody on the internet, and nobody but its owner. */
+  /** A host on the internet that owns the address alone. */
   | 'public'
   /** The network around this machine. */
   | 'private'
-  /** What tells a machine its credentials in a cloud, as far as that is known; all link-local addresses count. */
+  /** A known metadata service of a cloud, which hands out a machine's credentials; includes all link-local addresses. */
   | 'metadata'
-  /** Nobody who is to be asked: multicast, tunnels, translations, what is not given out. */
+  /** Never contacted: multicast, tunnels, translations, unallocated addresses. */
   | 'other'
 
 /**
- * The kind of an IP address. A mapped IPv4 address inside IPv6 counts as itself, one that is tunnelled or translated as
- * `other`.
+ * The kind of an IP address. An IPv4 address mapped into IPv6 counts as that IPv4 address; one that is tunnelled
+ * or translated is `other`.
  *
  * @param address an IPv4 or IPv6 address without brackets
  * @throws Error when the text is not an IP address
@@ -75,23 +75,23 @@ export function addressKind(address: string): AddressKind {
   return range === 'unicast' && (ip.kind() === 'ipv4' || isIn(ip, [GLOBAL_UNICAST])) ? 'public' : 'other'
 }
 
-/** Whether a host is by its name the metadata service of a cloud, wherever that name leads to. */
+/** Whether a host name is that of a cloud's metadata service, no matter where it resolves to. */
 export function isMetadataName(hostname: string): boolean {
   return METADATA_NAMES.has(withoutRoot(hostname))
 }
 
-/** Whether a host is by its name this machine (RFC 6761), whoever looks it up. */
+/** Whether a host name means this machine (RFC 6761), no matter who resolves it. */
 export function isLocalName(hostname: string): boolean {
   return /^(.+\.)?localhost$/.test(withoutRoot(hostname))
 }
 
-/** The IP address that a URL names as its host, without brackets, or null when the host is a name. */
+/** The IP address in a URL's host, without brackets, or null when the host is a name. */
 export function literalAddress(url: URL): string | null {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   return ipaddr.isValid(host) ? host : null
 }
 
-/** ipaddr.js takes an IPv4-compatible address (`::127.0.0.1`, RFC 4291) for a mapped one unless it is spelt so. */
+/** ipaddr.js takes an IPv4-compatible address (`::127.0.0.1`, RFC 4291) for a mapped one, unless it begins with `::0:`. */
 function parse(address: string): ipaddr.IPv4 | ipaddr.IPv6 {
   return ipaddr.process(address.replace(/^::(?=\d+\.)/, '::0:'))
 }
@@ -100,7 +100,7 @@ function isIn(ip: ipaddr.IPv4 | ipaddr.IPv6, ranges: Range[]): boolean {
   return ipaddr.subnetMatch(ip, { found: ranges }, 'none') === 'found'
 }
 
-/** The final dot of a host name says only that it is complete. */
+/** A trailing dot only marks a host name as fully qualified. */
 function withoutRoot(hostname: string): string {
   return hostname.toLowerCase().replace(/\.+$/, '')
 }

@@ -1,6 +1,6 @@
 /**
- * Where references and videos may lie: a guard that keeps requests away from addresses that are not public, on the
- * address that a connection really uses, and where a proxy looks names up, as far as this machine can know them.
+ * Where references and videos may be hosted. The guard blocks requests to addresses that are not public. It checks the
+ * address that a connection really uses and, if a proxy resolves the name, the addresses that this machine can find.
  */
 import { type LookupAddress, lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
@@ -8,21 +8,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addressKind, isLocalName, isMetadataName, literalAddress } from './address.ts'
 import type { Dispatcher } from './undici.ts'
 
-/** A machine behind a proxy may have nobody to ask for names outside; then the proxy's answer is not awaited for longer. */
+/** A machine behind a proxy may be unable to resolve outside names; after this time, the name is left to the proxy. */
 const LOOKUP_MILLISECONDS = 2000
 
 /** An address that must not be used; the message is a clause for the user. */
 export class AddressRefused extends Error {
-  /** An error with a code that it does not know is one that undici's retry leaves alone. */
+  /** undici does not retry after an error whose code it does not know. */
   readonly code = 'ADDRESS_REFUSED'
 }
 
-/** Lets an address pass or throws AddressRefused. */
+/** Accepts an address or throws AddressRefused. */
 type AddressCheck = (address: string, host: string) => Promise<void>
 
 /**
- * The rule for references and videos: public addresses, private ones only when the API itself lies on one, as with a
- * gateway inside a company, and the metadata services of clouds never.
+ * The rule for references and videos: public addresses are allowed, private ones only if the API itself has one, like a
+ * gateway inside a company, and metadata services of clouds never.
  */
 export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
   let apiIsPrivate: Promise<boolean> | null = null
@@ -39,7 +39,7 @@ export function publicOrBesideApi(apiBaseUrl: URL): AddressCheck {
   }
 }
 
-/** Name resolution that hands out addresses only after every one of them was checked. */
+/** Name resolution that returns addresses only after all of them were checked. */
 export function guardedLookup(check: AddressCheck): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
@@ -59,10 +59,10 @@ function answerFirst(addresses: LookupAddress[], callback: Parameters<LookupFunc
 }
 
 /**
- * Checks, at every hop, what no socket looks up: an address written into the URL, a name that says enough by itself, and
- * a name that a proxy will look up.
+ * Checks, at every hop, the hosts that no socket resolves: an IP address in the URL, a name that is decisive by itself,
+ * and a name that a proxy will resolve.
  *
- * @param hasProxy whether a request may go through a proxy. Which do is the agent's matter; a look-up too many harms nobody
+ * @param hasProxy whether requests may go through a proxy. The agent decides which ones do; an extra lookup is harmless
  */
 export function guardHosts(check: AddressCheck, hasProxy: boolean): Dispatcher.DispatcherComposeInterceptor {
   const lookedUp = new Map<string, Promise<LookupAddress[]>>()
@@ -84,7 +84,7 @@ export function guardHosts(check: AddressCheck, hasProxy: boolean): Dispatcher.D
   return before(({ origin }) => (origin === undefined ? null : checkHost(new URL(origin))))
 }
 
-/** Over plain http the key may go to private hosts only, whoever looks the name up afterwards. */
+/** Over plain http, the key may only be sent to private hosts, no matter who resolves the name later. */
 export function requirePrivate(apiBaseUrl: URL): Dispatcher.DispatcherComposeInterceptor {
   return before(async () => {
     if (await isPrivateHost(apiBaseUrl)) return
@@ -94,7 +94,7 @@ export function requirePrivate(apiBaseUrl: URL): Dispatcher.DispatcherComposeInt
   })
 }
 
-/** Lets a request begin once `check` has let it pass. */
+/** Starts a request once it has passed `check`. */
 function before(
   check: (options: Dispatcher.DispatchOptions) => Promise<void> | null,
 ): Dispatcher.DispatcherComposeInterceptor {
@@ -109,7 +109,7 @@ function before(
   }
 }
 
-/** A request that was refused before it existed has nothing to control. */
+/** The controller of a request that was refused before it started: there is nothing to control. */
 const REFUSED: Dispatcher.DispatchController = {
   aborted: true,
   paused: false,
@@ -121,7 +121,7 @@ const REFUSED: Dispatcher.DispatchController = {
   resume() {},
 }
 
-/** Whether every address of a host is private; throws when its name cannot be looked up. */
+/** Whether every address of a host is private; throws when its name cannot be resolved. */
 async function isPrivateHost(url: URL): Promise<boolean> {
   const literal = literalAddress(url)
   if (literal !== null) return addressKind(literal) === 'private'
@@ -135,7 +135,7 @@ function addressesOf(hostname: string): Promise<LookupAddress[]> {
   )
 }
 
-/** None for a name that this machine cannot look up, or not soon. */
+/** Empty if this machine cannot resolve the name, or not in time. */
 function addressesIfKnown(hostname: string): Promise<LookupAddress[]> {
   const late = sleep(LOOKUP_MILLISECONDS, [], { ref: false })
   return Promise.race([addressesOf(hostname).catch(() => []), late])

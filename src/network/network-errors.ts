@@ -1,5 +1,5 @@
 /**
- * What went wrong on the network: in words, and whether it may be gone a moment later.
+ * Network errors: what went wrong, in words, and whether a retry may succeed.
  */
 import { codeOf, messageOf } from '../failure.ts'
 import { AddressRefused } from './guard.ts'
@@ -8,7 +8,7 @@ import { TrafficLimitExceeded } from './traffic-limit.ts'
 const CAUSES: Record<string, string> = {
   ENOTFOUND: 'the host name does not exist',
   EAI_AGAIN: 'the host name could not be looked up',
-  ECONNREFUSED: 'the host, or a proxy in between, refuses connections',
+  ECONNREFUSED: 'the host, or a proxy in between, refused the connection',
   ECONNRESET: 'the server closed the connection',
   ECONNABORTED: 'the server closed the connection',
   ECANCELED: 'the server closed the connection',
@@ -33,16 +33,16 @@ const CAUSES: Record<string, string> = {
     'its certificate is signed by an unknown root (NODE_EXTRA_CA_CERTS adds one)',
 }
 
-/** Codes that begin alike, whose own messages help nobody. */
+/** Codes with a common prefix whose own messages are unhelpful. */
 const FAMILIES: readonly (readonly [prefix: string, cause: string])[] = [
   ['ERR_SSL_', 'the TLS handshake failed'],
   ['ERR_ASSERTION', 'the response is not HTTP'],
 ]
 
-/** Errors that may be gone a moment later. */
+/** Errors that may not recur on a retry. */
 const TRANSIENT = new Set([
   'ECONNRESET',
-  // What Windows says for ECONNRESET when it writes.
+  // What Windows reports instead of ECONNRESET on a write.
   'ECONNABORTED',
   'ECANCELED',
   'ECONNREFUSED',
@@ -60,29 +60,29 @@ const TRANSIENT = new Set([
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
 ])
 
-/** What undici and Node call an address that cannot be asked. */
+/** Codes that undici and Node use for a URL that cannot be requested. */
 const INVALID = new Set(['UND_ERR_INVALID_ARG', 'ERR_INVALID_URL'])
 
-/** undici's words, under the code of a broken connection, for an answer that it takes for none. */
+/** undici's messages, with the code of a broken connection, for a response that it does not accept. */
 const UNASKED = /^bad (response|upgrade)$/
 
-/** undici's word for a proxy that hands plain http on to nobody without a password. */
+/** undici's message for a proxy that forwards plain http only with a password. */
 const PROXY_PASSWORD = 'Proxy Authentication Required (407)'
 
-/** Whether it is worth asking again after this error. */
+/** Whether a retry is worthwhile after this error. */
 export function isTransient(error: unknown): boolean {
   if (codeOf(error) === 'UND_ERR_PRX_CONN' && error instanceof Error) return isTransient(error.cause)
   const status = tunnelStatus(error)
   return status === null ? TRANSIENT.has(codeOf(error)) : status === 429 || status >= 500
 }
 
-/** With which status a proxy refused a tunnel, null when it is not that. */
+/** The status with which a proxy refused a tunnel, null for any other error. */
 function tunnelStatus(error: unknown): number | null {
   const refusal = error instanceof Error ? /^Proxy response \((\d{3})\)/.exec(error.message) : null
   return refusal && Number(refusal[1])
 }
 
-/** Whether a redirect led to itself, or to something that is no address: the URL asked for was sound. */
+/** Whether a redirect led to itself, or to something that is not a URL: the requested URL itself was valid. */
 export function isLostRedirect(error: unknown): boolean {
   return INVALID.has(codeOf(error)) && messageOf(error) !== PROXY_PASSWORD
 }
@@ -92,13 +92,13 @@ export function explainNetworkError(error: unknown): string {
   if (error instanceof AddressRefused || error instanceof TrafficLimitExceeded) return error.message
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
-  if (error.message === PROXY_PASSWORD) return 'the proxy asks for a user name and a password (407)'
+  if (error.message === PROXY_PASSWORD) return 'the proxy requires a user name and a password (407)'
   if (isLostRedirect(error)) return 'its redirects lead nowhere'
   if (UNASKED.test(error.message)) return 'the server sent 100 or 101 first, which was not requested'
-  // It has no code, although undici means to give it one.
+  // It has no code, although undici intends to set one.
   if (error.name === 'HTTPParserError') return 'the response is not HTTP'
   const code = codeOf(error)
-  // It may be that of a proxy.
+  // It may be the host name of a proxy.
   if (code === 'ENOTFOUND' && 'hostname' in error)
     return `the host name ${error.hostname} does not exist (${code})`
   const known = CAUSES[code] ?? FAMILIES.find(([prefix]) => code.startsWith(prefix))?.[1]

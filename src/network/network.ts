@@ -1,5 +1,5 @@
 /**
- * The one way to the network: proxies by environment, time-outs, and the guard before references and videos.
+ * The only way to the network: proxies from the environment, timeouts, and the guard for references and videos.
  */
 import type { LookupFunction } from 'node:net'
 import { Failure } from '../failure.ts'
@@ -10,23 +10,23 @@ import { type Dispatcher, EnvHttpProxyAgent, Pool, redirect, retry } from './und
 /** How long each part of a request may take, in milliseconds. */
 export interface Timeouts {
   readonly connect: number
-  /** From a request for a file to the headers of its answer. */
+  /** From a request for a file to the headers of its response. */
   readonly headers: number
-  /** From a request to the API to the headers of its answer: the service looks at the clip first. */
+  /** From a request to the API to the headers of its response: the service inspects the clip first. */
   readonly answer: number
-  /** Between two pieces of a body. */
+  /** Between two chunks of a body. */
   readonly idle: number
   /** One question to the API, from start to end. */
   readonly question: number
   /** One try of the submission, from start to end. */
   readonly submission: number
-  /** One range request of a reference, from start to end. */
+  /** One range request for a reference, from start to end. */
   readonly read: number
   /** The whole download of a reference, from start to end. */
   readonly download: number
-  /** The whole download of a result from one link, breaks included. */
+  /** The whole download of a result from one link, including interruptions. */
   readonly result: number
-  /** One try of attaching a file to a release, from start to end. */
+  /** One try to attach a file to a release, from start to end. */
   readonly upload: number
 }
 
@@ -43,30 +43,30 @@ export const TIMEOUTS: Timeouts = {
   upload: 1_200_000,
 }
 
-/** Dispatchers for each kind of host; disposing ends their connections. */
+/** Dispatchers for each kind of host; disposing closes their connections. */
 export interface Network extends AsyncDisposable {
-  /** For what is read in pieces: public addresses only, redirects followed with each hop checked, GETs retried. */
+  /** For files that are read in pieces: public addresses only, redirects followed with each hop checked, GETs retried. */
   readonly media: Dispatcher
-  /** For storing a video: the same, but nothing is retried, as its download resumes by itself. */
+  /** For storing a video: the same, but without retries, because its download resumes by itself. */
   readonly results: Dispatcher
   /** For the API: no redirects, no retries. */
   readonly api: Dispatcher
-  /** For GitHub's API, which the runner names: no redirects, no retries. */
+  /** For GitHub's API, whose URL the runner sets: no redirects, no retries. */
   readonly github: Dispatcher
   readonly timeouts: Timeouts
 }
 
-/** The part of the network that leads to the API. */
+/** The part of the network for the API. */
 export type ApiNetwork = Pick<Network, 'api' | 'timeouts'>
 
-/** Redirects that are followed to a reference or a video. */
+/** Maximum number of redirects to a reference or a video. */
 export const MAX_REDIRECTS = 5
 
 /**
  * Opens the network for one run.
  *
  * @param apiBaseUrl the input `api_base_url`; over plain http its host must be a private address
- * @throws Failure `invalid_input` when a proxy variable of the runner is no address of a proxy
+ * @throws Failure `invalid_input` when a proxy variable of the runner is not the URL of a proxy
  */
 export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
   const proxies = readProxies()
@@ -75,13 +75,13 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
     const limits = { headersTimeout, bodyTimeout: timeouts.idle }
     return new EnvHttpProxyAgent({
       ...proxies,
-      // Over HTTP/2 undici sends a request again that the server refused or left, a paid one as well.
+      // Over HTTP/2, undici resends a request that the server refused or abandoned, even a paid one.
       allowH2: false,
       proxyTls: { allowH2: false },
       ...limits,
       connectTimeout: timeouts.connect,
       connect,
-      // undici's way through a proxy leaves its limits out, towards the hosts as for the tunnel itself.
+      // Through a proxy, undici drops its limits, both for the hosts and for the tunnel itself.
       factory: (origin, options) => new Pool(origin, { ...options, ...limits }),
       clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: timeouts.connect }),
     })
@@ -108,8 +108,8 @@ export function openNetwork(apiBaseUrl: URL, timeouts: Timeouts): Network {
 }
 
 /**
- * The proxies of the environment. One that is set must be usable: it is never passed by, not for an empty variable in
- * lower case either. Its address may hold a password and is not shown.
+ * The proxies from the environment. A proxy that is set must be usable and is never bypassed, even if the lower-case
+ * variable is empty. Its URL can contain a password and is not shown.
  */
 function readProxies() {
   const variable = (name: string) => process.env[name] || process.env[name.toUpperCase()] || ''
@@ -119,7 +119,7 @@ function readProxies() {
     throw new Failure(
       'invalid_input',
       [
-        `The variable ${name} of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.`,
+        `The variable ${name} of the runner is not the URL of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.`,
       ],
       { remedy: 'Correct the variable on the runner, or under env: of the workflow, and run it again.' },
     )

@@ -1,29 +1,29 @@
 /**
- * A limit to what a server may send beside what was asked of it. undici has none for status lines, interim answers, the
- * extensions of chunks, and the bodies of redirects and of errors that are asked again; until a time limit ends them,
- * a fast line brings gigabytes.
+ * A limit on what a server may send besides the requested data. undici has none for status lines, interim responses,
+ * chunk extensions, and the bodies of redirects and of errors that are retried; until a timeout ends them, a fast
+ * connection delivers gigabytes.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Socket } from 'node:net'
 import * as v from 'valibot'
 
-/** More than is read of any answer that is no success. */
+/** More than is read of any response that is not a success. */
 const EXCESS_MAX_BYTES = 2 * 2 ** 20
 
-/** A server that sent too much beside the answer; the message is a clause for the user. */
+/** A server sent too much besides the response; the message is a clause for the user. */
 export class TrafficLimitExceeded extends Error {
-  /** An error with a code that it does not know is one that undici's retry leaves alone. */
+  /** undici does not retry after an error whose code it does not know. */
   readonly code = 'EXCESS'
 }
 
 interface Talk {
   readonly socket: Socket
-  /** How many bytes had come when a piece of what was asked for came last. */
+  /** The number of bytes received up to the last chunk of requested data. */
   useful: number
   isSuccess: boolean
 }
 
-/** By connection, and by the request that is on it. */
+/** By connection, and by the request on it. */
 const talks = new WeakMap<object, Talk>()
 
 const request = v.custom<object>((value) => typeof value === 'object' && value !== null)
@@ -31,7 +31,7 @@ const sending = v.object({ request, socket: v.instance(Socket) })
 const beginning = v.object({ request, response: v.object({ statusCode: v.number() }) })
 const bringing = v.object({ request })
 
-/** What undici tells of every request (its page on diagnostics channels), and what is noted of it. */
+/** The events that undici publishes for every request (its page on diagnostics channels), and what each records. */
 const LISTENERS = {
   'undici:client:sendHeaders': (message: unknown) => {
     if (!v.is(sending, message)) return
@@ -56,7 +56,7 @@ const LISTENERS = {
 function watch(socket: Socket): Talk {
   const talk: Talk = { socket, useful: 0, isSuccess: false }
   talks.set(socket, talk)
-  // undici listens since the connection stands, so it has read by now what came.
+  // undici has listened since the connection was established, so it has already read what arrived.
   socket.on('readable', () => {
     if (socket.bytesRead - talk.useful <= EXCESS_MAX_BYTES) return
     socket.destroy(new TrafficLimitExceeded('the server keeps sending data that was not requested'))
@@ -64,7 +64,7 @@ function watch(socket: Socket): Talk {
   return talk
 }
 
-/** Ends connections of this process over which more than 2 MiB come in a row that bring nothing of what was asked for, until disposed. */
+/** Until disposed, closes connections of this process that receive over 2 MiB in a row without any requested data. */
 export function limitTraffic(): Disposable {
   const listeners = Object.entries(LISTENERS)
   for (const [channel, listener] of listeners) subscribe(channel, listener)

@@ -1,4 +1,4 @@
-/** Types of the files of undici that undici.ts imports one by one. */
+/** Types for the files of undici that undici.ts imports individually. */
 
 declare module 'undici/lib/api/index.js' {
   import type { Dispatcher } from 'undici'

@@ -1,5 +1,5 @@
 /**
- * The parts of undici that a run uses. Its main file also brings fetch, web sockets, caches and mocks, which every
+ * The parts of undici that a run uses. Its main file also includes fetch, web sockets, caches and mocks, which every
  * job would load for nothing: 70 KB of 350 gzipped, and a fifth of the CPU time to the first request.
  */
 import type { Dispatcher as DispatcherType } from 'undici'
@@ -15,17 +15,17 @@ export { default as Pool } from 'undici/lib/dispatcher/pool.js'
 export { default as redirect } from 'undici/lib/interceptor/redirect.js'
 export { default as retry } from 'undici/lib/interceptor/retry.js'
 
-/** What a request takes besides its URL. */
+/** The options of a request besides its URL. */
 type RequestOptions = Omit<DispatcherType.RequestOptions, 'origin' | 'path' | 'signal' | 'headers'> & {
   readonly headers?: Record<string, string>
   readonly dispatcher: DispatcherType
   readonly signal: AbortSignal
 }
 
-/** How the action names itself to servers. */
+/** How the action identifies itself to servers. */
 const USER_AGENT = 'kling-motion-control-action'
 
-/** undici's `request`, except that the signal counts from the start: undici looks at it once a connection stands. */
+/** undici's `request`, except that the signal works from the start: undici checks it only once connected. */
 export function request(
   url: string,
   { dispatcher, signal, headers, ...options }: RequestOptions,

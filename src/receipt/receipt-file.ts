@@ -1,5 +1,5 @@
 /**
- * The receipt on disk, beside the video.
+ * The receipt on disk, next to the video.
  */
 import { lstat, readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
@@ -8,10 +8,10 @@ import { oneLine } from '../text/format.ts'
 import { discard, makeRoom, moveIntoPlace, type OutputFile, receiptOf } from '../workspace/output-file.ts'
 import { parseReceipt, type Receipt, type ReceiptOnDisk, renderReceipt } from './receipt.ts'
 
-/** A receipt has some 2 KB, its prompt included. */
+/** A receipt is about 2 KB, including its prompt. */
 const RECEIPT_MAX_BYTES = 64 * 1024
 
-/** Reads what lies there, without following a link. */
+/** Reads the receipt, if there is one, without following links. */
 export async function readReceipt(output: OutputFile): Promise<ReceiptOnDisk> {
   const { path } = receiptOf(output)
   try {
@@ -25,7 +25,7 @@ export async function readReceipt(output: OutputFile): Promise<ReceiptOnDisk> {
   }
 }
 
-/** Writes the receipt, whole or not at all; throws what the file system throws. */
+/** Writes the receipt atomically. Errors of the file system are passed on. */
 export async function writeReceipt(output: OutputFile, receipt: Receipt): Promise<void> {
   const place = receiptOf(output)
   const text = renderReceipt({ ...receipt, file: basename(output.path) })

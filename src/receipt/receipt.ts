@@ -1,13 +1,13 @@
 /**
- * The receipt of a video: from what it was made, by which task, and what came of it. Committed beside the video, it
- * tells the next run whether there is anything to make.
+ * The receipt of a video: its inputs, its task and its result. It is committed next to the video, so the next run knows
+ * whether there is anything to generate.
  */
 import * as v from 'valibot'
 import type { StepIdentity, VideoSettings } from '../apimart/request.ts'
 import { TASK_ID } from '../apimart/task-id.ts'
 import type { Identities } from '../references/identity.ts'
 
-/** The newest version of receipts that this code knows; it grows when an older reader would misunderstand. */
+/** The newest receipt version that this code knows. Incremented if an older reader would misunderstand the format. */
 const VERSION = 1
 const SCHEMA = 'kling-motion-control-receipt'
 
@@ -16,7 +16,7 @@ const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
 const seconds = v.pipe(v.number(), v.minValue(0))
 
 const reference = v.object({
-  /** As the input gave it, without the query of a signed URL. For people; the bytes decide. */
+  /** The input as set, without the query of a signed URL. For people only: the bytes decide. */
   source: v.string(),
   bytes,
   sha256,
@@ -34,9 +34,9 @@ const request = v.object({
 const result = v.object({
   bytes,
   sha256,
-  /** Length of the video in seconds, null when its header does not tell it. */
+  /** Length of the video in seconds, null if its header does not contain it. */
   duration_seconds: v.nullable(seconds),
-  /** Where APIMart serves it; null when that address is signed. */
+  /** URL at which APIMart serves it; null if that URL is signed. */
   url: v.nullable(v.pipe(v.string(), v.regex(/^https?:\/\/[^\s?#]+$/))),
   /** ISO 8601, UTC. */
   expires_at: v.pipe(v.string(), v.isoTimestamp()),
@@ -45,28 +45,28 @@ const result = v.object({
 const schema = v.object({
   schema: v.literal(SCHEMA),
   version: v.literal(VERSION),
-  /** Name of the video's file. */
+  /** File name of the video. */
   file: v.string(),
   request,
-  /** Null where the references were not read. */
+  /** Null if the references were not read. */
   references: v.nullable(v.object({ image_url: reference, video_url: reference })),
-  /** Length of the reference clip in seconds, null when it was not read. */
+  /** Length of the reference clip in seconds, null if it was not read. */
   duration_seconds: v.nullable(seconds),
-  /** Under which the request was sent; it asks for the same task again. */
+  /** The key that the request was sent under. Sending it again returns the same task. */
   idempotency_key: v.string(),
-  /** When that was first done, ISO 8601, UTC. */
+  /** When the request was first sent, ISO 8601, UTC. */
   sent_at: v.pipe(v.string(), v.isoTimestamp()),
-  /** Null when nobody knows whether one was accepted. */
+  /** Null if it is unknown whether the request was accepted. */
   task: v.nullable(
     v.object({
       id: v.pipe(v.string(), v.regex(TASK_ID)),
-      /** How it was known to stand when the receipt was written. */
+      /** The last known status when the receipt was written. */
       status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
-      /** USD, null where APIMart does not tell. */
+      /** USD, null if APIMart does not report it. */
       cost: v.nullable(v.pipe(v.number(), v.minValue(0), v.maxValue(1e6))),
     }),
   ),
-  /** Null as long as the video is not in its file. */
+  /** Null until the video is in its file. */
   result: v.nullable(result),
   /** The step that sent the request. */
   made_by: v.object({ repository: v.string(), run_id: v.string(), job: v.string(), step: v.string() }),
@@ -74,7 +74,7 @@ const schema = v.object({
 
 export type Receipt = v.InferOutput<typeof schema>
 
-/** The receipt of a video that is, or was, in its file. */
+/** The receipt of a video that was stored; its file may have changed since. */
 export type FinishedReceipt = Receipt & {
   readonly task: NonNullable<Receipt['task']>
   readonly result: NonNullable<Receipt['result']>
@@ -85,17 +85,17 @@ export function isFinished(receipt: Receipt): receipt is FinishedReceipt {
 }
 
 /**
- * APIMart keeps a key for 24 hours (its official client), and answers a repetition with the task that it has. One hour
- * is left for clocks that differ.
+ * APIMart keeps a key for 24 hours (according to its official client), and returns the same task if it is sent again.
+ * The remaining hour is a margin for clocks that differ.
  */
 const KEY_HOLDS_MILLISECONDS = 23 * 3_600_000
 
-/** How long the key of a receipt finds its task, in milliseconds since the epoch. */
+/** Until when the key of a receipt still returns its task, in milliseconds since the epoch. */
 export function heldUntil({ sent_at }: Receipt): number {
   return Date.parse(sent_at) + KEY_HOLDS_MILLISECONDS
 }
 
-/** Whether a receipt was written by another step of the very same run, whose video would be lost. */
+/** Whether a receipt was written by another step of the same run. That step's video would be lost. */
 export function isMadeByOtherStep(
   { made_by }: Receipt,
   { repository, runId, job, step }: StepIdentity,
@@ -104,7 +104,7 @@ export function isMadeByOtherStep(
   return isSameRun && (made_by.job !== job || made_by.step !== step)
 }
 
-/** What was found where a receipt may lie; `why` is a clause for the user. */
+/** What was found at the path of a receipt; `why` is a clause for the user. */
 export type ReceiptOnDisk =
   | { readonly kind: 'none' }
   | { readonly kind: 'read'; readonly receipt: Receipt }
@@ -113,12 +113,12 @@ export type ReceiptOnDisk =
 
 const anyVersion = v.object({ schema: v.literal(SCHEMA), version: v.pipe(v.number(), v.integer()) })
 
-/** What a receipt of this version says. */
+/** Creates a receipt of the current version. */
 export function newReceipt(said: Omit<Receipt, 'schema' | 'version'>): Receipt {
   return { schema: SCHEMA, version: VERSION, ...said }
 }
 
-/** Reads the text of a receipt; what newer versions may add to it is dropped. */
+/** Parses a receipt. Unknown fields, which newer code may add, are dropped. */
 export function parseReceipt(text: string): ReceiptOnDisk {
   let json: unknown
   try {
@@ -132,23 +132,26 @@ export function parseReceipt(text: string): ReceiptOnDisk {
   if (whole.success) return { kind: 'read', receipt: whole.output }
   const [issue] = whole.issues
   const where = v.getDotPath(issue)
-  return { kind: 'unreadable', why: where === null ? 'it is no receipt' : `its ${where} is missing or wrong` }
+  return {
+    kind: 'unreadable',
+    why: where === null ? 'it is not a receipt' : `its ${where} is missing or wrong`,
+  }
 }
 
-/** A receipt as text: always the same for the same receipt, keys in the order of the schema. */
+/** Renders a receipt. The same receipt always gives the same text, with keys in the order of the schema. */
 export function renderReceipt(receipt: Receipt): string {
   return `${JSON.stringify(v.parse(schema, receipt), null, 2)}\n`
 }
 
-/** The part of the inputs that decides what a video looks like, besides the references. */
+/** The inputs that determine the video, apart from the references. */
 export function requestOf(settings: VideoSettings): Receipt['request'] {
   const { model, prompt, character_orientation, mode, keep_original_sound, watermark } = settings
   return { model, prompt, character_orientation, mode, keep_original_sound, watermark }
 }
 
 /**
- * What has changed since a receipt, by the names of the inputs. An address that brings the same bytes has not
- * changed; one whose bytes the receipt does not know has.
+ * Names of the inputs that have changed since a receipt. A reference has changed if its bytes differ, or if the receipt
+ * does not contain them. A different URL with the same bytes is no change.
  */
 export function changesSince(
   receipt: Receipt,

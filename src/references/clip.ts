@@ -1,5 +1,5 @@
 /**
- * The facts of the reference clip: the header decides, ffprobe settles.
+ * The facts of the reference clip: from its header, or from ffprobe if the header does not settle them.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { type Reference, type RemoteReference, rejected } from './reference.ts'
 import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
 
 /**
- * Reads what the rules need to know of the clip, with as little traffic as its server and header allow.
+ * Reads what the rules need to know about the clip, with as little traffic as its server and header allow.
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
@@ -26,7 +26,7 @@ export async function readClip(
   refusePage(reference)
   const file = await RemoteFile.open(reference, access)
   const container = await requireKind(file, ['mp4', 'mov'])
-  // Evaluated only now, so that the first request need not wait for it, but kept in the one file of the bundle.
+  // Evaluated lazily so that the first request does not wait for it, but kept in the single file of the bundle.
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
   const header = await readHeader(file.read, await file.length())
   if (header.kind === 'truncated') throw truncated(reference, header.why)
@@ -35,29 +35,29 @@ export async function readClip(
     if (inputs.duration_probe === 'header') {
       throw unusable(
         reference,
-        `its header alone does not give its length: ${why}`,
+        `its length cannot be determined from its header alone: ${why}`,
         'Use duration_probe: auto',
       )
     }
     try {
       const probed = await askFfprobe(inputs.ffprobe_path, file, access, why)
       const { duration_seconds } = probed.facts
-      // Some versions leave parts of an edit list out that are played.
+      // Some ffprobe versions omit parts of an edit list that are played.
       if (header.kind === 'unsettled' && header.claimed > duration_seconds + SLACK_SECONDS) {
         const [found, claimed] = [duration_seconds, header.claimed].map(formatSeconds)
-        throw new ProbeFailed(`ffprobe finds ${found} where a track claims ${claimed}`)
+        throw new ProbeFailed(`ffprobe found ${found}, but a track claims ${claimed}`)
       }
       return probed
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
-        'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner'
+        'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner'
       throw unusable(reference, `its length cannot be determined: ${why}, and ${error.message}`, remedy)
     }
   }
   const { facts, source } =
     inputs.duration_probe === 'ffprobe'
-      ? await settle('duration_probe: ffprobe asks for it')
+      ? await settle('duration_probe is ffprobe')
       : header.kind === 'unsettled'
         ? await settle(header.why)
         : { facts: header.facts, source: 'its header' }

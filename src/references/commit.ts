@@ -1,10 +1,10 @@
 /**
- * Where GitHub serves the files of a commit to everybody.
+ * The public URLs of a commit's files on GitHub.
  */
 
-/** The commit that a run is about, as its runner names it. */
+/** The commit of a run, as the runner reports it. */
 export interface Commit {
-  /** Such as `https://github.com`; of GitHub Enterprise its own. */
+  /** Such as `https://github.com`, or the URL of a GitHub Enterprise server. */
   readonly serverUrl: string
   /** `OWNER/NAME` */
   readonly repository: string
@@ -15,8 +15,8 @@ const RAW_HOST = 'https://raw.githubusercontent.com'
 const MEDIA_HOST = 'https://media.githubusercontent.com/media'
 
 /**
- * The address of a file as it is in a commit. Of a file in Git LFS, github.com serves a pointer there; GitHub Enterprise
- * leads on to the file itself.
+ * The URL of a file in a commit. For a file in Git LFS, github.com serves the pointer there; GitHub Enterprise redirects
+ * to the file itself.
  *
  * @param path relative to the repository, with `/`
  */
@@ -27,7 +27,7 @@ export function rawAddress({ serverUrl, repository, sha }: Commit, path: string)
     : `${serverUrl.replace(/\/+$/, '')}/${repository}/raw/${sha}/${name}`
 }
 
-/** Where github.com serves the file behind a Git LFS pointer; null where that is not known. */
+/** The URL at which github.com serves the file behind a Git LFS pointer; null if it is unknown. */
 export function mediaAddress(raw: string): string | null {
   const { origin, pathname } = new URL(raw)
   return origin === RAW_HOST ? `${MEDIA_HOST}${pathname}` : null

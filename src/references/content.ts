@@ -1,5 +1,5 @@
 /**
- * Whether a reference is a file of a kind that is taken, and what it is instead.
+ * Whether a reference is a file of an accepted kind, and what it is if not.
  */
 
 import { isHtml, type Kind, type Recognised, recognise } from '../media/kind.ts'
@@ -9,9 +9,9 @@ import { readLfsPointer } from './lfs.ts'
 import { type Reference, type ReferenceFile, type RemoteReference, rejected } from './reference.ts'
 
 /**
- * Makes sure that a file is of one of the kinds that are taken here.
+ * Checks that a file is of one of the accepted kinds.
  *
- * @throws Failure `reference_rejected` that says what the file is instead, and the remedy
+ * @throws Failure `reference_rejected` that says what the file is instead, with a remedy
  */
 export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
   const found = await recognise(file.head)
@@ -21,9 +21,9 @@ export async function requireKind<K extends Kind>(file: ReferenceFile, taken: re
 }
 
 /**
- * Refuses addresses that are known to be pages about a file, before anything is fetched.
+ * Refuses URLs that are known to be pages about a file, before anything is fetched.
  *
- * @throws Failure `reference_rejected` with the address to use instead
+ * @throws Failure `reference_rejected` with the URL to use instead
  */
 export function refusePage(reference: RemoteReference): void {
   const url = new URL(reference.url)
@@ -31,7 +31,10 @@ export function refusePage(reference: RemoteReference): void {
   if (url.hostname !== 'github.com' || view !== 'blob' || url.searchParams.has('raw') || path.length < 2)
     return
   const direct = `https://raw.githubusercontent.com/${owner}/${repository}/${path.join('/')}`
-  throw rejected(reference, `is a page of github.com about the file, not the file. Use ${formatUrl(direct)}`)
+  throw rejected(
+    reference,
+    `is a page of github.com about the file, not the file itself. Use ${formatUrl(direct)} instead`,
+  )
 }
 
 function explain(
@@ -55,16 +58,16 @@ function explain(
   }
   if (start.includes('<svg')) return `is an SVG drawing, ${other}. ${remedy}`
   if (start.startsWith('<?xml')) {
-    return `is an XML text, perhaps an error message of its host, ${other}. Use the direct URL of the ${what}`
+    return `is an XML document, perhaps an error message of its host, ${other}. Use the direct URL of the ${what}`
   }
   if (extension !== null && kind !== null) {
-    return `is really of the type ${extension.toUpperCase()}. Perhaps image_url and video_url are swapped`
+    return `is actually a ${extension.toUpperCase()} file. Perhaps image_url and video_url are swapped`
   }
-  if (extension !== null) return `is really of the type ${extension.toUpperCase()}. ${remedy}`
+  if (extension !== null) return `is actually a ${extension.toUpperCase()} file. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
-    return `is a text${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct URL of the ${what}`
+    return `is a text file${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct URL of the ${what}`
   }
-  return `is not ${article(taken)} file, nor anything else that is known. ${remedy}`
+  return `is not ${article(taken)} file, but of an unknown type. ${remedy}`
 }
 
 function article(kind: string): string {
@@ -74,5 +77,5 @@ function article(kind: string): string {
 function remedyForPointer({ url }: Reference): string {
   if (url === null) return 'Check the repository out with lfs: true'
   const address = mediaAddress(url)
-  return `Use ${address === null ? 'the URL of the file itself' : formatUrl(address)}`
+  return `Use ${address === null ? 'the URL of the file itself' : `${formatUrl(address)} instead`}`
 }

@@ -1,5 +1,5 @@
 /**
- * Which bytes the references have: the same name or address may bring others tomorrow.
+ * Identifies the references by their bytes: the same name or URL may serve different ones tomorrow.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -13,7 +13,7 @@ import type { ClipSource, ImageSource } from './sources.ts'
 /** A Git LFS pointer is shorter (the specification of Git LFS). */
 const POINTER_MAX_BYTES = 1024
 
-/** What tells one file from every other; sha256 in hexadecimal, of all its bytes. */
+/** Identifies the content of a file; sha256 of all its bytes, in hexadecimal. */
 export interface Identity {
   readonly bytes: number
   readonly sha256: string
@@ -26,20 +26,20 @@ export interface Identities {
 }
 
 /**
- * Reads the reference image whole, at most its limit.
+ * Reads the whole reference image, up to its size limit.
  *
- * @throws Failure `reference_unreachable` or `reference_rejected` when it cannot be read whole
+ * @throws Failure `reference_unreachable` or `reference_rejected` when it cannot be read completely
  */
 export async function identifyImage(image: ImageSource, access: ReferenceAccess): Promise<Identity> {
   return image.kind === 'file' ? identifyBytes(image.opened.bytes) : identifyRemote(image.reference, access)
 }
 
-/** Reads the reference clip whole; limits and errors as for the image. */
+/** Reads the whole reference clip; limits and errors are the same as for the image. */
 export function identifyClip({ reference }: ClipSource, access: ReferenceAccess): Promise<Identity> {
   return identifyRemote(reference, access)
 }
 
-/** Reads a file of this machine. */
+/** The identity of a local file. */
 export async function identifyFile(path: string): Promise<Identity> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -50,7 +50,7 @@ export async function identifyFile(path: string): Promise<Identity> {
   return { bytes, sha256: hash.digest('hex') }
 }
 
-/** The identity of what is read already. */
+/** The identity of bytes that are already in memory. */
 export function identifyBytes(bytes: Buffer): Identity {
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
@@ -62,13 +62,13 @@ async function identifyRemote(reference: RemoteReference, access: ReferenceAcces
   return identifyFile(await file.download())
 }
 
-/** Whether a clip in the workspace is another one than that of its commit. */
+/** Whether a clip in the workspace differs from the one in its commit. */
 export async function differsFromCommit({ path }: WorkspaceFile, committed: Identity): Promise<boolean> {
   const { sha256 } = await identifyFile(path)
   return ![sha256, await pointedTo(path)].includes(committed.sha256)
 }
 
-/** The sha256 of the file whose Git LFS pointer lies there, as a checkout without `lfs: true` leaves it; null for any other. */
+/** The sha256 in the Git LFS pointer at this path, as left by a checkout without `lfs: true`; null for any other file. */
 export async function pointedTo(path: string): Promise<string | null> {
   const { size } = await stat(path)
   return size < POINTER_MAX_BYTES ? (readLfsPointer(await readFile(path))?.sha256 ?? null) : null

@@ -11,11 +11,11 @@ import { type ReferenceFile, rejected } from './reference.ts'
 import { type ReferenceAccess, RemoteFile } from './remote-file.ts'
 import type { ImageSource } from './sources.ts'
 
-/** How far into a JPEG its size is looked for: profiles and previews may come first. image-size takes 0.14 s a MiB of junk. */
+/** How far to search a JPEG for its size: profiles and previews may come first. Junk costs image-size 0.14 s per MiB. */
 const HEADER_PIECES = [HEAD_BYTES, 2 ** 20, 4 * 2 ** 20]
 
 /**
- * Reads what the rules need to know of the image.
+ * Reads what the rules need to know about the image.
  *
  * @throws Failure `reference_unreachable` or `reference_rejected` with what is wrong and what to do
  */
@@ -26,7 +26,7 @@ export async function readImage(place: ImageSource, access: ReferenceAccess): Pr
   if (!size) {
     throw rejected(
       file.reference,
-      `cannot be used: its width and height cannot be read, as in a damaged or unusual ${format} file. Save the image again`,
+      `cannot be used: its width and height cannot be read. It may be a damaged or unusual ${format} file. Save the image again`,
     )
   }
   return { format, width: size.width, height: size.height, bytes: await file.length() }
@@ -47,9 +47,9 @@ async function readSize(format: typeof JPG, file: ReferenceFile): Promise<Size |
   return null
 }
 
-/** image-size throws on damage; only bytes of their own keep it from reading on behind a header that is cut. */
+/** image-size throws on damage; it gets its own copy of the bytes, so that it cannot read past a truncated header. */
 function calculate(format: typeof JPG, bytes: Buffer): Size | null {
-  // Of a png that begins with another chunk, whatever stands there would be taken for its size.
+  // In a png that begins with another chunk, the bytes of that chunk would be taken for the size.
   if (format === PNG && bytes.toString('latin1', 12, 16) !== 'IHDR') return null
   try {
     const { width, height } = format.calculate(new Uint8Array(bytes))

@@ -1,14 +1,14 @@
 /**
- * Git LFS pointers: the small texts that stand in a repository for large files.
+ * Git LFS pointers: the small text files that stand in for large files in a repository.
  */
 
-/** What a pointer says of its file. */
+/** What a pointer says about its file. */
 interface LfsPointer {
-  /** Hexadecimal, null when it does not tell. */
+  /** Hexadecimal, null if it is missing. */
   readonly sha256: string | null
 }
 
-/** The pointer that a file is, by its first bytes; null when it is none. */
+/** Reads a pointer from the first bytes of a file; null if the file is not a pointer. */
 export function readLfsPointer(head: Buffer): LfsPointer | null {
   const text = head.toString('latin1', 0, 1024).trimStart()
   if (!text.startsWith('version https://git-lfs.github.com/spec/')) return null

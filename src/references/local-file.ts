@@ -1,5 +1,5 @@
 /**
- * A reference that is a file of this machine, read once: what was looked at is what is used.
+ * A reference that is a local file, read once, so that the bytes checked are the bytes used.
  */
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -7,16 +7,16 @@ import { messageOf } from '../failure.ts'
 import { formatBytes } from '../text/format.ts'
 import { type Reference, type ReferenceFile, rejected, unreachable } from './reference.ts'
 
-/** A file that is wholly in memory. */
+/** A file that is completely in memory. */
 export interface LocalFile extends ReferenceFile {
   readonly bytes: Buffer
 }
 
 /**
- * Reads a file whole.
+ * Reads a whole file.
  *
- * @param path without links; one that has come there since is not followed
- * @throws Failure `reference_rejected` when it has more than `maxBytes`, `reference_unreachable` when it cannot be read
+ * @param path without symbolic links; one created there since is not followed
+ * @throws Failure `reference_rejected` when it exceeds `maxBytes`, `reference_unreachable` when it cannot be read
  */
 export async function readLocalFile(
   reference: Reference,
@@ -43,7 +43,7 @@ export async function readLocalFile(
 }
 
 async function readUpTo(path: string, maxBytes: number): Promise<{ size: number; bytes: Buffer | null }> {
-  // Windows has no such flag, and seldom such links.
+  // Windows does not have this flag, and symbolic links are rare there.
   await using file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
   const { size } = await file.stat()
   if (size > maxBytes) return { size, bytes: null }

@@ -1,5 +1,5 @@
 /**
- * Everything that can be known of both references before anything is paid, read at the same time.
+ * Everything that can be learned about both references before anything is paid for, read in parallel.
  */
 import { Failure } from '../failure.ts'
 import type { NewTaskInputs } from '../inputs/inputs.ts'
@@ -7,7 +7,7 @@ import type { ClipFacts, ImageFacts } from '../media/facts.ts'
 import { type Check, checkClip, checkImage } from './rules.ts'
 import type { ClipSource, ImageSource, Sources } from './sources.ts'
 
-/** What came of looking at one reference. */
+/** The result of inspecting one reference. */
 export type Finding<Facts> =
   | {
       readonly kind: 'read'
@@ -29,9 +29,9 @@ export interface FactsReader {
 }
 
 /**
- * Inspects both references; what is wrong with them is in the findings.
+ * Inspects both references; any problems with them are in the findings.
  *
- * @throws Failure of another kind, or the reason of the signal when the run is cancelled
+ * @throws any other Failure, or the signal's reason when the run is cancelled
  */
 export async function preflight(
   sources: Sources,
@@ -58,7 +58,7 @@ function unread(error: unknown): { kind: 'unread'; failure: Failure } {
   throw error
 }
 
-/** What speaks against submitting these references, as one failure; null when nothing does. */
+/** What prevents submitting these references, as one failure; null if nothing does. */
 export function refusal({ image, clip }: Preflight): Failure | null {
   const unreadable = [image, clip].flatMap((finding) => (finding.kind === 'unread' ? [finding.failure] : []))
   const broken = checks({ image, clip }).flatMap((check) =>
@@ -70,12 +70,12 @@ export function refusal({ image, clip }: Preflight): Failure | null {
   return new Failure(isUnreachable ? 'reference_unreachable' : 'reference_rejected', [first, ...others])
 }
 
-/** The rules held against whatever could be read, image first. */
+/** The rules checked against everything that could be read, image first. */
 export function checks({ image, clip }: Preflight): Check[] {
   return [image, clip].flatMap((finding) => (finding.kind === 'read' ? finding.checks : []))
 }
 
-/** Advice that does not stand in the way. */
+/** Advice that does not prevent a submission. */
 export function warnings(preflight: Preflight): string[] {
   return checks(preflight).flatMap((check) => (check.verdict === 'warn' ? [check.advice] : []))
 }

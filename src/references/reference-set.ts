@@ -1,5 +1,5 @@
 /**
- * The references of all videos of a step: each is found and read once, however many videos name it.
+ * The references of all videos of a step: each is found and read once, no matter how many videos use it.
  */
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ import {
   type Sources,
 } from './sources.ts'
 
-/** Caches one promise for each key. */
+/** Caches one promise per key. */
 class Once<T> {
   readonly #promises = new Map<string, Promise<T>>()
 
@@ -49,7 +49,7 @@ export class ReferenceSet implements FactsReader {
   /**
    * Finds both references of a video.
    *
-   * @throws Failure with what is wrong with either, as `findImage` and `findClip`
+   * @throws Failure with what is wrong with either, like `findImage` and `findClip`
    */
   async find({ image_url, video_url }: Pick<NewTaskInputs, 'image_url' | 'video_url'>): Promise<Sources> {
     const found = await Promise.allSettled([
@@ -68,7 +68,7 @@ export class ReferenceSet implements FactsReader {
     return this.#imageFacts.get(placeOf(image), () => readImage(image, this.#access))
   }
 
-  /** @param inputs those of the step: how a clip is probed is the same for all of its videos */
+  /** @param inputs those of the step: clips are probed the same way for all of its videos */
   readClip(
     clip: ClipSource,
     inputs: Pick<NewTaskInputs, 'duration_probe' | 'ffprobe_path'>,
@@ -78,7 +78,7 @@ export class ReferenceSet implements FactsReader {
     )
   }
 
-  /** Reads both references whole; fails as `identifyImage` and `identifyClip`. */
+  /** Reads both references completely; fails like `identifyImage` and `identifyClip`. */
   async identify({ image, clip }: Sources): Promise<Identities> {
     const [imageIdentity, clipIdentity] = await Promise.all([
       this.#identities.get(`image ${placeOf(image)}`, async () =>
@@ -91,7 +91,7 @@ export class ReferenceSet implements FactsReader {
     return { image: imageIdentity, clip: clipIdentity }
   }
 
-  /** With a folder of its own, as references that are downloaded at the same time have the same names. */
+  /** With its own folder, because references that are downloaded in parallel have the same file names. */
   async #ownAccess(): Promise<ReferenceAccess> {
     return { ...this.#access, folder: await mkdtemp(join(this.#access.folder, 'reference-')) }
   }

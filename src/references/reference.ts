@@ -1,5 +1,5 @@
 /**
- * A reference as an input names it, and the sentences that end the way with it.
+ * A reference as an input names it, and the failures that reject it.
  */
 import { Failure } from '../failure.ts'
 import type { ReadAt } from '../media/read-at.ts'
@@ -8,9 +8,9 @@ import { formatUrl } from '../text/format.ts'
 /** A reference as an input names it. */
 export interface Reference {
   readonly input: 'image_url' | 'video_url'
-  /** As messages name it: its address without a query, or its path in the workspace. */
+  /** Its name in messages: its URL without the query, or its path in the workspace. */
   readonly displayName: string
-  /** Null for a file of this machine. */
+  /** Null for a local file. */
   readonly url: string | null
   /** Longest file that is ever read, in bytes. */
   readonly maxBytes: number
@@ -25,23 +25,23 @@ export function remoteReference(input: Reference['input'], url: string, maxBytes
   return { input, url, displayName: formatUrl(url), maxBytes }
 }
 
-/** The file behind a reference, wherever it is: its first bytes are there, and more is read only when asked for. */
+/** The file behind a reference, local or remote: its first bytes are loaded, and more is read only on request. */
 export interface ReferenceFile {
   readonly reference: Reference
   readonly head: Buffer
-  /** Whole length in bytes, null while a server has not told it. */
+  /** Whole length in bytes, null until the server reports it. */
   readonly size: number | null
   readonly read: ReadAt
   /** Whole length in bytes. */
   length(): Promise<number>
 }
 
-/** The file is there, but is not what Kling takes; `clause` goes on after its name, without a full stop. */
+/** The file exists, but is not what Kling accepts; `clause` follows its name, without a full stop. */
 export function rejected({ input, displayName }: Reference, clause: string): Failure {
   return new Failure('reference_rejected', [`${input} ${displayName} ${clause}.`])
 }
 
-/** The file cannot be had; `clause` says why, without a full stop. */
+/** The file cannot be read; `clause` says why, without a full stop. */
 export function unreachable({ input, displayName }: Reference, clause: string, cause?: unknown): Failure {
   return new Failure('reference_unreachable', [`${input} ${displayName} cannot be read: ${clause}.`], {
     cause,

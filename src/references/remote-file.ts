@@ -1,6 +1,6 @@
 /**
- * A reference on the web, read piece by piece: range requests where the server grants them, one bounded
- * download where it does not. HEAD is never used, as many hosts refuse it.
+ * A reference on the web, read piece by piece: with range requests if the server supports them, otherwise with one
+ * bounded download. HEAD is never used, because many hosts refuse it.
  */
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -20,17 +20,17 @@ import {
   unreachable,
 } from './reference.ts'
 
-/** What reading references may use. */
+/** What is needed to read references. */
 export interface ReferenceAccess extends Pick<Capabilities, 'network' | 'signal'> {
-  /** For what has to be stored meanwhile. */
+  /** For temporary files. */
   readonly folder: string
 }
 
-/** A file whose first bytes are read; more is fetched only when asked for. */
+/** A file whose first bytes are loaded; more is fetched only on request. */
 export class RemoteFile implements ReferenceFile {
   readonly reference: RemoteReference
   readonly head: Buffer
-  /** Whole length in bytes, null while the server has not told it. */
+  /** Whole length in bytes, null until the server reports it. */
   size: number | null
   requests = 1
   bytesRead: number
@@ -55,7 +55,7 @@ export class RemoteFile implements ReferenceFile {
   /**
    * Fetches the first 64 KiB.
    *
-   * @throws Failure `reference_unreachable` with a sentence for every way in which that can fail
+   * @throws Failure `reference_unreachable` with a sentence for every way this can fail
    */
   static async open(reference: RemoteReference, access: ReferenceAccess): Promise<RemoteFile> {
     return reading(reference, access, access.network.timeouts.read, async (signal) => {
@@ -67,7 +67,7 @@ export class RemoteFile implements ReferenceFile {
   /**
    * Up to `length` bytes from `offset`, fewer at the end of the file; an empty buffer beyond it.
    *
-   * @throws Failure as `open`, and `reference_rejected` when it needs a download that is too large
+   * @throws Failure like `open`, and `reference_rejected` when it needs a download that is too large
    */
   readonly read: ReadAt = async (offset, length) => {
     const end = Math.min(offset + length, this.size ?? Infinity)
@@ -92,16 +92,16 @@ export class RemoteFile implements ReferenceFile {
   }
 
   /**
-   * Downloads the whole file once, at most `maxBytes`, and gives its path. Sets `size`.
+   * Downloads the whole file once, at most `maxBytes`, and returns its path. Sets `size`.
    *
-   * @throws Failure `reference_rejected` when it is longer than that, otherwise as `open`
+   * @throws Failure `reference_rejected` when it is longer than that, otherwise like `open`
    */
   download(): Promise<string> {
     this.#local ??= this.#download()
     return this.#local
   }
 
-  /** Whole length in bytes; downloads the file when its server does not tell. Fails as `download`. */
+  /** Whole length in bytes; downloads the file when its server does not report it. Fails like `download`. */
   async length(): Promise<number> {
     if (this.size === null) await this.download()
     return this.size ?? 0
@@ -164,7 +164,10 @@ async function get(
   const { statusCode, headers, body } = response
   if (statusCode < 300 && isCompressed(response)) {
     drop(response)
-    throw unreachable(reference, 'its server sends it compressed, not as the file it is. Use another host')
+    throw unreachable(
+      reference,
+      'its server sends a compressed version instead of the file itself. Use another host',
+    )
   }
   if (statusCode === 200) return { partial: false, size: length(headers['content-length']), body }
   const granted = grantedRange(response)
@@ -172,7 +175,7 @@ async function get(
     return { partial: true, size: granted.size, body }
   }
   drop(response)
-  // Whoever asks for more than the beginning has been told that there is more.
+  // A request for more than the beginning is sent only after the server has reported that there is more.
   const isInconsistent = statusCode === 206 || (statusCode === 416 && range !== null && range.start > 0)
   throw unreachable(reference, isInconsistent ? INCONSISTENT : explainStatus(statusCode))
 }
@@ -211,7 +214,7 @@ function tooLarge(reference: Reference, size: number | null): Failure {
   const limit = Number((reference.maxBytes / 2 ** 20).toFixed(2))
   return rejected(
     reference,
-    `is too large: ${found}more than the ${limit} MiB that are read. Compress or shorten it`,
+    `is too large: ${found}more than the limit of ${limit} MiB. Compress or shorten it`,
   )
 }
 
@@ -221,7 +224,7 @@ function explainStatus(status: number): string {
     return `${response}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
   }
   if (status === 404 || status === 410) {
-    return `${response}. Check the spelling; a file of a private repository answers like this too`
+    return `${response}. Check the spelling; a file in a private repository gets the same response`
   }
   if (status === 416) return `${response}, so it is empty. Upload it again`
   if (status >= 300 && status < 400 && status !== 304)

@@ -1,6 +1,6 @@
 /**
- * Kling's published limits of the references, as pure rules on the facts. Bounds count as allowed: whether
- * they are inclusive is not published, and the service has the last word.
+ * Kling's published limits for references, as pure rules on the facts. Bounds count as allowed: Kling does not publish
+ * whether they are inclusive, and the service has the last word.
  */
 
 import type { NewTaskInputs } from '../inputs/inputs.ts'
@@ -8,7 +8,7 @@ import type { ClipFacts, ImageFacts, Size } from '../media/facts.ts'
 import { formatBytes, formatPixels, formatSeconds } from '../text/format.ts'
 import { CLIP_MAX_MEGABYTES, IMAGE_MAX_MEGABYTES } from './limits.ts'
 
-/** One rule held against one reference; `advice` is a whole sentence for the user. */
+/** One rule applied to one reference; `advice` is a whole sentence for the user. */
 export type Check = {
   readonly input: 'image_url' | 'video_url'
   readonly rule: string
@@ -17,9 +17,9 @@ export type Check = {
 } & ({ readonly verdict: 'pass' } | { readonly verdict: 'warn' | 'refuse'; readonly advice: string })
 
 const CLIP_MIN_SECONDS = 3
-/** Longest clip that each orientation takes, in seconds. */
+/** Longest clip that each orientation allows, in seconds. */
 const CLIP_MAX_SECONDS = { image: 10, video: 30 } as const
-/** Encoders write 10.01 to 10.03 s for "10 s": so far beyond a limit is a warning. */
+/** Encoders write 10.01 to 10.03 s for "10 s": up to this far beyond a limit is only a warning. */
 const LENGTH_BAND_MILLISECONDS = 50
 const CLIP_SIDE_PIXELS = { min: 340, max: 3850 }
 const IMAGE_SIDE_PIXELS = { min: 300, max: 65536 }
@@ -28,7 +28,7 @@ const IMAGE_MAX_RATIO = { long: 5, short: 2 }
 
 type Rules = Pick<NewTaskInputs, 'character_orientation' | 'keep_original_sound'>
 
-/** Holds the reference clip against its limits. */
+/** Checks the reference clip against its limits. */
 export function checkClip(facts: ClipFacts, rules: Rules): Check[] {
   const { video } = facts
   return [
@@ -48,7 +48,7 @@ export function checkClip(facts: ClipFacts, rules: Rules): Check[] {
   ]
 }
 
-/** Holds the reference image against its limits. */
+/** Checks the reference image against its limits. */
 export function checkImage(facts: ImageFacts): Check[] {
   return [
     { input: 'image_url', rule: 'format', found: facts.format, limit: 'jpeg or png', verdict: 'pass' },
@@ -67,7 +67,7 @@ function checkLength(seconds: number, orientation: Rules['character_orientation'
   if (beyond <= 0) return { ...base, verdict: 'pass' }
   const lasts = `video_url lasts ${formatSeconds(seconds)}; character_orientation: ${orientation} allows ${limit}.`
   if (beyond <= LENGTH_BAND_MILLISECONDS) {
-    const advice = `${lasts} That is within 0.05 s of the limit, as encoders round; the service may still refuse it.`
+    const advice = `${lasts} That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.`
     return { ...base, verdict: 'warn', advice }
   }
   return { ...base, verdict: 'refuse', advice: `${lasts} ${remedyForLength(seconds, orientation)}` }
@@ -75,11 +75,12 @@ function checkLength(seconds: number, orientation: Rules['character_orientation'
 
 function remedyForLength(seconds: number, orientation: Rules['character_orientation']): string {
   if (seconds < CLIP_MIN_SECONDS) return `Use a longer clip, at least ${CLIP_MIN_SECONDS} s.`
-  const trim = `Trim it: ffmpeg -i in.mp4 -t ${CLIP_MAX_SECONDS[orientation]} out.mp4`
+  // A command to copy stands last, without a full stop.
+  const command = `ffmpeg -i in.mp4 -t ${CLIP_MAX_SECONDS[orientation]} out.mp4`
   const fitsVideo = orientation === 'image' && seconds <= CLIP_MAX_SECONDS.video
   return fitsVideo
-    ? `${trim}, or use character_orientation: video (${CLIP_MIN_SECONDS} to ${CLIP_MAX_SECONDS.video} s).`
-    : `${trim}.`
+    ? `Use character_orientation: video (${CLIP_MIN_SECONDS} to ${CLIP_MAX_SECONDS.video} s), or trim it: ${command}`
+    : `Trim it: ${command}`
 }
 
 function checkSides(input: Check['input'], size: Size, { min, max }: { min: number; max: number }): Check {
@@ -92,16 +93,16 @@ function checkSides(input: Check['input'], size: Size, { min, max }: { min: numb
 function checkRatio({ width, height }: Size): Check {
   const [short, long] = width < height ? [width, height] : [height, width]
   const isLegal = long * IMAGE_MAX_RATIO.short <= short * IMAGE_MAX_RATIO.long
-  // More digits where fewer would show the limit itself.
+  // More digits if fewer would show the limit itself.
   const ratio = Number((long / short).toFixed(isLegal ? 3 : 5))
   const found = width < height ? `1:${ratio}` : `${ratio}:1`
   const advice = `image_url is ${formatPixels({ width, height })}; ratios from 1:2.5 to 2.5:1 are allowed. Crop it or add a border.`
   return verdictOn('image_url', 'width : height', found, '1:2.5 to 2.5:1', isLegal, advice)
 }
 
-/** Whether MB or MiB are meant is not published: between the two is a warning. */
+/** Kling does not publish whether it means MB or MiB: a size between the two is a warning. */
 function checkBytes(input: Check['input'], bytes: number, megabytes: number): Check {
-  // Exact where rounding would show the limit itself.
+  // Exact if rounding would show the limit itself.
   const found = bytes <= megabytes * 1e6 ? formatBytes(bytes) : `${bytes / 1e6} MB`
   const limit = `at most ${megabytes} MB`
   const base = { input, rule: 'size', found, limit } as const
@@ -122,7 +123,7 @@ function checkSound(sound: boolean): Check {
     input: 'video_url',
     rule: 'sound',
     found: sound ? 'yes' : 'none',
-    limit: 'kept when there is one',
+    limit: 'kept if there is one',
   } as const
   if (sound) return { ...base, verdict: 'pass' }
   const advice =

@@ -1,6 +1,6 @@
 /**
- * Where the references are: on the web, or files of the workspace. An image of the workspace is uploaded to APIMart;
- * for clips APIMart has no upload, so that one of the workspace is fetched from its commit, as GitHub serves it.
+ * Where the references come from: the web or the workspace. An image in the workspace is uploaded to APIMart. APIMart has
+ * no upload for clips, so a clip in the workspace is fetched from its commit on GitHub.
  */
 import type { Addresses } from '../apimart/request.ts'
 import { UPLOAD_MAX_BYTES } from '../apimart/upload.ts'
@@ -20,7 +20,7 @@ export type ImageSource =
   | { readonly kind: 'web'; readonly reference: RemoteReference }
   | { readonly kind: 'file'; readonly file: WorkspaceFile; readonly opened: LocalFile }
 
-/** The reference clip; `file` is where it is in the workspace, null when its address was given. */
+/** The reference clip; `file` is its file in the workspace, null when `video_url` is a URL. */
 export interface ClipSource {
   readonly reference: RemoteReference
   readonly file: WorkspaceFile | null
@@ -31,7 +31,7 @@ export interface Sources {
   readonly clip: ClipSource
 }
 
-/** Those of the references that are files of the workspace. */
+/** The references that are files in the workspace. */
 export function filesOf({ image, clip }: Sources): WorkspaceFile[] {
   return [image.kind === 'file' ? [image.file] : [], clip.file ?? []].flat()
 }
@@ -60,7 +60,7 @@ export async function findImage(given: ReferenceText, { workspace }: Checkout): 
  * Finds the reference clip.
  *
  * @throws Failure `invalid_input` when the file is not in the workspace, or `reference_unreachable` when the commit has no
- *   such clip that everybody can read
+ *   such clip that is public
  */
 export async function findClip(
   given: ReferenceText,
@@ -73,7 +73,7 @@ export async function findClip(
   const file = await findFile('video_url', given.path, workspace)
   if (commit.sha === '' || commit.repository === '') {
     const message =
-      'The runner does not name the commit that it is in (GITHUB_REPOSITORY, GITHUB_SHA). Use an https URL.'
+      'The runner does not report the commit of this run (GITHUB_REPOSITORY, GITHUB_SHA). Use an https URL.'
     throw new Failure('invalid_input', [`video_url "${oneLine(file.displayName, 80)}": ${message}`])
   }
   const raw = rawAddress(commit, file.displayName)
@@ -91,7 +91,7 @@ function served({ displayName }: WorkspaceFile, url: string): RemoteReference {
 }
 
 function advice({ sha }: Commit): string {
-  return `APIMart has no upload for clips and fetches this one from GitHub, as it is in the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without its own path: input. From a private repository it cannot be fetched: set video_url to the https URL of a public copy.`
+  return `APIMart has no upload for clips and downloads this one from GitHub, at the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without a path: input. A clip in a private repository cannot be downloaded: set video_url to the https URL of a public copy.`
 }
 
 /** The references as a request names them before an image is uploaded. */

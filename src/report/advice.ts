@@ -1,15 +1,15 @@
 /**
- * What a failed run means for the user: what to do, and what has become of the money.
+ * What a failed run means for the user: what to do, and what is billed.
  */
 import { phaseOf, type Task } from '../apimart/task.ts'
 import { type Failure, type FailureReason, REMEDIES } from '../failure.ts'
 import { formatUsd, oneLine } from '../text/format.ts'
 
-/** What to do after a failure, in whole sentences on one line; tells the truth about a task that exists. */
+/** What to do after a failure, in whole sentences on one line; never hides a task that exists. */
 export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, task: Task | null): string {
   const own = remedy ?? REMEDIES[reason]
   if (task === null) {
-    // A defect may lie anywhere, also behind the submission.
+    // A bug can be anywhere, even after the submission.
     if (reason === 'submission_uncertain' || reason === 'internal_error' || remedy !== null) return own
     return `${own} ${ANSWERED.has(reason) ? 'Nothing was accepted' : 'Nothing was submitted'} and nothing is billed.`
   }
@@ -17,7 +17,7 @@ export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, t
   const phase = phaseOf(task)
   if (phase === 'unknown' && reason === 'request_rejected' && remedy === null) {
     if (task.origin === 'receipt')
-      return `Check that api_key belongs to the account of this task. ${ANEW} This run submitted nothing.`
+      return `Check that api_key belongs to the account of this task. ${NEW_VIDEO} This run submitted nothing.`
     return 'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.'
   }
   if (phase === 'unknown' || phase === 'running') {
@@ -27,17 +27,17 @@ export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, t
   }
   if (phase === 'ended') return `${own} ${describeTask(task)}`
   const first = reason === 'cancelled' ? '' : own
-  // What a failure advises by itself is all there is to do.
+  // If a failure has its own remedy, there is nothing else to do.
   const fetch = remedy === null ? ` ${again} fetch the video; this submits nothing and pays nothing.` : ''
-  const anew = task.origin === 'receipt' && reason === 'download_failed' ? ` ${ANEW}` : ''
-  return `${first} ${describeTask(task)}${fetch}${anew}`.trimStart()
+  const newVideo = task.origin === 'receipt' && reason === 'download_failed' ? ` ${NEW_VIDEO}` : ''
+  return `${first} ${describeTask(task)}${fetch}${newVideo}`.trimStart()
 }
 
-/** A receipt whose task brings nothing any more would be tried for ever. */
-const ANEW =
+/** Otherwise a receipt whose task no longer produces a video would be retried forever. */
+const NEW_VIDEO =
   'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
 
-/** The refusals that came from APIMart. */
+/** The reasons that come from APIMart's response. */
 const ANSWERED: ReadonlySet<FailureReason> = new Set([
   'authentication',
   'insufficient_balance',
@@ -45,7 +45,7 @@ const ANSWERED: ReadonlySet<FailureReason> = new Set([
   'request_rejected',
 ])
 
-/** The reasons whose remedy is right beside a task that may go on. */
+/** The reasons whose remedy still fits if a task may be running. */
 const REMEDIES_BESIDE_A_TASK: ReadonlySet<FailureReason> = new Set([
   'invalid_input',
   'authentication',
@@ -53,7 +53,7 @@ const REMEDIES_BESIDE_A_TASK: ReadonlySet<FailureReason> = new Set([
   'internal_error',
 ])
 
-/** What state a task is in as far as this run knows, and what that means for the money. */
+/** The last known state of a task, and what it means for billing. */
 function describeTask({ id, origin, seen }: Task): string {
   const name = oneLine(id, 200)
   if (seen === null) {

@@ -1,5 +1,5 @@
 /**
- * Facts as the lines of the log; the summary says the same in tables.
+ * Facts as log lines; the summary shows the same in tables.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
 import { displayReference, parseReference } from '../inputs/reference-text.ts'
@@ -26,7 +26,7 @@ export function describeImage(facts: ImageFacts): string {
 
 const MARKS = { pass: '✓', warn: '!', refuse: '✗' } as const
 
-/** The findings and every rule with its limit, a line each. */
+/** The findings and every rule with its limit, one line each. */
 export function describePreflight(preflight: Preflight): string[] {
   const { image, clip } = preflight
   return [
@@ -40,12 +40,12 @@ export function describePreflight(preflight: Preflight): string[] {
   ]
 }
 
-/** The request as it is sent, except that signed queries are cut off. */
+/** The request as sent, but without signed queries. */
 export function describeRequest(url: string, request: MotionControlRequest): string[] {
   return [`POST ${url}`, ...JSON.stringify(presentable(request), null, 2).split('\n')]
 }
 
-/** The request as it may be shown: signed URLs carry their secret in the query. */
+/** The request in a form that is safe to show: signed URLs carry their secret in the query. */
 function presentable(request: MotionControlRequest): MotionControlRequest {
   return {
     ...request,
@@ -54,5 +54,6 @@ function presentable(request: MotionControlRequest): MotionControlRequest {
   }
 }
 
-/** What it means that a task is that of an earlier request; a sentence without its full stop. */
-export const REPLAYED = 'APIMart already had it from an earlier, identical request: no new charge is expected'
+/** What it means if a task belongs to an earlier request; a sentence without its full stop. */
+export const REPLAYED =
+  'the task already existed from an earlier, identical request: no new charge is expected'

@@ -1,5 +1,5 @@
 /**
- * The progress of a task in a log that cannot redraw: a line when the state changes, otherwise one a minute.
+ * The progress of a task in a log that cannot redraw: one line when the state changes, otherwise one per minute.
  */
 import type { Poll } from '../apimart/poll.ts'
 import { formatDuration, oneLine } from '../text/format.ts'
@@ -7,10 +7,10 @@ import { formatDuration, oneLine } from '../text/format.ts'
 const QUIET_MILLISECONDS = 60_000
 
 /**
- * Follows a task; the function that it gives takes every poll and returns the line to print, or null.
+ * Follows a task. Call the returned function with every poll; it returns the line to print, or null.
  *
  * @param start when the wait began, in milliseconds since the epoch
- * @param submittedAt when this run submitted the task, null when another one did
+ * @param submittedAt when this run submitted the task, null if another run did
  */
 export function followProgress(
   start: number,
@@ -33,7 +33,7 @@ function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submitt
   const parts = [oneLine(rawStatus, 40)]
   if (status === 'running') {
     if (progress !== null) parts.push(`${progress} %`)
-    // When another run submitted it, only APIMart's clock knows when, which need not agree with that of this machine.
+    // If another run submitted it, only APIMart's clock knows when, and that may differ from this machine's clock.
     if (estimatedSeconds !== null && submittedAt !== null) {
       const left = estimatedSeconds * 1000 - (now - submittedAt)
       parts.push(

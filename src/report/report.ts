@@ -1,5 +1,5 @@
 /**
- * What is known at the end of a run, good or bad: all that the summary is made of.
+ * Everything that is known at the end of a run, successful or not. The summary is made from it.
  */
 import type { MotionControlRequest } from '../apimart/request.ts'
 import type { Task } from '../apimart/task.ts'
@@ -9,11 +9,11 @@ import type { Preflight } from '../references/preflight.ts'
 import type { Sources } from '../references/sources.ts'
 import type { StoredFile, Video } from '../result/video.ts'
 
-/** What was found out on the way; null where the run did not come so far or did not look. */
+/** What the run found out; null if it did not get that far, or did not check. */
 export interface Findings {
   readonly inputs: Inputs | null
   readonly preflight: Preflight | null
-  /** Whole sentences about what may go wrong although the run goes on. */
+  /** Problems that do not stop the run; whole sentences. */
   readonly warnings: readonly string[]
   /** Length of the reference clip in seconds. */
   readonly clipSeconds: number | null
@@ -21,16 +21,16 @@ export interface Findings {
   readonly estimatedCost: number | null
   /** Where the references are. */
   readonly sources: Sources | null
-  /** Why a video is made, fetched or reused, as far as the receipt decides that; a whole sentence. */
+  /** Why a video is generated, fetched or reused, if the receipt decides that; a whole sentence. */
   readonly planReason: string | null
-  /** The task that was accepted, or that is waited for. */
+  /** The task that was accepted or waited for. */
   readonly task: Task | null
   readonly video: Video | null
-  /** Where the video is among the files of the release. */
+  /** URL of the release asset. */
   readonly assetUrl: string | null
 }
 
-/** What a run knows when it begins. */
+/** The findings at the start of a run. */
 export const NOTHING_FOUND: Findings = {
   inputs: null,
   preflight: null,
@@ -44,14 +44,14 @@ export const NOTHING_FOUND: Findings = {
   assetUrl: null,
 }
 
-/** A video that is there already, as its receipt describes it. */
+/** An existing video, as described by its receipt. */
 export interface ReusedVideo {
   /** The task that made it. */
   readonly taskId: string
-  /** USD, null where APIMart did not tell. */
+  /** USD, null if APIMart did not report it. */
   readonly cost: number | null
   readonly file: Pick<StoredFile, 'path' | 'bytes' | 'sha256'>
-  /** Length in seconds, null when its header does not tell it. */
+  /** Length in seconds, null if its header does not contain it. */
   readonly seconds: number | null
 }
 

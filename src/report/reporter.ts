@@ -1,5 +1,5 @@
 /**
- * The one place that writes log and outputs, and remembers what the summary will show. Stages report to it, and never
+ * The only place that writes the log and the outputs, and collects what the summary shows. Stages report to it, and never
  * read from it.
  */
 import type { Poll } from '../apimart/poll.ts'
@@ -48,13 +48,13 @@ export interface Channel {
   group<T>(title: string, phase: () => Promise<T>): Promise<T>
 }
 
-/** Receives what the run of one video finds out, as soon as it does. */
+/** Receives everything that the run of one video finds out, as it happens. */
 export interface Reporter {
   /** A fact, as a line of the log. */
   info(line: string): void
   /** A problem that does not stop the run; a whole sentence. */
   warn(sentence: string): void
-  /** A phase of its own in the log. */
+  /** A phase as a group in the log. */
   group<T>(title: string, phase: () => Promise<T>): Promise<T>
   inputs(inputs: Inputs): void
   sources(sources: Sources): void
@@ -63,24 +63,24 @@ export interface Reporter {
   clipLength(seconds: number): void
   plan(plan: { readonly why: string | null; readonly clipSeconds: number | null }): void
   estimate(estimate: Estimate): void
-  /** The request of a dry run; `isUploaded` when its image would get another URL first. */
+  /** The request of a dry run; `isUploaded` if its image would first get another URL. */
   dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void>
   submission(url: string, request: MotionControlRequest): Promise<void>
   /** The task of this run; its id is reported before anything else is attempted. */
   task(task: Task): void
-  /** The task after its state was seen. */
+  /** The task with a new state. */
   taskSeen(task: Task): void
-  /** The task will bring no video, and another one is submitted. */
+  /** The task will not produce a video, and another one is submitted. */
   taskAbandoned(): void
   /** A wait begins: `now` in milliseconds since the epoch, `limit` in milliseconds. */
   waiting(task: Task, limit: number, now: number): void
-  /** What came of a poll, at a moment in milliseconds since the epoch. */
+  /** The result of a poll; `at` in milliseconds since the epoch. */
   polled(poll: Poll, at: number): void
   /** USD, as billed. */
   cost(usd: number): void
   link(link: Link): void
   video(video: Video): void
-  /** A video that is there already; its link at APIMart is null when it has expired or is not known. */
+  /** An existing video; its link at APIMart is null if it has expired or is unknown. */
   reused(video: ReusedVideo, link: Link | null): void
   published(asset: {
     readonly url: string
@@ -91,7 +91,7 @@ export interface Reporter {
   failed(reason: FailureReason): void
 }
 
-/** Reports to the runner, and keeps what the summary needs. */
+/** Reports to the runner, and collects what the summary needs. */
 export class RunReporter implements Reporter {
   readonly #channel: Channel
   #findings: Findings = NOTHING_FOUND
@@ -101,7 +101,7 @@ export class RunReporter implements Reporter {
     this.#channel = channel
   }
 
-  /** All that was reported, with how the run ended. */
+  /** Everything that was reported, and how the run ended. */
   report(end: End): Report {
     return { ...this.#findings, end }
   }
@@ -139,7 +139,7 @@ export class RunReporter implements Reporter {
   }
 
   plan({ why, clipSeconds }: Parameters<Reporter['plan']>[0]): void {
-    // Without a preflight, only the receipt knows the length.
+    // Without a preflight, only the receipt contains the length.
     if (this.#findings.clipSeconds === null && clipSeconds !== null) this.clipLength(clipSeconds)
     this.#found({ planReason: why })
     if (why !== null) this.info(why)
@@ -192,7 +192,7 @@ export class RunReporter implements Reporter {
   waiting(task: Task, limit: number, now: number): void {
     this.#progress = followProgress(now, task.submittedAt)
     this.info(
-      `Waiting for task ${task.id}, at most ${formatDuration(limit)}. Cancelling this job does not cancel the task; it is still billed.`,
+      `Waiting for task ${task.id} (at most ${formatDuration(limit)}). Cancelling this job does not cancel the task; it is still billed.`,
     )
   }
 
@@ -233,8 +233,10 @@ export class RunReporter implements Reporter {
   published({ url, name, tag, isNew }: Parameters<Reporter['published']>[0]): void {
     this.#found({ assetUrl: url })
     this.#channel.setOutput('release_asset_url', url)
-    const how = isNew ? 'is attached to' : 'is already the same file in'
-    this.info(`${name} ${how} the release ${tag}: ${url}`)
+    const what = isNew
+      ? `${name} is attached to the release ${tag}`
+      : `The release ${tag} already has this ${name}`
+    this.info(`${what}: ${url}`)
   }
 
   failed(reason: FailureReason): void {
@@ -256,7 +258,7 @@ export class RunReporter implements Reporter {
     this.#channel.setOutput('result_expires_at', new Date(expiresAt).toISOString())
   }
 
-  /** The file of the video, behind words that say how it came there. */
+  /** The file of the video, after words that say how it got there. */
   #file(words: string, { path, bytes, sha256 }: Pick<StoredFile, 'path' | 'bytes' | 'sha256'>): void {
     this.#channel.setOutput('result_path', path)
     this.#channel.setOutput('result_sha256', sha256)
@@ -264,7 +266,10 @@ export class RunReporter implements Reporter {
   }
 }
 
-/** The output `status` of a task that was seen, null before: one word for each end, and until then the API's own. */
+/**
+ * The output `status` of a task, null before its state was seen: one word for each way it can end, and until then the
+ * API's own status.
+ */
 function statusOf(task: Task | null): string | null {
   const seen = task?.seen?.task
   if (seen === undefined) return null

@@ -1,5 +1,5 @@
 /**
- * The job summary: the result first, then what was asked for and found, then the checks.
+ * The job summary: the result first, then the inputs and references, then the checks.
  */
 import { phaseOf, type Task } from '../apimart/task.ts'
 import type { Failure, FailureReason } from '../failure.ts'
@@ -46,14 +46,14 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
       return [
         '## Kling motion control: submitted',
         `<p>Task <code>${escapeHtml(id, TEXT_LIMIT)}</code> is <b>${state}</b>.${replay(end.task)}${cost}</p>`,
-        `<p>${news} A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This asks for its state and, once it is completed, the link to the video:</p>`,
+        `<p>${news} A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This command shows its status and, once it is completed, the link to the video:</p>`,
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${url}"`]),
       ].join('\n\n')
     }
     case 'unchanged':
       return [
         '## Kling motion control: unchanged',
-        `<p>Nothing has changed since task <code>${escapeHtml(end.reused.taskId, TEXT_LIMIT)}</code> made the video in <code>${escapeHtml(end.reused.file.path, TEXT_LIMIT)}</code>: nothing was submitted and nothing is billed.${attached(assetUrl)}</p>`,
+        `<p>Nothing has changed since task <code>${escapeHtml(end.reused.taskId, TEXT_LIMIT)}</code> generated the video in <code>${escapeHtml(end.reused.file.path, TEXT_LIMIT)}</code>: nothing was submitted and nothing is billed.${attached(assetUrl)}</p>`,
       ].join('\n\n')
     case 'completed': {
       const { file, seconds } = end.video
@@ -94,7 +94,7 @@ function headline(reason: FailureReason, task: Task | null): string {
     case 'cancelled':
       return phase === 'running' ? 'cancelled, the task continues' : 'cancelled'
     default:
-      if (phase === 'unknown') return 'the state of the task could not be read'
+      if (phase === 'unknown') return 'the status of the task could not be read'
       return phase === 'running' ? 'the task is still running' : 'not submitted'
   }
 }
@@ -152,7 +152,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
   return `### Inputs and references\n\n${table(['Input', 'Value', 'Found'], rows)}`
 }
 
-/** A clip of the workspace leads to where APIMart fetches it. */
+/** A clip in the workspace links to the URL from which APIMart fetches it. */
 function renderClip(given: ReferenceText, sources: Report['sources']): Cell {
   if (!sources?.clip.file) return displayReference(given)
   const { url } = sources.clip.reference
@@ -167,7 +167,7 @@ function notRead(preflight: Report['preflight']): string {
 
 const MARKS = { pass: '✅', warn: '⚠️ warning', refuse: '❌ refused' } as const
 
-/** Every rule with its limit, what is wrong first. */
+/** Every rule with its limit, problems first. */
 function renderChecks({ preflight }: Report): string {
   const all = preflight ? checks(preflight) : []
   if (all.length === 0) return ''
@@ -179,7 +179,7 @@ function renderChecks({ preflight }: Report): string {
   return `### Checks\n\n${table(['Reference', 'Rule', 'Found', 'Limit', 'Result'], rows)}`
 }
 
-/** The reference image beside the headline, where its address is public and carries no secret. */
+/** The reference image next to the headline, if its URL is public and contains no secret. */
 function renderPicture({ sources, preflight }: Report): string {
   if (sources?.image.kind !== 'web' || preflight?.image.kind !== 'read') return ''
   const url = new URL(sources.image.reference.url)

@@ -1,5 +1,5 @@
 /**
- * What the summary tells of a task beyond its submission: where the video is, what it cost, when what happened.
+ * The part of the summary about a task after its submission: where the video is, what it cost, and a timeline.
  */
 
 import type { Task } from '../apimart/task.ts'
@@ -16,7 +16,7 @@ import {
 import { type Cell, TEXT_LIMIT, table } from './html.ts'
 import type { Report, ReusedVideo } from './report.ts'
 
-/** Where the video is, and what it cost; nothing before a task has ended. */
+/** Where the video is, and what it cost; empty until a task has ended. */
 export function renderVideo(
   { seen }: Task,
   video: Video | null,
@@ -38,7 +38,7 @@ export function renderVideo(
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
 }
 
-/** The video that was there already. */
+/** The video that already existed. */
 export function renderReused(
   { file, cost, seconds }: ReusedVideo,
   { clipSeconds, assetUrl }: Report,
@@ -58,30 +58,33 @@ function rowsOfFile({ path, bytes, sha256 }: ReusedVideo['file']): Cell[][] {
   ]
 }
 
-/** The length of the video, beside that of the reference clip where it is known. */
+/** The length of the video, next to that of the reference clip if it is known. */
 function describeLengths(seconds: number, clipSeconds: number | null): string {
   const clip = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
   return `${formatSeconds(seconds)}${clip}`
 }
 
-/** Longest address that is made a link, in characters. */
+/** Maximum length of a URL that becomes a link, in characters. */
 const HREF_LIMIT = 2000
 
-/** A link that can be followed; a signed one carries its secret in the query, which is not shown. */
+/** A clickable link. A signed URL carries its secret in the query, so it is shown without the query, and not as a link. */
 function linkTo(url: string): Cell {
   const text = withoutQuery(url)
   if (text !== url || url.length > HREF_LIMIT) return `${text} (the whole URL is in the output result_url)`
   return { html: `<a href="${escapeHtml(url, url.length)}">${escapeHtml(url, TEXT_LIMIT)}</a>` }
 }
 
-/** A row of the timeline; `took` in milliseconds since the row before, null where no clock knows both. */
+/**
+ * A row of the timeline; `took` in milliseconds since the previous row, null if the two times are from different
+ * clocks.
+ */
 interface Moment {
   readonly name: string
   readonly at: number
   readonly took: number | null
 }
 
-/** When what happened, as far as this run saw it or APIMart reports it. */
+/** The timeline, as far as this run saw it or APIMart reports it. */
 export function renderTimeline(task: Task, video: Video | null): string {
   const rows = momentsOf(task, video).map(({ name, at, took }) => [
     name,
@@ -91,7 +94,7 @@ export function renderTimeline(task: Task, video: Video | null): string {
   return rows.length === 0 ? '' : `### Timeline\n\n${table(['', 'Time', 'Took'], rows)}`
 }
 
-/** The clocks of APIMart and of this machine need not agree, so no time of one is subtracted from a time of the other. */
+/** The clocks of APIMart and this machine may differ, so a time of one is never subtracted from a time of the other. */
 function momentsOf({ submittedAt, startedAt, seen }: Task, video: Video | null): Moment[] {
   if (seen === null) return []
   const { at } = seen

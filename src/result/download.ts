@@ -1,24 +1,23 @@
-import type { Link } from '../apimart/task.ts'
 /**
- * The download of a result: bounded in bytes and time, and resumed by `Range` after a break.
+ * The download of a result: bounded in bytes and time, and resumed by `Range` after an interruption.
  */
-
+import type { Link } from '../apimart/task.ts'
 import { drop, grantedRange } from '../network/file-response.ts'
 import type { Dispatcher } from '../network/undici.ts'
 import { formatDuration } from '../text/format.ts'
 import { DownloadFailed, type FetchContext, openLink, toDownloadFailed } from './fetch-link.ts'
 import { PartialFile } from './partial-file.ts'
 
-/** Longest result that is taken, in bytes; GitHub takes release assets up to this size. */
+/** Largest result that is accepted, in bytes; GitHub accepts release assets up to this size. */
 const RESULT_MAX_BYTES = 2 * 2 ** 30
-/** How often a download is asked for, and the pause after the first break; it doubles with each. */
+/** How often a download is tried, and the pause after the first interruption; it doubles with each. */
 const TRIES = 6
 const PAUSE_MILLISECONDS = 500
 
 /**
  * Downloads a file.
  *
- * @param path a file that does not exist yet; whatever is written there stays, also when the download fails
+ * @param path a file that does not exist yet; what is written there stays, even when the download fails
  * @throws DownloadFailed, or the signal's reason
  */
 export async function download(
@@ -48,7 +47,7 @@ export async function download(
       signal.throwIfAborted()
       if (limit.aborted) {
         const time = formatDuration(network.timeouts.result)
-        throw new DownloadFailed('refused', `it had not arrived after ${time}`)
+        throw new DownloadFailed('refused', `it did not arrive within ${time}`)
       }
       const failed = toDownloadFailed(error)
       if (failed.kind !== 'broken' || attempt === TRIES) throw failed
@@ -58,9 +57,9 @@ export async function download(
 }
 
 /**
- * Asks for what the file lacks: the rest where it is sure to be that of the same version, otherwise all of it.
+ * Requests what the file lacks: the rest if it is certain to belong to the same version, otherwise the whole file.
  *
- * @param etag the strong validator of what is there
+ * @param etag the strong validator of the bytes already written
  */
 async function askForRest(
   link: Link,
@@ -89,13 +88,13 @@ function isRest(response: Dispatcher.ResponseData, start: number, etag: string |
   return grantedRange(response)?.start === start && found === etag
 }
 
-/** The length of the whole file by this answer, zero where it tells none. */
+/** The length of the whole file according to this response, zero if it is unknown. */
 function announcedBytes(response: Dispatcher.ResponseData): number {
   if (response.statusCode !== 200) return grantedRange(response)?.size ?? 0
   return Number(response.headers['content-length']) || 0
 }
 
-/** A weak one may be the same for two versions. */
+/** A weak ETag may be the same for two versions. */
 function strongEtag({ headers: { etag } }: Dispatcher.ResponseData): string | null {
   return typeof etag === 'string' && etag.startsWith('"') ? etag : null
 }

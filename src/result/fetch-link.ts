@@ -1,5 +1,5 @@
 /**
- * A link to the video, and what its server answers.
+ * A link to the video, and how its server responds.
  */
 import type { Link } from '../apimart/task.ts'
 import type { Capabilities } from '../capabilities.ts'
@@ -8,15 +8,15 @@ import { describeStatus, drop, isCompressed } from '../network/file-response.ts'
 import { explainNetworkError, isTransient } from '../network/network-errors.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
-/** How much of a refusal is read to learn its cause. */
+/** How much of a refusal is read to find its cause. */
 const REFUSAL_BYTES = 4096
 
-/** What fetching may use. */
+/** What is needed to fetch a link. */
 export type FetchContext = Pick<Capabilities, 'network' | 'clock' | 'signal'>
 
-/** A link that gives no video; the message is a clause for the user. */
+/** A link that yields no video; the message is a clause for the user. */
 export class DownloadFailed extends Error {
-  /** Only what is `broken` can go better a moment later; `unstorable` is the fault of no link. */
+  /** Only `broken` is worth a retry; `unstorable` is not the fault of a link. */
   readonly kind: 'broken' | 'refused' | 'expired' | 'unusable' | 'unstorable'
 
   constructor(kind: DownloadFailed['kind'], clause: string, options?: ErrorOptions) {
@@ -25,7 +25,7 @@ export class DownloadFailed extends Error {
   }
 }
 
-/** What was thrown on the way, as a DownloadFailed; a defect of this action is thrown on. */
+/** Converts any error to a DownloadFailed; rethrows one that is a bug in this action. */
 export function toDownloadFailed(thrown: unknown): DownloadFailed {
   if (thrown instanceof DownloadFailed) return thrown
   if (thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
@@ -34,10 +34,10 @@ export function toDownloadFailed(thrown: unknown): DownloadFailed {
 }
 
 /**
- * Asks for what a link leads to, or with `range` for a part of it.
+ * Requests the target of a link, or with `range` a part of it.
  *
- * @returns an answer with the status 200, or 206 or 416 when a range was asked for
- * @throws DownloadFailed when it answers anything else, and whatever the network throws
+ * @returns a response with the status 200, or 206 or 416 when a range was requested
+ * @throws DownloadFailed for any other response, or any network error
  */
 export async function openLink(
   link: Link,
@@ -51,7 +51,7 @@ export async function openLink(
   if (!isWanted) throw await refusal(response, clock.now() >= link.expiresAt)
   if (isCompressed(response)) {
     drop(response)
-    throw new DownloadFailed('unusable', 'its server sends it compressed, not as the file it is')
+    throw new DownloadFailed('unusable', 'its server sends a compressed version instead of the file itself')
   }
   return response
 }
@@ -67,6 +67,6 @@ async function refusal(response: Dispatcher.ResponseData, isOver: boolean): Prom
   if (statusCode >= 300 && statusCode < 400) {
     return new DownloadFailed('refused', `its redirects lead nowhere, ${says}`)
   }
-  const isPassing = statusCode === 408 || statusCode === 429 || statusCode >= 500
-  return new DownloadFailed(isPassing ? 'broken' : 'refused', says)
+  const isTransientStatus = statusCode === 408 || statusCode === 429 || statusCode >= 500
+  return new DownloadFailed(isTransientStatus ? 'broken' : 'refused', says)
 }

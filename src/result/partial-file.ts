@@ -1,5 +1,5 @@
 /**
- * The file of a download as far as it has come: written while the next bytes are on their way, and hashed.
+ * The partial file of a download: hashed, and written while the next bytes are in transit.
  */
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { DownloadFailed } from './fetch-link.ts'
 /** How much is written at once. */
 const BATCH_BYTES = 2 ** 20
 
-/** A file that grows at its end; disposing closes it, so that it can be removed or moved then. */
+/** A file that grows at its end; disposing closes it, so that it can then be removed or moved. */
 export class PartialFile implements AsyncDisposable {
   readonly #file: FileHandle
   readonly #maxBytes: number
@@ -22,7 +22,7 @@ export class PartialFile implements AsyncDisposable {
     this.#maxBytes = maxBytes
   }
 
-  /** Creates the file; one that exists already is an error, as is a link. */
+  /** Creates the file; fails if a file or a link already exists there. */
   static async create(path: string, maxBytes: number): Promise<PartialFile> {
     return new PartialFile(await open(path, 'wx').catch(unstorable), maxBytes)
   }
@@ -31,7 +31,7 @@ export class PartialFile implements AsyncDisposable {
     return this.#bytes
   }
 
-  /** Hexadecimal, of all bytes; the file takes no more afterwards. */
+  /** The hash of all bytes, in hexadecimal; nothing can be appended afterwards. */
   sha256(): string {
     return this.#hash.digest('hex')
   }
@@ -42,14 +42,14 @@ export class PartialFile implements AsyncDisposable {
     this.#hash = createHash('sha256')
   }
 
-  /** Throws DownloadFailed when so many bytes more would be too many. */
+  /** Throws DownloadFailed when this many more bytes would exceed the limit. */
   requireRoomFor(bytes: number): void {
     if (this.#bytes + bytes <= this.#maxBytes) return
     const limit = formatBytes(this.#maxBytes)
     throw new DownloadFailed('unusable', `it is larger than the limit of ${limit}`)
   }
 
-  /** Takes all that comes; also what came before the body broke off. */
+  /** Appends everything that arrives, including what arrived before the body was interrupted. */
   async append(body: AsyncIterable<Buffer>): Promise<void> {
     let writing = Promise.resolve()
     try {
@@ -59,7 +59,7 @@ export class PartialFile implements AsyncDisposable {
         this.requireRoomFor(length)
         for (const piece of batch) this.#hash.update(piece)
         writing = write(this.#file, batch, this.#bytes)
-        // It is awaited before the next one, or at the end.
+        // Awaited before the next write, or at the end.
         writing.catch(() => {})
         this.#bytes += length
       }
@@ -73,7 +73,7 @@ export class PartialFile implements AsyncDisposable {
   }
 }
 
-/** Pieces together, so that they can be written at once; those before a break come as well. */
+/** Groups pieces so that they can be written at once; includes those that arrive before an interruption. */
 async function* inBatches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
   let batch: Buffer[] = []
   let length = 0
@@ -97,7 +97,7 @@ async function* inBatches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]>
 async function write(file: FileHandle, batch: Buffer[], start: number): Promise<void> {
   const length = lengthOf(batch)
   let { bytesWritten } = await file.writev(batch, start).catch(unstorable)
-  // A disk that is nearly full takes a part, and tells why when it is given the rest.
+  // A nearly full disk accepts a part, and reports why when the rest is written.
   while (bytesWritten < length) {
     const rest = Buffer.concat(batch).subarray(bytesWritten)
     bytesWritten += (await file.write(rest, { position: start + bytesWritten }).catch(unstorable))
@@ -110,12 +110,12 @@ function lengthOf(batch: readonly Buffer[]): number {
   return batch.reduce((sum, { length }) => sum + length, 0)
 }
 
-/** Gives back the memory of a piece that has one of its own; the garbage collector would let 70 MB pile up. */
+/** Frees the memory of a piece that has its own buffer; the garbage collector would let 70 MB pile up. */
 function release({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
-/** Throws DownloadFailed for what the file system threw. */
+/** Converts a file system error to a DownloadFailed and throws it. */
 export function unstorable(error: unknown): never {
   const code = codeOf(error)
   const clause =

@@ -1,5 +1,5 @@
 /**
- * The finished video: the first of its links that works, stored where it is wanted, and its length.
+ * The finished video: found at its first link that works, stored at its output path if wanted, and measured.
  */
 import { open } from 'node:fs/promises'
 import type { Link } from '../apimart/task.ts'
@@ -15,12 +15,12 @@ import { download } from './download.ts'
 import { DownloadFailed, type FetchContext, openLink, toDownloadFailed } from './fetch-link.ts'
 import { unstorable } from './partial-file.ts'
 
-/** The video, wherever it is. */
+/** The video, stored or only linked. */
 export interface Video {
   readonly link: Link
-  /** Why no video could be found at any link, as a clause for the user; null when there is one. */
+  /** Why no link serves a video, as a clause for the user; null if one does. */
   readonly trouble: string | null
-  /** Length in seconds, null when its header does not tell it. */
+  /** Length in seconds, null when its header does not contain it. */
   readonly seconds: number | null
   /** Null when it was not downloaded. */
   readonly file: StoredFile | null
@@ -36,9 +36,9 @@ export interface StoredFile {
 }
 
 /**
- * Downloads the video from the first link that gives it, whole and really a video, and puts it in its place.
+ * Downloads the video from the first link that serves a complete and valid one, and moves it into place.
  *
- * @throws Failure `download_failed` with a sentence for every link, or the signal's reason; no half file stays
+ * @throws Failure `download_failed` with a sentence for every link, or the signal's reason; no partial file remains
  */
 export async function fetchVideo(
   links: readonly Link[],
@@ -61,7 +61,7 @@ export async function fetchVideo(
       failures.push({ link, failed })
       if (failed.kind === 'unstorable') break
     } finally {
-      // What made the download fail may keep the file from being removed, and is what is told.
+      // The cause of the failed download may also prevent the removal; only the former is reported.
       await discard(output).catch(() => {})
     }
   }
@@ -69,8 +69,8 @@ export async function fetchVideo(
 }
 
 /**
- * Finds the first link that serves a video, and reads its length from there by ranges: nothing is stored. The first
- * of all, with what is wrong with it, when none does.
+ * Finds the first link that serves a video and reads its length with range requests; nothing is stored. If no link does,
+ * returns the first one with its problem.
  *
  * @throws Failure `download_failed` when there is no link at all, or the signal's reason
  */
@@ -109,7 +109,7 @@ async function inspectLink(link: Link, { network, clock, signal }: FetchContext)
       return Buffer.alloc(0)
     }
     const granted = grantedRange(response)
-    // A whole file instead of a range still begins with what is wanted first.
+    // If the whole file comes instead of a range, it still begins with the first bytes that are needed.
     if (response.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
       drop(response)
       throw new DownloadFailed('unusable', 'its server does not serve ranges')
@@ -126,20 +126,17 @@ async function inspectLink(link: Link, { network, clock, signal }: FetchContext)
   return inspect(read, size)
 }
 
-/** The length in seconds, null when the header does not tell it; throws DownloadFailed for what is no whole video. */
+/** The length in seconds, null if the header does not contain it; throws DownloadFailed for an incomplete video. */
 async function inspect(read: ReadAt, size: number | null): Promise<number | null> {
   const head = await read(0, HEAD_BYTES)
   const { kind, extension } = await recognise(head)
   if (kind !== 'mp4' && kind !== 'mov') {
-    throw new DownloadFailed(
-      'unusable',
-      `what is served there is ${name(head, extension)}, not an mp4 or mov video`,
-    )
+    throw new DownloadFailed('unusable', `the URL serves ${name(head, extension)}, not an mp4 or mov video`)
   }
   const { readHeader } = await import(/* webpackMode: "eager" */ '../media/header.ts')
   const header = await readHeader(read, size)
   if (header.kind === 'truncated') throw cutOff()
-  // It is paid for: what plays, and only does not tell its length, is taken.
+  // The video is paid for: one that plays, but does not state its length, is accepted.
   if (header.kind === 'unsettled') return null
   if (header.facts.video === null) throw new DownloadFailed('unusable', 'it has no video track')
   return header.facts.duration_seconds
@@ -147,7 +144,7 @@ async function inspect(read: ReadAt, size: number | null): Promise<number | null
 
 function name(head: Buffer, ending: string | null): string {
   if (head.length === 0) return 'an empty file'
-  if (ending !== null) return `of the type ${ending.toUpperCase()}`
+  if (ending !== null) return `a ${ending.toUpperCase()} file`
   return isHtml(head) ? 'an HTML page' : 'something else'
 }
 
@@ -164,7 +161,7 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
   if (first === undefined) {
     const remedy =
       'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
-    return new Failure('download_failed', ['APIMart returned no link to the video that can be fetched.'], {
+    return new Failure('download_failed', ['APIMart returned no usable link to the video.'], {
       remedy,
     })
   }

@@ -1,5 +1,5 @@
 /**
- * Where the video goes: a place that can be written, and the receipt beside it.
+ * Where the video goes: a path that can be written, and the receipt next to it.
  */
 import type { Job } from '../context.ts'
 import type { Inputs } from '../inputs/inputs.ts'
@@ -8,7 +8,7 @@ import { readReceipt } from '../receipt/receipt-file.ts'
 import { type OutputFile, prepareOutput, receiptOf } from '../workspace/output-file.ts'
 import { damaged, newer } from './receipt-refusals.ts'
 
-/** The place of the video; `none` without `output_path`. */
+/** Where the video is stored; `none` without `output_path`. */
 export type Destination = { readonly kind: 'none' } | FileDestination
 
 export interface FileDestination {
@@ -18,9 +18,9 @@ export interface FileDestination {
 }
 
 /**
- * Makes sure that the video can be stored, and reads its receipt, before anything else is done.
+ * Checks that the video can be stored, and reads its receipt, before anything else is done.
  *
- * @throws Failure `invalid_input` when the place is not writable, or the receipt is unusable or of a newer version
+ * @throws Failure `invalid_input` if the path is not writable, or the receipt is unusable or from a newer version
  */
 export async function prepareDestination(
   inputs: Inputs,

@@ -1,5 +1,5 @@
 /**
- * The way from a task to the finished video: wait, fetch, compare. Whatever goes wrong here submits nothing.
+ * From a task to the finished video: wait, fetch, compare. Nothing is submitted here, even after a failure.
  */
 import { poll } from '../apimart/poll.ts'
 import { type Link, seenIn, type Task } from '../apimart/task.ts'
@@ -13,14 +13,14 @@ import type { Destination } from './destination.ts'
 import { type ReceiptDraft, saveReceipt, withTask, withVideo } from './receipt-keeping.ts'
 
 const MINUTE_MILLISECONDS = 60_000
-/** How much shorter than the reference a result may be without a word: a few frames. */
+/** How much shorter than the reference a result may be without a warning: a few frames. */
 const LENGTH_TOLERANCE_SECONDS = 0.25
 
 /** A task that this run follows to its end. */
 export interface FollowedTask {
   readonly task: Task
   readonly receipt: ReceiptDraft
-  /** What no message may repeat of the API's words. */
+  /** Secrets that messages must not repeat from a response. */
   readonly secrets: readonly string[]
 }
 
@@ -30,7 +30,7 @@ interface Finished {
   readonly video: Video
 }
 
-/** What a task is to bring. */
+/** Where the video of a task goes, and what it is compared with. */
 interface Delivery {
   readonly inputs: Inputs
   readonly destination: Destination
@@ -39,7 +39,7 @@ interface Delivery {
 }
 
 /**
- * Waits for a task and fetches its video. The receipt is written first, and again however that ends.
+ * Waits for a task and fetches its video. The receipt is written before, and again afterwards, even after a failure.
  *
  * @throws Failure when the wait, the task or the download fails, or the reason of the signal
  */
@@ -65,7 +65,7 @@ export async function finish(
   }
 }
 
-/** Waits until a task is completed; `onSeen` learns each state of it. */
+/** Waits until a task is completed; `onSeen` is called with each state. */
 async function waitForCompletion(
   { task, secrets }: FollowedTask,
   { inputs, onSeen }: { inputs: Inputs; onSeen(seen: Task): void },
@@ -97,7 +97,7 @@ async function waitForCompletion(
   return latest
 }
 
-/** The video at its destination, or without one as it is served. */
+/** Downloads the video to its destination; without one, only inspects it at its URL. */
 async function fetchFirst(
   links: readonly Link[],
   destination: Destination,
@@ -115,14 +115,14 @@ async function fetchFirst(
   return video
 }
 
-/** Kling may stop early where it cannot follow the movement, and bills the whole reference all the same. */
+/** Warns if the video is too short: Kling may stop early if it cannot follow the movement, but bills the whole clip. */
 function compareVideo(
   { trouble, seconds }: Video,
   clipSeconds: number | null,
   { reporter }: Pick<Context, 'reporter'>,
 ): void {
   if (trouble !== null) {
-    reporter.warn(`No video could be found at result_url: ${trouble}.`)
+    reporter.warn(`No video was found at result_url: ${trouble}.`)
     return
   }
   if (seconds === null) {
@@ -133,8 +133,8 @@ function compareVideo(
   }
   reporter.info(`Length of the video: ${formatSeconds(seconds)}`)
   if (clipSeconds === null || seconds >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
-  const lengths = `The video has ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}.`
+  const lengths = `The video lasts ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}.`
   const why =
-    'Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
+    'If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
   reporter.warn(`${lengths} ${why}`)
 }

@@ -1,5 +1,6 @@
 /**
- * What lies at the place of the video, read as late as possible and only where the plan depends on it: it may have gigabytes.
+ * The file at the video's path. It can be several gigabytes, so it is read as late as possible, and only if the plan
+ * depends on it.
  */
 import { lstat } from 'node:fs/promises'
 import { messageOf } from '../failure.ts'
@@ -8,17 +9,17 @@ import { oneLine } from '../text/format.ts'
 import type { OutputFile } from '../workspace/output-file.ts'
 import { dependsOnOutput, type RequestFacts } from './plan.ts'
 
-/** What lies at the place of the video; `why` is a clause for the user. */
+/** What is at the video's path; `why` is a clause for the user. */
 export type VideoOnDisk =
   /** The plan does not depend on it. */
   | { readonly kind: 'not_asked' }
-  /** No file is there. */
+  /** There is no file. */
   | { readonly kind: 'none' }
-  /** `pointsTo` is the sha256 of the file whose Git LFS pointer it is, null when it is none. */
+  /** `pointsTo` is the sha256 in a Git LFS pointer, null if the file is not a pointer. */
   | { readonly kind: 'file'; readonly identity: Identity; readonly pointsTo: string | null }
   | { readonly kind: 'unreadable'; readonly why: string }
 
-/** Reads the file at the place of the video, where the plan depends on it. */
+/** Reads the file at the video's path, if the plan depends on it. */
 export async function inspectOutput(facts: RequestFacts): Promise<VideoOnDisk> {
   const { destination } = facts
   if (destination.kind === 'none' || !dependsOnOutput(facts)) return { kind: 'not_asked' }

@@ -1,5 +1,5 @@
 /**
- * The references of a run: whether they will do, how long the clip is, and which bytes they have.
+ * The references of a run: whether they are usable, how long the clip is, and which bytes they have.
  */
 import type { Context } from '../context.ts'
 import { Failure, joinFailures, toFailure } from '../failure.ts'
@@ -15,17 +15,17 @@ import { requireNotAReference } from '../workspace/output-file.ts'
 import { openTempFolder } from '../workspace/temp-folder.ts'
 import type { Destination } from './destination.ts'
 
-/** What is known of the references of a new video. */
+/** What is known about the references of a new video. */
 export interface References {
   readonly sources: Sources
   /** Length of the clip in seconds, null when the preflight did not find it. */
   readonly clipSeconds: number | null
   readonly bytes: ReferenceBytes
-  /** Says that the clip of the workspace is not the one that APIMart gets; null when it is, or nobody knows. */
+  /** A sentence if the clip in the workspace is not the one that APIMart fetches; null if it is, or if that is unknown. */
   readonly differing: string | null
 }
 
-/** Which bytes the references have, why that is not known, or that nobody asked. */
+/** The bytes of the references, why they are unknown, or that they are not needed. */
 export type ReferenceBytes =
   | { readonly kind: 'read'; readonly identities: Identities }
   | { readonly kind: 'unreadable'; readonly failure: Failure }
@@ -38,16 +38,16 @@ interface InspectedVideo {
   readonly reporter: Reporter
 }
 
-/** With the references of all videos, and the reporter of one. */
+/** The references of all videos, and the reporter of one. */
 type InspectionContext = Pick<Context, 'job' | 'signal' | 'reporter'> & { readonly set: ReferenceSet }
 
 /**
- * Finds the references of all videos, and holds them against Kling's limits, as far as `preflight` asks for it. Each
- * reference is read once, however many videos name it.
+ * Finds the references of all videos, and checks them against Kling's limits, depending on `preflight`. Each reference
+ * is read only once, even if several videos use it.
  *
  * @returns in the order of the videos
- * @throws Failure `invalid_input` when a file is not in the workspace, otherwise `reference_unreachable` or
- *   `reference_rejected` with everything that is wrong
+ * @throws Failure `invalid_input` if a file is not in the workspace, otherwise `reference_unreachable` or
+ *   `reference_rejected` with all problems
  */
 export async function inspectReferences(
   [first, ...others]: readonly [InspectedVideo, ...InspectedVideo[]],
@@ -94,7 +94,7 @@ async function checkReferences(
   return findings
 }
 
-/** Reads both references whole where a receipt depends on their bytes, or the clip is one of the workspace. */
+/** Reads both references in full if a receipt depends on their bytes, or if the clip is in the workspace. */
 async function identify(
   sources: Sources,
   inputs: NewTaskInputs,
@@ -108,7 +108,7 @@ async function identify(
     const identities = await set.identify(sources)
     const bytes = { kind: 'read', identities } as const
     if (file === null || !(await differsFromCommit(file, identities.clip))) return { bytes, differing: null }
-    const differing = `video_url ${file.displayName} of the workspace is not the file of the commit ${job.commit.sha.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
+    const differing = `video_url ${file.displayName} in the workspace differs from the file in commit ${job.commit.sha.slice(0, 12)}, which APIMart downloads. Commit and push it to use it.`
     return { bytes, differing }
   } catch (error) {
     signal.throwIfAborted()
@@ -118,9 +118,9 @@ async function identify(
 }
 
 /**
- * Warns when the clip of the workspace is not the one that APIMart gets; with `preflight: enforce` it is not paid for.
+ * Warns if the clip in the workspace is not the one that APIMart fetches; `preflight: enforce` refuses to pay for it.
  *
- * @param isPaid whether a new video is to be made of it
+ * @param isPaid whether a new video would be generated from it
  * @throws Failure `reference_rejected`
  */
 export function requireCommittedClip(
@@ -130,15 +130,17 @@ export function requireCommittedClip(
 ): void {
   if (differing === null) return
   if (isPaid && inputs.preflight === 'enforce') {
-    throw new Failure('reference_rejected', [`${differing} With preflight: warn the commit's is used.`])
+    throw new Failure('reference_rejected', [
+      `${differing} With preflight: warn, the file of the commit is used.`,
+    ])
   }
   reporter.warn(differing)
 }
 
 /**
- * Measures the clip that an existing task was made from, if `video_url` is set. A failure is only a line in the log.
+ * Measures the clip that an existing task was made from, if `video_url` is set. A failure is only logged.
  *
- * @returns seconds, null when they are not known
+ * @returns the length in seconds, null if it is unknown
  */
 export async function measureReference(
   inputs: ExistingTaskInputs,

@@ -1,6 +1,6 @@
 /**
- * What is to be done for a video: make it, fetch it, or reuse what is there. A pure function of the request, the receipt
- * and the file at its place, the bytes of the references, the step and the time.
+ * Decides what to do for a video: generate it, fetch it, or reuse the existing one. A pure function of the request, the
+ * receipt, the file on disk, the bytes of the references, the step and the time.
  */
 import { basename } from 'node:path'
 import { numberOfKey } from '../apimart/request.ts'
@@ -29,11 +29,11 @@ import {
   writtenTwice,
 } from './receipt-refusals.ts'
 
-/** What is to be done for a video. */
+/** What to do for a video. */
 export type Plan = MakePlan | FetchPlan | ReusePlan
 
 interface Decision {
-  /** A whole sentence for the user; null where no receipt had to be asked. */
+  /** A whole sentence for the user; null if no receipt is involved. */
   readonly why: string | null
   /** Length of the reference clip in seconds, null when it is not known. */
   readonly clipSeconds: number | null
@@ -42,12 +42,12 @@ interface Decision {
 /** A new task is submitted. */
 export interface MakePlan extends Decision {
   readonly kind: 'make'
-  /** What becomes of the task of the receipt, where it may still bring a video; whole sentences, null without one. */
+  /** What happens to the receipt's task if it may still produce a video; whole sentences, otherwise null. */
   readonly left: string | null
   readonly sending: Sending
 }
 
-/** The task of the receipt is still to be fetched, or once more. */
+/** The video of the receipt's task is fetched, for the first time or again. */
 export interface FetchPlan extends Decision {
   readonly kind: 'fetch'
   readonly taskId: string
@@ -55,18 +55,18 @@ export interface FetchPlan extends Decision {
   readonly output: OutputFile
 }
 
-/** The video is there, and nothing has changed. */
+/** The video exists, and nothing has changed. */
 export interface ReusePlan extends Decision {
   readonly kind: 'reuse'
   readonly receipt: FinishedReceipt
   readonly output: OutputFile
 }
 
-/** Under which of its keys a request goes out. */
+/** Which of its keys a request is sent under. */
 export interface Sending {
-  /** Starts at 1. The keys before it have tasks that will bring no video. */
+  /** Starts at 1. The tasks of the keys before it will not produce a video. */
   readonly keyNumber: number
-  /** Its receipt, when it was sent under that key before. */
+  /** Its receipt, if it was already sent under that key. */
   readonly earlier: Receipt | null
 }
 
@@ -75,7 +75,7 @@ export const FIRST_TIME: Sending = { keyNumber: 1, earlier: null }
 
 const SAME = 'The request and the references match the receipt'
 
-/** What is known of the request and its receipt. */
+/** What is known about the request and its receipt. */
 export interface RequestFacts {
   readonly inputs: NewTaskInputs
   readonly destination: Destination
@@ -87,7 +87,7 @@ export interface RequestFacts {
   readonly now: number
 }
 
-/** All that a plan depends on. */
+/** Everything that a plan depends on. */
 interface PlanFacts extends RequestFacts {
   readonly video: VideoOnDisk
 }
@@ -96,17 +96,20 @@ interface PlanFacts extends RequestFacts {
 interface ReceiptFacts extends PlanFacts {
   readonly destination: FileDestination
   readonly receipt: Receipt
-  /** As messages name it. */
+  /** Its name in messages. */
   readonly receiptName: string
-  /** The number of the receipt's key among the keys of this request; null when it is of another request, or expired. */
+  /**
+   * The number of the receipt's key among the keys of this request; null if it belongs to another request, or has
+   * expired.
+   */
   readonly keyNumber: number | null
 }
 
 /**
- * Decides what is to be done. Pure: reads and changes nothing.
+ * Decides what to do. Pure: reads no files and changes nothing.
  *
- * @throws Failure `invalid_input` when the receipt is that of another file, or another step of this run has written it;
- *   `submission_uncertain` when its request could be paid twice; that of the references when they had to be known
+ * @throws Failure `invalid_input` if the receipt belongs to another file, or was written by another step of this run;
+ *   `submission_uncertain` if its request could be paid twice; the failure of the references if their bytes are needed
  */
 export function planVideo(facts: PlanFacts): Plan {
   const { inputs, destination, video, job, references } = facts
@@ -116,7 +119,7 @@ export function planVideo(facts: PlanFacts): Plan {
     return make(facts, `First run for this video: there is no receipt at ${receiptName}.`)
   }
   if (destination.receipt.kind !== 'read') {
-    return make(facts, `${receiptName} is replaced, as regenerate: always asks for a new video.`)
+    return make(facts, `${receiptName} is replaced, because regenerate: always requests a new video.`)
   }
   const { receipt } = destination.receipt
   const keyNumber = numberInForce(receipt, facts)
@@ -124,7 +127,9 @@ export function planVideo(facts: PlanFacts): Plan {
   const left = inputs.dry_run ? null : describeLeft(receipt)
   if (video.kind === 'not_asked') {
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
-    return make(facts, `regenerate: always asks for a new video, whatever ${receiptName} says.`, { left })
+    return make(facts, `regenerate: always requests a new video, regardless of ${receiptName}.`, {
+      left,
+    })
   }
   const { output } = destination
   if (video.kind === 'unreadable') throw closedVideo(inputs, output.displayName, video.why)
@@ -145,7 +150,7 @@ export function planVideo(facts: PlanFacts): Plan {
   return planForSameRequest(known)
 }
 
-/** Whether the plan depends on the file at the place of the video. */
+/** Whether the plan depends on the file at the video's path. */
 export function dependsOnOutput(facts: RequestFacts): boolean {
   const { inputs, destination } = facts
   if (destination.kind === 'none' || destination.receipt.kind !== 'read') return false
@@ -154,12 +159,15 @@ export function dependsOnOutput(facts: RequestFacts): boolean {
   return inputs.idempotency_key === null && numberInForce(destination.receipt.receipt, facts) !== null
 }
 
-/** The number of the receipt's key among the keys of this request; null when it is of another request, or expired. */
+/**
+ * The number of the receipt's key among the keys of this request; null if it belongs to another request, or has
+ * expired.
+ */
 function numberInForce(receipt: Receipt, { firstKey, job, now }: RequestFacts): number | null {
   return now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt) : null
 }
 
-/** Decides on what became of the same request. */
+/** Plans for a request that matches the receipt, depending on its outcome. */
 function planForSameRequest(facts: ReceiptFacts): Plan {
   const { inputs, destination, video, receipt, receiptName, keyNumber, job, now } = facts
   const { output } = destination
@@ -184,8 +192,8 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
   if (video.kind === 'file' && video.pointsTo === receipt.result.sha256) throw onlyPointer(inputs)
   const wrong =
     video.kind === 'none'
-      ? `${output.displayName} is not there, or is not a file`
-      : `${output.displayName} is not the file that ${receiptName} describes: its sha256 differs`
+      ? `${output.displayName} does not exist, or is not a file`
+      : `${output.displayName} is not the file that ${receiptName} describes: its SHA-256 differs`
   const expiresAt = Date.parse(receipt.result.expires_at)
   if (expiresAt > now) {
     const why = `${SAME}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is downloaded again, and nothing is submitted.`
@@ -194,12 +202,12 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
   return makeAnew(facts, wrong, next)
 }
 
-/** Whether the file at the place of the video is the one of the receipt. */
+/** Whether the file on disk is the result in the receipt. */
 function hasResultOf({ result }: Receipt, video: VideoOnDisk): boolean {
   return video.kind === 'file' && video.identity.sha256 === result?.sha256
 }
 
-/** The length that was read now, or by the run that wrote the receipt. */
+/** The length read by this run, or else by the run that wrote the receipt. */
 function clipSecondsOf({ references, receipt }: ReceiptFacts): number | null {
   return references.clipSeconds ?? receipt.duration_seconds
 }
@@ -212,28 +220,28 @@ function make(
   return { kind: 'make', why, left, sending, clipSeconds: references.clipSeconds }
 }
 
-/** Plans a new task when the previous one is of no use. */
+/** Plans a new task because the previous one is of no use. */
 function makeAnew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
-  const further = sending.keyNumber > 1 ? ' It is submitted under a new Idempotency-Key.' : ''
+  const further = sending.keyNumber > 1 ? ' It is submitted with a new Idempotency-Key.' : ''
   return make(facts, `A new video is generated: ${why}.${further}`, { sending })
 }
 
-/** Whether the task of a receipt may still bring its video. */
+/** Whether the task of a receipt may still produce its video. */
 function isPending({ task, result }: Receipt): boolean {
   return result === null && (task?.status === 'running' || task?.status === 'completed')
 }
 
 /**
- * What follows when nobody knows whether the very same request was accepted: it may be sent under the key that it had,
- * as long as APIMart keeps that.
+ * Plans for a receipt without a task: it is unknown whether the same request was accepted. It may be sent again under
+ * its key, as long as APIMart keeps that key.
  */
 function sendAgain(facts: ReceiptFacts): MakePlan {
   const { inputs, receipt, receiptName, keyNumber, now } = facts
   if (keyNumber !== null) {
-    const why = `${SAME}. It was sent before under the same Idempotency-Key, and it is unknown whether it was accepted.`
+    const why = `${SAME}. It was sent before with the same Idempotency-Key, and it is unknown whether it was accepted.`
     return make(facts, why, { sending: { keyNumber, earlier: receipt } })
   }
-  // An uploaded image has another address by now.
+  // An uploaded image has a different URL by now.
   const isFound = now < heldUntil(receipt) && inputs.image_url.kind === 'url'
   const failure = sentBefore(receipt, receiptName, isFound)
   if (!inputs.dry_run) throw failure
@@ -246,13 +254,13 @@ function describeChanges(names: readonly string[], displayName: string): string 
   return `${others.toReversed().join(', ')} and ${last} have changed since ${displayName}`
 }
 
-/** What becomes of the task of a receipt when another one is made; null where it is over. */
+/** What happens to the task of a receipt if a new one is submitted; null if it has ended. */
 function describeLeft(receipt: Receipt): string | null {
   const { task, idempotency_key } = receipt
   if (task === null) {
-    return `It is unknown whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key ${oneLine(idempotency_key, 200)}: its task may be running, and billed. Look in the task log at https://apimart.ai for it.`
+    return `It is unknown whether APIMart accepted the earlier request of the receipt, which had the Idempotency-Key ${oneLine(idempotency_key, 200)} and whose task may be running, and billed. Look in the task log at https://apimart.ai for it.`
   }
   if (!isPending(receipt)) return null
   const id = oneLine(task.id, 200)
-  return `Task ${id} of the receipt is left alone: it is billed, whatever this run does. A step with task_id: ${id} fetches its video.`
+  return `Task ${id} of the receipt is not affected by this run and is still billed. A step with task_id: ${id} fetches its video.`
 }

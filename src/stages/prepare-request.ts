@@ -1,5 +1,5 @@
 /**
- * The way from the references to the request and its key.
+ * Builds the request and its key from the references.
  */
 import { buildRequest, idempotencyKey, type MotionControlRequest } from '../apimart/request.ts'
 import type { Context, Job } from '../context.ts'
@@ -11,15 +11,15 @@ import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
   readonly request: MotionControlRequest
-  /** Whether its image was uploaded for it, and has a URL that no other attempt has. */
+  /** Whether its image was uploaded for it, so that its URL differs in each attempt. */
   readonly isUploaded: boolean
-  /** What no message may repeat of the API's words. */
+  /** Secrets that messages must not repeat from a response. */
   readonly secrets: readonly string[]
 }
 
 /**
- * The first key under which the request of these references goes out: the same in every attempt. An uploaded image
- * stands in it with its bytes, as each upload has another URL.
+ * The first key for the request with these references: the same in every attempt. An uploaded image is part of it by
+ * its bytes, because each upload has a different URL.
  */
 export function firstKeyOf(
   { image, clip }: Sources,
@@ -33,9 +33,9 @@ export function firstKeyOf(
 }
 
 /**
- * Builds the request; an image of the workspace is uploaded for it.
+ * Builds the request. An image in the workspace is uploaded first.
  *
- * @throws Failure when APIMart does not take the image
+ * @throws Failure if APIMart does not accept the image
  */
 export async function prepareRequest(
   { image, clip }: Sources,

@@ -1,5 +1,5 @@
 /**
- * The way of the finished video into a release.
+ * Publishes the finished video in a release.
  */
 import { basename } from 'node:path'
 import type { Context } from '../context.ts'
@@ -9,7 +9,7 @@ import type { Destination } from './destination.ts'
 import type { ReleaseTarget } from './release.ts'
 
 /**
- * Attaches the video to the release, where there is one.
+ * Attaches the video to the release, if there is one.
  *
  * @param file the video at its destination, null when none was stored
  * @throws Failure `publish_failed`; the file stays where it is

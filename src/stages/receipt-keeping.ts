@@ -1,5 +1,5 @@
 /**
- * What a run leaves for the next one: the receipt beside the video, written as soon as there is a task.
+ * What a run leaves for the next one: the receipt next to the video, written as soon as there is a task.
  */
 import { basename } from 'node:path'
 import { phaseOf, type Task } from '../apimart/task.ts'
@@ -18,28 +18,31 @@ import type { References } from './inspect-references.ts'
 import type { MakePlan } from './plan.ts'
 import { writtenTwice } from './receipt-refusals.ts'
 
-/** A receipt as far as it is known; `none` where none is kept. A value: what is learned makes a new one. */
+/** A receipt in progress; `none` if no receipt is kept. Immutable: each update returns a new draft. */
 export type ReceiptDraft =
   | { readonly kind: 'none' }
   | { readonly kind: 'kept'; readonly output: OutputFile; readonly receipt: Receipt }
 
 const NO_RECEIPT: ReceiptDraft = { kind: 'none' }
 
-/** The request of the receipt as it was sent: under which Idempotency-Key, and when first (milliseconds since the epoch). */
+/**
+ * How the receipt's request was sent: its Idempotency-Key, and the time of the first try in milliseconds since the
+ * epoch.
+ */
 interface Sent {
   readonly idempotencyKey: string
   readonly at: number
 }
 
-/** The draft of a receipt at its place. */
+/** The draft of a receipt next to an output file. */
 export function draftOf(output: OutputFile, receipt: Receipt): ReceiptDraft {
   return { kind: 'kept', output, receipt }
 }
 
 /**
- * The receipt of a new video before there is a task; warns when it will be of no use to the next run.
+ * The receipt of a new video before there is a task; warns if it will be of no use to the next run.
  *
- * @param video what is known of it, and under which key its request goes out
+ * @param video what is known about it, and the key that its request is sent under
  */
 export function draftReceipt(
   video: {
@@ -79,9 +82,9 @@ export function draftReceipt(
 }
 
 /**
- * The receipt of an existing task, to be kept up to date; `none` when that at its place is of another one, or there is none.
+ * The receipt of an existing task, to be updated; `none` if there is none, or if it belongs to another task.
  *
- * @throws Failure `invalid_input` when another step of this run has written it
+ * @throws Failure `invalid_input` if another step of this run wrote it
  */
 export function receiptOfTask(
   destination: Destination,
@@ -97,13 +100,13 @@ export function receiptOfTask(
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
       reporter.warn(
-        `Task ${inputs.task_id} is taken for that of the request in ${displayName}, for which it was unknown whether it was accepted. If it belongs to another request, remove that file afterwards.`,
+        `Task ${inputs.task_id} is assumed to belong to the request in ${displayName}, whose outcome was unknown. If it belongs to another request, remove that file afterwards.`,
       )
       return draftOf(output, receipt)
     }
   }
   reporter.warn(
-    `${displayName} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+    `${displayName} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
   )
   return NO_RECEIPT
 }
@@ -136,7 +139,7 @@ export function withVideo(draft: ReceiptDraft, { link, seconds, file }: Video): 
   return { ...draft, receipt: { ...draft.receipt, result } }
 }
 
-/** Writes the receipt. What keeps it from being written must not cost the video: it is a warning. */
+/** Writes the receipt. A failure must not cost the video, so it is only a warning. */
 export async function saveReceipt(
   draft: ReceiptDraft,
   { reporter }: Pick<Context, 'reporter'>,

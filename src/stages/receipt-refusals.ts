@@ -1,5 +1,5 @@
 /**
- * What a receipt may say that stops a run, before anything is paid on a guess.
+ * Failures that a receipt can cause, so that a run does not pay on a guess.
  */
 import { Failure } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
@@ -9,20 +9,23 @@ import { formatInstant, oneLine } from '../text/format.ts'
 /**
  * The outcome of the receipt's request is unknown, and this run would send it under another key, or under an expired one.
  *
- * @param isFound whether its own key still finds its task
+ * @param isFound whether its own key still returns its task
  */
 export function sentBefore(receipt: Receipt, displayName: string, isFound: boolean): Failure {
   const { made_by, idempotency_key } = receipt
   const byKey = isFound
-    ? ` Until ${formatInstant(heldUntil(receipt))}, idempotency_key: ${oneLine(idempotency_key, 200)} asks APIMart for the same task.`
+    ? ` Until ${formatInstant(heldUntil(receipt))}, idempotency_key: ${oneLine(idempotency_key, 200)} requests the same task from APIMart.`
     : ''
-  const problem = `Run ${oneLine(made_by.run_id, 40)} sent the same request, and it is unknown whether it was accepted (${displayName}). Sent again, it could be paid twice.`
+  const problem = `Run ${oneLine(made_by.run_id, 40)} sent the same request, and it is unknown whether it was accepted (${displayName}). Sending it again could bill you twice.`
   const remedy = `A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.${byKey}`
   return new Failure('submission_uncertain', [problem], { remedy })
 }
 
 export function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failure {
-  const what = task === null ? 'has sent its request for it' : `has task ${oneLine(task.id, 200)} for it`
+  const what =
+    task === null
+      ? 'has already sent the request for it'
+      : `has already submitted task ${oneLine(task.id, 200)} for it`
   return refused(
     inputs,
     `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. Its video would be overwritten: use a different file in each step.`,
@@ -32,19 +35,19 @@ export function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failur
 export function ofOtherFile(inputs: Inputs, { file }: Receipt, displayName: string): Failure {
   return refused(
     inputs,
-    `${displayName} is the receipt of another file, ${oneLine(file, 100)}. Put it back next to that one, or remove it to generate, and pay for, a new video.`,
+    `${displayName} is the receipt of another file, ${oneLine(file, 100)}. Move it back next to that file, or remove it to generate, and pay for, a new video.`,
   )
 }
 
 export function onlyPointer(inputs: Inputs): Failure {
   return refused(
     inputs,
-    'It is the Git LFS pointer of the video, not the video. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
+    'It is the Git LFS pointer of the video, not the video itself. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
   )
 }
 
 export function unreadable(failure: Failure | null, displayName: string): Failure {
-  const why = `It is therefore unknown whether the references are still those of ${displayName}. With regenerate: always, a new video is generated and paid for.`
+  const why = `So it is unknown whether the references have changed since ${displayName}. With regenerate: always, a new video is generated and paid for.`
   const [first, ...others] = failure?.problems ?? ['The references were not read.']
   return new Failure(failure?.reason ?? 'reference_unreachable', [first, ...others, why])
 }

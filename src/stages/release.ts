@@ -7,7 +7,7 @@ import { type GitHub, openOctokit } from '../github/client.ts'
 import { lookUpRelease, type Release, readEvent, wantedRelease } from '../github/release.ts'
 import type { Inputs } from '../inputs/inputs.ts'
 
-/** A release that takes the video; `none` without `attach_to_release`. */
+/** The release that the video is attached to; `none` without `attach_to_release`. */
 export type ReleaseTarget =
   | { readonly kind: 'none' }
   | { readonly kind: 'release'; readonly release: Release; readonly github: GitHub }
@@ -15,8 +15,7 @@ export type ReleaseTarget =
 /**
  * Looks up the release that `attach_to_release` names. Changes nothing.
  *
- * @throws Failure `invalid_input` when there is none, `publish_failed` when GitHub does not tell, or the reason of the
- *   signal
+ * @throws Failure `invalid_input` if there is none, `publish_failed` if the lookup fails, or the reason of the signal
  */
 export async function findRelease(inputs: Inputs, context: Context): Promise<ReleaseTarget> {
   const { attach_to_release, github_token } = inputs
@@ -28,7 +27,9 @@ export async function findRelease(inputs: Inputs, context: Context): Promise<Rel
   const onPause = (sentence: string) => reporter.info(sentence)
   const github = { octokit, owner, repo, clock, random, signal, onPause }
   const release = await lookUpRelease(wanted, github)
-  reporter.info(`The video goes to the release ${release.tag_name}${release.draft ? ', a draft' : ''}.`)
+  reporter.info(
+    `The video will be attached to the release ${release.tag_name}${release.draft ? ', a draft' : ''}.`,
+  )
   return { kind: 'release', release, github }
 }
 

@@ -1,11 +1,11 @@
 /**
- * The end of a run that has nothing to make: the video of the receipt, as if it had just been finished.
+ * Ends a run with nothing to generate: the video of the receipt is reported as if it had just been finished.
  */
 import type { Context } from '../context.ts'
 import type { ReusedVideo } from '../report/report.ts'
 import type { ReusePlan } from './plan.ts'
 
-/** Reports the video that is there, and its link as long as APIMart serves it. */
+/** Reports the existing video, and its link as long as APIMart serves it. */
 export function reuse(
   { receipt, output }: ReusePlan,
   { clock, reporter }: Pick<Context, 'clock' | 'reporter'>,

@@ -1,6 +1,6 @@
 /**
- * From a request to a task: submits it, and submits it again under a new key if APIMart returns a task that has failed. The id
- * is reported before anything else is attempted. Whatever fails here keeps the receipt.
+ * From a request to a task: submits it, and submits it again under a new key if APIMart returns a task that has failed.
+ * The id is reported before anything else is attempted. The receipt is kept after every failure here.
  */
 import { describeBalance, readBalance } from '../apimart/balance.ts'
 import { judge, KEY_REUSED, type Outcome, type Unaccepted } from '../apimart/outcome.ts'
@@ -38,7 +38,7 @@ interface PlannedVideo {
   readonly estimate: Estimate
 }
 
-/** The video with its request, as each try needs it. */
+/** The video with its request, as needed for each try. */
 interface PreparedVideo extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimate'> {
   readonly receipt: ReceiptDraft
 }
@@ -47,7 +47,7 @@ interface PreparedVideo extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimat
  * Submits the request. Only a re-run uses another key, and only when APIMart returns a failed or cancelled task of an earlier
  * attempt. So each attempt creates at most one task, and finds one that is still running.
  *
- * @throws Failure when APIMart refuses, or nobody knows whether it accepted, or the reason of the signal
+ * @throws Failure if APIMart refuses, or if it is unknown whether it accepted; or the reason of the signal
  */
 export async function submit(
   prepared: Prepared,
@@ -85,7 +85,7 @@ export async function submit(
   }
 }
 
-/** Submits under one key, whatever pauses that takes; what is accepted is reported at once. */
+/** Submits under one key, with as many retries as it takes. An accepted task is reported at once. */
 async function submitUnder(
   idempotencyKey: string,
   video: PreparedVideo,
@@ -108,7 +108,7 @@ async function submitUnder(
     random,
     secrets,
     onPause({ message }, pause) {
-      reporter.info(`${message} Trying again with the same Idempotency-Key in ${formatDuration(pause)}.`)
+      reporter.info(`${message} Retrying with the same Idempotency-Key in ${formatDuration(pause)}.`)
     },
     signal,
   })
@@ -136,10 +136,10 @@ function newTask(
 }
 
 /**
- * What it means that no task was accepted, or that nobody knows.
+ * The failure if no task was accepted, or if that is unknown.
  *
- * @param traced what finds the request in the console
- * @param balance what is on the account, where that matters
+ * @param traced a sentence with which to find the request in the console
+ * @param balance the account balance, if it matters
  */
 function failureOf(
   outcome: Unaccepted,
@@ -150,7 +150,7 @@ function failureOf(
     if (isUploaded) {
       return new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
     }
-    const again = `${traced} Set as idempotency_key, it asks for the same task from any run.`
+    const again = `${traced} Set as idempotency_key, this key requests the same task from any run.`
     return new Failure('submission_uncertain', [outcome.message, again])
   }
   if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
@@ -160,19 +160,22 @@ function failureOf(
   return new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
 
-/** With an uploaded image no re-run can ask for the same task. */
+/** With an uploaded image, no re-run can get the same task. */
 const LOOK_FIRST =
   'A task may be running, and billed: look in the task log at https://apimart.ai for it before you submit again. With task_id set to its id, this step submits nothing and fetches its video.'
 
-/** An image has another address after each upload, which is all that differs between the requests of two attempts. */
+/** An image has a different URL after each upload. That is the only difference between the requests of two attempts. */
 const SENT_BEFORE =
   'An earlier attempt sent the same request; only the image URL differed. Its task may be running, and billed: copy its task_id from the log of that attempt, or from the task log at https://apimart.ai, and run this step with it; this submits nothing. If there is none, remove the receipt of that attempt; a new run then generates, and pays for, a new video.'
 
-/** What finds the request in the console, and the task again; `sentAt` in milliseconds since the epoch, by try. */
+/**
+ * How to find the request in the console, and get its task again; `sentAt` has the tries in milliseconds since the
+ * epoch.
+ */
 function trace(url: string, key: string, sentAt: readonly number[]): string {
   const [first = '', ...more] = sentAt.map((at) => new Date(at).toISOString())
   const when = more.length === 0 ? `at ${first}` : `${sentAt.length} times from ${first} to ${more.at(-1)}`
-  return `The request went to ${url} ${when} with the Idempotency-Key ${key}.`
+  return `The request with the Idempotency-Key ${key} went to ${url} ${when}.`
 }
 
 /** Polls a task that APIMart returned again. If its state cannot be read, it counts as running. */
@@ -188,13 +191,13 @@ async function inspectReplayed(
     if (result.kind === 'seen') {
       const seen = seenIn(result.task, clock.now(), task)
       reporter.taskSeen(seen)
-      reporter.info(`Its state: ${result.task.rawStatus}`)
+      reporter.info(`Its status: ${result.task.rawStatus}`)
       return { task: seen, receipt: withTask(receipt, seen), secrets }
     }
     if (result.kind === 'refused' || polls === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
       reporter.warn(
-        `The state of task ${task.id}, which APIMart returned again for this request, could not be read, so it is assumed to be running. ${cause}`,
+        `APIMart returned task ${task.id} again for this request. Its status could not be read, so it is assumed to be running. ${cause}`,
       )
       return { task, receipt, secrets }
     }
@@ -202,14 +205,14 @@ async function inspectReplayed(
   }
 }
 
-/** The failure of a task that this run has not made, and that another run would be given again. */
+/** The failure of a task that this run did not create, and that another run would get again. */
 function givenAgain({ reason, problems }: Failure): Failure {
   const remedy =
-    'The task is that of an earlier, identical request. "Re-run failed jobs" submits a new task; so does a new run without idempotency_key, or with another one.'
+    'The task belongs to an earlier, identical request. "Re-run failed jobs" submits a new task; so does a new run without idempotency_key, or with another one.'
   return new Failure(reason, problems, { remedy })
 }
 
-/** Gives up a failed task. */
+/** Abandons a failed task. */
 function abandon(
   { id }: Task,
   { state, secrets }: { state: FailedTask | CancelledTask; secrets: readonly string[] },
@@ -217,12 +220,12 @@ function abandon(
 ): void {
   const [why] = taskFailure(state, secrets).problems
   reporter.warn(
-    `Task ${id}, which APIMart returned again for this request, will not produce a video. ${why} The request is sent again under a new Idempotency-Key.`,
+    `APIMart returned task ${id} again for this request, but it will not produce a video. ${why} The request is sent again with a new Idempotency-Key.`,
   )
   reporter.taskAbandoned()
 }
 
-/** What is on the account, beside what the video needs, in whole sentences. */
+/** The account balance and the cost of the video, in whole sentences. */
 async function describeAccount(
   { inputs, estimate, secrets }: PreparedVideo,
   { network, signal }: Pick<Context, 'network' | 'signal'>,

@@ -1,5 +1,5 @@
 /**
- * The way of an image from the workspace to an address at which APIMart fetches it.
+ * Uploads an image from the workspace to a URL from which APIMart can fetch it.
  */
 import { basename } from 'node:path'
 import { postBody } from '../apimart/post.ts'
@@ -14,10 +14,10 @@ import type { ImageSource } from '../references/sources.ts'
 import { formatDuration, formatUrl } from '../text/format.ts'
 
 /**
- * Uploads an image of the workspace. An upload whose outcome is not known is not repeated.
+ * Uploads an image from the workspace. An upload with an unknown outcome is not repeated.
  *
- * @returns its address, at which APIMart finds it
- * @throws Failure when the file is no image, or APIMart does not take it; nothing is billed then
+ * @returns the URL of the uploaded image
+ * @throws Failure if the file is not an image, or APIMart does not accept it; nothing is billed in either case
  */
 export async function uploadImage(
   { opened, file }: Extract<ImageSource, { kind: 'file' }>,
@@ -25,7 +25,7 @@ export async function uploadImage(
   { network, clock, random, signal, reporter }: Omit<Context, 'job'>,
 ): Promise<string> {
   const { reference, bytes } = opened
-  // Also without a preflight: nothing but an image leaves the workspace.
+  // Checked even without a preflight: nothing but an image leaves the workspace.
   const kind = await requireKind(opened, ['jpeg', 'png'])
   const encoded = await encodeUpload({ name: basename(file.path), type: `image/${kind}`, bytes })
   const url = imageUploadUrl(inputs.api_base_url)
@@ -36,7 +36,7 @@ export async function uploadImage(
     random,
     secrets: [inputs.api_key],
     onPause({ message }, pause) {
-      reporter.info(`${message} Trying the upload again in ${formatDuration(pause)}.`)
+      reporter.info(`${message} Retrying the upload in ${formatDuration(pause)}.`)
     },
     signal,
   })

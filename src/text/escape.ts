@@ -1,24 +1,24 @@
 /**
- * Text from outside, made harmless for the places where it is shown.
+ * Makes text from outside safe for the places where it is shown.
  */
 import { oneLine, printable } from './format.ts'
 
 /**
- * Text for an HTML block of a job summary, in which nothing but HTML counts: it shows just these characters, on
- * one line, as a line break could end the block. GitHub escapes nothing by itself.
+ * Escapes text for an HTML block of a job summary, where only HTML is interpreted. It is shown verbatim, but on one
+ * line, because a line break could end the block. GitHub itself escapes nothing.
  *
- * @param limit longest text in characters
+ * @param limit maximum length of the text in characters
  */
 export function escapeHtml(text: string, limit: number): string {
   return oneLine(text, limit).replace(/[&<>"'`|]/g, (special) => `&#${special.charCodeAt(0)};`)
 }
 
-/** Longest line of the log, in UTF-16 units: the longest prompt fits, each of its characters escaped. */
+/** Maximum length of a log line, in UTF-16 units. The longest prompt fits, even with each character escaped. */
 const LINE_LIMIT = 20_000
 
 /**
- * A line of the log that the runner takes for nothing else, and that is not too long to be read. It reads a command
- * after leading white space (`::`) and in the old form anywhere in a line (`##[`); a backslash breaks both.
+ * Escapes a log line, so that the runner does not read it as a command, and limits its length. A command starts with
+ * `::` after leading white space, or in the old form with `##[` anywhere in a line; a backslash breaks both.
  */
 export function escapeLogLine(line: string): string {
   return printable(cut(line, LINE_LIMIT))
@@ -26,14 +26,13 @@ export function escapeLogLine(line: string): string {
     .replaceAll('##[', '##\\[')
 }
 
-/** Longest annotation that GitHub shows, in UTF-16 units as its runner counts. */
+/** Maximum length of an annotation on GitHub, in UTF-16 units, as its runner counts. */
 const ANNOTATION_LIMIT = 4096
-/** Longest part of one, in characters; one fits even if each of them takes two units. */
+/** Maximum length of a part, in characters. A part fits even if each character takes two units. */
 const PART_LIMIT = 1500
 
 /**
- * The text of an annotation, a line for each part. What is too much is cut, except for the last part, which says what
- * to do.
+ * The text of an annotation, one line per part. If it is too long, it is cut before the last part, which says what to do.
  */
 export function annotation(parts: readonly string[]): string {
   const lines = parts.map((part) => escapeLogLine(oneLine(part, PART_LIMIT)))
@@ -42,7 +41,7 @@ export function annotation(parts: readonly string[]): string {
   return start === '' ? end : `${cut(start, ANNOTATION_LIMIT - end.length - 1)}\n${end}`
 }
 
-/** At most so many UTF-16 units of a text, and never half a character. */
+/** Cuts a text to a number of UTF-16 units, never in the middle of a character. */
 function cut(text: string, limit: number): string {
   return text.length <= limit ? text : `${text.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, '')}…`
 }

@@ -1,5 +1,5 @@
 /**
- * How values look to the user, the same in log, summary and errors.
+ * Formats values for the user, the same way in log, summary and errors.
  */
 
 /** Seconds with up to three decimals: `8.4 s`, `10.033 s`. */
@@ -7,7 +7,7 @@ export function formatSeconds(seconds: number): string {
   return `${Number(seconds.toFixed(3))} s`
 }
 
-/** A span of time, given in milliseconds: `45 s`, `4 min 25 s`, `1 h 5 min`. */
+/** A duration in milliseconds: `45 s`, `4 min 25 s`, `1 h 5 min`. */
 export function formatDuration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000)
   if (seconds < 60) return `${seconds} s`
@@ -19,7 +19,7 @@ export function formatDuration(milliseconds: number): string {
   return small.startsWith('0 ') ? large : `${large} ${small}`
 }
 
-/** A moment, given in milliseconds since the epoch: `2026-11-22 10:11:12 UTC`. */
+/** A time in milliseconds since the epoch: `2026-11-22 10:11:12 UTC`. */
 export function formatInstant(milliseconds: number): string {
   return `${new Date(milliseconds).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
@@ -40,13 +40,13 @@ export function formatPixels(size: { width: number; height: number }): string {
 type Rounding = 'halfExpand' | 'ceil' | 'floor'
 
 /**
- * An amount in USD with two decimals: `0.48 USD`. Under a cent it has up to six, as most of it would be rounded away.
+ * An amount in USD with two decimals: `0.48 USD`. Under a cent it has up to six, because two would round most of it away.
  *
- * @param rounding `ceil` for an estimate, so that it is never shown within a limit that it exceeds
+ * @param rounding `ceil` for an estimate, which must never look as if it were within a limit that it exceeds
  */
 export function formatUsd(amount: number, rounding: Rounding = 'halfExpand'): string {
   const decimals = Math.abs(amount) < 0.01 ? 6 : 2
-  // Rounding up must not count the last bits of a binary fraction: 0.1 + 0.2.
+  // Rounding up must ignore the last bits of a binary fraction: 0.1 + 0.2.
   return usd(Number(amount.toFixed(9)), decimals, rounding)
 }
 
@@ -67,8 +67,8 @@ function usd(amount: number, maximumFractionDigits: number, roundingMode: Roundi
 }
 
 /**
- * A URL as it may be shown: without query, fragment, user name and password, as signed URLs carry their secret
- * there. A text that is no URL is cut alike.
+ * A URL that is safe to show: without query, fragment, user name and password, where URLs carry their secrets. A text
+ * that is not a URL is cut in the same way.
  */
 export function withoutQuery(text: string): string {
   const url = URL.parse(text)
@@ -82,7 +82,7 @@ export function withoutQuery(text: string): string {
   return path === text ? shown : `${shown}?…`
 }
 
-/** A URL from outside as messages show it: without its query, on one line, cut. */
+/** A URL from outside for messages: without its query, on one line, truncated. */
 export function formatUrl(url: string): string {
   return oneLine(withoutQuery(url), 200)
 }
@@ -91,18 +91,18 @@ const INVISIBLE =
   /[\p{Cc}\p{Zl}\p{Zp}\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]+/gu
 
 /**
- * Text from outside without anything that breaks a line, turns its direction or hides in it: each run of control,
- * direction and invisible marks becomes one space. Joiners stay, which scripts and emoji need.
+ * Text from outside without characters that break the line, change its direction or are invisible: each run of them
+ * becomes one space. Joiners stay, because scripts and emoji need them.
  */
 export function printable(text: string): string {
   // A lone surrogate cannot be written as UTF-8.
   return text.toWellFormed().replace(INVISIBLE, ' ')
 }
 
-/** Printable text on one line: at most `limit` characters, and an ellipsis where more were cut off. */
+/** Printable text on one line: at most `limit` characters, and an ellipsis if it was longer. */
 export function oneLine(text: string, limit = 500): string {
   const line = printable(text).trim()
-  // A character has at most two units, so that a megabyte need not be split.
+  // A character has at most two units, so a megabyte of text need not be split in full.
   const characters = Array.from(line.slice(0, limit * 2 + 2))
   return characters.length <= limit ? line : `${characters.slice(0, limit).join('')}…`
 }

@@ -1,12 +1,12 @@
 /**
- * What must never be shown: the key, and the signed queries of the references' URLs.
+ * Secrets that must never be shown: the key, and the signed queries of the references' URLs.
  */
 import { escapeHtml } from './escape.ts'
 
-/** Shorter secrets are not looked for: other words hold them, and hiding them everywhere would garble those. */
+/** Shorter secrets are not concealed: they occur inside other words, which would be garbled. */
 const SECRET_MIN_CHARACTERS = 6
 
-/** Queries shorter than this hold no signature. */
+/** Queries shorter than this contain no signature. */
 const QUERY_MIN_CHARACTERS = 8
 
 /** The secrets of a run. */
@@ -16,8 +16,8 @@ export function secretsOf(apiKey: string, urls: readonly string[]): string[] {
 }
 
 /**
- * Replaces secrets in text from outside, in the forms in which a server may repeat them. To be used before a text
- * is cut: a part of a secret would not be recognised.
+ * Replaces secrets in text from outside, in every form in which a server may repeat them. Call this before the text is
+ * cut: part of a secret would not be recognised.
  */
 export function conceal(text: string, secrets: readonly string[]): string {
   return secrets
@@ -26,12 +26,15 @@ export function conceal(text: string, secrets: readonly string[]): string {
     .reduce((shown, form) => shown.replaceAll(form, '***'), text)
 }
 
-/** Whether a text holds one of the secrets. */
+/** Whether a text contains one of the secrets. */
 export function reveals(text: string, secrets: readonly string[]): boolean {
   return conceal(text, secrets) !== text
 }
 
-/** A secret as it is, and as JSON, HTML, addresses, base64 and hexadecimal write it; the longest first, as some hold others. */
+/**
+ * A secret as plain text, and as encoded in JSON, HTML, URLs, base64 and hexadecimal. The longest come first, because
+ * some contain others.
+ */
 function forms(secret: string): string[] {
   const json = JSON.stringify(secret).slice(1, -1)
   const escaped = ESCAPED.flatMap((signs) => {
@@ -53,10 +56,10 @@ function forms(secret: string): string[] {
   return [...new Set(written)].sort((one, other) => other.length - one.length)
 }
 
-/** Which signs writers of JSON escape beyond what they must. */
+/** Characters that JSON encoders escape although they need not. */
 const ESCAPED = [/[<>&]/g, /[<>&']/g, /[<>&'+`]/g, /[<>&'+=`]/g]
 
-/** With entities by name or by number; writers differ in which signs they escape. */
+/** With named or numeric entities; encoders differ in which characters they escape. */
 function inHtml(secret: string): string[] {
   const written = [/[&<>]/g, /[&<>"]/g, /[&<>"']/g].flatMap((signs) => [
     secret.replace(signs, (sign) => ENTITIES[sign] ?? sign),
@@ -74,7 +77,10 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Percent-encoded: all of it, or just what a query or a path cannot hold; once or twice, in either case. */
+/**
+ * Percent-encoded: in full, or only the characters that a query or a path cannot contain; once or twice, in upper or
+ * lower case.
+ */
 function inAddresses(secret: string): string[] {
   const encoded = encodeURIComponent(secret)
   const encode = (sign: string) => `%${hex(sign).toUpperCase()}`
@@ -86,8 +92,8 @@ function inAddresses(secret: string): string[] {
 }
 
 /**
- * In base64, alone and in the middle of other bytes, where it begins at one of three places of a group. What its
- * neighbours share in is left out.
+ * In base64: alone, and inside other bytes, where it begins at one of three offsets in a group. Characters that also
+ * encode neighbouring bytes are left out.
  */
 function inBase64(bytes: Buffer): string[] {
   const alone = bytes.toString('base64')

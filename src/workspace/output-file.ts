@@ -1,5 +1,6 @@
 /**
- * Where the finished video goes: a file of the workspace, filled beside its place and moved there when it is whole.
+ * Where the finished video goes: a file in the workspace. It is written to a file next to it, and moved into place when
+ * it is complete.
  */
 import { lstat, mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -8,24 +9,23 @@ import { codeOf, Failure, messageOf } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
 import { isInGit, isStream, pathWithin, type WorkspaceFile } from './workspace-file.ts'
 
-/** A file that was written to so lately is taken to be still being filled: downloads seldom stop for longer. */
+/** A partial file that was written to this recently is assumed to be in use: downloads seldom stall for longer. */
 const BUSY_MILLISECONDS = 60_000
 
-/** A place for the video, or for its receipt. */
+/** A file for the video, or for its receipt. */
 export interface OutputFile {
   /** Relative to the workspace, with `/` on every platform. */
   readonly displayName: string
   readonly path: string
-  /** Beside `path`: what will be there when it is whole. */
+  /** Next to `path`: the incomplete file, until it is moved there. */
   readonly partial: string
 }
 
 /**
- * Makes sure that the video and its receipt can be stored, before anything is paid, by storing empty files that are
- * removed again.
+ * Checks that the video and its receipt can be stored, before anything is paid, by creating and removing empty files.
  *
  * @param given the input `output_path`, relative to the workspace or absolute inside it
- * @throws Failure `invalid_input` when it leads out of the workspace, also through a link, or cannot be written
+ * @throws Failure `invalid_input` if it leads out of the workspace, even through a link, or cannot be written
  */
 export async function prepareOutput(given: string, workspace: string): Promise<OutputFile> {
   const output = await findPlace(given, workspace)
@@ -38,9 +38,9 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
 }
 
 /**
- * Makes sure that the video does not take the place of a reference.
+ * Checks that the video does not overwrite a reference.
  *
- * @param references those that are files of the workspace
+ * @param references those that are files in the workspace
  * @throws Failure `invalid_input`
  */
 export async function requireNotAReference(
@@ -50,7 +50,7 @@ export async function requireNotAReference(
   const there = await stat(path, { bigint: true }).catch(() => null)
   for (const file of references) {
     const found = await stat(file.path, { bigint: true }).catch(() => null)
-    // Also by a link of either kind.
+    // The same file, even through a hard or symbolic link.
     if (file.path === path || (there && found && there.dev === found.dev && there.ino === found.ino)) {
       throw problem(
         displayName,
@@ -60,7 +60,7 @@ export async function requireNotAReference(
   }
 }
 
-/** Where the receipt of a video lies. */
+/** The receipt file of a video. */
 export function receiptOf({ displayName, path }: OutputFile): OutputFile {
   return placeAt(`${displayName}${RECEIPT_ENDING}`, `${path}${RECEIPT_ENDING}`)
 }
@@ -82,9 +82,9 @@ async function tryOut(place: OutputFile): Promise<void> {
 }
 
 /**
- * Creates what folders are missing, and gives the first of them; removes what an earlier download has left behind.
+ * Creates missing folders, and returns the first of them; removes what an earlier download left behind.
  *
- * @throws Error when another step is filling the place at this moment
+ * @throws Error if another step is writing the file at this moment
  */
 export async function makeRoom(output: OutputFile): Promise<string | undefined> {
   await requireFolder(output)
@@ -97,7 +97,7 @@ export async function makeRoom(output: OutputFile): Promise<string | undefined> 
   return created
 }
 
-/** Removes what was not finished. */
+/** Removes the incomplete file. */
 export async function discard({ partial }: OutputFile): Promise<void> {
   await rm(partial, { force: true, maxRetries: 3 })
 }
@@ -107,7 +107,7 @@ async function removeFolders(first: string, last: string): Promise<void> {
   for (let folder = last; folder.length >= first.length; folder = dirname(folder)) await rmdir(folder)
 }
 
-/** Puts the whole video in its place; a link there is replaced, not followed. */
+/** Moves the complete file into place; a link there is replaced, not followed. */
 export async function moveIntoPlace(output: OutputFile): Promise<void> {
   await requireFolder(output)
   for (const pause of RENAME_PAUSES) {
@@ -121,13 +121,13 @@ export async function moveIntoPlace(output: OutputFile): Promise<void> {
   await rename(output.partial, output.path)
 }
 
-/** How Windows refuses to rename a file that a virus scanner reads, which each new one is for a moment. */
+/** Errors of Windows when a virus scanner is reading the file to be renamed, as it does briefly with each new file. */
 const HELD: ReadonlySet<string> = new Set(['EACCES', 'EBUSY', 'EPERM'])
 
-/** Milliseconds before each further try. */
+/** Milliseconds before each retry. */
 const RENAME_PAUSES = [50, 200, 800]
 
-/** Throws when a link has come into the way since the place was found: it could lead out of the workspace. */
+/** Throws if a folder has become a link since the path was resolved: it could lead out of the workspace. */
 async function requireFolder({ displayName, path }: OutputFile): Promise<void> {
   const folder = dirname(path)
   if ((await realFolder(displayName, folder)) !== folder) throw new Error('its folder has become a link')
@@ -140,7 +140,7 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   const wanted = resolve(workspace, given)
   const found = await lstat(wanted).catch(() => null)
   if (/[/\\]$/.test(given) || found?.isDirectory()) {
-    throw problem(given, 'It names a folder. Use the name of a file, such as assets/video.mp4.')
+    throw problem(given, 'It is a folder. Use the path of a file, such as assets/video.mp4.')
   }
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
   const displayName = pathWithin(root, path)
@@ -154,7 +154,7 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   return placeAt(displayName, path)
 }
 
-/** The folder without links; the part of it that does not exist yet has none. */
+/** The folder with its links resolved; a part that does not exist yet has none. */
 async function realFolder(given: string, folder: string): Promise<string> {
   try {
     return await realpath(folder)
@@ -162,7 +162,7 @@ async function realFolder(given: string, folder: string): Promise<string> {
     const isMissing = codeOf(error) === 'ENOENT'
     const isLink = (await lstat(folder).catch(() => null)) !== null
     if (!isMissing || isLink || dirname(folder) === folder) {
-      const why = isMissing ? 'a link on the way to it leads nowhere' : reason(error)
+      const why = isMissing ? 'its path contains a broken link' : reason(error)
       throw problem(given, `Its folder cannot be used: ${why}. Choose another one.`)
     }
     return join(await realFolder(given, dirname(folder)), basename(folder))

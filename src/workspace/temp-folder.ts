@@ -1,5 +1,5 @@
 /**
- * A folder for whatever a run has to store meanwhile; disposing removes it.
+ * A folder for the temporary files of a run; disposing removes it.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,10 +10,10 @@ interface TempFolder extends AsyncDisposable {
 }
 
 /**
- * Makes an empty folder.
+ * Creates an empty folder.
  *
- * @param temp the runner's folder for temporary files; it need not exist
- * @throws Failure `invalid_input` when that cannot be used
+ * @param temp the runner's folder for temporary files; it may not exist yet
+ * @throws Failure `invalid_input` if that folder cannot be used
  */
 export async function openTempFolder(temp: string): Promise<TempFolder> {
   const path = await makeFolder(temp).catch((error: unknown) => {
@@ -26,7 +26,7 @@ export async function openTempFolder(temp: string): Promise<TempFolder> {
     path,
     async [Symbol.asyncDispose]() {
       await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => {
-        // Windows removes nothing that a program still holds; the runner empties RUNNER_TEMP for each job.
+        // Windows cannot remove a file that a program still has open; the runner empties RUNNER_TEMP for each job.
       })
     },
   }

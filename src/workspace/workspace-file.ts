@@ -1,5 +1,5 @@
 /**
- * Files of the workspace that inputs name: they never lead out of it, not through `..` nor through links.
+ * Files in the workspace that inputs name. Their paths never lead out of it, neither through `..` nor through links.
  */
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, relative, resolve, sep } from 'node:path'
@@ -7,9 +7,9 @@ import { codeOf, Failure, messageOf } from '../failure.ts'
 import { displayReference } from '../inputs/reference-text.ts'
 import { oneLine } from '../text/format.ts'
 
-/** A file of the workspace. */
+/** A file in the workspace. */
 export interface WorkspaceFile {
-  /** Without links. */
+  /** With links resolved. */
   readonly path: string
   /** Relative to the workspace, with `/` on every platform. */
   readonly displayName: string
@@ -19,7 +19,7 @@ export interface WorkspaceFile {
  * Finds the file that an input names.
  *
  * @param given relative to the workspace, or absolute inside it
- * @throws Failure `invalid_input` when there is none, or it lies outside the workspace
+ * @throws Failure `invalid_input` if there is none, or it is outside the workspace
  */
 export async function findFile(
   input: 'image_url' | 'video_url',
@@ -53,17 +53,20 @@ export async function findFile(
 const MISSING =
   'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. A URL begins with https://.'
 
-/** Whether a path leads into the folder of Git itself. */
+/** Whether a path leads into Git's own folder. */
 export function isInGit(displayName: string): boolean {
   return /(^|\/)\.git(\/|$)/i.test(displayName)
 }
 
-/** Whether a path leads to a stream of a file, which Windows hides behind the file. */
+/** Whether a path names an alternate data stream, which Windows hides behind the file. */
 export function isStream(displayName: string): boolean {
   return sep === '\\' && displayName.includes(':')
 }
 
-/** A path relative to a folder, with `/` on every platform; null when it is not inside it. Both are without links. */
+/**
+ * A path relative to a folder, with `/` on every platform; null if it is not inside it. Both must have their links
+ * resolved.
+ */
 export function pathWithin(root: string, path: string): string | null {
   const inside = relative(root, path)
   const isOutside = inside === '' || inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)

@@ -29,7 +29,7 @@ describe('the balance', () => {
   it.each([null, 0.456])('an unknown balance is described by its cause alone (estimate: %s)', (estimate) => {
     const cause = 'APIMart answered 401. It says: "no".'
     expect(describeBalance({ kind: 'unknown', cause }, estimate)).toBe(
-      'The balance of the account could not be read. APIMart answered 401. It says: "no".',
+      'The account balance could not be read. APIMart answered 401. It says: "no".',
     )
   })
 })

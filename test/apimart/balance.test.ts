@@ -1,6 +1,6 @@
 /**
- * The balance on real sockets: it is known only where the API tells it plainly, and whatever else comes is told,
- * not thrown, except the reason of an abort.
+ * The balance on real sockets: it is known only if the API reports it plainly. Any other response becomes a cause, and
+ * only the reason of an abort is thrown.
  */
 import { getEventListeners, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
@@ -29,22 +29,22 @@ interface Options {
   readonly signal?: AbortSignal
 }
 
-/** Asks this API for the balance. */
+/** Reads the balance from this API. */
 function ask(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
   return readBalance({ url: balanceUrl(new URL(baseUrl)), apiKey, secrets }, network, signal)
 }
 
-/** The answer that tells so much. */
+/** The result for this balance. */
 const known = (usd: number) => (usd === Infinity ? { kind: 'unlimited' } : { kind: 'known', usd })
 const unknown = (cause: string) => ({ kind: 'unknown', cause })
 
 describe('the balance request', () => {
-  it('the balance request matches the documentation and carries the key in the authorization header only', async () => {
+  it('the balance request matches the documentation and has the key only in the authorization header', async () => {
     const { url, requests } = await sends(200, DOCUMENTED)
     await ask(`${url}/gateway/`)
     const [request] = requests
-    if (request === undefined) throw new Error('nothing was asked')
+    if (request === undefined) throw new Error('nothing was requested')
     expect(`${request.method} ${request.url}`).toBe('GET /gateway/v1/balance')
     const { host: _, ...headers } = request.headers
     expect(headers).toEqual({
@@ -85,7 +85,7 @@ describe('a known balance', () => {
       Infinity,
     ],
     [
-      'a remain_balance of -1 with a limit, as a debt of 1 USD',
+      'a remain_balance of -1 with a limit, as a debt of 1.00 USD',
       '{"remain_balance":-1,"unlimited_quota":false}',
       -1,
     ],
@@ -185,14 +185,14 @@ describe('an unknown balance', () => {
     ],
   ])('the balance is unknown when the connection %s', async (_, onData, cause) => {
     const { url, open } = await rawHost(onData)
-    expect(await ask(url)).toEqual(unknown(`APIMart could not be asked: ${cause}.`))
+    expect(await ask(url)).toEqual(unknown(`The request to APIMart failed: ${cause}.`))
     await expect.poll(() => open.size).toBe(0)
   })
 
   it('the balance is unknown when the port is closed', async () => {
     expect(await ask('http://127.0.0.1:1')).toEqual(
       unknown(
-        'APIMart could not be asked: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
+        'The request to APIMart failed: the host, or a proxy in between, refused the connection (ECONNREFUSED).',
       ),
     )
   })
@@ -202,7 +202,7 @@ describe('an unknown balance', () => {
     vi.stubEnv('http_proxy', proxy.url)
     expect(await ask('http://9.9.9.9')).toEqual(
       unknown(
-        'APIMart could not be asked: 9.9.9.9 is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https.',
+        'The request to APIMart failed: 9.9.9.9 is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https.',
       ),
     )
     expect(proxy.requests).toEqual([])
@@ -221,7 +221,7 @@ describe('an unknown balance', () => {
     const { url, open } = await httpHost(answer)
     const network = networkOf(url, { question: 200, answer: 10_000, idle: 10_000 })
     expect(await ask(url, {}, network)).toEqual(
-      unknown('APIMart could not be asked: it did not answer within 0.2 s.'),
+      unknown('The request to APIMart failed: no response within 0.2 s.'),
     )
     await expect.poll(() => open.size).toBe(0)
   })
@@ -240,7 +240,7 @@ describe('an unknown balance', () => {
     const balance = await ask(url)
     if (balance.kind !== 'unknown') throw new Error(balance.kind)
     expect(balance.cause).toMatch(/^APIMart answered 200\. It says: "x{600}…"\.$/)
-    // What lies in the buffers of both sockets is sent and never read.
+    // The bytes in the buffers of both sockets are sent but never read.
     expect(sent).toBeLessThan(32 * MEBIBYTE)
     await expect.poll(() => open.size).toBe(0)
   })

@@ -6,7 +6,7 @@ import type { PostResult } from '../../src/apimart/post.ts'
 const ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 const REQUEST_ID = '20260102030405-abc'
 
-/** The end of an exchange that was answered; a body that is no text is sent as JSON. */
+/** The result of a request with this response; a body other than a string is sent as JSON. */
 function answered(status: number, body: unknown, headers: Record<string, string> = {}): PostResult {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   return { kind: 'answered', response: { status, headers, body: text } }
@@ -20,7 +20,7 @@ function error(message: string, code: string | number = '', type = 'apimart_erro
   return { error: { code, message: `${message} (request id: ${REQUEST_ID})`, type, param: '' } }
 }
 
-/** An outcome in a word, as a table can hold it. */
+/** An outcome in one word, for a table. */
 function verdictOf(outcome: Outcome): string {
   return outcome.accepted === 'no' ? outcome.reason : outcome.accepted
 }
@@ -29,7 +29,7 @@ function nextOf(outcome: Outcome): string {
   return outcome.accepted === 'yes' ? '' : outcome.next
 }
 
-/** An outcome without what it says, and without the pause that goes with it. */
+/** An outcome without its message, remedy and pause. */
 function withoutWords(outcome: Outcome) {
   if (outcome.accepted === 'yes') return outcome
   const { message: _, remedy: __, pause: ___, ...verdict } = outcome
@@ -79,13 +79,13 @@ describe('judge without a response', () => {
     [true, 'retry'],
     [false, 'stop'],
   ])('judge counts a request that was never sent as not accepted (transient: %s)', (isTransient, next) => {
-    const cause = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
+    const cause = 'the host, or a proxy in between, refused the connection (ECONNREFUSED)'
     expect(judge({ kind: 'never_sent', cause, isTransient })).toEqual({
       accepted: 'no',
       next,
       reason: 'request_rejected',
       message:
-        'APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings.',
+        'APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refused the connection (ECONNREFUSED). Check api_base_url and the proxy settings.',
       remedy: null,
       pause: 0,
     })
@@ -176,7 +176,7 @@ describe('judge by the status', () => {
   ])('a 200 without a usable task id is unknown, and the message shows its body: %j', (body, words) => {
     expect(judge(answered(200, body))).toMatchObject({
       accepted: 'unknown',
-      message: `APIMart answered 200 without a task id that can be used. ${words} It is unknown whether a task was accepted.`,
+      message: `APIMart answered 200 without a usable task id. ${words} It is unknown whether a task was accepted.`,
     })
   })
 
@@ -227,7 +227,7 @@ describe('judge with an unexpected task id', () => {
   )
 
   it('a task id in a 409 for a request in progress appears in the message, and that request is awaited', () => {
-    const outcome = judge(answered(409, { ...error('at work', 'idempotency_in_progress'), data }))
+    const outcome = judge(answered(409, { ...error('still running', 'idempotency_in_progress'), data }))
     expect(outcome).toMatchObject({ next: 'wait', message: expect.stringContaining(ID) })
   })
 
@@ -255,10 +255,14 @@ describe('judge with an unexpected task id', () => {
     for (const status of [400, 500]) {
       const outcome = judge(answered(status, body))
       expect(withoutWords(outcome)).toEqual({ accepted: 'unknown', next: 'stop' })
-      expect(outcome).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
+      expect(outcome).toMatchObject({
+        message: expect.stringContaining(`The task id ${ID} appears in the response.`),
+      })
     }
     const lost = judge({ kind: 'lost', cause: 'gone', partial: { status: 500, headers: {}, body } })
-    expect(lost).toMatchObject({ message: expect.stringContaining(`It names the task ${ID}.`) })
+    expect(lost).toMatchObject({
+      message: expect.stringContaining(`The task id ${ID} appears in the response.`),
+    })
   })
 
   it.each(['null', '0', '', 'none', 'undefined'])('the placeholder %j does not count as a task id', (id) => {
@@ -272,14 +276,14 @@ describe('judge with an unexpected task id', () => {
   })
 })
 
-describe('judge with a response that broke off', () => {
+describe('judge with a truncated response', () => {
   const partial = (status: number, body: string): PostResult => ({
     kind: 'lost',
     cause: 'the server stopped sending',
     partial: { status, headers: {}, body },
   })
 
-  it('a response that breaks off is a success only after its whole body has arrived', () => {
+  it('a truncated response is a success only if its whole body has arrived', () => {
     const body = JSON.stringify({ code: 200, data: [{ task_id: ID }] })
     expect(judge(partial(200, body))).toEqual({ accepted: 'yes', taskId: ID, isReplay: false })
     for (let length = 0; length < body.length; length++) {
@@ -287,18 +291,15 @@ describe('judge with a response that broke off', () => {
     }
   })
 
-  it.each([400, 401, 402, 429, 500])(
-    'a response that breaks off is unknown even with the status %i',
-    (status) => {
-      expect(judge(partial(status, JSON.stringify(error('no'))))).toMatchObject({
-        accepted: 'unknown',
-        next: 'stop',
-        message: expect.stringMatching(
-          /^The response to the submission was lost: the server stopped sending\. It says: /,
-        ),
-      })
-    },
-  )
+  it.each([400, 401, 402, 429, 500])('a truncated response is unknown even with the status %i', (status) => {
+    expect(judge(partial(status, JSON.stringify(error('no'))))).toMatchObject({
+      accepted: 'unknown',
+      next: 'stop',
+      message: expect.stringMatching(
+        /^The response to the submission was lost: the server stopped sending\. It says: /,
+      ),
+    })
+  })
 })
 
 describe('judge with an idempotency code', () => {
@@ -346,7 +347,7 @@ describe('judge with an idempotency code', () => {
     'an error code that the outcome table does not have changes nothing: %j',
     (word) => {
       for (const status of [409, 503]) {
-        // As text: in an object literal `__proto__` would be no key.
+        // As text: in an object literal, `__proto__` would not be a key.
         for (const body of [
           `{"error":{"code":"${word}","message":"no","type":"${word}"}}`,
           `{"error":{"code":"","message":"no","type":""},"${word}":{"code":"idempotency_unavailable"}}`,
@@ -358,9 +359,9 @@ describe('judge with an idempotency code', () => {
   )
 
   it.each([
-    '{"error":{"code":"IDEMPOTENCY_IN_PROGRESS","message":"at work"}}',
-    '{"code":"idempotency_in_progress","message":"at work"}',
-    '{"success":false,"code":"idempotency_in_progress","message":"at work"}',
+    '{"error":{"code":"IDEMPOTENCY_IN_PROGRESS","message":"still running"}}',
+    '{"code":"idempotency_in_progress","message":"still running"}',
+    '{"success":false,"code":"idempotency_in_progress","message":"still running"}',
   ])('the code idempotency_in_progress is recognized in any letter case and error shape: %s', (body) => {
     expect(withoutWords(judge(answered(409, body)))).toEqual({ accepted: 'unknown', next: 'wait' })
   })
@@ -524,7 +525,7 @@ describe('judge with a requested pause', () => {
   it.each([
     [429, error('slow down')],
     [503, error('not executed', 'idempotency_unavailable')],
-    [409, error('at work', 'idempotency_in_progress')],
+    [409, error('still running', 'idempotency_in_progress')],
     [429, '<html>slow down</html>'],
   ])('the pause that a %i with %j requests is read from seconds and from a date', (status, body) => {
     const pauseOf = (value: string) => {
@@ -564,7 +565,7 @@ describe('the advice of judge', () => {
     expect(judge(answered(500, error('build_request_failed: mode is unknown')))).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
-      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". This means that a parameter of the request is wrong. It is unknown whether a task was accepted.`,
+      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". This means that a parameter of the request is invalid. It is unknown whether a task was accepted.`,
     })
   })
 

@@ -1,6 +1,6 @@
 /**
- * A look at a task on real sockets: whatever the answer, the task is seen, or the look is worth another try, or
- * it is refused for good; nothing else is thrown but the reason of an abort.
+ * A poll of a task on real sockets: after any response, the task is seen, the poll can be retried, or it is refused
+ * for good. Only the reason of an abort is thrown.
  */
 import { getEventListeners, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
@@ -41,14 +41,14 @@ interface Options {
   readonly signal?: AbortSignal
 }
 
-/** Looks at a task of this API. */
-function look(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
+/** Polls a task of this API. */
+function pollTask(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
-  const lookout = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
-  return poll(lookout, { network, clock: { now: () => NOW }, signal })
+  const target = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
+  return poll(target, { network, clock: { now: () => NOW }, signal })
 }
 
-/** The same way to the API, except that somebody learns of what comes back, after the look. */
+/** The same dispatcher, except that `notice` is called after the poll has received data or an error. */
 function noticing(
   api: Dispatcher,
   notice: { readonly onResponseData?: () => void; readonly onResponseError?: () => void },
@@ -71,7 +71,7 @@ function noticing(
   )
 }
 
-/** An answer of white space, a piece at a time, so that no time limit between two pieces ends it. */
+/** A response that trickles white space, too fast for the idle timeout. */
 function drip(response: ServerResponse): void {
   const timer = setInterval(() => response.write(' '), 50)
   response.on('close', () => clearInterval(timer))
@@ -80,11 +80,11 @@ function drip(response: ServerResponse): void {
 const unseen = (cause: string, pause = 0) => ({ kind: 'unseen', cause, pause })
 
 describe('the poll request', () => {
-  it('a poll sends the documented request and carries the key in the authorization header only', async () => {
+  it('a poll sends the documented request with the key only in the authorization header', async () => {
     const { url, requests } = await sends(200, PROCESSING)
-    await look(`${url}/gateway/`)
+    await pollTask(`${url}/gateway/`)
     const [request] = requests
-    if (request === undefined) throw new Error('nothing was asked')
+    if (request === undefined) throw new Error('nothing was requested')
     expect(`${request.method} ${request.url}`).toBe('GET /gateway/v1/tasks/task_1?language=en')
     const { host: _, ...headers } = request.headers
     expect(headers).toEqual({
@@ -104,7 +104,7 @@ describe('the poll request', () => {
     ['任务 1', '%E4%BB%BB%E5%8A%A1%201'],
   ])('a poll encodes the task id %s in its URL', async (id, encoded) => {
     const { url, requests } = await sends(200, PROCESSING)
-    await look(url, { id })
+    await pollTask(url, { id })
     expect(requests[0]?.url).toBe(`/v1/tasks/${encoded}?language=en`)
   })
 
@@ -147,12 +147,12 @@ describe('a visible task', () => {
     const clock = manualClock()
     await using sandbox = await startSandbox({ clock })
     const task = sandbox.addTask()
-    const lookAgain = () => look(sandbox.apiUrl, { id: task.id, apiKey: sandbox.apiKey })
-    const seen = [await lookAgain()]
+    const pollAgain = () => pollTask(sandbox.apiUrl, { id: task.id, apiKey: sandbox.apiKey })
+    const seen = [await pollAgain()]
     clock.advance(62_000)
-    seen.push(await lookAgain())
+    seen.push(await pollAgain())
     clock.advance(600_000)
-    seen.push(await lookAgain())
+    seen.push(await pollAgain())
     expect(seen).toMatchObject([
       {
         kind: 'seen',
@@ -173,7 +173,10 @@ describe('a visible task', () => {
     ['followed by more than a mebibyte of white space', PROCESSING.padEnd(3 * MEBIBYTE)],
   ])('a poll sees a task %s', async (_, body) => {
     const { url } = await sends(200, body)
-    expect(await look(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing', progress: 42 } })
+    expect(await pollTask(url)).toMatchObject({
+      kind: 'seen',
+      task: { rawStatus: 'processing', progress: 42 },
+    })
   })
 
   it('a poll sees a task that arrives in pieces', async () => {
@@ -184,7 +187,7 @@ describe('a visible task', () => {
       }
       response.end()
     })
-    expect(await look(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing' } })
+    expect(await pollTask(url)).toMatchObject({ kind: 'seen', task: { rawStatus: 'processing' } })
   })
 })
 
@@ -206,19 +209,19 @@ describe('a refused poll', () => {
       404,
       errorBody(404, 'task not found'),
       'request_rejected',
-      'APIMart answered 404. It says: "task not found". No such task exists, or not for this key.',
+      'APIMart answered 404. It says: "task not found". The task does not exist, or api_key has no access to it.',
     ],
     [401, '', 'authentication', 'APIMart answered 401. It says nothing else.'],
     [
       404,
       '<title>Not here</title>',
       'request_rejected',
-      'APIMart answered 404. It says: "<title>Not here</title>". No such task exists, or not for this key.',
+      'APIMart answered 404. It says: "<title>Not here</title>". The task does not exist, or api_key has no access to it.',
     ],
   ])('a poll is refused by a %i with %j', async (status, body, reason, problem) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
     const { url, requests } = await sends(status, text, { 'retry-after': '7' })
-    const result = await look(url)
+    const result = await pollTask(url)
     if (result.kind !== 'refused') throw new Error(result.kind)
     expect(result.failure).toBeInstanceOf(Failure)
     expect([result.failure.reason, ...result.failure.problems]).toEqual([reason, problem])
@@ -229,8 +232,8 @@ describe('a refused poll', () => {
     await using sandbox = await startSandbox()
     const task = sandbox.addTask()
     const answers = [
-      await look(sandbox.apiUrl, { id: task.id, apiKey: 'sk-wrong' }),
-      await look(sandbox.apiUrl, { id: 'task_unknown', apiKey: sandbox.apiKey }),
+      await pollTask(sandbox.apiUrl, { id: task.id, apiKey: 'sk-wrong' }),
+      await pollTask(sandbox.apiUrl, { id: 'task_unknown', apiKey: sandbox.apiKey }),
     ]
     expect(answers).toMatchObject([
       { kind: 'refused', failure: { reason: 'authentication' } },
@@ -240,26 +243,26 @@ describe('a refused poll', () => {
 })
 
 describe('a public address over plain http', () => {
-  /** What came of a look, and what a proxy was asked that stands before every address. */
-  async function lookAtPublicAddress() {
+  /** The failure of a poll, and the requests to a proxy for every address. */
+  async function pollPublicAddress() {
     const proxy = await sends(200, PROCESSING)
     vi.stubEnv('http_proxy', proxy.url)
-    const result = await look('http://9.9.9.9')
+    const result = await pollTask('http://9.9.9.9')
     if (result.kind !== 'refused') throw new Error(result.kind)
     return { failure: result.failure, asked: proxy.requests }
   }
 
   it('a poll of a public address over plain http is refused, and no request is sent', async () => {
-    const { failure, asked } = await lookAtPublicAddress()
+    const { failure, asked } = await pollPublicAddress()
     expect([failure.reason, ...failure.problems]).toEqual([
       'request_rejected',
-      'APIMart could not be asked: 9.9.9.9 is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https.',
+      'The request to APIMart failed: 9.9.9.9 is not known to be a private address, and over plain http the key would cross the internet unprotected. Use https.',
     ])
     expect(asked).toEqual([])
   })
 
-  it('the advice after a refused plain http address does not question the task id', async () => {
-    const { failure } = await lookAtPublicAddress()
+  it('the advice after a refused plain http URL does not question the task id', async () => {
+    const { failure } = await pollPublicAddress()
     const task = { id: 'task_1', url: '', submittedAt: null, startedAt: null, seen: null, video: null }
     const advice = advise(failure, { ...task, origin: 'given' })
     expect(advice).not.toContain('Check that task_id')
@@ -272,7 +275,7 @@ describe('a failed poll', () => {
     'a poll fails, but is not refused, after a %i',
     async (status) => {
       const { url, requests } = await sends(status, JSON.stringify(errorBody(status, 'not now')))
-      expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says: "not now".`))
+      expect(await pollTask(url)).toEqual(unseen(`APIMart answered ${status}. It says: "not now".`))
       expect(requests.length).toBe(1)
     },
   )
@@ -281,7 +284,7 @@ describe('a failed poll', () => {
     'a poll sees no task in a %i, even when its body has one',
     async (status) => {
       const { url } = await sends(status, PROCESSING)
-      expect((await look(url)).kind).not.toBe('seen')
+      expect((await pollTask(url)).kind).not.toBe('seen')
     },
   )
 
@@ -296,7 +299,7 @@ describe('a failed poll', () => {
     ['a signed URL', 'see https://a.example/b?sig=1', '"see https://a.example/b?…".'],
   ])('a poll fails after a 200 with %s', async (_, body, words) => {
     const { url } = await sends(200, body)
-    const result = await look(url)
+    const result = await pollTask(url)
     expect(result).toMatchObject({ kind: 'unseen', pause: 0 })
     if (result.kind === 'unseen') {
       expect(result.cause.startsWith('APIMart answered 200. It says')).toBe(true)
@@ -309,7 +312,7 @@ describe('a failed poll', () => {
     const body = `bad key ${KEY} for ${signed} and ${encodeURIComponent(signed)}`
     for (const status of [200, 401, 500]) {
       const { url } = await sends(status, body)
-      const result = await look(url, { secrets: [KEY, signed] })
+      const result = await pollTask(url, { secrets: [KEY, signed] })
       expect(JSON.stringify(result)).toContain('bad key *** for *** and ***')
     }
   })
@@ -319,7 +322,7 @@ describe('a failed poll', () => {
     async (status) => {
       const other = await sends(200, PROCESSING)
       const { url, requests } = await sends(status, '', { location: `${other.url}/v1/tasks/task_1` })
-      expect(await look(url)).toEqual(unseen(`APIMart answered ${status}. It says nothing else.`))
+      expect(await pollTask(url)).toEqual(unseen(`APIMart answered ${status}. It says nothing else.`))
       expect([requests.length, other.requests.length]).toEqual([1, 0])
     },
   )
@@ -335,10 +338,10 @@ describe('a failed poll', () => {
       response.on('drain', pour)
       pour()
     })
-    const result = await look(url)
+    const result = await pollTask(url)
     if (result.kind !== 'unseen') throw new Error(result.kind)
     expect([...result.cause].length).toBeLessThan(1000)
-    // What lies in the buffers of both sockets is sent and never read.
+    // The bytes in the buffers of both sockets are sent but never read.
     expect(sent).toBeLessThan(32 * MEBIBYTE)
     await expect.poll(() => open.size).toBe(0)
   })
@@ -367,7 +370,7 @@ describe('a requested pause', () => {
   ])('a failed poll reports a pause of %s from the Retry-After header %j', async (_, header, seconds) => {
     for (const status of [429, 503, 200]) {
       const { url } = await sends(status, '', { 'retry-after': header })
-      expect(await look(url)).toEqual(
+      expect(await pollTask(url)).toEqual(
         unseen(`APIMart answered ${status}. It says nothing else.`, seconds * 1000),
       )
     }
@@ -377,7 +380,7 @@ describe('a requested pause', () => {
     'a failed poll reports no pause from a Retry-After header in another format: %s',
     async (header) => {
       const { url } = await sends(429, '', { 'retry-after': header })
-      expect(await look(url)).toMatchObject({ kind: 'unseen', pause: 0 })
+      expect(await pollTask(url)).toMatchObject({ kind: 'unseen', pause: 0 })
     },
   )
 })
@@ -392,8 +395,8 @@ describe('a poll without a complete response', () => {
     const limit = vi.spyOn(AbortSignal, 'timeout').mockImplementation((delay) => timeout(delay / 100))
     const { url, open } = await httpHost(answer)
     const { signal } = new AbortController()
-    expect(await look(url, { signal })).toEqual(
-      unseen('APIMart could not be asked: it did not answer within 30 s.'),
+    expect(await pollTask(url, { signal })).toEqual(
+      unseen('The request to APIMart failed: no response within 30 s.'),
     )
     expect(limit.mock.calls).toEqual([[30_000]])
     await expect.poll(() => open.size).toBe(0)
@@ -420,16 +423,16 @@ describe('a poll without a complete response', () => {
     ['carries something other than HTTP', (socket) => socket.end('220 smtp.example ready\r\n'), ''],
   ])('a poll fails when the connection %s', async (_, onData, cause) => {
     const { url, open } = await rawHost(onData)
-    const result = await look(url)
-    expect(result).toEqual(unseen(expect.stringMatching(/^APIMart could not be asked: .+[^.]\.$/)))
-    if (cause) expect(result).toEqual(unseen(`APIMart could not be asked: ${cause}`))
+    const result = await pollTask(url)
+    expect(result).toEqual(unseen(expect.stringMatching(/^The request to APIMart failed: .+[^.]\.$/)))
+    if (cause) expect(result).toEqual(unseen(`The request to APIMart failed: ${cause}`))
     await expect.poll(() => open.size).toBe(0)
   })
 
   it('a poll fails when the port is closed', async () => {
-    expect(await look('http://127.0.0.1:1')).toEqual(
+    expect(await pollTask('http://127.0.0.1:1')).toEqual(
       unseen(
-        'APIMart could not be asked: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
+        'The request to APIMart failed: the host, or a proxy in between, refused the connection (ECONNREFUSED).',
       ),
     )
   })
@@ -437,7 +440,7 @@ describe('a poll without a complete response', () => {
   it.each(['https', 'http'])(
     'a poll fails when the host name cannot be resolved, over %s',
     async (scheme) => {
-      expect((await look(`${scheme}://gateway.invalid`)).kind).toBe('unseen')
+      expect((await pollTask(`${scheme}://gateway.invalid`)).kind).toBe('unseen')
     },
   )
 
@@ -457,8 +460,8 @@ describe('a poll without a complete response', () => {
     sandbox.faults.next('task', fault)
     const network = networkOf(sandbox.apiUrl)
     const options = { id, apiKey: sandbox.apiKey }
-    expect(await look(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'unseen', pause: 0 })
-    expect(await look(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'seen' })
+    expect(await pollTask(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'unseen', pause: 0 })
+    expect(await pollTask(sandbox.apiUrl, options, network)).toMatchObject({ kind: 'seen' })
     expect(sandbox.requests.length).toBe(2)
   })
 })
@@ -466,14 +469,14 @@ describe('a poll without a complete response', () => {
 describe('a cancelled poll', () => {
   it('a poll of a run that is already cancelled is never sent', async () => {
     const { url, requests } = await sends(200, PROCESSING)
-    await expect(look(url, { signal: AbortSignal.abort(STOPPED) })).rejects.toBe(STOPPED)
+    await expect(pollTask(url, { signal: AbortSignal.abort(STOPPED) })).rejects.toBe(STOPPED)
     expect(requests).toEqual([])
   })
 
   it('a cancelled poll does not wait for a response that never comes', async () => {
     const abort = new AbortController()
     const { url, open } = await httpHost(() => abort.abort(STOPPED))
-    await expect(look(url, { signal: abort.signal })).rejects.toBe(STOPPED)
+    await expect(pollTask(url, { signal: abort.signal })).rejects.toBe(STOPPED)
     await expect.poll(() => open.size).toBe(0)
   })
 
@@ -483,7 +486,7 @@ describe('a cancelled poll', () => {
       response.writeHead(200, { 'content-length': 100 }).write('{')
     })
     const api = noticing(networkOf(url).api, { onResponseData: () => abort.abort(STOPPED) })
-    await expect(look(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
+    await expect(pollTask(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
     await expect.poll(() => open.size).toBe(0)
   })
 
@@ -491,7 +494,7 @@ describe('a cancelled poll', () => {
     const abort = new AbortController()
     const server = createServer({ pauseOnConnect: true })
     const { port } = await served(server)
-    const result = look(`https://127.0.0.1:${port}`, { signal: abort.signal })
+    const result = pollTask(`https://127.0.0.1:${port}`, { signal: abort.signal })
     const rejected = expect(result).rejects.toBe(STOPPED)
     await once(server, 'connection')
     abort.abort(STOPPED)
@@ -502,14 +505,14 @@ describe('a cancelled poll', () => {
     const abort = new AbortController()
     const { url } = await rawHost((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{'))
     const api = noticing(networkOf(url).api, { onResponseError: () => abort.abort(STOPPED) })
-    await expect(look(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
+    await expect(pollTask(url, { signal: abort.signal }, { api, timeouts: TIMEOUTS })).rejects.toBe(STOPPED)
   })
 
   it('a poll leaves no listener on the abort signal', async () => {
     const { signal } = new AbortController()
     const { url } = await sends(200, PROCESSING)
     const network = networkOf(url)
-    for (let i = 0; i < 5; i++) await look(url, { signal }, network)
+    for (let i = 0; i < 5; i++) await pollTask(url, { signal }, network)
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
@@ -538,7 +541,7 @@ it('a poll sees a task, fails or is refused after any response, and any message 
   await fc.assert(
     fc.asyncProperty(fc.record({ status, body, retryAfter }), async (answer) => {
       next = answer
-      const result = await look(url, {}, network)
+      const result = await pollTask(url, {}, network)
       if ([401, 403, 404].includes(answer.status)) expect(result.kind).toBe('refused')
       else expect(result.kind).toBeOneOf(answer.status === 200 ? ['seen', 'unseen'] : ['unseen'])
       if (result.kind === 'seen') return

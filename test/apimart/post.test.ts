@@ -1,5 +1,5 @@
 /**
- * The paid request on real sockets: however the exchange ends, it is sent at most once, and "no" is said only when
+ * The paid request on real sockets: no matter how the exchange ends, it is sent at most once. The outcome is "no" only if
  * nothing can have been accepted.
  */
 import { connect, createServer, type Socket } from 'node:net'
@@ -38,15 +38,15 @@ afterEach(() => {
 })
 
 interface Behaviour {
-  /** What happens as soon as somebody connects. */
+  /** Called as soon as a client connects. */
   readonly onConnection?: (socket: Socket) => void
-  /** What happens when a request has arrived with all of its body. */
+  /** Called when a request with its whole body has arrived. */
   readonly onRequest?: (socket: Socket) => void
-  /** Key and certificate, for a host that speaks TLS. */
+  /** Key and certificate of a host that speaks TLS. */
   readonly tls?: { readonly key: string; readonly cert: string }
 }
 
-/** A server that speaks no HTTP of its own: it keeps what arrives and does what it is told. */
+/** A raw server without HTTP: it records the data it receives and runs the given callbacks. */
 async function host({ onConnection, onRequest, tls }: Behaviour) {
   const seen = { connections: 0, text: '' }
   const attend = (socket: Socket) => {
@@ -72,7 +72,7 @@ async function host({ onConnection, onRequest, tls }: Behaviour) {
     url: `http://127.0.0.1:${port}`,
     secureUrl: `https://127.0.0.1:${port}`,
     seen,
-    /** How many requests have begun to arrive. */
+    /** The number of requests that have begun to arrive. */
     requests: () => seen.text.split('POST /').length - 1,
   }
 }
@@ -182,7 +182,7 @@ it('a submission is a single request that matches the documentation', async () =
 describe('an unsent submission', () => {
   it('a submission to a closed port is never sent', async () => {
     expect(await submitTo('http://127.0.0.1:1')).toEqual(
-      never('retry', 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'),
+      never('retry', 'the host, or a proxy in between, refused the connection (ECONNREFUSED)'),
     )
   })
 
@@ -298,7 +298,7 @@ describe('an unknown submission', () => {
     async (_, onConnection) => {
       const { url, seen, requests } = await host({ onConnection })
       const { accepted } = await submitTo(url)
-      // Whether the client still gets to send before it learns of the end is a race; "no" needs that it did not.
+      // It is a race whether the client sends before it notices the end; "no" is right only if it did not send.
       expect(accepted).toBeOneOf(requests() === 0 ? ['no', 'unknown'] : ['unknown'])
       expect(seen.connections).toBe(1)
     },
@@ -328,9 +328,9 @@ describe('an unknown submission', () => {
     })
     expect(await submitTo(url)).toMatchObject({
       accepted: 'unknown',
-      message: expect.stringContaining('APIMart answered 200 without a task id that can be used.'),
+      message: expect.stringContaining('APIMart answered 200 without a usable task id.'),
     })
-    // What lies in the buffers of both sockets is sent and never read.
+    // The bytes in the buffers of both sockets are sent but never read.
     expect(sent).toBeLessThan(32 * MEBIBYTE)
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
@@ -371,7 +371,7 @@ describe('a server that never finishes', () => {
     expect([seen.connections, requests()]).toEqual([1, 1])
   })
 
-  /** Sends a little at a time, so that no time limit between two pieces ends it. */
+  /** Trickles data too fast for the idle timeout. */
   const drip = (start: string, piece: string) => (socket: Socket) => {
     socket.write(start)
     const timer = setInterval(() => socket.write(piece), 20)
@@ -427,7 +427,7 @@ describe('a server that never finishes', () => {
     expect(await submitTo(url)).toMatchObject({
       accepted: 'unknown',
       message: expect.stringContaining(
-        'It says: "{"data":[{"task_id":"task_1"". It names the task task_1. It is unknown',
+        'It says: "{"data":[{"task_id":"task_1"". The task id task_1 appears in the response. It is unknown',
       ),
     })
   })
@@ -491,25 +491,25 @@ describe('the cause of an unsent submission', () => {
   })
 })
 
-/** The last words of the request. */
+/** The end of the request body. */
 const BODY_END = '"enabled":false}}'
 
-/** Waits until the servers of this machine have learned of every end. */
+/** Waits until the servers have noticed the end of every connection. */
 async function quiet(...opens: readonly ReadonlySet<unknown>[]): Promise<void> {
   while (opens.some(({ size }) => size > 0)) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** What a server does with its connections; `raw` is the one below TLS. */
+/** How a server treats its connections; `raw` is the socket below TLS. */
 interface Manners {
   readonly atDoor?: (raw: Socket) => void
   readonly onStanding?: (socket: Socket, raw: Socket) => void
-  /** Called with all that has arrived, and with what had arrived before. */
+  /** Called with all text so far, and with the text before the last chunk. */
   readonly onText?: (text: string, socket: Socket, raw: Socket, before: string) => void
 }
 
-/** A server of any manners, one after the other, that counts what it understands. */
+/** A server whose manners can change; it counts connections, bytes and requests. */
 async function manyHosts(tls: boolean) {
-  // A connection without a word may still come when its client is long gone.
+  // A connection without data can still arrive long after its client has gone, so it is not counted.
   const seen = { connections: 0, bytes: 0, posts: 0 }
   let manners: Manners = {}
   let last: Socket | null = null
@@ -548,7 +548,7 @@ async function manyHosts(tls: boolean) {
   }
 }
 
-/** A wire that carries so many bytes to a port and is then cut. */
+/** A wire that forwards a limited number of bytes to a port and is then cut. */
 async function wireTo(port: number, scheme: string) {
   let left = 0
   let cut: (socket: Socket) => void = () => {}
@@ -582,14 +582,14 @@ const ENDS: Record<string, (socket: Socket) => void> = {
   ended: (socket) => void socket.end(),
 }
 
-/** Waits for so many turns of the loop. */
+/** Waits for this many turns of the event loop. */
 async function turnsOf(count: number, signal?: AbortSignal): Promise<void> {
   for (let turn = 0; turn < count && !signal?.aborted; turn++) {
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
 
-/** Ends a connection some turns of the loop later: before, with or after what the client does. */
+/** Ends a connection some turns of the event loop later: before, during or after the client's next action. */
 function endLater(how: string, turns: number, socket: Socket, raw: Socket): void {
   const cut = () => (socket === raw ? raw.resetAndDestroy() : raw.destroy())
   void turnsOf(turns).then(() => (how === 'reset' ? cut() : ENDS[how]?.(socket)))
@@ -605,7 +605,7 @@ describe('the claim that nothing was sent', () => {
       const server = await manyHosts(scheme === 'https')
       const wire = await wireTo(server.port, scheme)
       const cuts = { never_sent: [0], lost: [0], answered: [] as number[] }
-      // In steps that meet every part of what is sent, sooner or later.
+      // The steps reach every part of the data over many runs.
       const first = Math.floor(Math.random() * 31)
       for (let cut = first; cut < bytes; cut += 31) {
         for (const [how, end] of Object.entries(ENDS)) {
@@ -626,7 +626,7 @@ describe('the claim that nothing was sent', () => {
       const { never_sent, lost, answered } = cuts
       expect(lost.length).toBeGreaterThan(10)
       expect(answered.length).toBeGreaterThan(10)
-      // A handshake has some hundred bytes; a plain request leaves with the connection.
+      // A handshake takes some hundred bytes; a plain request is sent as soon as the connection opens.
       if (scheme === 'https') expect(never_sent.length).toBeGreaterThan(10)
       expect(Math.max(...never_sent)).toBeLessThan(Math.max(...lost))
     },
@@ -634,8 +634,8 @@ describe('the claim that nothing was sent', () => {
 
   const half = answer(ACCEPTED.slice(0, 30), '200 OK', ACCEPTED.length)
   const moment = fc.constantFrom(
-    ...(['at the door', 'as soon as it stands', 'before it reads', 'at the first byte'] as const),
-    ...(['after the headers', 'after the body', 'after half an answer', 'after an answer'] as const),
+    ...(['on connect', 'once it is open', 'before it reads', 'at the first byte'] as const),
+    ...(['after the headers', 'after the body', 'after half a response', 'after a response'] as const),
   )
 
   it.each(['http', 'https'])(
@@ -645,9 +645,9 @@ describe('the claim that nothing was sent', () => {
       const ends = new Set<string>()
       const run = async (when: string, how: string, later: number, abortAfter: number | null) => {
         server.become({
-          atDoor: (raw) => when === 'at the door' && endLater(how, later, raw, raw),
+          atDoor: (raw) => when === 'on connect' && endLater(how, later, raw, raw),
           onStanding(socket, raw) {
-            if (when === 'as soon as it stands') endLater(how, later, socket, raw)
+            if (when === 'once it is open') endLater(how, later, socket, raw)
             if (when !== 'before it reads') return
             socket.pause()
             setTimeout(() => {
@@ -660,8 +660,8 @@ describe('the claim that nothing was sent', () => {
             if (when === 'at the first byte' && before === '') endLater(how, later, socket, raw)
             if (when === 'after the headers' && passes('\r\n\r\n')) endLater(how, later, socket, raw)
             if (!passes(BODY_END)) return
-            if (when === 'after half an answer') socket.write(half)
-            if (when === 'after an answer') socket.write(answer(ACCEPTED))
+            if (when === 'after half a response') socket.write(half)
+            if (when === 'after a response') socket.write(answer(ACCEPTED))
             endLater(how, later, socket, raw)
           },
         })
@@ -681,7 +681,7 @@ describe('the claim that nothing was sent', () => {
         expect(posts).toBeLessThanOrEqual(1)
         expect(connections).toBeLessThanOrEqual(1)
         expect(kind).toBeOneOf(bytes > 0 ? ['lost', 'answered'] : ['lost', 'never_sent', 'stopped'])
-        if (kind === 'answered') expect(when).toBe('after an answer')
+        if (kind === 'answered') expect(when).toBe('after a response')
       }
       await fc.assert(
         fc.asyncProperty(

@@ -14,7 +14,7 @@ import type { ReferenceText } from '../../src/inputs/reference-text.ts'
 import { inputsWith } from '../harness/inputs.ts'
 
 const step: StepIdentity = { repository: 'octo/videos', runId: '4711', job: 'video', step: '__octo_kling' }
-/** The request of inputs that name addresses. */
+/** The request for inputs, with URLs or paths unchanged. */
 const requestWith = (inputs: NewTaskInputs) =>
   buildRequest(inputs, { image_url: displayed(inputs.image_url), video_url: displayed(inputs.video_url) })
 const displayed = (reference: ReferenceText) => (reference.kind === 'url' ? reference.url : reference.path)
@@ -54,17 +54,17 @@ describe('the request', () => {
     ])
   })
 
-  it('the request carries sound as a word and the watermark as a boolean', () => {
+  it('the request contains sound as a word and the watermark as a boolean', () => {
     const made = requestWith(inputsWith({ keep_original_sound: 'false', watermark: 'True' }))
     expect(made).toMatchObject({ keep_original_sound: 'no', watermark_info: { enabled: true } })
   })
 
-  it('the request carries URLs exactly as written, including signed queries', () => {
+  it('the request contains URLs exactly as written, including signed queries', () => {
     const image_url = 'https://Example.com:443/a%20b/%7euser.png?X-Signature=a%2Bb&x=1'
     expect(requestWith(inputsWith({ image_url })).image_url).toBe(image_url)
   })
 
-  it('the request carries nothing that is only for the action', () => {
+  it('the request contains nothing that is meant only for the action', () => {
     const plain = requestWith(inputsWith({}))
     const extras = { price_per_second: '0.057', max_cost: '1', dry_run: 'true', preflight: 'warn' }
     expect(requestWith(inputsWith({ ...extras, api_key: 'sk-another' }))).toEqual(plain)
@@ -79,7 +79,7 @@ describe('the idempotency key', () => {
   })
 
   it('the idempotency key does not change between versions of the action', () => {
-    // A re-run may use a newer version; a key of another form would let APIMart bill the task twice.
+    // A re-run may use a newer version; with a different key, APIMart would bill the task twice.
     expect(key).toMatchInlineSnapshot(
       `"kling-d4b9868740f9ba7aabe80330ea49cbe4691442a3fcbd14baf16c0a6cdb7dad34"`,
     )
@@ -133,7 +133,7 @@ describe('the key of a further attempt', () => {
   })
 
   it('the key of a further attempt does not change between versions of the action', () => {
-    // As the first key: whoever repeats the attempt must find its task.
+    // As for the first key: a repeated attempt must find its task.
     expect([2, 3, 10].map((attempt) => derivedKey('my-own-key', attempt))).toMatchInlineSnapshot(`
       [
         "kling-410b039808c264e0cb431a4dd26b210ca34d156756851cf7d0ece5785c21d842",
@@ -148,7 +148,7 @@ describe('the key of a further attempt', () => {
     const keys = [first, 'my-own-key', 'my-own-key2', derivedKey(first, 2)].flatMap((key) =>
       attempts.map((attempt) => derivedKey(key, attempt)),
     )
-    // The last first key is that of an attempt itself.
+    // The last of these keys is itself the key of an attempt.
     expect(new Set(keys).size).toBe(keys.length - 1)
   })
 

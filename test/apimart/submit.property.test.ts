@@ -1,7 +1,7 @@
 /**
- * The submission under a clock that only moves when somebody waits: however its tries end, a paid request is sent
- * again only where that is safe, never in haste, and never for long. The numbers of the plan are written out here,
- * not taken from the code.
+ * The submission under a clock that advances only during waits: no matter how its tries end, a paid request is sent
+ * again only if that is safe, never too soon, and never for too long. The numbers of the plan are written out here,
+ * not imported from the code.
  */
 import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
@@ -16,38 +16,38 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 const PATIENCE = 5 * MINUTE
 const GRACE = 4 * SECOND
-/** Sums of fractions are not exact. */
+/** The tolerance for sums of floating-point numbers. */
 const CRUMB = 1e-3
 const STOPPED = new Error('the run was stopped')
 const TASK = '{"code":200,"data":[{"status":"submitted","task_id":"task_1"}]}'
 
-/** The `Retry-After` of an answer: so many seconds from it on, said as such or as a date. */
+/** The `Retry-After` of a response, in seconds or as a date. */
 interface RetryAfter {
   readonly seconds: number
   readonly form: 'seconds' | 'date'
 }
 
-/** A try as it will be, and how long it takes. */
+/** A planned try and its duration. */
 interface Planned {
   readonly row: Row
   readonly retryAfter: RetryAfter | null
   readonly took: number
 }
 
-/** A try as it was; without a row when it was stopped before it was sent. */
+/** A completed try; `row` is null if it was stopped before it was sent. */
 interface Try {
   readonly row: Row | null
-  /** What the answer asks to wait, in milliseconds. */
+  /** The pause that the response requests, in milliseconds. */
   readonly asked: number
   readonly from: number
   readonly to: number
 }
 
 interface Course {
-  /** Tries one by one, the last for ever. */
+  /** The tries in order; the last one repeats forever. */
   readonly tries: readonly Planned[]
   readonly random?: () => number
-  /** When the run is cancelled, in milliseconds after its start. */
+  /** The time of the cancellation, in milliseconds after the start. */
   readonly abortAfter?: number
 }
 
@@ -63,11 +63,11 @@ const failed = (status: number, message: string, code = '') => ({
   body: JSON.stringify({ error: { code, message, type: '' } }),
 })
 
-/** What leads to each row of the table. */
+/** A result that leads to each row of the table. */
 const WAYS: Record<Row, PostResult | { readonly status: number; readonly body: string }> = {
   'not sent, for a transient cause': { kind: 'never_sent', cause: 'refused', isTransient: true },
   'not sent, for a permanent cause': { kind: 'never_sent', cause: 'self-signed', isTransient: false },
-  'sent, and the response lost': { kind: 'lost', cause: 'broken off', partial: null },
+  'sent, and the response lost': { kind: 'lost', cause: 'cut off', partial: null },
   'success with a task id': { status: 200, body: TASK },
   'success without a task id': { status: 200, body: '{}' },
   redirect: failed(307, 'over there'),
@@ -78,7 +78,7 @@ const WAYS: Record<Row, PostResult | { readonly status: number; readonly body: s
   '403 for lack of credit': failed(403, 'insufficient balance'),
   '408': failed(408, 'late'),
   '409': failed(409, 'conflict'),
-  '409 idempotency_in_progress': failed(409, 'at work', 'idempotency_in_progress'),
+  '409 idempotency_in_progress': failed(409, 'still running', 'idempotency_in_progress'),
   '409 idempotency_key_reused': failed(409, 'another body', 'idempotency_key_reused'),
   '409 idempotency_result_indeterminate': failed(409, 'not known', 'idempotency_result_indeterminate'),
   '413': failed(413, 'no'),
@@ -100,7 +100,7 @@ function endingOf({ row, retryAfter }: Planned, now: number): { ending: PostResu
   if ('kind' in way) return { ending: way, asked: 0 }
   if (retryAfter === null)
     return { ending: { kind: 'answered', response: { ...way, headers: {} } }, asked: 0 }
-  // A date has whole seconds.
+  // A date has a resolution of whole seconds.
   const date = Math.floor(now / SECOND) * SECOND + retryAfter.seconds * SECOND
   const isDate = retryAfter.form === 'date'
   const header = isDate ? new Date(date).toUTCString() : String(retryAfter.seconds)
@@ -110,7 +110,7 @@ function endingOf({ row, retryAfter }: Planned, now: number): { ending: PostResu
   }
 }
 
-/** Submits through a course; times are in milliseconds of the clock. */
+/** Runs a submission through a course; times are in milliseconds on the clock. */
 async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course) {
   const abort = new AbortController()
   const abortAt = START + abortAfter
@@ -129,10 +129,10 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
       signal.throwIfAborted()
     },
   }
-  /** As the real one: what was not sent is stopped at once, and an answer is awaited for a while. */
+  /** Like the real `post`: an abort ends an unsent request at once, while a sent one still waits for its response. */
   const post = async (signal: AbortSignal): Promise<PostResult> => {
-    // Five minutes hold less than twenty.
-    if (made.length === 100) throw new Error('it tries without end')
+    // Five minutes leave time for fewer than twenty tries.
+    if (made.length === 100) throw new Error('it never stops trying')
     expect(signal).toBe(abort.signal)
     const planned = tries[Math.min(made.length, tries.length - 1)] ?? once('400')
     const from = time
@@ -166,16 +166,16 @@ async function follow({ tries, random = () => 0, abortAfter = Infinity }: Course
   return { ...settled, made, pauses, after: time - START, isAborted: abort.signal.aborted }
 }
 
-/** When the tries of a course begin, in seconds. */
+/** The start times of the tries of a course, in seconds. */
 async function secondsOf(course: Course): Promise<number[]> {
   const { made } = await follow(course)
   return made.map(({ from }) => (from - START) / SECOND)
 }
 
 const messageOf = (outcome: Outcome | null) => (outcome && 'message' in outcome ? outcome.message : null)
-const NOBODY_KNOWS = 'It is unknown whether a task was accepted.'
-const AT_WORK =
-  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
+const UNKNOWN = 'It is unknown whether a task was accepted.'
+const IN_PROGRESS =
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
 
 describe('the plan', () => {
   it('the submission is tried four times, 5, 10 and 20 s apart', async () => {
@@ -186,7 +186,7 @@ describe('the plan', () => {
     expect(await secondsOf({ tries: [once('429')], random: () => 1 })).toEqual([0, 4, 12, 28])
   })
 
-  it('the submission asks about the first request for five minutes, at most half a minute apart', async () => {
+  it('the submission asks about the first request for five minutes, at intervals of at most half a minute', async () => {
     expect(await secondsOf({ tries: [once('409 idempotency_in_progress')] })).toEqual([
       0, 5, 15, 35, 65, 95, 125, 155, 185, 215, 245, 275,
     ])
@@ -219,11 +219,11 @@ describe('the plan', () => {
 
 describe('the end of the submission', () => {
   it.each<[Row, string]>([
-    ['429', 'APIMart answered 429. It says: "slow down". It was tried 4 times.'],
-    ['503 idempotency_unavailable', 'APIMart answered 503. It says: "not executed". It was tried 4 times.'],
+    ['429', 'APIMart answered 429. It says: "slow down". Gave up after 4 tries.'],
+    ['503 idempotency_unavailable', 'APIMart answered 503. It says: "not executed". Gave up after 4 tries.'],
     [
       'not sent, for a transient cause',
-      'APIMart could not be reached, so the request was never sent: refused. Check api_base_url and the proxy settings. It was tried 4 times.',
+      'APIMart could not be reached, so the request was never sent: refused. Check api_base_url and the proxy settings. Gave up after 4 tries.',
     ],
   ])(
     'the submission is reported as tried four times when the last try ends as "%s"',
@@ -239,7 +239,7 @@ describe('the end of the submission', () => {
     expect(outcome).toEqual({
       ...OUTCOMES['429'],
       message:
-        'APIMart answered 429. It says: "slow down". It asks to wait 6 min 40 s. This step tries for 5 min at most.',
+        'APIMart answered 429. It says: "slow down". It asks to wait 6 min 40 s. This step retries for at most 5 min.',
       remedy: null,
       pause: 400 * SECOND,
     })
@@ -250,7 +250,7 @@ describe('the end of the submission', () => {
     const { outcome, after } = await follow({ tries: [once('409 idempotency_in_progress')] })
     expect(outcome).toEqual({
       ...OUTCOMES['409 idempotency_in_progress'],
-      message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} This step tries for 5 min at most.`,
+      message: `APIMart answered 409. It says: "still running". ${UNKNOWN} This step retries for at most 5 min.`,
       remedy: null,
       pause: 0,
     })
@@ -260,7 +260,7 @@ describe('the end of the submission', () => {
   it('the submission ends after five minutes of slow refusals, before the fourth try', async () => {
     const { outcome, made } = await follow({ tries: [once('429', null, 150 * SECOND)] })
     expect(messageOf(outcome)).toBe(
-      'APIMart answered 429. It says: "slow down". This step tries for 5 min at most.',
+      'APIMart answered 429. It says: "slow down". This step retries for at most 5 min.',
     )
     expect([outcome?.accepted, made.length]).toEqual(['no', 2])
   })
@@ -277,7 +277,7 @@ describe('the end of the submission', () => {
     'the submission is unknown when a request was in progress before the refusal "%s"',
     async (row, words) => {
       const { outcome, made } = await follow({ tries: [once('409 idempotency_in_progress'), once(row)] })
-      expect(outcome).toMatchObject({ accepted: 'unknown', message: `${words} ${AT_WORK}` })
+      expect(outcome).toMatchObject({ accepted: 'unknown', message: `${words} ${IN_PROGRESS}` })
       expect(made.length).toBe(2)
     },
   )
@@ -288,7 +288,7 @@ describe('the end of the submission', () => {
     })
     expect(outcome).toEqual({
       ...OUTCOMES['sent, and the response lost'],
-      message: `The response to the submission was lost: broken off. ${NOBODY_KNOWS}`,
+      message: `The response to the submission was lost: cut off. ${UNKNOWN}`,
       remedy: null,
       pause: 0,
     })
@@ -298,7 +298,7 @@ describe('the end of the submission', () => {
     const { outcome, made } = await follow({ tries: [once('409 idempotency_in_progress'), once('429')] })
     expect(outcome).toMatchObject({
       accepted: 'unknown',
-      message: `APIMart answered 429. It says: "slow down". This step tries for 5 min at most. ${AT_WORK}`,
+      message: `APIMart answered 429. It says: "slow down". This step retries for at most 5 min. ${IN_PROGRESS}`,
     })
     expect(made.length).toBe(12)
   })
@@ -331,7 +331,7 @@ describe('a cancelled submission', () => {
   it('a cancelled submission is unknown after a request in progress, in a pause and in an unsent try', async () => {
     const outcome = {
       ...OUTCOMES['409 idempotency_in_progress'],
-      message: `APIMart answered 409. It says: "at work". ${NOBODY_KNOWS} The run was stopped before it reported more.`,
+      message: `APIMart answered 409. It says: "still running". ${UNKNOWN} The run was stopped before the outcome was known.`,
       pause: 2 * SECOND,
     }
     const slow = once('not sent, for a transient cause', null, 10 * SECOND)
@@ -378,7 +378,7 @@ it.each<Row>(['429', '409 idempotency_in_progress'])(
 )
 
 it('the submission repeats no secret from the responses', async () => {
-  const told: string[] = []
+  const messages: string[] = []
   const body = JSON.stringify({ error: { message: 'slow down, sk-secret' } })
   const { signal } = new AbortController()
   const outcome = await sendUntilSettled({
@@ -387,14 +387,14 @@ it('the submission repeats no secret from the responses', async () => {
     clock: { now: () => START, async sleep() {} },
     random: () => 0,
     secrets: ['sk-secret'],
-    onPause: ({ message }) => told.push(message),
+    onPause: ({ message }) => messages.push(message),
     signal,
   })
-  expect([...told, messageOf(outcome)].join()).not.toContain('sk-secret')
-  expect(told[0]).toBe('APIMart answered 429. It says: "slow down, ***".')
+  expect([...messages, messageOf(outcome)].join()).not.toContain('sk-secret')
+  expect(messages[0]).toBe('APIMart answered 429. It says: "slow down, ***".')
 })
 
-/** Chance, as a test can repeat it. */
+/** Reproducible random numbers. */
 const chance = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 20 })
 function cycle(values: readonly number[]): () => number {
   let i = 0
@@ -408,10 +408,10 @@ const nextOf = (row: Row | null) => {
   return verdict.accepted === 'yes' ? 'stop' : verdict.next
 }
 
-/** The pause after so many tries, before chance takes its part, in seconds. */
+/** The pause after this many tries, before random jitter. */
 const plannedPause = (tries: number) => ([5, 10, 20][tries - 1] ?? 30) * SECOND
 
-/** Every try that came too early, too late, or that should never have been made. */
+/** Every try that came too early or too late, or should not have happened. */
 function breachesOf(made: readonly Try[]): string[] {
   return made.flatMap(({ from }, i) => {
     const before = made[i - 1]
@@ -473,14 +473,14 @@ describe('any course', () => {
         expect(breachesOf(made)).toEqual([])
         const last = made.at(-1)
         if (last === undefined) throw new Error('nothing was tried')
-        const atWork = made.some((tried) => tried.row === '409 idempotency_in_progress')
+        const wasInProgress = made.some((tried) => tried.row === '409 idempotency_in_progress')
         const verdict = last.row === null ? null : verdictOf(last.row)
         if (last.row !== null) rows.add(last.row)
 
         if (thrown !== null) {
           expect(thrown).toBe(STOPPED)
-          expect([isAborted, atWork]).toEqual([true, false])
-          // Whatever was sent last was refused.
+          expect([isAborted, wasInProgress]).toEqual([true, false])
+          // The last request sent, if any, was refused.
           expect(verdict?.accepted ?? 'no').toBe('no')
           ends.add('stopped')
         }
@@ -488,20 +488,20 @@ describe('any course', () => {
           expect(outcome).toEqual({ accepted: 'yes', taskId: 'task_1', isReplay: false })
           ends.add('accepted')
         } else if (outcome !== null) {
-          const isUnknown = atWork || verdict?.accepted === 'unknown'
+          const isUnknown = wasInProgress || verdict?.accepted === 'unknown'
           expect(outcome.accepted).toBe(isUnknown ? 'unknown' : 'no')
           if (!isUnknown) expect(outcome).toMatchObject({ ...verdict })
           expect(messageOf(outcome)).toMatch(/^[^\p{Cc}]+\.$/u)
           ends.add(`${outcome.accepted}, ${isAborted ? 'stopped' : nextOf(last.row)}`)
         }
-        // It gives up for a reason only.
+        // It never gives up without a reason.
         if (nextOf(last.row) !== 'stop' && !isAborted) {
           const next = last.to - START + Math.max(plannedPause(made.length), last.asked)
-          const isLastTry = !atWork && made.length === 4
+          const isLastTry = !wasInProgress && made.length === 4
           expect(isLastTry || next > PATIENCE).toBe(true)
           expect(after).toBe(last.to - START)
         }
-        // Each pause is told before it begins, as long as it is.
+        // Each pause is reported before it begins, with its length.
         const lengths = made.slice(1).map((tried, i) => tried.from - (made[i]?.to ?? 0))
         for (const [i, length] of lengths.entries()) expect(pauses[i]?.pause).toBeCloseTo(length, 2)
         expect(pauses.length - lengths.length).toBeOneOf(isAborted ? [0, 1] : [0])

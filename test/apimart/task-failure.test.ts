@@ -10,10 +10,11 @@ const KEY = 'sk-ab"cd<ef>&h12345'
 const SIGNED = 'https://cdn.example.com/ref-image.png?X-Amz-Signature=SIGNATURE'
 const secrets = secretsOf(KEY, [SIGNED])
 
-/** A task that ended without a video and tells this. */
+/** A task with this data that ended without a video. */
 function ended(data: object): FailedTask | CancelledTask {
   const task = readTaskState(JSON.stringify({ data: { status: 'failed', ...data } }))
-  if (task?.status !== 'failed' && task?.status !== 'cancelled') throw new Error('the task did not end so')
+  if (task?.status !== 'failed' && task?.status !== 'cancelled')
+    throw new Error('the task has not failed or been cancelled')
   return task
 }
 
@@ -28,9 +29,9 @@ function failed(error: Partial<ApiError>): Failure {
 const PERSON =
   'Kling found no person with the upper body in full view. Use an image and a clip that show one person with head, shoulders and arms, not cut off and not covered.'
 const CONTENT =
-  'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.'
+  'The content of the image, the clip or the prompt was refused. The same request would be refused again: change what the image, the clip or the prompt contains.'
 const SHOT =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.'
+  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.'
 
 describe('the reported error', () => {
   it.each<[string, object, string]>([
@@ -217,7 +218,7 @@ describe('a very long error', () => {
     const flood = piece.repeat(2 ** 20 / piece.length)
     const start = performance.now()
     const { message } = failed({ message: flood, code: flood, type: flood })
-    // Minutes where a pattern walks it all; bounded loosely, as machines are slow at times.
+    // It takes minutes if a pattern scans everything; the bound is loose because machines can be slow.
     expect(performance.now() - start).toBeLessThan(5000)
     expect([...message].length).toBeLessThan(1500)
     expect(message).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\u202e]/u)

@@ -24,14 +24,14 @@ const DOCUMENTED = {
 
 const answer = (data: unknown) => JSON.stringify({ code: 200, data })
 
-/** What is read of a task that says this. */
+/** The state of a task with this data. */
 function read(data: object): TaskState {
   const task = readTaskState(answer(data))
   if (task === null) throw new Error('no task was read')
   return task
 }
 
-/** The links of a completed task with this result, or with these videos. */
+/** The links of a completed task with this result or these videos. */
 function linksOf(given: { result?: unknown; videos?: unknown }) {
   const task = read({ status: 'completed', result: { videos: given.videos }, ...given })
   return task.status === 'completed' ? task.links : null
@@ -42,7 +42,7 @@ function errorOf(data: object) {
   return task.status === 'failed' ? task.error : null
 }
 
-const NOTHING_TOLD = {
+const NOTHING_KNOWN = {
   progress: null,
   createdAt: null,
   endedAt: null,
@@ -71,23 +71,23 @@ it('readTaskState needs nothing but a status', () => {
   expect(read({ status: 'processing' })).toEqual({
     status: 'running',
     rawStatus: 'processing',
-    ...NOTHING_TOLD,
+    ...NOTHING_KNOWN,
   })
   expect(read({ status: 'completed' })).toEqual({
     status: 'completed',
     rawStatus: 'completed',
-    ...NOTHING_TOLD,
+    ...NOTHING_KNOWN,
     links: [],
   })
   expect(read({ status: 'cancelled' })).toEqual({
     status: 'cancelled',
     rawStatus: 'cancelled',
-    ...NOTHING_TOLD,
+    ...NOTHING_KNOWN,
   })
   expect(read({ status: 'failed' })).toEqual({
     status: 'failed',
     rawStatus: 'failed',
-    ...NOTHING_TOLD,
+    ...NOTHING_KNOWN,
     error: { message: '', code: '', type: '' },
   })
 })
@@ -133,7 +133,7 @@ describe('the status', () => {
   it.each(['\u202e', '\0\u2066', ' \u001b '])(
     'a status without a visible character is reported as nameless: %j',
     (status) => {
-      expect(read({ status })).toMatchObject({ status: 'running', rawStatus: 'a state without a name' })
+      expect(read({ status })).toMatchObject({ status: 'running', rawStatus: 'an unnamed status' })
     },
   )
 
@@ -219,7 +219,7 @@ describe('the links', () => {
 describe('the other fields of a task', () => {
   const nonsense = [null, '', ' ', 'soon', 'NaN', '1e3', '-1', -1, -0.5, true, {}, [], [1], 1e300]
 
-  it.each<[string, keyof typeof NOTHING_TOLD, readonly unknown[]]>([
+  it.each<[string, keyof typeof NOTHING_KNOWN, readonly unknown[]]>([
     ['progress', 'progress', [...nonsense, 100.1, '101', '45%']],
     ['created', 'createdAt', [...nonsense, 0, 1762853430000]],
     ['completed', 'endedAt', [...nonsense, 0, 1762853430000, '2025-11-11T09:30:30Z']],
@@ -230,13 +230,13 @@ describe('the other fields of a task', () => {
       expect(read({ status: 'processing', [field]: value }), JSON.stringify(value)).toEqual({
         status: 'running',
         rawStatus: 'processing',
-        ...NOTHING_TOLD,
+        ...NOTHING_KNOWN,
         [name]: null,
       })
     }
   })
 
-  it.each<[string, keyof typeof NOTHING_TOLD, unknown, number]>([
+  it.each<[string, keyof typeof NOTHING_KNOWN, unknown, number]>([
     ['progress', 'progress', 0, 0],
     ['progress', 'progress', 45.5, 45],
     ['progress', 'progress', '99.9', 99],
@@ -254,7 +254,7 @@ describe('the other fields of a task', () => {
     expect(read({ status: 'processing', [field]: value })).toEqual({
       status: 'running',
       rawStatus: 'processing',
-      ...NOTHING_TOLD,
+      ...NOTHING_KNOWN,
       [name]: expected,
     })
   })

@@ -1,5 +1,5 @@
 /**
- * A task as a run follows it: the links to its video, and how far it is.
+ * The links and progress of a task that a run follows.
  */
 import { describe, expect, it } from 'vitest'
 import { seenIn, unseenTask } from '../../src/apimart/task.ts'

@@ -1,5 +1,5 @@
 /**
- * The form of an upload, and what the end of one means.
+ * The form of an upload, and the verdict on its outcome.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -23,7 +23,7 @@ describe('the upload form', () => {
     return { headers, body, field, file, more }
   }
 
-  it('the upload form has the image as the field file and nothing else', async () => {
+  it('the upload form contains the image in the field file and nothing else', async () => {
     const { headers, field, file, more } = await parse('hero.png')
     expect(headers).toEqual({ 'content-type': expect.stringMatching(/^multipart\/form-data; boundary=\S+$/) })
     expect({ field, name: file.name, type: file.type, more }).toEqual({
@@ -54,7 +54,7 @@ describe('the upload form', () => {
     expect({ field, more }).toEqual({ field: 'file', more: [] })
     expect(Buffer.from(await file.bytes())).toEqual(bytes)
     const [, disposition = '', type, empty] = body.toString('utf8').split('\r\n')
-    // As browsers escape it.
+    // Escaped as in browsers.
     const written = name.replaceAll('\r', '%0D').replaceAll('\n', '%0A').replaceAll('"', '%22')
     expect(disposition.toLowerCase()).toBe(
       `content-disposition: form-data; name="file"; filename="${written.toLowerCase()}"`,
@@ -62,7 +62,7 @@ describe('the upload form', () => {
     expect([type?.toLowerCase(), empty]).toEqual(['content-type: image/png', ''])
   })
 
-  it('the upload form carries any bytes unchanged', async () => {
+  it('the upload form contains any bytes unchanged', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (content) => {
         const { file } = await parse('hero.png', Buffer.from(content))
@@ -81,7 +81,7 @@ const error = (message: string, code: string | number = '', type = 'apimart_erro
   error: { code, message, type },
 })
 const judged = (ending: PostResult): UploadOutcome => judgeUpload(ending, NOW, [KEY])
-/** What there is to read of an upload that was not accepted. */
+/** The outcome of an upload that was not accepted. */
 function refused(ending: PostResult) {
   const outcome = judged(ending)
   if (outcome.accepted === 'yes') throw new Error(`it was accepted: ${outcome.url}`)
@@ -152,7 +152,7 @@ describe('a refused upload', () => {
   })
 })
 
-const NO_ADDRESS = 'The response contains no image URL.'
+const NO_URL = 'The response contains no image URL.'
 
 describe('an unknown upload', () => {
   it.each<[string, PostResult, string]>([
@@ -179,7 +179,7 @@ describe('an unknown upload', () => {
     ['a 404', answered(404, error('Invalid URL')), 'Invalid URL'],
     ['a 405', answered(405, ''), ''],
     ['a 408', answered(408, error('too slow')), 'too slow'],
-    ['a 409', answered(409, error('at work', 'idempotency_in_progress')), 'at work'],
+    ['a 409', answered(409, error('still running', 'idempotency_in_progress')), 'still running'],
     ['a 500', answered(500, error('oops')), 'oops'],
     ['a 500 with a URL', answered(500, { url: ADDRESS }), `{"url":"${ADDRESS}"}`],
     ['a 502', answered(502, '<html>Bad gateway</html>'), '<html>Bad gateway</html>'],
@@ -192,7 +192,7 @@ describe('an unknown upload', () => {
     expect(judged(ending)).toEqual({
       accepted: 'unknown',
       next: 'stop',
-      message: `APIMart answered ${status}. ${said} ${NO_ADDRESS}`,
+      message: `APIMart answered ${status}. ${said} ${NO_URL}`,
       remedy: null,
       pause: 0,
     })

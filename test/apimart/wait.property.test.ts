@@ -1,6 +1,6 @@
 /**
- * The waiting under a clock that sleeps at once: whatever the looks bring, it ends, ends rightly, and never asks
- * faster than planned. The numbers of the plan are written out here, not taken from the code.
+ * The wait under a clock that sleeps in no time: no matter what the polls return, it ends, ends correctly, and never
+ * polls faster than planned. The numbers of the plan are written out here, not imported from the code.
  */
 import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
@@ -15,18 +15,18 @@ const START = 1_000_000
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
-/** Sums of fractions are not exact. */
+/** The tolerance for sums of floating-point numbers. */
 const CRUMB = 1e-3
 const STOPPED = new Error('the run was stopped')
 
-/** A look as it will be, and how long it takes. */
+/** A planned poll and its duration. */
 interface Planned {
   readonly poll: Poll
   readonly took: number
 }
 
-/** A look as it was. */
-interface Look {
+/** A completed poll. */
+interface CompletedPoll {
   readonly poll: Poll
   readonly from: number
   readonly to: number
@@ -37,7 +37,7 @@ interface Course {
   readonly random?: () => number
   readonly firstPause?: number
   readonly limit?: number
-  /** When the run is cancelled, in milliseconds after its start. */
+  /** The time of the cancellation, in milliseconds after the start. */
   readonly abortAfter?: number
 }
 
@@ -51,12 +51,12 @@ const unseen = (pause = 0): Poll => ({ kind: 'unseen', cause: 'APIMart answered 
 const refused: Poll = { kind: 'refused', failure: new Failure('authentication', ['No.']) }
 const always = (poll: Poll, took = 0) => ({ next: () => ({ poll, took }) })
 
-/** Looks at a task that ends so many milliseconds after the start. */
+/** Polls of a task that ends this many milliseconds after the start. */
 const endingAfter = (length: number) => ({
   next: (now: number) => ({ poll: seen(now - START >= length ? 'completed' : 'processing'), took: 0 }),
 })
 
-/** Looks one by one, the last for ever. */
+/** The polls in order; the last one repeats forever. */
 function inTurn(...polls: readonly (Poll | Planned)[]): Pick<Course, 'next'> {
   let i = 0
   return {
@@ -67,7 +67,7 @@ function inTurn(...polls: readonly (Poll | Planned)[]): Pick<Course, 'next'> {
   }
 }
 
-/** Waits through a course; times are in milliseconds of the clock. */
+/** Runs a wait through a course; times are in milliseconds on the clock. */
 async function follow({
   next,
   random = () => 0,
@@ -79,8 +79,8 @@ async function follow({
   const abortAt = abortAfter === undefined ? Infinity : START + abortAfter
   let time = START
   const sleeps: number[] = []
-  const looks: Look[] = []
-  const told: Poll[] = []
+  const polls: CompletedPoll[] = []
+  const reported: Poll[] = []
   const clock: Clock = {
     now: () => time,
     async sleep(milliseconds, signal) {
@@ -92,12 +92,12 @@ async function follow({
   }
   const ended = waitForEnd({
     async poll(signal) {
-      // Three hours hold less than 3000; a clock that does not advance would never end.
-      if (looks.length === 10_000) throw new Error('it looks without end')
+      // Three hours leave time for fewer than 3000 polls; with a clock that stands still, the wait would never end.
+      if (polls.length === 10_000) throw new Error('it never stops polling')
       const { poll, took } = next(time)
       const from = time
       await clock.sleep(took, signal)
-      looks.push({ poll, from, to: time })
+      polls.push({ poll, from, to: time })
       return poll
     },
     clock: {
@@ -110,17 +110,17 @@ async function follow({
     random,
     firstPause,
     limit,
-    onPoll: (poll) => told.push(poll),
+    onPoll: (poll) => reported.push(poll),
     signal: abort.signal,
   })
   const outcome = await ended.catch((error: unknown) => error)
-  return { outcome, looks, told, sleeps, after: time - START }
+  return { outcome, polls, reported, sleeps, after: time - START }
 }
 
-/** When the looks of a course begin, in seconds. */
+/** The start times of the polls of a course, in seconds. */
 async function secondsOf(course: Course): Promise<number[]> {
-  const { looks } = await follow(course)
-  return looks.map(({ from }) => Math.round(from - START) / SECOND)
+  const { polls } = await follow(course)
+  return polls.map(({ from }) => Math.round(from - START) / SECOND)
 }
 
 const problemsOf = (outcome: unknown) =>
@@ -141,8 +141,8 @@ describe('the plan', () => {
   })
 
   it('the wait randomly shortens its pauses between polls by up to a fifth', async () => {
-    const looks = await secondsOf({ ...endingAfter(2 * MINUTE), random: () => 1 })
-    expect(looks.join(' ')).toMatchInlineSnapshot(
+    const polls = await secondsOf({ ...endingAfter(2 * MINUTE), random: () => 1 })
+    expect(polls.join(' ')).toMatchInlineSnapshot(
       `"10 14 18 22 26 30 34 38 42 46 50 54 58 62 66 70 74 78 82 86 90 94 98 102 106.08 110.323 114.736 119.326 124.099"`,
     )
   })
@@ -188,59 +188,59 @@ describe('the end of the wait', () => {
   it.each(['completed', 'Succeeded', 'failed', 'error', 'cancelled', 'CANCELED'])(
     'the wait ends with the first poll that shows the task as %s',
     async (status) => {
-      const { outcome, looks, after } = await follow(
+      const { outcome, polls, after } = await follow(
         inTurn(seen('queued'), unseen(), seen(status), seen('failed')),
       )
       expect(outcome).toMatchObject({ rawStatus: status })
-      expect([looks.length, after]).toEqual([3, 20 * SECOND])
+      expect([polls.length, after]).toEqual([3, 20 * SECOND])
     },
   )
 
   it('the wait ends at once when a poll is refused', async () => {
-    const { outcome, told, after } = await follow(inTurn(seen('queued'), refused, seen('completed')))
+    const { outcome, reported, after } = await follow(inTurn(seen('queued'), refused, seen('completed')))
     expect(outcome).toBe(refused.kind === 'refused' && refused.failure)
-    expect([told.length, after]).toEqual([2, 15 * SECOND])
+    expect([reported.length, after]).toEqual([2, 15 * SECOND])
   })
 
   it.each(['processing', 'constructor', '__proto__', 'timeout', 'done'])(
     'the wait ends at its limit for a task that stays %s, and no poll follows',
     async (status) => {
-      const { outcome, looks, after } = await follow({ ...always(seen(status)), limit: 32 * SECOND })
+      const { outcome, polls, after } = await follow({ ...always(seen(status)), limit: 32 * SECOND })
       expect(problemsOf(outcome)).toEqual({
         reason: 'wait_timeout',
         problems: ['The task was still running after 32 s (wait_timeout_minutes).'],
         remedy: null,
       })
-      expect(looks.map(({ from }) => from - START)).toEqual([10, 15, 20, 25, 30].map((at) => at * SECOND))
+      expect(polls.map(({ from }) => from - START)).toEqual([10, 15, 20, 25, 30].map((at) => at * SECOND))
       expect(after).toBe(32 * SECOND)
     },
   )
 
   it.each([6, 10])('the wait ends at a limit of %d s before its first poll', async (seconds) => {
     const limit = seconds * SECOND
-    const { outcome, looks, after } = await follow({ ...always(seen('completed')), limit })
+    const { outcome, polls, after } = await follow({ ...always(seen('completed')), limit })
     expect(outcome).toMatchObject({ reason: 'wait_timeout' })
-    expect([looks, after]).toEqual([[], limit])
+    expect([polls, after]).toEqual([[], limit])
   })
 
   it('the wait ends at its limit when the server requests a pause beyond it', async () => {
-    const { outcome, looks, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
+    const { outcome, polls, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
       problems: ['The task was still running after 4 min (wait_timeout_minutes).'],
       remedy: null,
     })
-    expect([looks.length, after]).toEqual([1, 4 * MINUTE])
+    expect([polls.length, after]).toEqual([1, 4 * MINUTE])
   })
 
   it('the wait ends after two failed polls when the server requests a pause of more than five minutes', async () => {
-    const { outcome, looks, after } = await follow(always(unseen(2 * HOUR)))
+    const { outcome, polls, after } = await follow(always(unseen(2 * HOUR)))
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
-      problems: ['The state of the task could not be read for 5 min. APIMart answered 503.'],
+      problems: ['The status of the task could not be read for 5 min. APIMart answered 503.'],
       remedy: 'Try again when APIMart can be reached.',
     })
-    expect([looks.length, after]).toEqual([2, 310 * SECOND])
+    expect([polls.length, after]).toEqual([2, 310 * SECOND])
   })
 
   it('the wait ends with the result of a poll that began before the limit', async () => {
@@ -264,7 +264,7 @@ describe('the end of the wait', () => {
     expect(problemsOf(outcome)).toMatchInlineSnapshot(`
       {
         "problems": [
-          "The state of the task could not be read for 5 min 2 s. APIMart answered 503.",
+          "The status of the task could not be read for 5 min 2 s. APIMart answered 503.",
         ],
         "reason": "wait_timeout",
         "remedy": "Try again when APIMart can be reached.",
@@ -285,44 +285,44 @@ describe('the end of the wait', () => {
 
 describe('a cancelled wait', () => {
   it('a wait that is cancelled at its start makes no poll', async () => {
-    const { outcome, looks } = await follow({ ...always(seen('completed')), firstPause: 0, abortAfter: 0 })
+    const { outcome, polls } = await follow({ ...always(seen('completed')), firstPause: 0, abortAfter: 0 })
     expect(outcome).toBe(STOPPED)
-    expect(looks).toEqual([])
+    expect(polls).toEqual([])
   })
 
   it('a cancelled wait ends in the middle of a pause', async () => {
-    const { outcome, looks, after } = await follow({ ...always(seen('processing')), abortAfter: 17_001 })
+    const { outcome, polls, after } = await follow({ ...always(seen('processing')), abortAfter: 17_001 })
     expect(outcome).toBe(STOPPED)
-    expect([looks.length, after]).toEqual([2, 17_001])
+    expect([polls.length, after]).toEqual([2, 17_001])
   })
 
   it('a cancelled wait ends in the middle of a poll', async () => {
-    const { outcome, looks, after } = await follow({
+    const { outcome, polls, after } = await follow({
       ...always(seen('completed'), 30 * SECOND),
       abortAfter: 17_001,
     })
     expect(outcome).toBe(STOPPED)
-    expect([looks, after]).toEqual([[], 17_001])
+    expect([polls, after]).toEqual([[], 17_001])
   })
 })
 
-/** Chance, as a test can repeat it. */
+/** Reproducible random numbers. */
 const chance = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 20 })
 function cycle(values: readonly number[]): () => number {
   let i = 0
   return () => values[i++ % values.length] ?? 0
 }
 
-/** The pause between two looks before chance takes its part. */
+/** The pause between two polls, before random jitter. */
 function plannedPause(waited: number): number {
   if (waited <= 100 * SECOND) return 5 * SECOND
   return waited >= 400 * SECOND ? 20 * SECOND : waited / 20
 }
 
-/** How looks must end a wait: with the task, with a failure, or, as null, not yet. */
-function verdictOf(looks: readonly Look[]): unknown {
+/** How these polls must end the wait: with the task, with a failure, or (null) not yet. */
+function verdictOf(polls: readonly CompletedPoll[]): unknown {
   let failing: number | null = null
-  for (const { poll, to } of looks) {
+  for (const { poll, to } of polls) {
     if (poll.kind === 'refused') return poll.failure
     if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     failing = poll.kind === 'seen' ? null : (failing ?? to)
@@ -364,20 +364,20 @@ describe('any course', () => {
     const ends = new Set<string>()
     await fc.assert(
       fc.asyncProperty(course, async ({ stretches, random, firstPause, limit, abortAfter }) => {
-        const { outcome, looks, told, sleeps, after } = await follow({
+        const { outcome, polls, reported, sleeps, after } = await follow({
           ...inTurn(...stretches.flat()),
           random: cycle(random),
           firstPause,
           limit,
           ...(abortAfter !== undefined && { abortAfter }),
         })
-        expect(told).toEqual(looks.map((look) => look.poll))
-        expect(breachesOf(looks, firstPause, limit)).toEqual([])
-        expect(verdictOf(looks.slice(0, -1))).toBeNull()
+        expect(reported).toEqual(polls.map(({ poll }) => poll))
+        expect(breachesOf(polls, firstPause, limit)).toEqual([])
+        expect(verdictOf(polls.slice(0, -1))).toBeNull()
         expect(Math.min(...sleeps)).toBeGreaterThanOrEqual(0)
 
-        const last = (looks.at(-1)?.to ?? START) - START
-        const verdict = verdictOf(looks)
+        const last = (polls.at(-1)?.to ?? START) - START
+        const verdict = verdictOf(polls)
         if (after === abortAfter) {
           expect(outcome).toBe(STOPPED)
           ends.add('stopped')
@@ -404,18 +404,18 @@ describe('any course', () => {
     expect([...ends].sort()).toEqual(['Failure: No.', 'limit', 'stopped', 'task', 'unseen'])
   })
 
-  /** Every look that comes too early, too late, or after the limit. */
-  function breachesOf(looks: readonly Look[], firstPause: number, limit: number): string[] {
-    return looks.flatMap(({ from }, i) => {
-      const before = looks[i - 1]
+  /** Every poll that comes too early, too late, or after the limit. */
+  function breachesOf(polls: readonly CompletedPoll[], firstPause: number, limit: number): string[] {
+    return polls.flatMap(({ from }, i) => {
+      const before = polls[i - 1]
       const pause = from - (before?.to ?? START)
       const plan = before ? plannedPause(before.to - START) : firstPause
       const asked = before?.poll.kind === 'unseen' ? Math.min(before.poll.pause, 5 * MINUTE) : 0
       const least = Math.max(before ? 0.8 * plan : plan, asked)
       const breaches = [
-        pause < least - CRUMB && `look ${i} after ${pause} ms, not ${least}`,
-        pause > Math.max(plan, asked) + CRUMB && `look ${i} only after ${pause} ms`,
-        from >= START + limit && `look ${i} after the limit`,
+        pause < least - CRUMB && `poll ${i} after ${pause} ms, not ${least}`,
+        pause > Math.max(plan, asked) + CRUMB && `poll ${i} only after ${pause} ms`,
+        from >= START + limit && `poll ${i} after the limit`,
       ]
       return breaches.filter((breach) => breach !== false)
     })
@@ -435,7 +435,7 @@ describe('any course', () => {
             limit: 4 * HOUR,
           })
           expect(outcome).toMatchObject({ status: 'completed' })
-          // Nothing is asked before the first look, however short the task.
+          // There is no poll before the first pause, no matter how short the task is.
           const bound = Math.max(5 * SECOND, length / 20, firstPause - length)
           expect(after - length).toBeLessThanOrEqual(bound + CRUMB)
         },
@@ -446,10 +446,10 @@ describe('any course', () => {
 })
 
 describe('the clock of this machine', () => {
-  it('the clock sleeps for as long as it is asked to', async () => {
+  it('the clock sleeps for the requested time', async () => {
     const start = realClock.now()
     await realClock.sleep(30, new AbortController().signal)
-    // A timer may fire in the millisecond before.
+    // A timer may fire up to a millisecond early.
     expect(realClock.now() - start).toBeGreaterThanOrEqual(29)
   })
 

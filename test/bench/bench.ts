@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: measures this action against the sandbox and prints Markdown tables. Nothing is asserted.
+ * `npm run bench`: measures this action against the sandbox and prints Markdown tables. It asserts nothing.
  */
 import { availableParallelism, cpus } from 'node:os'
 import { startSandbox } from '../fakes/sandbox/server.ts'
@@ -20,7 +20,7 @@ await printStep()
 
 async function printPreflight(): Promise<void> {
   console.log(
-    `The length of a clip of ${CLIP_BYTES / 1e6} MB on a host with ${LATENCY} ms of latency per answer: median of ${PREFLIGHT_RUNS} runs. The host is on this machine: over a real network (c) takes longer. Bytes are those that the host has sent off, for (b) also what was on its way when ffprobe hung up.\n`,
+    `Reading the length of a clip of ${CLIP_BYTES / 1e6} MB from a host with ${LATENCY} ms of latency per response: median of ${PREFLIGHT_RUNS} runs. The host is on this machine; over a real network, (c) takes longer. The bytes are those that the host sent, for (b) including those in flight when ffprobe hung up.\n`,
   )
   const names = {
     preflight: '(a) this action’s preflight',
@@ -44,7 +44,7 @@ async function printPreflight(): Promise<void> {
 
 async function printWait(): Promise<void> {
   console.log(
-    `Waiting: median (least to most) of ${WAIT_RUNS} tasks of about each length, on a clock that runs faster where said. Late is the time from the end of the task to the end of the step, download included.\n`,
+    `Waiting: median (minimum to maximum) of ${WAIT_RUNS} tasks of about each length, on a faster clock where noted. “Late” is the time from the end of the task to the end of the step, including the download.\n`,
   )
   const rows = (await measureWaits()).map(({ seconds, speed, runs }) => [
     `${seconds} s${speed > 1 ? ` (clock × ${speed})` : ''}`,
@@ -69,7 +69,7 @@ async function printDownload(): Promise<void> {
   const perSecond = (milliseconds: number) => RESULT_BYTES / 1e3 / milliseconds
   const ratios = downloads.map(({ action, curl }) => curl / action)
   console.log(
-    `A result of 1 GiB from this machine to its disk: median (least to most) of ${DOWNLOAD_RUNS} runs, in turn with \`curl -o\`.\n`,
+    `Downloading a result of 1 GiB from this machine to its disk: median (minimum to maximum) of ${DOWNLOAD_RUNS} runs, alternating with \`curl -o\`.\n`,
   )
   printTable(
     ['', 'MB/s', 'ratio to curl', 'peak memory, MB'],
@@ -88,9 +88,9 @@ async function printDownload(): Promise<void> {
 async function printStep(): Promise<void> {
   const { all, withoutDist } = await archiveSizes()
   console.log(
-    `What a runner downloads, \`git archive HEAD\` gzipped: ${number(all)} bytes, of which dist adds ${number(all - withoutDist)}.\n`,
+    `What a runner downloads (\`git archive HEAD\`, gzipped): ${number(all)} bytes, of which dist is ${number(all - withoutDist)}.\n`,
   )
-  console.log(`A whole step on the demo’s references: median (least to most) of ${STEP_RUNS} runs.\n`)
+  console.log(`A whole step with the demo’s references: median (minimum to maximum) of ${STEP_RUNS} runs.\n`)
   const costs = await compareCosts(sandbox)
   const rows = [...costs].map(([name, runs]) => [
     name,
@@ -112,7 +112,7 @@ function middle(readings: readonly Reading[], way: Way): Omit<Reading, 'way'> {
   return { requests: of('requests'), bytes: of('bytes'), milliseconds: of('milliseconds') }
 }
 
-/** Median with the least and the most; a dash where this platform or program gives no such figure. */
+/** The median with the minimum and the maximum; a dash if this platform or program provides no such figure. */
 function spread(values: readonly (number | null)[], decimals = 0): string {
   const known = values.filter((value) => value !== null)
   if (known.length === 0) return '–'

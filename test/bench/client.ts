@@ -1,13 +1,13 @@
 /**
- * One way to learn a clip's length from its URL, timed in a process of its own so that the three ways start alike
- * and the media host has its process to itself: `client.ts <way> <url>` prints milliseconds, without Node's start.
+ * One way to determine a clip's length from its URL: `client.ts <way> <url>` prints milliseconds, without Node's
+ * startup. It runs in its own process, so all three ways start alike, and the media host has its process to itself.
  */
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stream } from 'undici'
-// Loaded beforehand, as in the bundle: reading a clip is to be timed, not the loading of modules.
+// Loaded beforehand, as in the bundle: only reading a clip is timed, not loading modules.
 import 'file-type'
 import '../../src/media/header.ts'
 import { openNetwork, TIMEOUTS } from '../../src/network/network.ts'
@@ -40,6 +40,6 @@ const start = performance.now()
 const seconds = await WAYS[way]?.(url, folder)
 const milliseconds = performance.now() - start
 await rm(folder, { recursive: true })
-if (seconds === undefined) throw new Error(`${way} finds no length in ${url}`)
-// What undici keeps open must not keep this process waiting.
+if (seconds === undefined) throw new Error(`${way} found no length in ${url}`)
+// undici's open connections must not keep this process running.
 process.stdout.write(JSON.stringify({ seconds, milliseconds }), () => process.exit())

@@ -1,5 +1,5 @@
 /**
- * What it takes to fetch a large result: the built action with `task_id` and `output_path`, and `curl -o` beside it.
+ * The cost of fetching a large result: the built action with `task_id` and `output_path`, compared with `curl -o`.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -13,15 +13,15 @@ import { runMetered } from './step.ts'
 export const RESULT_BYTES = 2 ** 30
 export const DOWNLOAD_RUNS = 5
 
-/** One download by each, in milliseconds; the step's without what a step takes for a small result. */
+/** One download with each, in milliseconds; the time of a step with a small result is subtracted from the action's. */
 export interface Download {
   readonly action: number
   readonly curl: number
-  /** Bytes of the whole step, null where this platform gives no such figure. */
+  /** In bytes, for the whole step; null if this platform provides no such figure. */
   readonly peakMemory: number | null
 }
 
-/** Downloads in turn, so that a busy moment of the machine hits both alike. */
+/** Downloads in turn, so that a busy moment of the machine affects both alike. */
 export async function compareDownloads(): Promise<Download[]> {
   const clock = manualClock()
   await using sandbox = await startSandbox({ clock })

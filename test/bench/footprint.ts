@@ -1,6 +1,6 @@
 /**
- * `npm run footprint`: what the action may cost every job that uses it. CPU and memory are held against an empty Node
- * program that is measured in turn with it, and the least of several runs counts, so that a busy machine changes little.
+ * `npm run footprint`: checks what the action costs every job that uses it. CPU and memory are compared with an empty
+ * Node program, measured in turn with it. The minimum of several runs counts, so a busy machine changes little.
  */
 import { startSandbox } from '../fakes/sandbox/server.ts'
 import { archiveSizes, type Cost, compareCosts } from './step.ts'
@@ -8,7 +8,7 @@ import { archiveSizes, type Cost, compareCosts } from './step.ts'
 await using sandbox = await startSandbox()
 const costs = await compareCosts(sandbox)
 
-/** How many times that of an empty Node program a figure of the step is; null when it could not be measured. */
+/** A figure of the step as a multiple of that of an empty Node program; null if it could not be measured. */
 function ratio(figure: keyof Cost, ofEmpty: keyof Cost): number | null {
   const least = (program: string, name: keyof Cost) => {
     const known = (costs.get(program) ?? []).flatMap((cost) => cost[name] ?? [])
@@ -18,7 +18,7 @@ function ratio(figure: keyof Cost, ofEmpty: keyof Cost): number | null {
   return step === null || empty === null ? null : step / empty
 }
 
-/** A higher budget is a decision, not an accident: raise it in a commit that says what for. */
+/** A higher budget is a decision, not an accident: raise it in a commit that says why. */
 const figures = [
   { figure: 'archive that a runner downloads, bytes', budget: 250_000, measured: (await archiveSizes()).all },
   {
@@ -32,7 +32,7 @@ const figures = [
     measured: ratio('cpuToFirstRequest', 'cpuInAll'),
   },
 ]
-// Other systems do not tell it.
+// Other systems do not report it.
 if (process.platform === 'linux') {
   const measured = ratio('peakMemory', 'peakMemory')
   figures.push({ figure: 'peak memory ÷ empty program', budget: 2.8, measured })

@@ -1,6 +1,6 @@
 /**
- * Loaded before a program by `node --import`: when the program ends, writes what it has cost to the file that
- * BENCH_METER names. Plain JavaScript, because stripping types would add to the very figures.
+ * Loaded before a program with `node --import`: when the program ends, writes its cost to the file named in
+ * BENCH_METER. Plain JavaScript, because stripping types would add to the figures.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ let firstRequest = null
 
 const { write } = process.stdout
 process.stdout.write = (text, ...others) => {
-  // Lines for the runner are no lines of the log.
+  // Commands to the runner are not log lines.
   if (!String(text).startsWith('::')) {
     firstLine = process.cpuUsage()
     process.stdout.write = write

@@ -1,5 +1,5 @@
 /**
- * What it takes to learn the length of a large clip on a host with latency: this action's preflight, ffprobe on the
+ * The cost of determining the length of a large clip on a host with latency: this action's preflight, ffprobe on the
  * URL, and a download with ffprobe on the file.
  */
 import { execFile } from 'node:child_process'
@@ -11,7 +11,7 @@ import type { Sandbox } from '../fakes/sandbox/server.ts'
 import { runMetered } from './step.ts'
 
 export const CLIP_BYTES = 94_000_000
-/** Milliseconds before each answer. */
+/** Milliseconds before each response. */
 export const LATENCY = 50
 export const PREFLIGHT_RUNS = 5
 
@@ -26,12 +26,12 @@ export interface Reading {
   readonly milliseconds: number
 }
 
-/** Learns the clip's length in all three ways, as often as `PREFLIGHT_RUNS` says. */
+/** Determines the clip's length in all three ways, `PREFLIGHT_RUNS` times. */
 export async function readInEveryWay(sandbox: Sandbox, layout: Layout): Promise<Reading[]> {
   const path = `bench/${layout}.mp4`
   await sandbox.media.padClip(path, 'demo/walk.mp4', CLIP_BYTES, layout)
   const url = sandbox.media.url(path, `latency-${LATENCY}`)
-  // The traffic is the built action's; the time is that of the same source, without the rest of a step.
+  // Traffic is measured with the built action, time with the same source but without the rest of a step.
   const runBuilt = () => runMetered(sandbox, { video_url: url, dry_run: 'true' })
   const readings: Reading[] = []
   for (let run = 0; run < PREFLIGHT_RUNS; run += 1) {
@@ -45,7 +45,7 @@ export async function readInEveryWay(sandbox: Sandbox, layout: Layout): Promise<
   return readings
 }
 
-/** Requests for the URL while something runs, and the bytes of their answers' bodies that the host has sent off. */
+/** The requests for the URL while something runs, and the bytes of the response bodies that the host sent. */
 async function trafficOf<T>(sandbox: Sandbox, url: string, run: () => Promise<T>) {
   const before = sandbox.requests.length
   const result = await run()

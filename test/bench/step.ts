@@ -1,5 +1,5 @@
 /**
- * What a whole step costs the runner: CPU time and memory of the built action, and of Node alone beside it.
+ * The cost of a whole step for the runner: CPU time and memory of the built action, compared with Node alone.
  */
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -18,7 +18,7 @@ export const STEP_RUNS = 9
 const execute = promisify(execFile)
 const METER = ['--import', pathToFileURL(join(import.meta.dirname, 'meter.mjs')).href]
 
-/** What the meter writes, without the meter. */
+/** The same report that the meter writes, without the meter. */
 const SELF_REPORT = `JSON.stringify({
   firstLine: null,
   firstRequest: null,
@@ -32,7 +32,10 @@ const Cpu = v.pipe(
   v.transform(({ user, system }) => (user + system) / 1000),
 )
 
-/** What one process has cost: CPU up to its first line, its first request and in all, and its peak of resident memory in bytes. */
+/**
+ * The cost of one process: CPU time up to its first line, up to its first request and in total, and its peak resident
+ * memory in bytes.
+ */
 const Cost = v.pipe(
   v.object({ firstLine: v.nullable(Cpu), firstRequest: v.nullable(Cpu), end: Cpu, status: v.string() }),
   v.transform(({ firstLine, firstRequest, end, status }) => {
@@ -48,7 +51,7 @@ const Cost = v.pipe(
 )
 export type Cost = v.InferOutput<typeof Cost>
 
-/** Runs the built action on the demo's references, or those among the inputs, against the sandbox. */
+/** Runs the built action against the sandbox, with the demo's references unless the inputs set others. */
 export async function runMetered(sandbox: Sandbox, inputs: Record<string, string>): Promise<Cost> {
   const cost = await metered(async (env) => {
     const step = await runStep({ with: { ...demoInputs(sandbox), ...inputs }, env, nodeOptions: METER })
@@ -59,7 +62,7 @@ export async function runMetered(sandbox: Sandbox, inputs: Record<string, string
   return cost
 }
 
-/** What is compared, by the name that the table gives it. */
+/** The programs to compare, by their names in the table. */
 const PROGRAMS: Record<string, (sandbox: Sandbox) => Promise<Cost>> = {
   'empty Node program': async () => toCost((await execute(process.execPath, ['-p', SELF_REPORT])).stdout),
   'the same with the meter': () =>
@@ -68,7 +71,7 @@ const PROGRAMS: Record<string, (sandbox: Sandbox) => Promise<Cost>> = {
   'step that submits': (sandbox) => runMetered(sandbox, {}),
 }
 
-/** Costs of every program, run in turn so that a busy moment of the machine hits all alike. */
+/** Costs of every program, run in turn so that a busy moment of the machine affects all alike. */
 export async function compareCosts(sandbox: Sandbox): Promise<Map<string, Cost[]>> {
   const costs = new Map<string, Cost[]>()
   for (let run = 0; run < STEP_RUNS; run += 1) {
@@ -94,7 +97,7 @@ function toCost(json: string): Cost {
   return v.parse(Cost, JSON.parse(json))
 }
 
-/** Bytes of what a runner downloads, as it is committed: the gzipped tree, and the same without `dist`. */
+/** Bytes that a runner downloads, as committed: the gzipped tree, and the same without `dist`. */
 export async function archiveSizes() {
   const size = async (...paths: string[]) => {
     const options = { cwd: ROOT, encoding: 'buffer', maxBuffer: 2 ** 30 } as const

@@ -1,5 +1,5 @@
 /**
- * What waiting costs: how late the end of a task is told, and how often the API is asked meanwhile.
+ * The cost of waiting: how late the end of a task is reported, and how often the API is polled meanwhile.
  */
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -10,7 +10,7 @@ import { demoInputs } from '../harness/inputs.ts'
 
 export const WAIT_RUNS = 9
 
-/** Tasks by their length in seconds, and how many times as fast as real time their clock and the step's run. */
+/** Tasks by their length in seconds, and how many times faster than real time their clock and the step's run. */
 const TASKS = [
   { seconds: 10, speed: 1 },
   { seconds: 60, speed: 4 },
@@ -26,11 +26,11 @@ export interface Waited {
   readonly polls: number
 }
 
-/** Tasks of each length, all of one length at a time: waiting needs no processor. */
+/** Runs tasks of each length, all of one length at the same time: waiting needs no CPU. */
 export async function measureWaits(): Promise<{ seconds: number; speed: number; runs: Waited[] }[]> {
   const measured = []
   for (const { seconds, speed } of TASKS) {
-    // Lengths around the nominal one, so that the ends fall on all places between two looks.
+    // Lengths around the nominal one, so that tasks end at all points between two polls.
     const lengths = Array.from(
       { length: WAIT_RUNS },
       (_, run) => seconds * (0.9 + (0.2 * run) / (WAIT_RUNS - 1)),

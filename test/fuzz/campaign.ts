@@ -1,6 +1,6 @@
 /**
- * A campaign: many damaged files through the readers, in processes with little memory, so that a file that needs too
- * much of it, or never ends, is caught and named.
+ * A campaign: it runs many damaged files through the readers, in processes with little memory. A file that needs too
+ * much memory or hangs the reader is caught and named.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,13 +8,13 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { mutant } from './mutate.ts'
-import { type Answer, BYTES_MAX, type Share, Told } from './work.ts'
+import { type Answer, BYTES_MAX, Report, type Share } from './work.ts'
 
 interface Campaign {
   readonly seed: number
   readonly files: number
   readonly workers: number
-  /** An empty folder; what is found stays there. */
+  /** An empty folder; the files with findings stay there. */
   readonly folder: string
 }
 
@@ -32,7 +32,7 @@ interface Outcome {
   readonly peakBytes: number
 }
 
-/** After this long without a word a process hangs; ffprobe alone may take a minute. */
+/** A process that is silent for this long counts as hung; ffprobe alone may take a minute. */
 const SILENCE_MAX_MILLISECONDS = 70_000
 
 /** Examines all files of a campaign. */
@@ -43,16 +43,16 @@ export async function run(campaign: Campaign): Promise<Outcome> {
   let slowestMilliseconds = 0
   let peakBytes = 0
 
-  /** Every `workers`-th file from the first on, in one process after another until all are done. */
+  /** Examines every `workers`-th file from the first on, in one process after another. */
   async function share(first: number): Promise<void> {
     let next = first
     while (next < files) {
-      const end = await work({ seed, first: next, step: workers, files, folder }, (told) => {
-        answers[told.answer]++
-        if (told.trouble !== '') troubles.set(told.number, told.trouble)
-        slowestMilliseconds = Math.max(slowestMilliseconds, told.milliseconds)
-        peakBytes = Math.max(peakBytes, told.peakBytes)
-        next = told.number + workers
+      const end = await work({ seed, first: next, step: workers, files, folder }, (report) => {
+        answers[report.answer]++
+        if (report.trouble !== '') troubles.set(report.number, report.trouble)
+        slowestMilliseconds = Math.max(slowestMilliseconds, report.milliseconds)
+        peakBytes = Math.max(peakBytes, report.peakBytes)
+        next = report.number + workers
       })
       if (end === null) continue
       answers.broken++
@@ -70,8 +70,8 @@ export async function run(campaign: Campaign): Promise<Outcome> {
   return { answers, found: await Promise.all(found), slowestMilliseconds, peakBytes }
 }
 
-/** Runs one process to its end; what is wrong when it dies or hangs at a file, otherwise null. */
-async function work(share: Share, tell: (told: Told) => void): Promise<string | null> {
+/** Runs one process to its end; returns the error if it dies or hangs on a file, otherwise null. */
+async function work(share: Share, onReport: (report: Report) => void): Promise<string | null> {
   const child = fork(join(import.meta.dirname, 'worker.ts'), [JSON.stringify(share)], {
     execArgv: [`--max-old-space-size=${BYTES_MAX / 2 ** 20}`],
   })
@@ -79,7 +79,7 @@ async function work(share: Share, tell: (told: Told) => void): Promise<string | 
   const silence = setTimeout(kill, SILENCE_MAX_MILLISECONDS)
   child.on('message', (message) => {
     silence.refresh()
-    tell(v.parse(Told, message))
+    onReport(v.parse(Report, message))
   })
   process.once('exit', kill)
   const [code, signal] = await once(child, 'close')

@@ -1,5 +1,5 @@
 /**
- * One file through the readers of the preflight, as a run uses them, and its length held against ffprobe's.
+ * Runs one file through the readers of the preflight as a run does, and compares its length with ffprobe's.
  */
 
 import { rm, writeFile } from 'node:fs/promises'
@@ -19,10 +19,10 @@ import { ffprobePath } from '../fakes/sandbox/ffprobe.ts'
 import type { Mutant } from './mutate.ts'
 import type { Verdict } from './work.ts'
 
-/** Lengths that differ by no more are the same; they are whole milliseconds. */
+/** Lengths in whole milliseconds; a smaller or equal difference counts as the same length. */
 const TOLERANCE_MILLISECONDS = 1
 
-/** A file of the workspace needs none of it. */
+/** A workspace file needs none of this. */
 const access: ReferenceAccess = {
   network: openNetwork(new URL('http://127.0.0.1'), TIMEOUTS),
   folder: '',
@@ -68,11 +68,11 @@ function opened(bytes: Buffer, input: Reference['input']): LocalFile {
   }
 }
 
-/** What ffprobe says of the length otherwise; '' when it agrees. */
+/** Compares the length with ffprobe's; `trouble` is empty if they agree. */
 async function compare(bytes: Buffer, seconds: number, folder: string): Promise<Comparison> {
   const asked = await ask(bytes, folder)
   if (typeof asked === 'number') return { undecodable: false, trouble: difference(seconds, asked) }
-  // Damaged parameters of a codec or texts change no length, but ffprobe tells none then: asked without them, it does.
+  // Damaged codec parameters or texts do not change the length, but ffprobe then reports none. Without them, it does.
   const undecoded = await ask(withoutDetails(bytes), folder)
   if (typeof undecoded === 'number' && difference(seconds, undecoded) === '') {
     return { undecodable: true, trouble: '' }
@@ -90,7 +90,7 @@ function difference(header: number, ffprobe: number): string {
   return apart <= TOLERANCE_MILLISECONDS ? '' : `the header says ${header} s, ffprobe ${ffprobe} s`
 }
 
-/** The length in seconds by ffprobe, or why it tells none. */
+/** The length in seconds according to ffprobe, or its error message. */
 async function ask(bytes: Buffer, folder: string): Promise<number | string> {
   const path = join(folder, `clip-${process.pid}`)
   await writeFile(path, bytes)
@@ -104,7 +104,7 @@ async function ask(bytes: Buffer, folder: string): Promise<number | string> {
   }
 }
 
-/** The clip with names of codecs, of their parameters and of its texts that ffprobe does not know. */
+/** The clip with the names of codecs, codec parameters and texts replaced by names that ffprobe does not know. */
 function withoutDetails(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes)
   for (let at = copy.indexOf('stsd'); at >= 0; at = copy.indexOf('stsd', at + 4)) {

@@ -1,5 +1,5 @@
 /**
- * A short campaign, so that the long one (`npm run fuzz`) cannot rot.
+ * A short campaign, which keeps the long one (`npm run fuzz`) working.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ it('the readers stay within their limits on damaged files and settle no length t
       workers: 2,
       folder,
     })
-    // Another ffprobe than that of npm tells no length of some that this one reads; it must not tell another one.
+    // An ffprobe from elsewhere reports no length for some files that npm's can read, but never a different length.
     const isRefusal = ({ trouble }: (typeof found)[number]) =>
       /^the header says \S+ s, ffprobe [a-z]/.test(trouble)
     expect(found.filter((one) => has('an npm ffprobe') || !isRefusal(one))).toEqual([])

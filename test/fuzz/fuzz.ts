@@ -1,6 +1,6 @@
 /**
- * Damaged and hostile files through the readers of the preflight: `npm run fuzz -- [--seed N] [--files N] [--workers N]`.
- * What is found stays in a temporary folder.
+ * Runs damaged and hostile files through the readers of the preflight, and keeps those with findings in a temporary folder:
+ * `npm run fuzz -- [--seed N] [--files N] [--workers N]`
  */
 import { randomInt } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'

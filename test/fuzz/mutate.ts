@@ -1,10 +1,10 @@
 /**
- * Damaged and hostile files, each made again from the seed of a campaign and its own number alone.
+ * Damaged and hostile files, each reproducible from the seed of the campaign and the number of the file.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A file as a host could serve it, with what was done to which seed file. */
+/** A file that a host could serve; its name lists the seed file and the mutations. */
 export interface Mutant {
   readonly kind: 'clip' | 'image'
   readonly name: string
@@ -16,14 +16,14 @@ interface SeedFile {
   readonly bytes: Buffer
 }
 
-/** A whole number from 0 to below `limit`. */
+/** Returns a whole number from 0 up to `limit` (exclusive). */
 type Draw = (limit: number) => number
 
 const MEDIA = join(import.meta.dirname, '../media')
 const CONTAINERS = 'moov trak mdia minf stbl edts dinf udta mvex moof traf'.split(' ')
 const TABLES = 'mvhd tkhd mdhd hdlr elst stts stsc stsz stco co64 ctts stsd'.split(' ')
 const TYPES = [...CONTAINERS, ...TABLES, ...'ftyp mdat free mehd trex sidx dref uuid wide cmov'.split(' ')]
-/** Numbers at which readers of 32-bit fields go wrong. */
+/** Numbers that commonly break readers of 32-bit fields. */
 const EDGES = [0, 1, 2, 7, 8, 15, 16, 255, 1000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff]
 
 const clips = seedFiles(/\.(mp4|mov)$/)
@@ -38,7 +38,7 @@ function seedFiles(ending: RegExp): SeedFile[] {
   )
 }
 
-/** The file of this number in the campaign of this seed. */
+/** The file with this number in the campaign with this seed. */
 export function mutant(seed: number, number: number): Mutant {
   const draw = drawFrom(seed, number)
   const kind = draw(8) === 0 ? 'image' : 'clip'
@@ -55,7 +55,7 @@ export function mutant(seed: number, number: number): Mutant {
   return { kind, name: `${name}, ${done.join(', ')}`, bytes: mutated }
 }
 
-/** mulberry32, begun at a place of its own for every file. */
+/** mulberry32, with its own start state for every file. */
 function drawFrom(seed: number, number: number): Draw {
   let state = Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)
   return (limit) => {
@@ -78,7 +78,7 @@ type Mutation = readonly [what: string, mutate: Mutate]
 const ANY_BYTES: readonly Mutation[] = [
   ['bits flipped', flipBits],
   ['cut off', (bytes, draw) => bytes.subarray(0, draw(bytes.length + 1))],
-  ['a piece of another file put in', spliceIn],
+  ['a piece of another file inserted', spliceIn],
 ]
 
 const IMAGE_MUTATIONS: readonly Mutation[] = [
@@ -101,7 +101,7 @@ const CLIP_MUTATIONS: readonly Mutation[] = [
   ],
   ['a box doubled', withBox((bytes, box) => insert(bytes, box, bytes.subarray(box.start, box.end)))],
   ['a box moved to another', withBox(moveBox)],
-  ['a box put into another', withBox(wrapBox)],
+  ['a box wrapped in another', withBox(wrapBox)],
   ['a changed box hidden', hideBox],
   ['a changed box hidden', hideBox],
   ['a box removed', withBox((bytes, box) => resize(cutOut(bytes, box), box.parents, box.start - box.end))],
@@ -131,7 +131,7 @@ function spliceIn(bytes: Buffer, draw: Draw, seeds: readonly SeedFile[]): Buffer
   const other = pick(seeds, draw).bytes
   const from = draw(other.length)
   const at = draw(bytes.length + 1)
-  // Half of the pieces replace what was there.
+  // Half of the pieces replace existing bytes.
   const after = draw(2) === 0 ? at : at + draw(2000)
   return Buffer.concat([
     bytes.subarray(0, at),
@@ -140,14 +140,14 @@ function spliceIn(bytes: Buffer, draw: Draw, seeds: readonly SeedFile[]): Buffer
   ])
 }
 
-/** Puts a JPEG marker with a length of its own somewhere. */
+/** Writes a JPEG marker with an arbitrary length somewhere. */
 function changeMarker(bytes: Buffer, draw: Draw): Buffer {
   const marker = pick([0xff, 0xd8, 0xd9, 0xda, 0xc0, 0xc2, 0xe0, 0xe1, 0xfe], draw)
   const length = pick([0, 1, 2, 8, 17, 0xffff], draw)
   return put(bytes, draw(bytes.length + 1), [0xff, marker, length >> 8, length & 0xff])
 }
 
-/** Changes one 32-bit number in the first of a table box, where its times, counts and first entries are. */
+/** Changes one 32-bit number at the start of a table box, among its times, counts and first entries. */
 function changeField(bytes: Buffer, draw: Draw): Buffer {
   const tables = boxesOf(bytes).filter(({ type }) => TABLES.includes(type))
   if (tables.length === 0) return flipBits(bytes, draw)
@@ -168,7 +168,7 @@ interface Box {
   readonly parents: readonly Box[]
 }
 
-/** The boxes of a clip that are where their sizes say, outer ones first. */
+/** The boxes of a clip with consistent sizes, outer ones first. */
 function boxesOf(bytes: Buffer, start = 0, end = bytes.length, parents: readonly Box[] = []): Box[] {
   const boxes: Box[] = []
   for (let at = start; at + 8 <= end && parents.length < 12; ) {
@@ -182,7 +182,7 @@ function boxesOf(bytes: Buffer, start = 0, end = bytes.length, parents: readonly
   return boxes
 }
 
-/** A mutation of one of the boxes, or of bits where there is no box. */
+/** Mutates one of the boxes, or flips bits if there is no box. */
 function withBox(mutate: (bytes: Buffer, box: Box, draw: Draw) => Buffer): Mutate {
   return (bytes, draw) => {
     const boxes = boxesOf(bytes)
@@ -195,7 +195,7 @@ function boxSize({ start, end }: Box, draw: Draw): number {
   return pick([edge(draw), size - 1, size + 1, size - 8, size + 8, size * 2, draw(2 ** 32)], draw)
 }
 
-/** Puts bytes behind a box; half of the time the boxes around it grow with them. */
+/** Inserts bytes after a box; the enclosing boxes grow too if `grows`. */
 function insert(bytes: Buffer, { end, parents }: Box, piece: Buffer, grows = true): Buffer {
   const longer = Buffer.concat([bytes.subarray(0, end), piece, bytes.subarray(end)])
   return grows ? resize(longer, parents, piece.length) : longer
@@ -206,7 +206,7 @@ function moveBox(bytes: Buffer, box: Box, draw: Draw): Buffer {
   return insert(bytes, target, bytes.subarray(box.start, box.end), draw(2) === 0)
 }
 
-/** Puts a box into as many others of one type as may be. */
+/** Wraps a box in up to 1000 boxes of one type. */
 function wrapBox(bytes: Buffer, box: Box, draw: Draw): Buffer {
   const depth = pick([1, 2, 30, 1000], draw)
   const type = pick(CONTAINERS, draw)
@@ -219,16 +219,16 @@ function wrapBox(bytes: Buffer, box: Box, draw: Draw): Buffer {
   return resize(deeper, box.parents, headers.length)
 }
 
-/** Ways to put a box where one reader finds it and another does not; `at` is its place in the file. */
+/** Ways to hide a box so that only some readers find it; `at` is its offset in the file. */
 const HIDINGS: readonly ((box: Buffer, at: number, draw: Draw) => Buffer)[] = [
-  // Its name lies across two reads.
+  // The name of the box spans two reads.
   (box, at, draw) => {
     const padding = pick([65_536, 196_608], draw) - at - 16 - draw(8)
     return boxOf('udta', Buffer.concat([boxOf('free', Buffer.alloc(Math.max(0, padding))), box]))
   },
-  // Its size is one that a text would have.
+  // The size of the box looks like text.
   (box, _, draw) => boxOf(pick(CONTAINERS, draw), write(box, 0, pick(['    ', 'mmmm', '~~~~'], draw))),
-  // What stands before it ends here for one and there for another.
+  // Readers disagree on where the preceding box ends.
   (box, _, draw) => {
     const [wide, wider] = [pick([16, 24, 32, 40], draw), pick([16, 24, 32, 40], draw)]
     const header = [1, 0, 0, wide, 0, 0, 0, wider, 8 + box.length, 0].map((number) =>
@@ -238,7 +238,7 @@ const HIDINGS: readonly ((box: Buffer, at: number, draw: Draw) => Buffer)[] = [
   },
 ]
 
-/** A copy of a table with another number in it. */
+/** Hides a copy of a table with a changed number. */
 function hideBox(bytes: Buffer, draw: Draw): Buffer {
   const boxes = boxesOf(bytes)
   const tables = boxes.filter(({ type }) => TABLES.includes(type))
@@ -258,7 +258,7 @@ function cutOut(bytes: Buffer, { start, end }: Box): Buffer {
   return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)])
 }
 
-/** The sizes of these boxes, which begin before whatever has changed, made right again. */
+/** Corrects the sizes of these boxes, which begin before the change. */
 function resize(bytes: Buffer, boxes: readonly Box[], by: number): Buffer {
   return boxes.reduce((done, { start, end }) => write(done, start, end - start + by), bytes)
 }
@@ -267,7 +267,7 @@ function edge(draw: Draw): number {
   return pick(EDGES, draw)
 }
 
-/** Writes a 32-bit number or a type over what is there. */
+/** Overwrites 4 bytes with a 32-bit number or a type. */
 function write(bytes: Buffer, at: number, value: number | string): Buffer {
   const field = Buffer.alloc(4)
   if (typeof value === 'string') field.write(value, 'latin1')

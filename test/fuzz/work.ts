@@ -1,13 +1,13 @@
 /**
- * What a campaign and its processes tell each other.
+ * The messages between a campaign and its processes.
  */
 import * as v from 'valibot'
 
-/** Limits for every file: time of the readers, and memory of the process that runs them. */
+/** Limits for every file: the time of the readers and the memory of their process. */
 export const MILLISECONDS_MAX = 1000
 export const BYTES_MAX = 256 * 2 ** 20
 
-/** The files of one process: `first`, and every `step`-th below `files`. */
+/** The files of one process: every `step`-th number from `first` up to `files` (exclusive). */
 export const Share = v.object({
   seed: v.number(),
   first: v.number(),
@@ -19,8 +19,8 @@ export const Share = v.object({
 export type Share = v.InferOutput<typeof Share>
 
 /**
- * What became of a file: the header's answer, where `undecodable` is a settled one of a clip that ffprobe refuses for the
- * parameters of its codecs or for its texts alone; `refused` with a sentence for the user; `broken`, as no reader may be.
+ * The outcome for a file: the result of the header reader, `refused` with a message for the user, or `broken`, which is
+ * always a bug. `undecodable` is a settled clip that ffprobe refuses only because of its codec parameters or texts.
  */
 export const ANSWERS = [
   'settled',
@@ -35,18 +35,18 @@ export type Answer = (typeof ANSWERS)[number]
 
 export const Verdict = v.object({
   answer: v.picklist(ANSWERS),
-  /** What is broken, or why ffprobe does not agree with a settled header. Empty when all is well. */
+  /** What is broken, or why ffprobe disagrees with a settled header. Empty if nothing is wrong. */
   trouble: v.string(),
   /** Time of the readers alone. */
   milliseconds: v.number(),
 })
 export type Verdict = v.InferOutput<typeof Verdict>
 
-/** What a process tells of one file. */
-export const Told = v.object({
+/** The report of a process on one file. */
+export const Report = v.object({
   ...Verdict.entries,
   number: v.number(),
-  /** The most memory that the process has held so far, in bytes. */
+  /** The peak memory of the process so far, in bytes. */
   peakBytes: v.number(),
 })
-export type Told = v.InferOutput<typeof Told>
+export type Report = v.InferOutput<typeof Report>

@@ -1,10 +1,10 @@
 /**
- * A process of a campaign: examines the files of its share, one after the other, and tells of each.
+ * A worker process of a campaign: examines the files of its share one by one and reports on each.
  */
 import * as v from 'valibot'
 import { examine } from './examine.ts'
 import { mutant } from './mutate.ts'
-import { BYTES_MAX, MILLISECONDS_MAX, Share, type Told } from './work.ts'
+import { BYTES_MAX, MILLISECONDS_MAX, type Report, Share } from './work.ts'
 
 const { seed, first, step, files, folder } = v.parse(Share, JSON.parse(process.argv[2] ?? ''))
 
@@ -15,14 +15,14 @@ for (let number = first; number < files; number += step) {
     verdict.milliseconds > MILLISECONDS_MAX ? `takes ${Math.round(verdict.milliseconds)} ms` : [],
     peakBytes > BYTES_MAX ? `takes ${Math.round(peakBytes / 2 ** 20)} MB` : [],
   ].flat()
-  const told: Told = {
+  const report: Report = {
     ...verdict,
     number,
     peakBytes,
     trouble: [verdict.trouble, ...excess].filter(Boolean).join(', '),
   }
-  await new Promise((sent) => process.send?.(told, sent))
-  // The next file is not to be blamed for this memory: it gets a process of its own.
+  await new Promise((sent) => process.send?.(report, sent))
+  // The next file must not be blamed for this memory, so a new process examines it.
   if (peakBytes > BYTES_MAX) break
 }
 process.disconnect()

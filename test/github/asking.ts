@@ -1,5 +1,5 @@
 /**
- * The action's own way of asking GitHub, for tests that run one after the other.
+ * The action's own GitHub client, for sequential tests.
  */
 import { createServer, request } from 'node:http'
 import { expect } from 'vitest'
@@ -15,7 +15,7 @@ export const V1: Wanted = { kind: 'tag', tag: 'v1' }
 export const GRANT =
   'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/videos. Runs from forks and Dependabot get read-only tokens.'
 
-/** When every test begins. */
+/** The start time of every test. */
 export const NOW = Date.UTC(2026, 0, 1)
 
 export interface AskingOptions {
@@ -24,12 +24,12 @@ export interface AskingOptions {
   readonly signal?: AbortSignal
 }
 
-/** The action's way of asking, with what it did meanwhile. */
+/** The action's GitHub client, with a record of its pauses. */
 interface Asking extends Asker {
-  /** How long each pause was, in milliseconds. */
+  /** The length of each pause, in milliseconds. */
   readonly pauses: readonly number[]
-  /** What was told before each. */
-  readonly told: readonly string[]
+  /** The line logged before each pause. */
+  readonly logged: readonly string[]
 }
 
 /** A stand-in that ends with the test. */
@@ -37,13 +37,13 @@ export async function standIn(options: GitHubOptions = {}): Promise<GitHub> {
   return endWithTest(await startGitHub(options))
 }
 
-/** Asks as the action does, over real connections; only pauses are over at once, and never cut short by chance. */
+/** A client like the action's, over real connections; only its pauses take no time and have no random jitter. */
 export async function asking(github: GitHub, options: AskingOptions = {}): Promise<Asking> {
   const { token = github.token, timeouts = {}, signal = new AbortController().signal } = options
   const network = networkOf('http://127.0.0.1', timeouts)
   const [owner = '', repo = ''] = github.repository.split('/')
   const pauses: number[] = []
-  const told: string[] = []
+  const logged: string[] = []
   let now = NOW
   return {
     octokit: await openOctokit(token, github.apiUrl, network),
@@ -59,13 +59,13 @@ export async function asking(github: GitHub, options: AskingOptions = {}): Promi
     },
     random: () => 0,
     signal,
-    onPause: (text) => told.push(text),
+    onPause: (text) => logged.push(text),
     pauses,
-    told,
+    logged,
   }
 }
 
-/** Each request so far: the method and the path below the repository's releases, ids of assets as `ID`. */
+/** Each request so far: method and path below the repository's releases, with asset ids as `ID`. */
 export function asked({ requests }: GitHub): string[] {
   return requests.map(({ origin, method, url }) => {
     const path = url.replace(/^.*\/repos\/[^/]+\/[^/]+\/releases/, '').replace(/\/assets\/\d+/, '/assets/ID')
@@ -73,7 +73,7 @@ export function asked({ requests }: GitHub): string[] {
   })
 }
 
-/** A proxy that hands plain http on, and what it was asked for. */
+/** A proxy that forwards plain http, and its requests. */
 export async function forwarder() {
   const lines: string[] = []
   const server = createServer((incoming, response) => {
@@ -96,10 +96,10 @@ export function status(
   return { kind: 'status', status: code, ...more }
 }
 
-/** How something fails: its reason and its only problem. */
+/** The reason and the only problem of a failure. */
 export async function failureOf(work: Promise<unknown>): Promise<[reason: string, problem: string]> {
   const error: unknown = await work.then(
-    (result) => new Error(`it came to ${JSON.stringify(result)}`),
+    (result) => new Error(`it succeeded with ${JSON.stringify(result)}`),
     (thrown) => thrown,
   )
   if (!(error instanceof Failure)) throw error

@@ -8,7 +8,7 @@ const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const lookedUp = (name: string, clause: string) =>
   `attach_to_release "${name}": The release could not be looked up. ${clause}`
 
-/** What becomes of a search when the first calls go so. */
+/** A search whose first calls have these faults. */
 async function searchWith(
   faults: readonly Fault[],
   endpoint: 'release' | 'list' = 'release',
@@ -27,62 +27,62 @@ const SECONDARY =
   'GitHub answered 403: "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'
 
 describe('a request to GitHub that is retried', () => {
-  it.each<[string, Fault, pause: number, told: string]>([
-    ['a 500', status(500), 2, `GitHub answered 500: "scripted fault${DOCS}". Trying again in 2 s.`],
+  it.each<[string, Fault, pause: number, logged: string]>([
+    ['a 500', status(500), 2, `GitHub answered 500: "scripted fault${DOCS}". Retrying in 2 s.`],
     [
       'an HTML page',
       status(503, { body: '<h1>\r\n::x' }),
       2,
-      'GitHub answered 503: "<h1> ::x". Trying again in 2 s.',
+      'GitHub answered 503: "<h1> ::x". Retrying in 2 s.',
     ],
-    ['a 408', status(408), 2, `GitHub answered 408: "scripted fault${DOCS}". Trying again in 2 s.`],
+    ['a 408', status(408), 2, `GitHub answered 408: "scripted fault${DOCS}". Retrying in 2 s.`],
     [
       'a connection reset',
       { kind: 'reset' },
       2,
-      'GitHub could not be asked: the server closed the connection (ECONNRESET). Trying again in 2 s.',
+      'The request to GitHub failed: the server closed the connection (ECONNRESET). Retrying in 2 s.',
     ],
     [
       'no response in time',
       { kind: 'silent' },
       2,
-      'GitHub could not be asked: the server sent too slowly. Trying again in 2 s.',
+      'The request to GitHub failed: the server sent too slowly. Retrying in 2 s.',
     ],
     [
       'the hourly rate limit',
       limited(100),
       100,
-      `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Trying again in 1 min 40 s.`,
+      `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Retrying in 1 min 40 s.`,
     ],
     [
       'a rate limit that has just ended',
       limited(-5),
       60,
-      `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Trying again in 1 min.`,
+      `GitHub answered 403: "API rate limit exceeded for installation.${DOCS}". Retrying in 1 min.`,
     ],
     [
       'a secondary rate limit',
       { kind: 'secondary-limit', retryAfter: 90 },
       90,
-      `${SECONDARY}${DOCS}". Trying again in 1 min 30 s.`,
+      `${SECONDARY}${DOCS}". Retrying in 1 min 30 s.`,
     ],
     [
       'a secondary rate limit with a retry-after of 0',
       { kind: 'secondary-limit', retryAfter: 0 },
       2,
-      `${SECONDARY}${DOCS}". Trying again in 2 s.`,
+      `${SECONDARY}${DOCS}". Retrying in 2 s.`,
     ],
-    ['a 429', status(429), 60, `GitHub answered 429: "scripted fault${DOCS}". Trying again in 1 min.`],
+    ['a 429', status(429), 60, `GitHub answered 429: "scripted fault${DOCS}". Retrying in 1 min.`],
     [
       'a 403 that mentions the rate limit',
-      status(403, { body: { message: 'Rate Limit!' }, headers: { 'retry-after': 'soon' } }),
+      status(403, { body: { message: 'Rate Limit reached' }, headers: { 'retry-after': 'soon' } }),
       60,
-      'GitHub answered 403: "Rate Limit!". Trying again in 1 min.',
+      'GitHub answered 403: "Rate Limit reached". Retrying in 1 min.',
     ],
-  ])('the request to GitHub is retried after %s', async (_, fault, pause, told) => {
+  ])('the request to GitHub is retried after %s', async (_, fault, pause, logged) => {
     const { asker, search } = await searchWith([fault])
     expect(await search).toMatchObject({ tag_name: 'v1' })
-    expect([asker.pauses, asker.told]).toEqual([[pause * 1000], [told]])
+    expect([asker.pauses, asker.logged]).toEqual([[pause * 1000], [logged]])
   })
 
   it('the request for a page of the release list is retried', async () => {
@@ -96,12 +96,12 @@ describe('a request to GitHub that is retried', () => {
     [
       'a connection reset',
       { kind: 'reset' },
-      'GitHub could not be asked: the server closed the connection (ECONNRESET). Try again later.',
+      'The request to GitHub failed: the server closed the connection (ECONNRESET). Try again later.',
     ],
     [
       'no response in time',
       { kind: 'silent' },
-      'GitHub could not be asked: the server sent too slowly. Try again later.',
+      'The request to GitHub failed: the server sent too slowly. Try again later.',
     ],
   ])('the request to GitHub is retried at most three times after %s', async (_, fault, words) => {
     const { github, asker, search } = await searchWith(Array(5).fill(fault), 'release', 100)
@@ -120,7 +120,7 @@ describe('a request to GitHub that is retried', () => {
     expect(asker.pauses).toEqual([300_000, 4000, 8000])
   })
 
-  it('random jitter shortens a retry pause only where GitHub asks for none', async () => {
+  it('random jitter shortens a retry pause only if GitHub requests none', async () => {
     const github = await standIn()
     github.addRelease({ tag: 'v1' })
     const asker = await asking(github)
@@ -144,8 +144,8 @@ describe('a request to GitHub that is not retried', () => {
     ],
     ['a 403', status(403), `GitHub answered 403: "scripted fault${DOCS}". ${GRANT}`],
     ['a 422', status(422), `GitHub answered 422: "scripted fault${DOCS}".`],
-    ['a 205', status(205), 'GitHub gave a response that cannot be read.'],
-    ['a 999', status(999), 'GitHub could not be asked: it answers 999, which is no status of HTTP.'],
+    ['a 205', status(205), "GitHub's response could not be read."],
+    ['a 999', status(999), 'The request to GitHub failed: it answers 999, which is not an HTTP status.'],
     [
       'a 400 with a long and hostile message',
       status(400, { body: { message: `a\n::error::b\u202e${'x'.repeat(400)}` } }),
@@ -166,7 +166,7 @@ describe('a request to GitHub that is not retried', () => {
     const { search } = await searchWith([fault], 'list')
     expect(await failureOf(search)).toEqual([
       'publish_failed',
-      lookedUp('v1', 'GitHub gave a response that cannot be read.'),
+      lookedUp('v1', "GitHub's response could not be read."),
     ])
   })
 
@@ -178,7 +178,7 @@ describe('a request to GitHub that is not retried', () => {
     const { search } = await searchWith([fault])
     expect(await failureOf(search)).toEqual([
       'publish_failed',
-      lookedUp('v1', 'GitHub gave a response that cannot be read.'),
+      lookedUp('v1', "GitHub's response could not be read."),
     ])
   })
 
@@ -188,7 +188,7 @@ describe('a request to GitHub that is not retried', () => {
     await github.close()
     const [reason, problem] = await failureOf(lookUpRelease(V1, asker))
     expect(reason).toBe('publish_failed')
-    expect(problem).toContain('refuses connections (ECONNREFUSED). Try again later.')
+    expect(problem).toContain('refused the connection (ECONNREFUSED). Try again later.')
     expect(asker.pauses).toHaveLength(3)
   })
 })

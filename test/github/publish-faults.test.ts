@@ -172,7 +172,7 @@ describe('a fault that the publication reports', () => {
       'an upload that is always cut off',
       'upload',
       Array(4).fill({ kind: 'cut', bytes: 1 }),
-      'GitHub could not be asked: the server closed the connection (ECONNRESET). Try again later.',
+      'The request to GitHub failed: the server closed the connection (ECONNRESET). Try again later.',
       ['video.mp4', LEFT],
     ],
     [
@@ -186,7 +186,7 @@ describe('a fault that the publication reports', () => {
       'an asset list that cannot be read',
       'assets',
       [status(200, { body: { video: 1 } })],
-      'GitHub gave a response that cannot be read.',
+      "GitHub's response could not be read.",
       ['video.mp4'],
     ],
     [
@@ -200,7 +200,7 @@ describe('a fault that the publication reports', () => {
       'a removal whose connection is always reset',
       'delete',
       Array(4).fill(RESET),
-      `GitHub could not be asked: the server closed the connection (ECONNRESET)${there}. Try again later.`,
+      `The request to GitHub failed: the server closed the connection (ECONNRESET)${there}. Try again later.`,
       ['video.mp4', LEFT],
     ],
     ['a rename to a name that is taken', 'rename', [TAKEN], `${taken}${there}. ${clash}`, [LEFT]],
@@ -255,7 +255,7 @@ describe('a fault that the publication reports', () => {
       asset.size = 499
     }
     expect(await problemOf(at.publish())).toBe(
-      failed('GitHub received different bytes than those of the video. Try again later.'),
+      failed('the asset that GitHub stored differs from the video. Try again later.'),
     )
     expect(at.asker.pauses).toEqual([2000, 4000, 8000])
     expect(held(at.release)).toEqual(OLD)
@@ -310,7 +310,7 @@ it('the release is never without the video despite random faults, and the next r
       at.github.faults.clear()
       await at.publish()
       expect(held(at.release)).toEqual(VIDEO)
-      // What is left of others may have been there to stay.
+      // The leftover asset of another video may stay.
       expect(names(at.release).filter((name) => name !== other)).toEqual(['video.mp4'])
       expectNeverWithout(at.history())
     }),
@@ -324,7 +324,7 @@ it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
     const at = await setting()
     expect(await problemOf(at.publish(FILE, { upload_url }))).toBe(
       failed(
-        `GitHub names "${upload_url}" as the upload URL, to which the token must not be sent: it is not http://.`,
+        `GitHub returned the upload URL "${upload_url}", which does not get the token because it is not http://.`,
       ),
     )
     expect(at.asked()).toEqual([LIST, LIST])

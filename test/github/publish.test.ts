@@ -124,11 +124,11 @@ describe('a leftover of an earlier upload', () => {
     const at = await setting({ assets: { 'video.mp4': VIDEO, [LEFT]: VIDEO } })
     for (const asset of at.release.assets) asset.digest = null
     expect(await at.publish()).toMatchObject({ isNew: true })
-    // A video of the same size need not be the same.
+    // A video of the same size can be a different one.
     expect(at.asked()).toEqual([LIST, LIST, DELETE, RENAME])
   })
 
-  it('a leftover is found behind more than a hundred other assets', async () => {
+  it('a leftover is found after more than a hundred other assets', async () => {
     const others = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.txt`, OLD]))
     const at = await setting({ assets: { ...others, 'video.mp4': OLD, [LEFT]: null } })
     await at.publish()
@@ -142,7 +142,7 @@ describe('a file', () => {
   it('a file of 2 GiB is rejected before any request', async () => {
     const at = await setting()
     expect(await problemOf(at.publish({ ...FILE, bytes: 2 ** 31 }))).toBe(
-      'video.mp4 has 2.15 GB and was not attached to the release v1: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.',
+      'video.mp4 (2.15 GB) was not attached to the release v1: GitHub accepts assets under 2 GiB. Compress it, and attach it manually.',
     )
     expect(at.asked()).toEqual([])
   })
@@ -178,7 +178,7 @@ describe('an upload', () => {
     const at = await setting({ asking: { timeouts: { upload: 200 } } })
     at.github.faults.next('upload', { kind: 'silent' })
     expect(await problemOf(at.publish())).toBe(
-      failed('GitHub could not be asked: the upload had not ended after 0 s.'),
+      failed('The request to GitHub failed: the upload did not finish within 0 s.'),
     )
     expect(at.asker.pauses).toEqual([])
   })

@@ -1,5 +1,5 @@
 /**
- * A release that a video is about to be published to, for tests that run one after the other.
+ * A release that a video is about to be attached to, for sequential tests.
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -29,7 +29,7 @@ export const DOCS = ' - https://docs.github.com/rest/releases/assets'
 export const done = (fault: Fault): Fault => ({ kind: 'done-then', fault })
 export const RESET: Fault = { kind: 'reset' }
 
-/** What one publication asks. */
+/** The requests of one publication. */
 export const LIST = 'api GET /assets/ID?page=1&per_page=100'
 export const UPLOAD = `uploads POST /assets?name=${LEFT}&`
 export const [DELETE, RENAME] = ['api DELETE /assets/ID', 'api PATCH /assets/ID']
@@ -43,7 +43,7 @@ interface Setting {
   readonly asking?: AskingOptions
 }
 
-/** A release with these assets, of which the history begins now, and the action about to publish to it. */
+/** A release with these assets and a fresh history, and the action about to publish to it. */
 export async function setting({
   standIn: options = {},
   assets = { 'video.mp4': OLD },
@@ -63,7 +63,7 @@ export async function setting({
     asker,
     publish: (file: PublishedFile = FILE, changes: Partial<typeof found> = {}) =>
       attachAsset(file, { ...found, ...changes }, asker),
-    /** What the release held, after each change. */
+    /** The assets of the release after each change. */
     history: () => release.history.slice(start),
     asked: () =>
       asked(github)
@@ -72,18 +72,18 @@ export async function setting({
   }
 }
 
-/** The problem of a publication that fails so. */
+/** The problem of a publication that fails for this reason. */
 export const failed = (clause: string, name = 'video.mp4') =>
   `${name} could not be attached to the release v1. ${clause}`
 export const names = ({ assets }: Release) => assets.map(({ name }) => name)
 
-/** What an asset of this name holds, once it is there whole. */
+/** The content of the asset with this name, once it is complete. */
 export function held(release: Release, name = 'video.mp4'): Buffer | null {
   const bytes = release.asset(name)?.bytes
   return bytes ? Buffer.from(bytes) : null
 }
 
-/** At every moment the release held the old video under its name, or the whole new one. */
+/** Expects that the release always had the old video or the complete new one. */
 export function expectNeverWithout(history: readonly string[][]): void {
   const safe = ['video.mp4 uploaded 3', WHOLE, WHOLE_LEFT]
   for (const held of history) expect(held).toContainEqual(expect.toBeOneOf(safe))

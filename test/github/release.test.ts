@@ -6,7 +6,7 @@ import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.t
 const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
 const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const none = (name: string, more = '') =>
-  `attach_to_release "${name}": There is no release of this tag in octo/videos that github_token can see.${more} Create the release first; a draft works too, but is visible only with the permission contents: write.`
+  `attach_to_release "${name}": There is no release with this tag in octo/videos that github_token can see.${more} Create the release first. A draft works too, but it is visible only with the permission contents: write.`
 const IMMUTABLE =
   'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
 
@@ -32,14 +32,14 @@ describe('attach_to_release', () => {
     ['release', { release: null }, 'the event release, which contains no release'],
     ['release', [], 'the event release, which contains no release'],
     ['release', null, 'the event release, whose payload cannot be read'],
-    ['', null, 'no event, whose payload cannot be read'],
+    ['', null, null],
     ['::error::\nx', null, 'the event ::error:: x, whose payload cannot be read'],
   ])(
     'attach_to_release "event" is rejected when the event is %j and its payload is %j',
     (name, payload, words) => {
       expect(() => wantedRelease('event', { name, payload })).toThrow(
         new Failure('invalid_input', [
-          `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`,
+          `attach_to_release "event": This run was ${words === null ? 'not started by an event' : `started by ${words}`}. Start the workflow with on: release, or set the tag of the release.`,
         ]),
       )
     },
@@ -108,7 +108,7 @@ describe('a release is not found', () => {
       'invalid_input',
       none(name, more),
     ])
-    // The second page is full, so that there might be a third.
+    // The second page is full, so there could be a third.
     expect(github.requests).toHaveLength(4)
   })
 
@@ -116,7 +116,7 @@ describe('a release is not found', () => {
     const github = await standIn()
     expect(await failureOf(lookUpRelease({ kind: 'id', id: 7 }, await asking(github)))).toEqual([
       'invalid_input',
-      'attach_to_release "event": The release that started this run is not in octo/videos any more.',
+      'attach_to_release "event": The release that started this run no longer exists in octo/videos.',
     ])
   })
 

@@ -1,6 +1,7 @@
 /**
- * Runs the action, built or as it is in src, as GitHub's runner does: a fresh process with an environment made of action.yml's
- * defaults and the given inputs, and files for outputs and summary that are read after it has ended.
+ * Runs the action, built or from src, the way GitHub's runner does: in a fresh process whose environment combines the
+ * defaults of action.yml with the inputs of the test. Outputs and summary go to files, which are read after the process
+ * exits.
  */
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
@@ -11,22 +12,25 @@ import { parse } from 'yaml'
 import { expectKept, type Secret, watchFor } from './leaks.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
-/** What a step runs instead of the built action, relative to the root: `src/index.ts` needs no build. */
+/** The entry point to run instead of the built action, relative to the root: `src/index.ts` needs no build. */
 const { ACTION_ENTRY = '' } = process.env
-/** Whether steps run what jobs load, whose memory and start count. */
+/** Whether steps run the bundle that real jobs load, so that memory and start-up time are realistic. */
 const IS_BUILT = ACTION_ENTRY === ''
-/** TypeScript is stripped once, not for each step. */
+/** Strips TypeScript once rather than for each step. */
 const FROM_SRC = { NODE_COMPILE_CACHE: join(ROOT, 'build/compile-cache') }
 const preload = (name: string) => ['--import', pathToFileURL(join(import.meta.dirname, name)).href]
 const FAST_CLOCK = preload('fast-clock.mjs')
-/** Where a process cannot be signalled, a relay in it takes the signals; RELAY_SIGNALS=1 tries that elsewhere. */
+/**
+ * Where processes cannot be signalled, a relay inside the step receives the signals; RELAY_SIGNALS=1 enables it
+ * elsewhere.
+ */
 const SIGNAL_RELAY =
   process.platform === 'win32' || process.env.RELAY_SIGNALS === '1' ? preload('signal-relay.mjs') : []
 
-/** The exit codes by which the relay says that a signal has ended the step. */
+/** The exit codes with which the relay reports that a signal ended the step. */
 const ENDED_BY_SIGNAL = new Set([128 + constants.signals.SIGINT, 128 + constants.signals.SIGTERM])
 
-/** The token of the job. */
+/** The job's token. */
 export const GITHUB_TOKEN = 'ghs_0123456789abcdefghijABCDEFGHIJ456789'
 
 interface ActionFile {
@@ -35,44 +39,44 @@ interface ActionFile {
   readonly runs: { using: string; main: string }
 }
 
-/** action.yml, read. */
+/** Reads and parses action.yml. */
 export async function readAction(): Promise<ActionFile> {
   return parse(await readFile(join(ROOT, 'action.yml'), 'utf8'))
 }
 
 export interface StepOptions {
-  /** Values under `with:`; all others get the default of action.yml. */
+  /** Values under `with:`; inputs that are not set get their defaults from action.yml. */
   readonly with: Record<string, string>
-  /** Further environment, or `undefined` to take a variable away. */
+  /** Additional environment variables; `undefined` removes one. */
   readonly env?: Record<string, string | undefined>
   /** Arguments for node itself. */
   readonly nodeOptions?: readonly string[]
-  /** Lets the step's own clock and waits run `speed` times as fast since `start`, as a sandbox's clock can. */
+  /** Makes the step's clock and waits run `speed` times as fast from `start`, like a sandbox's clock. */
   readonly time?: { readonly speed: number; readonly start: number }
-  /** Folder to work in instead of a fresh one, such as that of an earlier step of the same job. */
+  /** The workspace to use instead of a new one, such as that of an earlier step of the same job. */
   readonly workspace?: string
-  /** Called once the step runs, with a way to signal it. */
+  /** Called once the step is running, with a function that sends it a signal. */
   readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void
 }
 
-/** What a step leaves behind. */
+/** The results of a step. */
 export interface StepResult {
-  /** Null when a signal has ended it. */
+  /** Null if a signal ended the step. */
   readonly exitCode: number | null
   /** Everything that the step printed. */
   readonly log: string
   readonly outputs: Record<string, string>
   /** The summary as Markdown. */
   readonly summary: string
-  /** Folder that stood in for RUNNER_TEMP. */
+  /** The folder used as RUNNER_TEMP. */
   readonly temp: string
-  /** Folder that the job works in. */
+  /** The workspace of the job. */
   readonly workspace: string
   readonly summaryFile: string
   readonly outputFile: string
 }
 
-/** Runs the step to its end, and makes sure that it has kept key and token. */
+/** Runs the step to completion and checks that it leaked neither the key nor the token. */
 export async function runStep(options: StepOptions): Promise<StepResult> {
   const action = await readAction()
   const folder = await mkdtemp(join(tmpdir(), 'kling-step-'))
@@ -100,7 +104,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
   ])
   const env = {
     ...pick('PATH', 'HOME', 'npm_config_cafile'),
-    // What programs of Windows are found and run with.
+    // Windows needs these to find and run programs.
     ...pick('SystemRoot', 'ComSpec', 'PATHEXT', 'TEMP', 'APPDATA', 'LOCALAPPDATA'),
     CI: 'true',
     GITHUB_ACTIONS: 'true',
@@ -131,7 +135,7 @@ export async function runStep(options: StepOptions): Promise<StepResult> {
     stdio: ['ignore', 'pipe', 'pipe', ...(SIGNAL_RELAY.length > 0 ? (['ipc'] as const) : [])],
   })
   options.onStart?.((signal) => {
-    // A step that has just ended takes none any more.
+    // Sending fails if the step has just ended, which is fine.
     if (child.connected && signal !== 'SIGKILL') child.send(signal, () => {})
     else child.kill(signal)
   })

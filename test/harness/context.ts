@@ -1,5 +1,5 @@
 /**
- * What surrounds a stage in a test: the facts of a job, and a reporter whose channel only listens.
+ * The surroundings of a stage in a test: the facts of a job, and a reporter that only records.
  */
 import { realClock } from '../../src/clock.ts'
 import type { Job } from '../../src/context.ts'
@@ -7,7 +7,7 @@ import { type OutputName, RunReporter } from '../../src/report/reporter.ts'
 
 export const STEP = { repository: 'octo/videos', runId: '4711', job: 'video', step: '__octo_kling' }
 
-/** A job that is nowhere, so that a test states only what matters to it. */
+/** A placeholder job, so a test states only what matters to it. */
 export const JOB: Job = {
   step: STEP,
   attempt: 1,
@@ -18,21 +18,21 @@ export const JOB: Job = {
   event: { name: '', path: '' },
 }
 
-/** A reporter that records: `told` are its lines, `warned` its warnings, each in order. */
+/** A reporter that records its log lines and its warnings, each in order. */
 export function listening() {
-  const told: string[] = []
+  const lines: string[] = []
   const warned: string[] = []
   const outputs = new Map<OutputName, string>()
   const reporter = new RunReporter({
     setOutput: (name, value) => outputs.set(name, value),
-    info: (line) => told.push(line),
+    info: (line) => lines.push(line),
     warning: (sentence) => warned.push(sentence),
     group: (_title, phase) => phase(),
   })
-  return { reporter, told, warned, outputs }
+  return { reporter, lines, warned, outputs }
 }
 
-/** What a stage may use without a network, at a moment in milliseconds since the epoch. */
+/** The context of a stage that needs no network, at a fixed time in milliseconds since the epoch. */
 export function listeningContext(now: number) {
   const { reporter, ...heard } = listening()
   return { job: JOB, clock: { ...realClock, now: () => now }, reporter, ...heard }

@@ -1,5 +1,5 @@
-// Loaded before the action (`--import`): its waits and its clock run CLOCK_SPEED times as fast as real time, from the
-// same start as the sandbox's clock. Time limits of the network stay real.
+// Loaded before the action (`--import`). Makes its clock and waits run CLOCK_SPEED times as fast as real time, from the
+// same start as the sandbox's clock. Network timeouts stay real.
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers/promises'
 

@@ -1,11 +1,11 @@
 /**
- * A job summary as a page that looks as on GitHub.
+ * Renders a job summary as a page that looks the way it does on GitHub.
  */
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { marked } from 'marked'
 
-/** Renders Markdown as a whole HTML page in GitHub's style. */
+/** Renders Markdown as a complete HTML page in GitHub's style. */
 export async function renderPage(title: string, markdown: string): Promise<string> {
   const css = await readFile(
     createRequire(import.meta.url).resolve('github-markdown-css/github-markdown-light.css'),

@@ -1,5 +1,6 @@
 /**
- * Servers on real sockets, and the network to them, for tests that run one after the other: all of it ends with the test.
+ * Servers on real sockets, and the network to reach them, for tests that run sequentially. Everything is closed when the
+ * test ends.
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { constants, createSecureServer } from 'node:http2'
@@ -14,7 +15,7 @@ afterEach(async () => {
   for (const resource of resources.splice(0).reverse()) await resource[Symbol.asyncDispose]()
 })
 
-/** Lets this end with the test, the last one first. */
+/** Disposes of this resource when the test ends; the last one goes first. */
 export function endWithTest<Resource extends AsyncDisposable>(resource: Resource): Resource {
   resources.push(resource)
   return resource
@@ -25,32 +26,29 @@ export function networkOf(baseUrl: string, changes: Partial<Timeouts> = {}): Net
   return endWithTest(openNetwork(new URL(baseUrl), shortTimeouts(changes)))
 }
 
-/** A server that notes what it is asked and answers as it is told. */
-export async function httpHost(answer: (response: ServerResponse, request: IncomingMessage) => void) {
+/** A server that records its requests and responds with this handler. */
+export async function httpHost(respond: (response: ServerResponse, request: IncomingMessage) => void) {
   const requests: IncomingMessage[] = []
   const { url, open } = await served(
     createHttpServer((request, response) => {
       requests.push(request)
       response.on('error', () => {})
-      answer(response, request)
+      respond(response, request)
     }),
   )
   return { url, requests, open }
 }
 
-/** A server that answers all alike. */
+/** A server that sends the same response to every request. */
 export function sends(status: number, body: string, headers: Record<string, string | string[]> = {}) {
   return httpHost((response) => response.writeHead(status, headers).end(body))
 }
 
 /**
- * A host that refuses every stream of HTTP/2 and answers over HTTP/1.1: refused streams are requests that undici would
- * send again.
+ * A host that refuses every HTTP/2 stream and responds over HTTP/1.1. Refused streams are requests that undici would send
+ * again.
  */
-export async function streamRefuser(
-  identity: { readonly key: string; readonly cert: string },
-  answer: string,
-) {
+export async function streamRefuser(identity: { readonly key: string; readonly cert: string }, body: string) {
   const server = createSecureServer({ ...identity, allowHTTP1: true })
   const seen = { streams: 0, requests: 0 }
   server.on('stream', (stream) => {
@@ -60,13 +58,13 @@ export async function streamRefuser(
   server.on('request', (request, response) => {
     if (request.httpVersion === '2.0') return
     seen.requests++
-    request.on('end', () => response.end(answer)).resume()
+    request.on('end', () => response.end(body)).resume()
   })
   const { port } = await served(server)
   return { port, seen }
 }
 
-/** A server that speaks no HTTP of its own: it does what it is told as soon as something arrives. */
+/** A raw TCP server that calls this handler as soon as data arrives. */
 export function rawHost(onData: (socket: Socket) => void) {
   return served(
     createServer((socket) => {
@@ -76,7 +74,7 @@ export function rawHost(onData: (socket: Socket) => void) {
   )
 }
 
-/** Lets a server listen on a free port of an address of this machine. */
+/** Starts a server on a free port of a local address. */
 export async function served(server: Server, address = '127.0.0.1') {
   const host = endWithTest(await listening(server, address))
   return {

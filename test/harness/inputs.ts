@@ -1,5 +1,5 @@
 /**
- * Sound inputs, so that a test or a demo states only what matters to it.
+ * Valid inputs, so a test or a demo states only what matters to it.
  */
 import { Failure } from '../../src/failure.ts'
 import {
@@ -15,7 +15,7 @@ const action = await readAction()
 
 export type Given = Partial<Record<InputName, string>>
 
-/** What every step has to say. */
+/** The inputs that every step must set. */
 export const NEEDED: Given & { readonly api_key: string } = {
   api_key: 'sk-0123456789abcdef',
   image_url: 'https://example.com/ref-image.png',
@@ -23,14 +23,14 @@ export const NEEDED: Given & { readonly api_key: string } = {
   character_orientation: 'image',
 }
 
-/** The inputs of a step that says only this besides what it needs; the rest are the defaults of action.yml. */
+/** The inputs of a step that sets these besides the required ones; the rest are the defaults of action.yml. */
 export function inputsWith(given: Given = {}): NewTaskInputs {
   const inputs = read({ ...NEEDED, ...given })
   if (inputs.task_id !== null) throw new Error('these are the inputs of an existing task')
   return inputs
 }
 
-/** The inputs of a step that waits for a task and says only this; the rest are the defaults of action.yml. */
+/** The inputs of a step that waits for a task and sets only these; the rest are the defaults of action.yml. */
 export function inputsOfTask(task_id: string, given: Given = {}): ExistingTaskInputs {
   const inputs = read({ api_key: NEEDED.api_key, ...given, task_id })
   if (inputs.task_id === null) throw new Error('these are the inputs of a new task')
@@ -43,7 +43,7 @@ function read(given: Given) {
   )
 }
 
-/** The problems of such a step. */
+/** The problems reported for such inputs. */
 export function problemsOf(given: Given): readonly string[] {
   try {
     read({ ...NEEDED, ...given })
@@ -54,7 +54,7 @@ export function problemsOf(given: Given): readonly string[] {
   return []
 }
 
-/** The inputs under `with:` that run a step against the sandbox, on the demo's references. */
+/** The inputs under `with:` that run a step against the sandbox with the demo's references. */
 export function demoInputs(sandbox: Sandbox): Record<string, string> {
   return {
     api_key: sandbox.apiKey,

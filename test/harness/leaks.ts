@@ -1,17 +1,17 @@
 /**
- * Whether a secret has left a step: what it printed, wrote and asked is searched, in whatever form.
+ * Checks whether a step leaked a secret: searches everything it printed, wrote or requested for the secret in any form.
  */
 import { subscribe } from 'node:diagnostics_channel'
 import { open, readdir } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 
-/** Shorter secrets stand in other words. */
+/** Shorter secrets also occur inside ordinary words. */
 const SECRET_MIN_CHARACTERS = 6
-/** How much of a file or of a request is searched. */
+/** How many bytes of a file or a request are searched. */
 const SEARCHED_BYTES = 1024 * 1024
 
-/** How a secret stands in a text, null when it does not. */
+/** The form in which a text contains a secret, or null. */
 export function findSecret(text: string, secret: string): string | null {
   if (secret.length < SECRET_MIN_CHARACTERS) return null
   if (text.includes(secret)) return 'as it is'
@@ -23,7 +23,7 @@ export function findSecret(text: string, secret: string): string | null {
   return [0, 1, 2].some((before) => standard.includes(base64Within(bytes, before))) ? 'in base64' : null
 }
 
-/** Undoes the escapes of addresses, JSON and HTML. */
+/** Undoes the escapes of URLs, JSON and HTML. */
 function decode(text: string): string {
   const character = (code: string) => String.fromCharCode(Number.parseInt(code, 16))
   return text
@@ -36,24 +36,24 @@ function decode(text: string): string {
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
 
-/** The digits of base64 that are the same whatever stands around, when `before` bytes of a group come first. */
+/** The base64 digits that do not depend on the surrounding bytes, if `before` bytes of a group come first. */
 function base64Within(bytes: Buffer, before: number): string {
   const whole = Math.floor((before + bytes.length) / 3) * 3 - before
   const start = (3 - before) % 3
   return bytes.subarray(start, whole).toString('base64')
 }
 
-/** What a step must keep, and to whom it may tell it. */
+/** A value that a step must keep secret, and the hosts that may receive it. */
 export interface Secret {
   readonly name: string
   readonly value: string
-  /** How often the runner is told to mask it. */
+  /** How many commands ask the runner to mask it. */
   readonly masks: number
-  /** `host:port` that may get it as authorization. */
+  /** Each `host:port` that may receive it as authorization. */
   readonly hosts: readonly string[]
 }
 
-/** Throws when a secret is in what a step printed, in the files of these folders, or in a request to whom it is not for. */
+/** Throws if a secret is in the log, in a file of these folders, or in a request to a host that must not receive it. */
 export async function expectKept(
   secrets: readonly Secret[],
   log: string,
@@ -62,10 +62,10 @@ export async function expectKept(
   const lines = log.split(/\r?\n/)
   const isMask = (line: string, { value }: Secret) => line === `::add-mask::${escapeData(value)}`
   const rest = lines.filter((line) => !secrets.some((secret) => isMask(line, secret)))
-  const found = [...findSecrets(rest.join('\n'), 'the log', secrets), ...told.splice(0)]
+  const found = [...findSecrets(rest.join('\n'), 'the log', secrets), ...leaks.splice(0)]
   for (const secret of secrets) {
     const count = lines.filter((line) => isMask(line, secret)).length
-    // A step that was killed at once has said nothing.
+    // A step that was killed right away printed nothing.
     if (log !== '' && count !== secret.masks) {
       found.push(`${secret.name} is masked ${count} times instead of ${secret.masks}`)
     }
@@ -74,7 +74,7 @@ export async function expectKept(
   expectNothing(found)
 }
 
-/** Throws when a file below this folder holds a secret of any step so far. */
+/** Throws if a file below this folder contains a secret of any step so far. */
 export async function expectKeptIn(folder: string): Promise<void> {
   expectNothing(
     await searchFolder(
@@ -85,7 +85,7 @@ export async function expectKeptIn(folder: string): Promise<void> {
 }
 
 function expectNothing(found: readonly string[]): void {
-  if (found.length > 0) throw new Error(`What a step must keep has left it: ${found.join('; ')}`)
+  if (found.length > 0) throw new Error(`The step leaked a secret: ${found.join('; ')}`)
 }
 
 async function searchFolder(folder: string, secrets: Named): Promise<string[]> {
@@ -107,7 +107,7 @@ function findSecrets(text: string, where: string, secrets: Named): string[] {
   })
 }
 
-/** As the toolkit writes what stands in a command. */
+/** Escapes a text the way the toolkit does in a command. */
 function escapeData(text: string): string {
   return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
 }
@@ -118,12 +118,12 @@ async function beginningOf(path: string): Promise<string> {
   return buffer.toString('latin1', 0, bytesRead)
 }
 
-/** By their values, the secrets of all steps so far. */
+/** The secrets of all steps so far, by value. */
 const known = new Map<string, { name: string; hosts: Set<string> }>()
-/** Requests that told one to whom it is not for, each until a step has ended. */
-const told: string[] = []
+/** Secrets found in requests, collected until a step ends. */
+const leaks: string[] = []
 
-/** From now on, every request to a server of this process is searched for these secrets. */
+/** Searches every later request to a server of this process for these secrets. */
 export function watchFor(secrets: readonly Omit<Secret, 'masks'>[]): void {
   for (const { name, value, hosts } of secrets) {
     const { hosts: before = [] } = known.get(value) ?? {}
@@ -134,7 +134,7 @@ export function watchFor(secrets: readonly Omit<Secret, 'masks'>[]): void {
 subscribe('http.server.request.start', (message) => {
   const { request } = message as { request: IncomingMessage }
   const { method, url = '', rawHeaders } = request
-  // A proxy is asked for a whole address.
+  // A request to a proxy contains the full URL.
   const target = URL.parse(url.startsWith('/') ? `http://${request.headers.host}${url}` : url)
   const where = `the request ${method} ${target?.host}${target?.pathname}`
   for (const [value, { name, hosts }] of known) {
@@ -144,9 +144,9 @@ subscribe('http.server.request.start', (message) => {
       return !(isFor && isValue && /^authorization$/i.test(rawHeaders[i - 1] ?? ''))
     })
     const form = findSecret([url, ...shown].join('\n'), value)
-    if (form !== null) told.push(`${name} ${form} in the head of ${where}`)
+    if (form !== null) leaks.push(`${name} ${form} in the head of ${where}`)
   }
-  // Whoever reads the body gets it all the same.
+  // The reader of the body still receives all of it.
   const chunks: Buffer[] = []
   let length = 0
   const push = request.push.bind(request)
@@ -157,7 +157,7 @@ subscribe('http.server.request.start', (message) => {
       const text = Buffer.concat(chunks).toString('latin1')
       for (const [value, { name }] of known) {
         const form = findSecret(text, value)
-        if (form !== null) told.push(`${name} ${form} in the body of ${where}`)
+        if (form !== null) leaks.push(`${name} ${form} in the body of ${where}`)
       }
     }
     return push(chunk, encoding)

@@ -1,5 +1,6 @@
 /**
- * What some tests need of a machine, and why it may be missing. A test that is skipped for it says so, and the run counts it.
+ * What some tests need from a machine, and why a machine may lack it. A skipped test reports the reason, and the run
+ * counts it.
  */
 import { existsSync } from 'node:fs'
 import { beforeEach, type TestContext } from 'vitest'
@@ -7,47 +8,50 @@ import { isPackaged } from '../../src/media/ffprobe-binary.ts'
 
 const isWindows = process.platform === 'win32'
 
-/** A program of util-linux that limits the size of the files of a process, which stands in for a full disk. */
+/** A util-linux program that limits the size of the files a process writes, which simulates a full disk. */
 export const PRLIMIT = '/usr/bin/prlimit'
 
-/** What is needed, and the reason why this machine lacks it; null where it has it. */
+/** Why this user can write to read-only folders, or null if not. */
+const UNENFORCED =
+  process.getuid?.() === 0
+    ? 'root can write to every folder'
+    : isWindows
+      ? 'Windows ignores the mode of a folder'
+      : null
+
+/** Each need with the reason why this machine lacks it, or null if it has it. */
 const LACKS = {
-  scripts: isWindows ? 'Windows starts no program by the first line of its file' : null,
-  'file links': isWindows ? 'Windows lets only administrators link files' : null,
+  scripts: isWindows ? 'Windows does not run programs by their shebang line' : null,
+  'file links': isWindows ? 'Windows lets only administrators create file links' : null,
   'named pipes': isWindows ? 'Windows has no named pipes in folders' : null,
-  'any file name': isWindows ? 'Windows takes no quotes and question marks in file names' : null,
-  'long variables': isWindows ? 'Windows keeps no more than 32,767 characters in a variable' : null,
-  'replacing open files': isWindows ? 'Windows replaces no file that somebody has open' : null,
-  'variables that differ by case': isWindows ? 'Windows has one variable of a name, in whatever case' : null,
-  'data before a reset': isWindows ? 'Windows drops what has arrived when a connection is reset' : null,
-  'errors of POSIX': isWindows ? 'Windows has other errors for what cannot be used' : null,
-  'a user whom permissions bind':
-    process.getuid?.() === 0
-      ? 'no folder is read-only to root'
-      : isWindows
-        ? 'Windows ignores the mode of a folder'
-        : null,
+  'any file name': isWindows ? 'Windows does not allow quotes or question marks in file names' : null,
+  'long variables': isWindows ? 'Windows limits a variable to 32,767 characters' : null,
+  'replacing open files': isWindows ? 'Windows cannot replace a file that is open' : null,
+  'variables that differ by case': isWindows ? 'Windows ignores case in the names of variables' : null,
+  'data before a reset': isWindows ? 'Windows drops received data when a connection is reset' : null,
+  'errors of POSIX': isWindows ? 'Windows reports different system errors' : null,
+  'enforced folder permissions': UNENFORCED,
   'a limit on file sizes': existsSync(PRLIMIT) ? null : `there is no ${PRLIMIT}`,
   'an npm ffprobe': isPackaged(process.platform, process.arch)
     ? null
     : `ffprobe-static has no program for ${process.platform}/${process.arch}`,
-  bash: isWindows ? 'the shell of the examples is that of Linux runners' : null,
+  bash: isWindows ? 'the examples use the shell of Linux runners' : null,
 } as const
 
 export type Need = keyof typeof LACKS
 
-/** Skips the test that is running where this machine lacks what it needs, and says why. */
+/** Skips the running test, with the reason, if this machine lacks what it needs. */
 export function need(what: Need, { skip }: Pick<TestContext, 'skip'>): void {
   const reason = LACKS[what]
   if (reason !== null) skip(`needs ${what}: ${reason}`)
 }
 
-/** Skips all tests of the block in which it stands, as `need` does. */
+/** Skips all tests of the enclosing block, like `need`. */
 export function needs(what: Need): void {
   beforeEach((context) => need(what, context))
 }
 
-/** Whether this machine has what is needed, for what is prepared before a test. */
+/** Whether this machine has what is needed, for preparations outside a test. */
 export function has(what: Need): boolean {
   return LACKS[what] === null
 }

@@ -1,5 +1,5 @@
 /**
- * Receipts for tests: a sound one, and a workspace that has one.
+ * Receipts for tests: a valid one, and a workspace that contains one.
  */
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,7 +22,7 @@ import { type Given, inputsOfTask, inputsWith } from './inputs.ts'
 /** A distinct sha256 for each letter. */
 export const sha = (letter: string) => letter.repeat(64)
 
-/** The receipt of a video that is finished; made by a run before that of STEP. */
+/** The receipt of a finished video, made by a run before that of STEP. */
 export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
   return newReceipt({
     file: 'video.mp4',
@@ -57,24 +57,24 @@ export function soundReceipt(changes: Partial<Receipt> = {}): Receipt {
 /** The derived key of the request of STEP. */
 export const OWN_KEY = 'kling-own'
 
-/** Until when its key finds its task, an hour less than the 24 for which APIMart keeps one. */
+/** Until when its key finds its task: 23 hours, one less than APIMart keeps a key. */
 export const HELD_UNTIL = Date.parse('2026-11-23T08:50:00Z')
-/** When the link of the sound receipt expires. */
+/** When the link in `soundReceipt` expires. */
 export const EXPIRY = Date.parse('2026-11-23T10:00:00Z')
 
 export const GIVEN = 'assets/video.mp4'
 export const PLACE = `${GIVEN}.receipt.json`
 export const VIDEO = 'the video'
-/** The references of the sound receipt. */
+/** The references in `soundReceipt`. */
 export const SAME: Identities = {
   image: { bytes: 5, sha256: sha('a') },
   clip: { bytes: 7, sha256: sha('b') },
 }
 
-/** How any run may end. */
+/** An arbitrary end of a run. */
 const ENDED: End = { kind: 'failed', failure: new Failure('internal_error', ['-']) }
 
-/** What a run knows of the bytes of its references: them, why not, or nothing. */
+/** The bytes of the references as a run knows them: read, unreadable with a reason, or not requested. */
 export function bytesOf(known: Identities | Failure | null): ReferenceBytes {
   if (known === null) return { kind: 'not_asked' }
   return known instanceof Failure
@@ -82,7 +82,7 @@ export function bytesOf(known: Identities | Failure | null): ReferenceBytes {
     : { kind: 'read', identities: known }
 }
 
-/** A workspace with a video and a receipt: a sound one with these changes, or this text. */
+/** A workspace with a video and a receipt: either `soundReceipt` with these changes, or this text. */
 export async function openWorkspace(receipt: Partial<Receipt> | string | null = {}) {
   const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-regenerate-')))
   await mkdir(join(path, 'assets'))
@@ -101,7 +101,7 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
     place: join(path, PLACE),
     text,
     find: (given: Given = {}) => prepareDestination(inputsOf(given), { job }),
-    /** Finds the receipt and decides, for a step of the run of STEP, at a moment when the link of the receipt holds. */
+    /** Reads the receipt and plans the video, for a step of the run of STEP, while the link in the receipt is valid. */
     async decide(
       given: Given = {},
       known: Identities | Failure | null = SAME,
@@ -114,7 +114,7 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
       const facts = { inputs, destination, references, firstKey, job: { ...job, attempt }, now }
       return planVideo({ ...facts, video: await inspectOutput(facts) })
     },
-    /** The receipt that a step with this `task_id` keeps, and its warnings. */
+    /** The receipt that a step with this `task_id` saves, and its warnings. */
     async ofTask(task_id: string) {
       const context = listeningContext(EXPIRY - 1)
       const inputs = inputsOfTask(task_id, { output_path: GIVEN })
@@ -127,7 +127,7 @@ export async function openWorkspace(receipt: Partial<Receipt> | string | null = 
   }
 }
 
-/** The problems of what is refused, and its reason. */
+/** The reason and the problems of a refusal. */
 export async function refusalOf(
   work: Promise<unknown>,
 ): Promise<{ reason: string; problems: readonly string[] }> {
@@ -139,16 +139,16 @@ export async function refusalOf(
   return { reason: error.reason, problems: error.problems }
 }
 
-/** The refusal of `output_path` in these words. */
+/** The refusal of `output_path` with this message. */
 export const refused = (message: string) => ({
   reason: 'invalid_input',
   problems: [`output_path "${GIVEN}": ${message}`],
 })
 
-/** Written by another step of the run of STEP. */
+/** A receipt from another step of the run of STEP. */
 export const TWIN = {
   made_by: { repository: 'octo/videos', run_id: '4711', job: 'video', step: '__octo_kling_2' },
 }
 export const WRITTEN_TWICE = refused(
-  'Another step of this run, __octo_kling_2 of job video, has task task_1 for it. Its video would be overwritten: use a different file in each step.',
+  'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it. Its video would be overwritten: use a different file in each step.',
 )

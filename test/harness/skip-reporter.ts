@@ -1,15 +1,15 @@
 /**
- * Counts the tests that were skipped, by reason. A skip without a reason, and a file whose tests were all skipped, fail the run.
+ * Counts skipped tests by reason. A skip without a reason fails the run, and so does a file whose tests are all skipped.
  */
 import type { Reporter, TestModule, Vitest } from 'vitest/node'
 
-/** A line for each reason, and what is wrong with the skips. */
+/** One line per reason, and the faults of the skips. */
 interface Skips {
   readonly lines: readonly string[]
   readonly faults: readonly string[]
 }
 
-/** What a file reports of its tests, as far as skips depend on it. */
+/** The part of a file's results that matters for skips. */
 interface FileResult {
   readonly file: string
   readonly tests: readonly {
@@ -40,7 +40,7 @@ export class SkipReporter implements Reporter {
   #isFiltered = false
 
   onInit({ config }: Vitest): void {
-    // Whatever the name does not match counts as skipped.
+    // Tests whose name does not match count as skipped.
     this.#isFiltered = config.testNamePattern !== undefined
   }
 

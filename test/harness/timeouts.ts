@@ -1,9 +1,12 @@
 /**
- * Time limits that a test can wait for.
+ * Timeouts that are short enough for a test.
  */
 import { TIMEOUTS, type Timeouts } from '../../src/network/network.ts'
 
-/** The action's own limits, those that a test can run into cut to some hundred milliseconds, except those that are given. */
+/**
+ * The action's own timeouts, with those that a test can run into cut to a few hundred milliseconds, and these changes
+ * applied.
+ */
 export function shortTimeouts(changes: Partial<Timeouts> = {}): Timeouts {
   const short = {
     connect: 500,

@@ -15,7 +15,7 @@ import { type Given, inputsOfTask, inputsWith, NEEDED, problemsOf } from '../har
 const action = await readAction()
 afterEach(() => vi.unstubAllEnvs())
 
-/** What a step has to say that names a task: no references. */
+/** The inputs of a step with task_id: no references. */
 const TASK: Given = { image_url: '', video_url: '', character_orientation: '', task_id: 'task_1' }
 
 describe('wait', () => {
@@ -148,7 +148,7 @@ describe('task_id', () => {
     expect(problemsOf({ ...TASK, api_key: '' })).toEqual([expect.stringMatching(/^api_key: It is empty\. /)])
   })
 
-  it('task_id is refused together with dry_run, also when there is another problem', () => {
+  it('task_id is refused together with dry_run, even if there is another problem', () => {
     const problem =
       'dry_run "true": It shows the request for a new task, but task_id names an existing one. Remove one of them.'
     expect(problemsOf({ ...TASK, dry_run: 'true' })).toEqual([problem])

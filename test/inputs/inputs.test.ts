@@ -9,7 +9,7 @@ const action = await readAction()
 const KEY = NEEDED.api_key
 afterEach(() => vi.unstubAllEnvs())
 
-/** The default of an input, as the runner gives it. */
+/** The default of an input, as the runner passes it. */
 function defaultOf(name: string): string {
   return action.inputs[name]?.default?.replace('${{ github.token }}', GITHUB_TOKEN) ?? ''
 }
@@ -88,13 +88,13 @@ describe('problems', () => {
         "api_key: It begins with "Bearer ". Use the key alone.",
         "image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
         "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
-        "character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
+        "character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).",
         "mode "fast": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "1": Use yes or no.",
-        "prompt "very very very very very very very very very very very very very very very very …": It has 2504 characters, at most 2500 are allowed. Shorten it.",
+        "prompt "very very very very very very very very very very very very very very very very …": It has 2504 characters; the limit is 2500. Shorten it.",
         "model "kling-v2-6": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "yes": Use true or false.",
-        "preflight "true": Use enforce (refuse references that break a limit) or warn (report it and submit anyway) or off (skip the checks).",
+        "preflight "true": Use enforce (refuse references that exceed a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "mediainfo": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run: Use true or false.",
         "price_per_second "$3": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
@@ -214,7 +214,7 @@ describe('prompt', () => {
       const prompt = character.repeat(2500)
       expect(inputsWith({ prompt }).prompt).toBe(prompt)
       expect(problemsOf({ prompt: prompt + character })[0]).toContain(
-        'It has 2501 characters, at most 2500 are allowed. Shorten it.',
+        'It has 2501 characters; the limit is 2500. Shorten it.',
       )
     },
   )
@@ -239,7 +239,22 @@ describe('price_per_second and max_cost', () => {
   })
 
   it.each([
-    ...['$3', '3 USD', '0,057', '1e3', '0x10', '-1', '+1', '0', '0.0', 'NaN', 'Infinity', '3.', '.', '1.2.3'],
+    ...[
+      '$3',
+      '3.00 USD',
+      '0,057',
+      '1e3',
+      '0x10',
+      '-1',
+      '+1',
+      '0',
+      '0.0',
+      'NaN',
+      'Infinity',
+      '3.',
+      '.',
+      '1.2.3',
+    ],
     ...['1_000', '٣', '1000000000', `0.${'0'.repeat(400)}1`],
   ])('price_per_second and max_cost refuse %s', (given) => {
     const [price, cost, ...others] = problemsOf({ price_per_second: given, max_cost: given })
@@ -253,7 +268,7 @@ describe('price_per_second and max_cost', () => {
   it('max_cost needs price_per_second', () => {
     expect(problemsOf({ max_cost: '0.5' })).toMatchInlineSnapshot(`
       [
-        "max_cost "0.5": It needs price_per_second, which turns the length of the clip into an estimate.",
+        "max_cost "0.5": It needs price_per_second to estimate the cost from the length of the clip.",
       ]
     `)
   })
@@ -268,7 +283,7 @@ describe('price_per_second and max_cost', () => {
     expect(inputsWith({ ...given, preflight: 'warn' })).toMatchObject({ max_cost: 0.5, preflight: 'warn' })
   })
 
-  it('price_per_second is accepted without max_cost, also with preflight: off', () => {
+  it('price_per_second is accepted without max_cost, even with preflight: off', () => {
     expect(inputsWith({ price_per_second: '0.057', preflight: 'off' }).price_per_second).toBe(0.057)
   })
 })

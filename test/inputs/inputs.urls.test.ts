@@ -17,7 +17,7 @@ describe.each(['image_url', 'video_url'] as const)('%s', (name) => {
   )
 
   it.each(['a.png', './media/a b.png', '/github/workspace/a.png', '//example.com/a.png', 'C:\\media\\a.png'])(
-    `${name} accepts the path of a file without looking for it yet: %s`,
+    `${name} accepts the path of a file without checking that it exists: %s`,
     (path) => expect(inputsWith({ [name]: path })[name]).toEqual({ kind: 'file', path }),
   )
 
@@ -69,9 +69,9 @@ describe('problems with a reference', () => {
     'https://user:secret@exa mple.com/a.png',
   ])('a problem never shows the password in %s', (url) => {
     for (const name of ['image_url', 'video_url', 'api_base_url']) {
-      const told = problemsOf({ [name]: url }).join('\n')
-      expect(told).not.toBe('')
-      expect(told).not.toContain('secret')
+      const problems = problemsOf({ [name]: url }).join('\n')
+      expect(problems).not.toBe('')
+      expect(problems).not.toContain('secret')
     }
   })
 
@@ -82,9 +82,9 @@ describe('problems with a reference', () => {
     'https://example.com:99999/a?b\nsecret',
   ])('a problem never shows the signed query of %s', (url) => {
     for (const name of ['image_url', 'video_url', 'api_base_url']) {
-      const told = problemsOf({ [name]: url }).join('\n')
-      expect(told).not.toBe('')
-      expect(told).not.toContain('secret')
+      const problems = problemsOf({ [name]: url }).join('\n')
+      expect(problems).not.toBe('')
+      expect(problems).not.toContain('secret')
     }
   })
 

@@ -1,15 +1,15 @@
 /**
- * Whole clips, and what is needed to make damaged ones of them.
+ * Whole clips, and helpers to make damaged ones from them.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Five seconds, the header before the media. */
+/** Five seconds long, with the header before the media. */
 export const CLIP = readFileSync(join(import.meta.dirname, 'corpus/header-first.mp4'))
-/** Has more media than a range request brings. */
+/** Has more media than a range request returns. */
 export const LONG = readFileSync(join(import.meta.dirname, 'demo/walk.mp4'))
 
-/** A box, which may claim another size than it has. */
+/** A box that can claim a wrong size. */
 export function box(type: string, content: Buffer | string = '', size?: number): Buffer {
   const bytes = Buffer.from(content)
   const header = Buffer.alloc(8)
@@ -18,7 +18,7 @@ export function box(type: string, content: Buffer | string = '', size?: number):
   return Buffer.concat([header, bytes])
 }
 
-/** Where the first box of a type ends. */
+/** The end of the first box of a type. */
 export function endOf(type: string, clip = CLIP): number {
   const start = clip.indexOf(type) - 4
   return start + clip.readUInt32BE(start)

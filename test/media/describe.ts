@@ -1,6 +1,6 @@
 /**
- * Writes corpus.md and corpus.json: what each file of the corpus is for, and what ffprobe-static says of it.
- * Run after corpus/make.sh: `node test/media/describe.ts`.
+ * Writes corpus.md and corpus.json: the purpose of each file of the corpus, and what ffprobe-static reports for it.
+ * Run it after corpus/make.sh: `node test/media/describe.ts`
  */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, statSync, writeFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ const ffprobe = join(
   `../bin/${process.platform}/${process.arch}/ffprobe`,
 )
 
-/** clip: a header that settles the length. fragmented: one that cannot. misleading: one that must not be believed. */
+/** clip: the header settles the length. fragmented: it cannot. misleading: it must not be trusted. */
 type Kind = 'clip' | 'fragmented' | 'misleading' | 'not_a_clip'
 
 const purposes: Record<Kind, Record<string, string>> = {
@@ -35,7 +35,7 @@ const purposes: Record<Kind, Record<string, string>> = {
     'edit-list.mp4': 'a trim without re-encoding: the first 1.3 s are stored and not shown',
     'header-beyond-64k.mp4': 'the header comes before the media, but behind 66,000 unused bytes',
     'header-first.mov': 'QuickTime, the header first',
-    'header-first.mp4': 'what most clips are: the header first, H.264 and AAC',
+    'header-first.mp4': 'a typical clip: the header first, H.264 and AAC',
     'header-last-beyond-64k.mp4': 'more than 64 KiB of media before the header',
     'header-last.mp4': 'the header after the media',
     'header-over-64k.mp4': 'a header longer than 64 KiB',
@@ -44,12 +44,12 @@ const purposes: Record<Kind, Record<string, string>> = {
     'late-audio.mp4': 'sound that begins 1 s after the picture, and ends 1 s after it',
     'late-video.mp4': 'a picture that begins 1 s after the sound, and ends 1 s after it',
     'longer-audio.mp4': 'sound 1.5 s longer than the picture',
-    'metadata-tags.mp4': "tags of one's own (mdta keys)",
-    'metadata-track.mp4': 'a track of measurements as action cameras write it (gpmd)',
-    'no-ftyp.mov': 'QuickTime of before ftyp',
+    'metadata-tags.mp4': 'custom tags (mdta keys)',
+    'metadata-track.mp4': 'a track of measurements, as from action cameras (gpmd)',
+    'no-ftyp.mov': 'QuickTime from before ftyp existed',
     'prores.mov': 'ProRes',
-    'rotated-270.mp4': 'turned by its display matrix: shown 640 wide, 360 high',
-    'rotated-90.mp4': 'turned by its display matrix: shown 640 wide, 360 high',
+    'rotated-270.mp4': 'rotated by its display matrix: shown 640 wide, 360 high',
+    'rotated-90.mp4': 'rotated by its display matrix: shown 640 wide, 360 high',
     'side-320x240.mp4': 'both sides too short',
     'silent.mp4': 'no sound track',
     'subtitles.mp4': 'a subtitle track',
@@ -72,12 +72,12 @@ const purposes: Record<Kind, Record<string, string>> = {
     'zero-duration.mp4': 'a movie duration of 0 over 5 s of media',
   },
   not_a_clip: {
-    'audio-only.mp4': 'sound without picture',
+    'audio-only.mp4': 'sound without a picture',
     'clip.avi': 'AVI',
     'clip.gif': 'an animated GIF',
     'clip.mkv': 'Matroska',
     'clip.webm': 'WebM',
-    'lfs-pointer.txt': 'what a checkout without Git LFS has in place of a clip',
+    'lfs-pointer.txt': 'the pointer that a checkout without Git LFS contains in place of a clip',
     'notes.txt': 'text',
     'page.html': 'a page, as served when a link needs a login',
     'playlist.m3u8': 'a playlist that points at a local file and a server',
@@ -99,7 +99,7 @@ const Probe = v.object({
   ),
 })
 
-/** What ffprobe-static says of a file; of one it cannot read, nothing. */
+/** The report of ffprobe-static on a file; empty if it cannot read the file. */
 function probe(path: string): v.InferOutput<typeof Probe> {
   try {
     const shown = ['-show_entries', 'format=format_name,duration:stream=codec_type,codec_name,width,height']
@@ -139,10 +139,10 @@ const forgotten = readdirSync(corpus).filter(
   (name) => !makers.includes(name) && !rows.some((row) => row.file === name),
 )
 if (forgotten.length > 0)
-  throw new Error(`say in ${basename(import.meta.filename)} what these are for: ${forgotten}`)
+  throw new Error(`add the purpose of these files to ${basename(import.meta.filename)}: ${forgotten}`)
 
 const number = new Intl.NumberFormat('en')
-const columns = ['file', 'what it is for', 'duration, s', 'video', 'stored size', 'bytes']
+const columns = ['file', 'purpose', 'duration, s', 'video', 'stored size', 'bytes']
 const rightAligned = ['duration, s', 'bytes']
 
 const cells = rows.map((row) => [
@@ -154,7 +154,7 @@ const cells = rows.map((row) => [
   number.format(row.bytes),
 ])
 
-/** The table of one kind, its columns padded as the formatter of this project wants them. */
+/** The table of one kind, with columns padded for the formatter of this project. */
 function table(kind: Kind): string {
   const body = cells.filter((_, index) => rows[index]?.kind === kind)
   const widths = columns.map((name, at) =>
@@ -176,8 +176,8 @@ writeFileSync(
   join(here, 'corpus.md'),
   `# The corpus
 
-Written by \`describe.ts\`; the files are made by \`corpus/make.sh\`. Duration (\`format.duration\`), codec and size are
-what ffprobe-static says, a dash where it says nothing.
+Written by \`describe.ts\`; the files are made by \`corpus/make.sh\`. Duration (\`format.duration\`), codec and size are as
+reported by ffprobe-static; a dash means that it reports nothing.
 
 ## Clips whose header settles the length
 
@@ -187,13 +187,13 @@ ${table('clip')}
 
 ${table('fragmented')}
 
-## Headers not to be believed
+## Headers that must not be trusted
 
 ${table('misleading')}
 
-## No clips
+## Files that are not clips
 
-Text that ffprobe takes for a picture (\`ansi\`) is why it may use real media demuxers only.
+Text that ffprobe takes for a picture (\`ansi\`) is why it is limited to real media demuxers.
 
 ${table('not_a_clip')}
 `,

@@ -1,5 +1,5 @@
 /**
- * Files that name others: nothing that they name is opened.
+ * Files that refer to other files or URLs, which must never be opened.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** What names another file or a URL, as the formats do that ffprobe would otherwise follow. */
+/** Files that refer to another file or a URL, in formats that an unrestricted ffprobe follows. */
 const PLAYLISTS: [what: string, make: (target: string) => string][] = [
   ['HLS', (target) => `#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:5,\n${target}\n#EXT-X-ENDLIST\n`],
   ['ffconcat', (target) => `ffconcat version 1.0\nfile '${target}'\n`],
@@ -37,7 +37,7 @@ const PLAYLISTS: [what: string, make: (target: string) => string][] = [
   ['subtitles', (target) => `WEBVTT\n\n00:00.000 --> 00:05.000\n${target}\n`],
 ]
 
-/** A clip whose media is said to be in another file: data references to a URL, and to a path as QuickTime writes it. */
+/** A clip with its media in another file: a data reference to a URL, or to a path as QuickTime writes it. */
 function elsewhere(type: 'url ' | 'alis', target: string): Buffer {
   const path = Buffer.from(target)
   const record = Buffer.alloc(4)
@@ -62,9 +62,9 @@ function elsewhere(type: 'url ' | 'alis', target: string): Buffer {
   return longer
 }
 
-describe('a file that names others', { concurrent: true }, () => {
+describe('a file that refers to others', { concurrent: true }, () => {
   it.for(PLAYLISTS)(
-    'ffprobe opens neither a file nor a URL that a file of the format %s names',
+    'ffprobe opens neither a file nor a URL that a file of the format %s refers to',
     async ([what, make], { expect }) => {
       await using bait = await startBait()
       const file = await stored(`${what}-bait.mp4`, CLIP)
@@ -80,7 +80,7 @@ describe('a file that names others', { concurrent: true }, () => {
     },
   )
 
-  it('an unrestricted ffprobe opens the URLs and files that HLS and ffconcat files name', async ({
+  it('an unrestricted ffprobe opens the URLs and files that HLS and ffconcat files refer to', async ({
     expect,
   }) => {
     await using bait = await startBait()
@@ -113,7 +113,7 @@ describe('a file that names others', { concurrent: true }, () => {
   )
 
   it.for(PLAYLISTS)(
-    'a run fetches nothing that a file of the format %s names when it is disguised as a clip',
+    'a run fetches nothing that a file of the format %s refers to when it is disguised as a clip',
     async ([what, make], { expect }) => {
       await using scenario = await startScenario()
       const { media } = scenario.sandbox
@@ -137,6 +137,6 @@ async function stored(name: string, bytes: Buffer): Promise<string> {
   return path
 }
 
-/** A server that counts who falls for it. */
+/** A server that counts its requests. */
 const startBait = () => listening(createServer((_, response) => response.end(CLIP)))
 const urlOf = ({ port }: { port: number }) => `http://127.0.0.1:${port}/clip.mp4`

@@ -1,5 +1,5 @@
 /**
- * The header against ffprobe, on every clip of the corpus: whatever the header settles, ffprobe must say too.
+ * The header reader against ffprobe on every clip of the corpus: they must agree on everything that the header settles.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ const plain = names.filter((name) => !fragmented.includes(name))
 const bytesOf = (name: string) => readFileSync(join(CORPUS, name))
 const ask = (name: string) => probe(ffprobePath, join(CORPUS, name), new AbortController().signal)
 
-/** The length by ffprobe. Another one than that of npm may round it, since 6.1 to what the samples last. */
+/** The length according to ffprobe. An ffprobe from elsewhere may round it, since 6.1 to the length of the samples. */
 function near({ duration_seconds }: { readonly duration_seconds: number }): unknown {
   return has('an npm ffprobe') ? duration_seconds : expect.closeTo(duration_seconds, 2)
 }
@@ -38,7 +38,7 @@ function toNothing(error: unknown): { duration_seconds: null } {
   throw error
 }
 
-/** The bytes as a host with ranges serves them, and what was asked of it. */
+/** The bytes as served by a host with range support, and the traffic so far. */
 function served(bytes: Buffer) {
   const traffic = { reads: 0, bytes: 0 }
   const read: ReadAt = async (offset, length) => {
@@ -80,7 +80,7 @@ describe('a whole clip', () => {
   })
 
   it.each(['mvhd-all-ones.mp4', 'zero-duration.mp4'])(
-    'neither the header reader nor ffprobe believes the length of %s',
+    'neither the header reader nor ffprobe trusts the length of %s',
     async (name) => {
       expect(await served(bytesOf(name)).header()).toEqual({
         kind: 'unsettled',
@@ -89,7 +89,7 @@ describe('a whole clip', () => {
       })
       const asked = ask(name)
       if (has('an npm ffprobe')) return await expect(asked).rejects.toThrow(ProbeFailed)
-      // Since 6.1 ffprobe tells how long the samples last, which is what the service could bill.
+      // Since 6.1, ffprobe reports the length of the samples, which the service could bill.
       const { duration_seconds } = await asked.catch(toNothing)
       expect(duration_seconds).toBeOneOf([5, null])
     },
@@ -165,7 +165,7 @@ describe('a whole clip', () => {
 })
 
 describe('a truncated clip', () => {
-  // Each of these clips ends with media or with its header, so that every cut takes something that is needed.
+  // Each of these clips ends with media or its header, so every cut removes something essential.
   it.each(plain)('a truncated %s is detected wherever it is cut off', async (name) => {
     const bytes = bytesOf(name)
     for (const size of cuts(bytes.length)) {
@@ -223,7 +223,7 @@ describe('a truncated clip', () => {
   )
 })
 
-/** Lengths after which a file of `size` bytes is cut. */
+/** The offsets at which a file of `size` bytes is cut. */
 function cuts(size: number): number[] {
   return [0, 0.1, 0.3, 0.6, 0.95].map((part) => Math.floor(size * part)).concat(size - 1)
 }
@@ -241,7 +241,7 @@ function boxEnds(bytes: Buffer): number[] {
   return ends
 }
 
-/** The clip with so many unused bytes between its header and its media. */
+/** The clip with this many unused bytes between its header and its media. */
 function withGap(clip: Buffer, gap: number): Buffer {
   const media = clip.indexOf('mdat', 0, 'latin1') - 4
   const header = Buffer.from(clip.subarray(0, media))

@@ -1,5 +1,5 @@
 /**
- * Clips that were made to hurt: to take time or memory, or to be read in two ways.
+ * Malicious clips, made to waste time or memory, or to be read in two ways.
  */
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -22,7 +22,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** A clip with one of its numbers changed, so many bytes after the start of its first box of a type. */
+/** A clip with changed numbers, `at` bytes after the start of its first box of a type. */
 function changed(type: string, at: number, ...values: number[]): Buffer {
   const copy = Buffer.from(CLIP)
   const start = copy.indexOf(type) - 4
@@ -30,7 +30,7 @@ function changed(type: string, at: number, ...values: number[]): Buffer {
   return copy
 }
 
-/** A clip with another box behind its first one of a type; the boxes around it grow with it. */
+/** A clip with another box after its first box of a type; the enclosing boxes grow with it. */
 function extended(type: string, more: Buffer, around = ['moov']): Buffer {
   const end = endOf(type)
   const longer = Buffer.concat([CLIP.subarray(0, end), more, CLIP.subarray(end)])
@@ -48,7 +48,7 @@ function nested(type: string, depth: number, core: Buffer = Buffer.alloc(0)): Bu
   return Buffer.concat([...headers, core])
 }
 
-/** A movie header of an own length in seconds. */
+/** A movie header with this length in seconds. */
 function movieHeader(seconds: number): Buffer {
   const start = CLIP.indexOf('mvhd') - 4
   const copy = Buffer.from(CLIP.subarray(start, endOf('mvhd')))
@@ -59,20 +59,20 @@ function movieHeader(seconds: number): Buffer {
 const MOVIE = CLIP.subarray(CLIP.indexOf('moov') - 4, endOf('moov'))
 const TRACK = CLIP.subarray(CLIP.indexOf('trak') - 4, endOf('trak'))
 
-/** The first read ends two bytes into the name of this box, which lies deep in the header. */
+/** Hides a box deep in the header, so that the first read ends two bytes into its name. */
 function acrossReads(hidden: Buffer): Buffer {
   const padding = Buffer.alloc(HEAD_BYTES - endOf('mvhd') - 8 - 8 - 6)
   return extended('mvhd', box('udta', Buffer.concat([box('free', padding), hidden])))
 }
 
-/** The movie of a clip that says that it lasts so many seconds. */
+/** The movie box of a clip that claims this length in seconds. */
 function lasting(seconds: number): Buffer {
   const movie = Buffer.from(MOVIE)
   movieHeader(seconds).copy(movie, movie.indexOf('mvhd') - 4)
   return movie
 }
 
-/** A box that ends where its 64-bit size says; taken for one of 32 bytes, it is followed by another that hides the movie. */
+/** A box with a 64-bit size; read as a box of 32 bytes, it is followed by another box that hides the movie. */
 function hiding(movie: Buffer): Buffer {
   const size = (bytes: number) => Buffer.from([0, 0, 0, 0, 0, 0, 0, bytes])
   const start = Buffer.concat([box('uuid', '', 1), size(40), Buffer.alloc(8), size(32)])
@@ -114,11 +114,11 @@ const CLIPS: [what: string, make: () => Buffer][] = [
   ['samples of 4 GB', () => changed('stsz', 12, ONES)],
   ['a second movie in the movie', () => extended('mvhd', MOVIE)],
   ['a second length in the movie', () => extended('mvhd', movieHeader(30))],
-  ['a second length behind the movie', () => Buffer.concat([CLIP, movieHeader(30)])],
-  ['a second length behind media that is not read', () => Buffer.concat([LONG, movieHeader(30)])],
+  ['a second length after the movie', () => Buffer.concat([CLIP, movieHeader(30)])],
+  ['a second length after media that is not read', () => Buffer.concat([LONG, movieHeader(30)])],
   ['a second length deep in the user data', () => extended('mvhd', nested('udta', 3, movieHeader(30)))],
-  ['a second movie behind the first', () => Buffer.concat([CLIP, MOVIE])],
-  ['a second length whose name lies across two reads', () => acrossReads(movieHeader(30))],
+  ['a second movie after the first', () => Buffer.concat([CLIP, MOVIE])],
+  ['a second length whose name spans two reads', () => acrossReads(movieHeader(30))],
   [
     'a second length that looks like a text',
     () => extended('mvhd', box('udta', `    mvhd${'a'.repeat(12)}    ~~~~${'a'.repeat(84)}`)),
@@ -128,7 +128,7 @@ const CLIPS: [what: string, make: () => Buffer][] = [
     () => extended('trak', box('udta', `    elst${' '.repeat(20)}`)),
   ],
   [
-    'a movie behind a uuid with a 64-bit size',
+    'a movie after a uuid with a 64-bit size',
     () => Buffer.concat([FTYP, hiding(lasting(30)), CLIP.subarray(FTYP.length)]),
   ],
   [
@@ -185,7 +185,7 @@ describe('a hostile clip', { concurrent: true }, () => {
     expect(await header(box('free', movieHeader(30)))).toEqual(whole)
     expect(await header(Buffer.alloc(5_000_000))).toEqual({
       kind: 'unsettled',
-      why: 'much follows its movie header',
+      why: 'too much data follows its movie header',
       claimed: 0,
     })
   })
@@ -197,7 +197,7 @@ it('a clip whose sound has fewer than 4000 units per second is unsettled', async
     bytes.writeUInt32BE(unitsPerSecond, bytes.lastIndexOf('mdhd', bytes.indexOf('soun')) + 16)
     return readHeader(async (offset, length) => bytes.subarray(offset, offset + length), bytes.length)
   }
-  const why = 'its sound is counted too coarsely'
+  const why = 'the timescale of its sound is too coarse'
   expect(await header(3999)).toEqual({ kind: 'unsettled', why, claimed: 0 })
   expect(await header(4000)).not.toMatchObject({ why })
 })

@@ -1,5 +1,6 @@
 /**
- * The header reader on damaged and hostile bytes: one of its three answers, within its limits, in silence.
+ * The header reader on damaged and hostile bytes: it returns one of its three results, within its limits, and prints
+ * nothing.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +11,7 @@ import { readHeader } from '../../src/media/header.ts'
 const CORPUS = join(import.meta.dirname, '../media/corpus')
 const READS_MAX = 12
 const BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
-/** Only a guard against hanging: the slowest input here takes 0.7 s on an idle machine. */
+/** Only guards against hanging: the slowest input here takes 0.7 s on an idle machine. */
 const MILLISECONDS_MAX = 15_000
 const HEAP_MAX = 512 * 1024 * 1024
 
@@ -31,7 +32,7 @@ beforeEach(() => {
 })
 afterEach(() => vi.restoreAllMocks())
 
-/** Reads a header and holds the reader to everything that it promises for any bytes at all. */
+/** Reads a header and checks every guarantee of the reader for arbitrary bytes. */
 async function readWithinLimits(bytes: Buffer, size: number | null = bytes.length) {
   const traffic = { reads: 0, bytes: 0 }
   const start = performance.now()
@@ -70,7 +71,7 @@ describe('damaged clips', () => {
       fc.record({ kind: fc.constant('remove' as const), part, length: fc.integer({ min: 1, max: 600 }) }),
       fc.record({ kind: fc.constant('truncate' as const), part }),
       fc.record({ kind: fc.constant('splice' as const), part, from: part, to: part }),
-      // A field of a box, or its size, all ones or zero: damage that random places seldom hit.
+      // A field or the size of a box, all ones or zeros: damage that random offsets rarely hit.
       {
         arbitrary: fc.record({
           kind: fc.constant('field' as const),
@@ -202,7 +203,7 @@ describe('hostile clips', () => {
 
 const FTYP = Buffer.from('\0\0\0\x18ftypisom\0\0\x02\0isommp41', 'latin1')
 
-/** A box, which may claim another size than it has. */
+/** A box that can claim a wrong size. */
 function box(type: string, content: Buffer, size = 8 + content.length): Buffer {
   const header = Buffer.alloc(8)
   header.writeUInt32BE(size)
@@ -218,7 +219,7 @@ type Damage =
   | { kind: 'splice'; part: number; from: number; to: number }
   | { kind: 'field'; type: string; offset: number; value: number; length: number }
 
-/** The bytes after one damage; places are parts of the whole. */
+/** The bytes after one kind of damage; positions are fractions of the length. */
 function applyDamage(bytes: Buffer, damage: Damage): Buffer {
   const at = (part: number) => Math.floor(bytes.length * part)
   if (damage.kind === 'field') {
@@ -244,7 +245,7 @@ function applyDamage(bytes: Buffer, damage: Damage): Buffer {
   }
 }
 
-/** The bytes with others in place of some; as long as before. */
+/** Overwrites some of the bytes; the length stays the same. */
 function replace(bytes: Buffer, start: number, patch: ArrayLike<number>): Buffer {
   const copy = Buffer.from(bytes)
   for (let index = 0; index < patch.length; index++) {

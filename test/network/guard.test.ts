@@ -1,5 +1,5 @@
 /**
- * Which addresses references may lie on, and that nothing connects to the others.
+ * The addresses that references may have, and the guard against connections to any others.
  */
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
@@ -15,7 +15,7 @@ afterEach(() => {
   vi.unstubAllEnvs()
 })
 
-/** A network whose only proxy is the one that is given, but for the hosts of `direct`. */
+/** A network with only this proxy, which the hosts in `direct` bypass. */
 function network(apiBaseUrl: string, proxy?: string, direct?: string): Network {
   for (const name of ['https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) vi.stubEnv(name, undefined)
   vi.stubEnv('http_proxy', proxy)
@@ -39,7 +39,7 @@ const refusal = (promise: Promise<unknown>) =>
     (error: unknown) => explainNetworkError(error),
   )
 
-// An address in place of api.apimart.ai: no test asks a name server about a public name.
+// An address in place of api.apimart.ai: no test looks up a public name.
 const PUBLIC_API = 'https://9.9.9.9'
 
 describe('references beside a public API', () => {
@@ -94,7 +94,7 @@ describe('references beside a private API', () => {
   )
 })
 
-/** A proxy that stands in for every host: it notes what it is asked, tunnels included, and answers `here`. */
+/** A proxy that stands in for every host: it records its requests, including tunnels, and answers `here`. */
 async function everywhere() {
   const asked: string[] = []
   const server = createHttpServer((incoming, response) => {
@@ -114,7 +114,7 @@ const NOT_PUBLIC =
 const METADATA_SERVICE =
   /, the metadata service of a cloud, from which neither this action nor the API's servers may fetch$/
 
-// Through a proxy, which would note them, should the guard ever fail.
+// Through a proxy, which would record the requests if the guard failed.
 describe.each([
   ['a public API', PUBLIC_API],
   ['a private API', 'http://127.0.0.1:9'],
@@ -209,7 +209,7 @@ describe('a host name', () => {
     const url = `http://media.test:${host.port}/clip.mp4`
     expect(await ask(media, url)).toEqual({ statusCode: 200, text: 'here' })
     expect(asked).toEqual(['media.test'])
-    // The next connection looks it up anew, and finds what it has become.
+    // The next connection looks the name up again and finds its new address.
     expect(await refusal(ask(media, url))).toMatch(
       /^it leads to media\.test \(fd00:ec2::254\), which is not a public address, /,
     )
@@ -217,7 +217,7 @@ describe('a host name', () => {
   })
 
   it('a host name of this machine is refused with and without a proxy', async () => {
-    // So that nothing but the name speaks against it.
+    // Nothing but the name is a reason to refuse it.
     const hosts = ['localhost', 'localhost.', 'LOCALHOST', 'clips.localhost', 'clips.localhost.']
     knowNames(Object.fromEntries(hosts.map((host) => [host.toLowerCase(), [[]]])))
     const through = await everywhere()
@@ -264,7 +264,7 @@ describe('a host name behind a proxy', () => {
       expect(await ask(media, `http://${host}/`)).toEqual({ statusCode: 200, text: 'here' })
   })
 
-  it('a private host name is refused also when the proxy is for https alone', async () => {
+  it('a private host name is refused even if the proxy is only for https', async () => {
     knowNames({ 'media.test': [['10.0.0.1']] })
     const through = await everywhere()
     vi.stubEnv('https_proxy', through.url)
@@ -277,7 +277,7 @@ describe('a host name behind a proxy', () => {
 
   it('a host name in NO_PROXY is checked against the address that its connection uses', async () => {
     const host = await served(createHttpServer((_, response) => response.end('here')))
-    // The proxy's guard and the connection look it up one after the other.
+    // First the proxy's guard looks it up, then the connection.
     const asked = knowNames({ 'media.test': [['9.9.9.9'], ['127.0.0.1']] })
     const through = await everywhere()
     const { media } = network(PUBLIC_API, through.url, 'media.test')
@@ -301,7 +301,7 @@ describe('a host name behind a proxy', () => {
 })
 
 describe('redirects of a reference', () => {
-  /** A proxy that stands in for every public host: it redirects all that it is asked for. */
+  /** A proxy that stands in for every public host: it redirects every request. */
   async function redirecting(location: string) {
     const asked: string[] = []
     const server = createHttpServer((incoming, response) => {

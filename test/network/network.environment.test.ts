@@ -1,6 +1,6 @@
 /**
- * What the environment says of proxies, for each kind of host, and hosts with addresses that are few or dead. Neither this
- * file nor what it imports may load all of undici: that would add methods to its classes that a run does not have.
+ * The proxy settings of the environment for each kind of host, and hosts with few or dead addresses. Neither this file
+ * nor its imports may load all of undici: that would add methods to its classes that a run does not have.
  */
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -19,7 +19,7 @@ import { shortTimeouts } from '../harness/timeouts.ts'
 
 const VARIABLES = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY']
 const NOBODY = 'http://127.0.0.1:1'
-const REFUSED = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
+const REFUSED = 'the host, or a proxy in between, refused the connection (ECONNREFUSED)'
 const identity = selfSigned()
 
 beforeAll(() => setDefaultCACertificates([...getCACertificates('default'), identity.cert]))
@@ -31,15 +31,15 @@ const KINDS = ['media', 'results', 'api', 'github'] as const
 type Kind = (typeof KINDS)[number]
 const METHODS = { media: 'GET', results: 'GET', api: 'POST', github: 'POST' } as const
 
-/** A network in this environment; all other proxy variables are unset. Private hosts are allowed. */
+/** A network in this environment, without any other proxy variables. Private hosts are allowed. */
 function networkWith(environment: Record<string, string> = {}, api = 'http://127.0.0.1'): Network {
-  // First all are taken away: on Windows the next name may be the same variable in another case.
+  // All are removed first: on Windows, the next name can be the same variable in another case.
   for (const name of VARIABLES) vi.stubEnv(name, undefined)
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value)
   return endWithTest(openNetwork(new URL(api), shortTimeouts({ connect: 2000, headers: 5000, answer: 5000 })))
 }
 
-/** What a host answers, or why there is no answer. */
+/** The response of a host, or the reason why there is none. */
 async function ask(network: Network, kind: Kind, url: string): Promise<string> {
   const signal = AbortSignal.timeout(10_000)
   const method = METHODS[kind]
@@ -67,7 +67,7 @@ async function host(scheme: 'http' | 'https' = 'http', address = '127.0.0.1') {
   return { port, authority: `127.0.0.1:${port}`, url: `${scheme}://127.0.0.1:${port}`, seen }
 }
 
-/** What a network says of an environment in which it cannot be opened. */
+/** The error of a network that cannot be opened in this environment. */
 function refusalOf(environment: Record<string, string>): unknown {
   try {
     return networkWith(environment)
@@ -137,7 +137,7 @@ describe('the proxy variables', () => {
     expect(problem).toMatchObject({
       reason: 'invalid_input',
       problems: [
-        'The variable https_proxy of the runner is not the address of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.',
+        'The variable https_proxy of the runner is not the URL of an HTTP proxy. Write it as http://HOST:PORT, or remove it. In a user name or password, write %, /, ? and # as %25, %2F, %3F and %23.',
       ],
     })
   })
@@ -164,7 +164,7 @@ describe('NO_PROXY', () => {
     ['other.test notvideo.test', [notvideo]],
     [',,', []],
     ['video', []],
-    // Ranges are no form of it: neither curl nor undici held them for one when this was written.
+    // Ranges are not supported: neither curl nor undici supported them when this was written.
     ['127.0.0.0/8', []],
   ])('NO_PROXY set to "%s" bypasses the proxy for %j', async (value, direct) => {
     const [target, through] = await Promise.all([host(), proxy()])
@@ -229,7 +229,7 @@ describe('a proxy with a password', () => {
           expect(await ask(network, kind, target.url)).toBe(
             scheme === 'https'
               ? 'the proxy refuses the connection (407)'
-              : 'the proxy asks for a user name and a password (407)',
+              : 'the proxy requires a user name and a password (407)',
           )
         }
       }
@@ -272,7 +272,7 @@ describe('a network with only IPv6', () => {
     ])
     const network = networkWith({ HTTP_PROXY: through.url })
     expect(await ask(network, 'api', `http://[::1]:${plain.port}`)).toBe('200 here')
-    // Its certificate is for others: the tunnel stands, and the name is checked behind it.
+    // The certificate is for another name, so the tunnel opens and the check of the name behind it fails.
     expect(await ask(network, 'api', `https://[::1]:${secure.port}`)).toMatch(/ERR_TLS_CERT_ALTNAME_INVALID/)
     expect(through.lines).toEqual([`POST http://[::1]:${plain.port}/`, `CONNECT [::1]:${secure.port}`])
     expect(secure.seen).toEqual([])
@@ -285,14 +285,17 @@ describe('a host with two addresses', () => {
     ['127.0.0.1', ['127.0.0.1', '::1']],
     ['127.0.0.1', ['127.0.0.2', '127.0.0.1']],
     ['::1', ['127.0.0.1', '::1']],
-  ] as const)('a host is reached on %s of the addresses %j and asked once', async (address, addresses) => {
-    const target = await host('http', address)
-    knowNames({ 'two.test': [addresses] })
-    for (const kind of KINDS) {
-      expect(await ask(networkWith(), kind, `http://two.test:${target.port}`)).toBe('200 here')
-      expect(target.seen.splice(0)).toEqual([METHODS[kind]])
-    }
-  })
+  ] as const)(
+    'a host is reached on %s of the addresses %j and gets one request',
+    async (address, addresses) => {
+      const target = await host('http', address)
+      knowNames({ 'two.test': [addresses] })
+      for (const kind of KINDS) {
+        expect(await ask(networkWith(), kind, `http://two.test:${target.port}`)).toBe('200 here')
+        expect(target.seen.splice(0)).toEqual([METHODS[kind]])
+      }
+    },
+  )
 
   it('a host with two dead addresses is not reached', async () => {
     knowNames({ 'two.test': [['::1', '127.0.0.1']] })

@@ -1,6 +1,6 @@
 /**
- * Requests through a real proxy on loopback, as the environment of a self-hosted runner names it. Neither this file
- * nor what it imports may load all of undici: that would add methods to its classes that a run does not have.
+ * Requests through a real proxy on loopback, set in the environment as on a self-hosted runner. Neither this file nor
+ * its imports may load all of undici: that would add methods to its classes that a run does not have.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -30,7 +30,7 @@ async function started(server: Server): Promise<number> {
   return port
 }
 
-/** A host that answers every request as the API does, or does what it is told to once a body has arrived. */
+/** A host that answers every request as the API does, or calls `onBody` once a body has arrived. */
 async function host(onBody = (response: ServerResponse): unknown => response.end(ANSWER)) {
   const requests: { method: string; headers: IncomingMessage['headers']; body: string }[] = []
   const listener: RequestListener = async (incoming, response) => {
@@ -49,7 +49,7 @@ async function host(onBody = (response: ServerResponse): unknown => response.end
 
 const proxy = async () => endWithTest(await startProxy())
 
-/** A proxy that speaks no HTTP of its own: it notes the first line it is asked, and does what it is told. */
+/** A raw proxy without HTTP: it records the first line of a request, then calls `onAsked`. */
 async function rawProxy(onAsked: (client: Socket) => void) {
   const lines: string[] = []
   const server = createRawServer((client) => {
@@ -66,7 +66,7 @@ async function rawProxy(onAsked: (client: Socket) => void) {
   return { url: `http://127.0.0.1:${await started(server)}`, lines }
 }
 
-/** A network in this environment; all other proxy variables are unset. */
+/** A network in this environment, without any other proxy variables. */
 function networkWith(environment: Record<string, string>, changes: Partial<Timeouts> = {}) {
   for (const name of PROXY_VARIABLES) vi.stubEnv(name, environment[name])
   const network = openNetwork(
@@ -125,7 +125,7 @@ describe('a submission through a proxy', () => {
     },
   )
 
-  it('a submission is never sent when the proxy breaks off before the tunnel is open', async () => {
+  it('a submission is never sent when the proxy closes the connection before the tunnel is open', async () => {
     const target = await host()
     const through = await rawProxy((client) => client.destroy())
     const network = networkWith({ HTTPS_PROXY: through.url })
@@ -284,7 +284,7 @@ describe('an open tunnel', () => {
     })
     const proxyUrl = `http://127.0.0.1:${await started(through)}`
     const cuts = { never_sent: [0], lost: [0], answered: [0] }
-    // In steps that meet every part of what is sent, sooner or later.
+    // The steps reach every part of the data over many runs.
     for (let bytes = Math.floor(Math.random() * 61); bytes < 3500; bytes += 61) {
       for (const cut of [
         (client: Socket) => client.destroy(),
@@ -323,12 +323,12 @@ describe('plain http through a proxy', () => {
   it.each<[string, string, (client: Socket) => void]>([
     [
       'asks for a password',
-      'The response to the submission was lost: the proxy asks for a user name and a password (407).',
+      'The response to the submission was lost: the proxy requires a user name and a password (407).',
       (client) => client.write(reply('407 Proxy Authentication Required', 'Who are you?')),
     ],
     [
       'asks for a password without a message',
-      'The response to the submission was lost: the proxy asks for a user name and a password (407).',
+      'The response to the submission was lost: the proxy requires a user name and a password (407).',
       (client) => client.end(reply('407 Proxy Authentication Required')),
     ],
     [

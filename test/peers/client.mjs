@@ -1,10 +1,10 @@
 /**
- * One call of one client, as its documentation writes it, in a process of its own:
- * `client.mjs <client> <address of the server> [time-out in ms]`. The exit code says whether there was a video.
+ * One call of one client, as in its documentation, in its own process: `client.mjs <client> <server URL> [timeout in
+ * ms]`. The exit code shows whether there was a video.
  *
- * Everything is the client's default but the key and the address. Where a client has no setting for the address, or
- * refuses this machine's, the option for it is noted. The time-out is given only when the server will be silent:
- * else nobody would wait for the end.
+ * Everything but the key and the URL is the client's default. If a client has no setting for the URL, or refuses local
+ * ones, a comment explains the option used instead. The timeout is only set if the server will be silent: the default
+ * would take too long.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, setGlobalDispatcher } from 'undici'
@@ -17,7 +17,7 @@ const VIDEO = 'https://example.com/ref-video-8s.mp4'
 const CALLS = {
   async 'fal-js'(server) {
     const { fal } = await import('@fal-ai/client')
-    // The address of the queue is fixed; a middleware may change it.
+    // The queue's URL is fixed, but a middleware can change it.
     const requestMiddleware = async (request) => ({
       ...request,
       url: request.url.replace('https://queue.fal.run', server),
@@ -41,7 +41,7 @@ const CALLS = {
     const { default: OpenAI } = await import('openai')
     const client = new OpenAI({ apiKey: KEY, baseURL: `${server}/v1`, ...timeout })
     let video = await client.videos.create({ model: 'sora-2', prompt: PROMPT })
-    // It leaves the waiting to its caller.
+    // This client leaves the waiting to its caller.
     while (video.status === 'queued' || video.status === 'in_progress') {
       await sleep(500)
       video = await client.videos.retrieve(video.id)
@@ -64,7 +64,7 @@ const CALLS = {
     const { video } = await generateVideo({
       model: replicate.video('minimax/video-01'),
       prompt: PROMPT,
-      // Its own download refuses addresses of this machine.
+      // The client's own download refuses addresses of this machine.
       download: async ({ url }) => ({
         data: await (await fetch(url)).bytes(),
         mediaType: 'video/mp4',
@@ -76,7 +76,7 @@ const CALLS = {
 
 const [client, server, milliseconds] = process.argv.slice(2)
 const timeout = milliseconds === undefined ? {} : { timeout: Number(milliseconds) }
-// A client without a time-out of its own has that of Node's fetch, 300 s.
+// A client without its own timeout has that of Node's fetch, 300 s.
 if (milliseconds !== undefined && !['runwayml', 'openai-node'].includes(client)) {
   setGlobalDispatcher(new Agent({ headersTimeout: Number(milliseconds) }))
 }

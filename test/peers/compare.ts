@@ -1,7 +1,7 @@
 /**
- * `npm run bench:peers`: how many submissions arrive for one call of this action, and of the well-known clients, when
- * something goes wrong. Prints a Markdown table; `--requests` adds what each call sent and how it ended. Nothing leaves
- * this machine but what installs the clients.
+ * `npm run bench:peers`: counts the submissions that arrive for one call of this action, and of well-known clients,
+ * when something goes wrong. Prints a Markdown table; `--requests` adds what each call sent and how it ended. Apart
+ * from installing the clients, nothing leaves this machine.
  */
 import { execFile } from 'node:child_process'
 import { readFile, rm } from 'node:fs/promises'
@@ -30,9 +30,9 @@ const PEERS: Record<string, readonly string[]> = {
 }
 const ACTION = 'this action'
 const AT_ONCE = 4
-/** Seconds after which a call is ended; the action's own time-out for an answer, 120 s, cannot be set. */
+/** Seconds after which a call is killed; the action's own response timeout, 120 s, cannot be set. */
 const LIMITS = { peer: 60, action: 200 }
-/** The short time-out in milliseconds. */
+/** The short timeout in milliseconds. */
 const IMPATIENCE = 2_000
 
 interface Row {
@@ -41,7 +41,7 @@ interface Row {
   readonly poll?: Fault
   /** How many submissions go wrong. */
   readonly times?: number
-  /** Whether the clients get a short time-out. */
+  /** Whether the clients get a short timeout. */
   readonly impatient?: boolean
 }
 
@@ -49,18 +49,18 @@ const RESET: Fault = { kind: 'reset-after-body' }
 const ROWS: readonly Row[] = [
   { name: 'nothing goes wrong' },
   lost('the connection is reset', RESET),
-  lost('half an answer', { kind: 'half-answer' }),
+  lost('half a response', { kind: 'half-answer' }),
   ...[500, 502, 503, 504, 408, 409].map((code) => lost(String(code), status(code))),
   lost('200 with broken JSON', { kind: 'not-json' }),
-  { ...lost('no answer at all', { kind: 'silent' }), impatient: true },
+  { ...lost('no response at all', { kind: 'silent' }), impatient: true },
   { ...lost('the connection is reset, every time', RESET), times: 10 },
   { ...lost('502, every time', status(502)), times: 10 },
-  { name: 'accepted and answered, then one poll gets 500', poll: status(500) },
-  { name: 'accepted and answered, then one poll is reset', poll: RESET },
+  { name: 'accepted with a response, then one poll gets 500', poll: status(500) },
+  { name: 'accepted with a response, then one poll is reset', poll: RESET },
   { name: 'refused: 429 with `Retry-After: 1`', submit: status(429, { 'retry-after': '1' }) },
 ]
 
-/** The work is taken on, but the client does not get to know. */
+/** The work is accepted, but the client does not learn of it. */
 function lost(name: string, fault: Fault): Row {
   return { name: `accepted, then ${name}`, submit: { kind: 'accept-then', fault } }
 }
@@ -73,7 +73,7 @@ function status(code: number, headers: Record<string, string> = {}): Fault {
 interface Call {
   readonly submissions: readonly RecordedRequest[]
   readonly requests: readonly RecordedRequest[]
-  /** Null when it had to be ended. */
+  /** Null if it had to be killed. */
   readonly exitCode: number | null
   readonly log: string
 }
@@ -83,10 +83,10 @@ const columns = [...Object.keys(PEERS), ACTION]
 const calls = await measure(ROWS.flatMap((row) => columns.map((column) => ({ row, column }))))
 const date = new Date().toISOString().slice(0, 10)
 console.log(
-  `Submissions that arrive for one call, measured on ${date} with Node ${process.versions.node}; every server is on this machine. Where the work was accepted, more than one is **bold**: it may be paid as often. “One key” says that all of them carried the same Idempotency-Key, by which a server can know a repetition if it looks.\n`,
+  `Submissions that arrive for one call, measured on ${date} with Node ${process.versions.node}; every server is on this machine. If the work was accepted, more than one submission is **bold**: each may be billed. “One key” means that all of them carried the same Idempotency-Key, which lets a server recognize a repetition if it checks.\n`,
 )
 console.log(
-  `The clients have their default settings. Only where no answer comes at all their time-out is ${IMPATIENCE / 1_000} s; else it is 1 minute for runwayml, 10 for openai-node, and the 5 of Node’s fetch for the others.\n`,
+  `The clients use their default settings. Their timeout is ${IMPATIENCE / 1_000} s where no response comes at all; otherwise it is 1 minute for runwayml, 10 for openai-node, and the 5 of Node’s fetch for the others.\n`,
 )
 console.log(`${(await Promise.all(Object.entries(PEERS).map(describe))).join(', ')}.\n`)
 const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
@@ -96,7 +96,7 @@ console.log(
 )
 if (process.argv.includes('--requests')) printRequests()
 
-/** Runs `npm ci` unless what is installed is what the lock file says. */
+/** Runs `npm ci` unless the installed packages match the lock file. */
 async function install(): Promise<void> {
   const [wanted, installed] = await Promise.all([
     lockedIn('package-lock.json'),
@@ -108,13 +108,13 @@ async function install(): Promise<void> {
   await x('npm', ['ci', '--prefix', import.meta.dirname], options)
 }
 
-/** Package by package what this lock file names, but for the project itself. */
+/** The packages in a lock file, except for the project itself. */
 async function lockedIn(file: string) {
   const { packages } = v.parse(LockFile, JSON.parse(await readFile(join(import.meta.dirname, file), 'utf8')))
   return Object.fromEntries(Object.entries(packages).filter(([path]) => path !== ''))
 }
 
-/** A client with the versions of its packages as installed. */
+/** A client with the installed versions of its packages. */
 async function describe([peer, packages]: [string, readonly string[]]): Promise<string> {
   const versions = packages.map(async (name) => {
     const file = join(import.meta.dirname, 'node_modules', name, 'package.json')
@@ -123,7 +123,7 @@ async function describe([peer, packages]: [string, readonly string[]]): Promise<
   return `${peer} is ${(await Promise.all(versions)).join(' with ')}`
 }
 
-/** Makes every call, a few at once, beginning with the action's own long wait. */
+/** Makes every call, a few at a time, starting with the action's own long wait. */
 async function measure(jobs: readonly { row: Row; column: string }[]): Promise<Map<Row, Map<string, Call>>> {
   const calls = new Map(ROWS.map((row) => [row, new Map<string, Call>()]))
   const isLong = ({ row, column }: (typeof jobs)[number]) => row.impatient === true && column === ACTION
@@ -145,7 +145,7 @@ async function callPeer(peer: string, row: Row): Promise<Call> {
   const happened = script(server.faults, row)
   const args = [join(import.meta.dirname, 'client.mjs'), peer, server.url]
   if (row.impatient) args.push(String(IMPATIENCE))
-  // No environment: a client's settings, a proxy or a key of this machine have no say.
+  // Empty environment: client settings, a proxy or a key on this machine must have no effect.
   const options = { env: {}, timeout: LIMITS.peer * 1_000, killSignal: 'SIGKILL' } as const
   const { exitCode, log } = await new Promise<Pick<Call, 'exitCode' | 'log'>>((resolve) => {
     const child = execFile(process.execPath, args, options, (_error, stdout, stderr) =>
@@ -183,17 +183,18 @@ async function callAction(row: Row): Promise<Call> {
   return { submissions, requests, exitCode: step.exitCode, log: step.log }
 }
 
-/** Scripts what goes wrong; what is given throws when it did not. */
+/** Scripts the faults. The returned function throws if none of them happened. */
 function script(faults: Faults, { name, submit, poll, times = 1 }: Row): () => void {
   if (submit !== undefined) faults.next('submit', ...Array<Fault>(times).fill(submit))
   if (poll !== undefined) faults.next('task', poll)
   const scripted = faults.left
   return () => {
-    if (scripted > 0 && faults.left === scripted) throw new Error(`this did not happen: ${name}`)
+    if (scripted > 0 && faults.left === scripted)
+      throw new Error(`the scripted fault did not happen: ${name}`)
   }
 }
 
-/** Throws unless a call with nothing in its way succeeds by one submission, else no number of it would say anything. */
+/** Throws unless a call without faults succeeds with one submission: otherwise its numbers would mean nothing. */
 function check(row: Row, column: string, { submissions, exitCode, log }: Call): void {
   if (row.submit !== undefined || row.poll !== undefined) return
   if (exitCode !== 0 || submissions.length !== 1) {

@@ -1,6 +1,6 @@
 /**
- * A server that speaks as much of the clients' APIs as one call needs: a submission, one poll, the result. What goes
- * wrong is what goes wrong in the sandbox, by the same code.
+ * A server with as much of the clients' APIs as one call needs: a submission, one poll, the result. Its faults are
+ * those of the sandbox, with the same code.
  */
 import { createServer } from 'node:http'
 import { listening } from '../fakes/network/listening.ts'
@@ -11,7 +11,7 @@ import { type Answer, type Endpoint, Faults, sendAnswer, sendFault } from '../fa
 interface PeerServer extends AsyncDisposable {
   readonly url: string
   readonly faults: Faults
-  /** Every request in order of arrival, by what it asks for. */
+  /** Every request in order of arrival, with the endpoint. */
   readonly requests: readonly { readonly endpoint: Kind; readonly record: RecordedRequest }[]
 }
 
@@ -19,7 +19,7 @@ type Kind = Endpoint | 'result' | 'unknown'
 
 const ID = '0123456789'
 
-/** What is asked for, by method and path, and the right answer; `url` is the server's own. */
+/** The endpoints by method and path, with their normal responses; `url` is the server's own. */
 const ROUTES: readonly [Kind, RegExp, (url: string) => Answer][] = [
   // fal
   ['submit', /^POST \/fal-ai\/kling-video\/v2\.6\//, () => ok({ request_id: ID, status: 'IN_QUEUE' })],
@@ -32,7 +32,7 @@ const ROUTES: readonly [Kind, RegExp, (url: string) => Answer][] = [
   ['submit', /^POST \/v1\/videos$/, () => ok({ id: ID, object: 'video', status: 'queued' })],
   ['task', /^GET \/v1\/videos\/\d+$/, () => ok({ id: ID, object: 'video', status: 'completed' })],
   ['result', /^GET \/v1\/videos\/\d+\/content$/, () => ok('video')],
-  // Replicate, also of vercel/ai
+  // Replicate, also used by vercel/ai
   ['submit', /^POST \/v1\/models\/[^/]+\/[^/]+\/predictions$/, (url) => prediction(url, 'starting')],
   ['task', /^GET \/v1\/predictions\/\d+$/, (url) => prediction(url, 'succeeded')],
   ['result', /^GET \/video$/, () => ok('video')],
@@ -56,7 +56,7 @@ export async function startPeerServer(): Promise<PeerServer> {
     const call = `${request.method} ${exchange.url.pathname}`
     const [endpoint, , answer] = ROUTES.find(([, pattern]) => pattern.test(call)) ?? UNKNOWN
     requests.push({ endpoint, record: exchange.record })
-    // A client that leaves while it is heard is none of the server's troubles.
+    // A client that disconnects while its request is read is not the server's problem.
     respond(exchange, endpoint, answer(url)).catch(() => exchange.reset())
   })
   const listener = await listening(server)

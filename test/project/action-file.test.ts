@@ -6,7 +6,7 @@ import { readAction } from '../harness/action.ts'
 
 const action = await readAction()
 
-/** All outputs that a run sets; as a record of the union the compiler finds one that is missing or too many. */
+/** All outputs that a run sets. Because it is a record of the union, the compiler finds a missing or extra one. */
 const OUTPUTS: Record<OutputName, true> = {
   task_id: true,
   status: true,
@@ -32,7 +32,7 @@ describe('inputs of action.yml', () => {
     }
   })
 
-  it('action.yml has only strings as defaults, as YAML would convert a bare yes or false', () => {
+  it('action.yml has only strings as defaults, because YAML would convert a bare yes or false', () => {
     const defaults = Object.values(action.inputs).flatMap((input) => input.default ?? [])
     expect(defaults.map((value) => typeof value)).toEqual(defaults.map(() => 'string'))
   })

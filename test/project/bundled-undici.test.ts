@@ -9,7 +9,7 @@ it('the installed undici has every file that the bundle leaves out', () => {
   expect(() => requireLeftOut(join(ROOT, 'node_modules/undici/lib'))).not.toThrow()
 })
 
-it('the build stops when undici has lost a file that the bundle leaves out', async () => {
+it('the build stops if undici no longer has a file that the bundle leaves out', async () => {
   const lib = await mkdtemp(join(tmpdir(), 'undici-'))
   try {
     const [gone = '', ...others] = Object.keys(LEFT_OUT)

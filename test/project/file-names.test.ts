@@ -1,5 +1,5 @@
 /**
- * The names of the files of this repository: each can be checked out on every system.
+ * The file names of this repository: every file can be checked out on every system.
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -9,17 +9,17 @@ import { ROOT } from '../harness/action.ts'
 const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'], { cwd: ROOT, maxBuffer: 2 ** 24 })
 const files = stdout.split('\0').filter((file) => file !== '')
 
-/** Names of devices, also before an ending. */
+/** Device names, with or without an extension. */
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\.|$)/i
 
-/** Whether Windows takes no file or folder of this name. */
+/** Whether Windows forbids this name for files and folders. */
 function isForbidden(name: string): boolean {
   return /[<>:"\\|?*\p{Cc}]|[. ]$/u.test(name) || DEVICE.test(name)
 }
 
-/** Names that are one on a system that tells no case apart, nor the two ways in which Unicode writes an accent. */
+/** Names that are the same on a system that ignores case and the two ways in which Unicode encodes an accent. */
 function clashes(paths: readonly string[]): string[][] {
-  // Folders as well: in `a/b` and `A/c` they differ.
+  // Folders as well: those of `a/b` and `A/c` clash.
   const all = new Set(
     paths.flatMap((path) => path.split('/').map((_, i, parts) => parts.slice(0, i + 1).join('/'))),
   )
@@ -27,12 +27,12 @@ function clashes(paths: readonly string[]): string[][] {
   return [...groups.values()].filter((group) => group.length > 1)
 }
 
-it('no two files of the repository have names that are one on macOS or Windows', () => {
+it('no two files of the repository have names that are the same on macOS or Windows', () => {
   expect(files.length).toBeGreaterThan(100)
   expect(clashes(files)).toEqual([])
 })
 
-it('no file of the repository has a name that Windows does not take', () => {
+it('no file of the repository has a name that Windows forbids', () => {
   expect(files.filter((file) => file.split('/').some(isForbidden))).toEqual([])
 })
 
@@ -45,11 +45,11 @@ it.each([
 })
 
 it.each(['what?.ts', 'a:b', 'aux.ts', 'NUL', 'com1.test.ts', 'end.', 'end ', 'a\\b', 'a\tb'])(
-  'the name %j is one that Windows does not take',
+  'Windows forbids the name %j',
   (name) => expect(isForbidden(name)).toBe(true),
 )
 
 it.each(['auxiliary.ts', 'console.ts', 'com.ts', '.gitignore', 'a b.ts', 'größe.png'])(
-  'the name %j is one that Windows takes',
+  'Windows allows the name %j',
   (name) => expect(isForbidden(name)).toBe(false),
 )

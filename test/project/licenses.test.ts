@@ -129,7 +129,7 @@ describe('the files in the bundle', () => {
   })
 })
 
-/** Files below a node_modules of their own; those that are code are handed back. */
+/** Writes files into a new node_modules folder, and returns those that are code. */
 async function packages(files: Record<string, string>): Promise<string[]> {
   const folder = join(await mkdtemp(join(scratch, 'p-')), 'node_modules')
   for (const [name, text] of Object.entries(files)) {
@@ -140,7 +140,7 @@ async function packages(files: Record<string, string>): Promise<string[]> {
   return all.filter((file) => /\.(js|json)$/.test(file)).sort()
 }
 
-/** The files of packages that the bundle is made of, by the stats of its build. */
+/** The package files in the bundle, according to the stats of its build. */
 async function bundledFiles(): Promise<string[]> {
   return filesOfPackages(JSON.parse(await readFile(join(ROOT, 'build/stats.json'), 'utf8')))
 }
@@ -151,7 +151,7 @@ async function sections(): Promise<string[]> {
   return text.split(`\n${'-'.repeat(80)}\n\n`).map((section) => section.split('\n', 1)[0] ?? '')
 }
 
-/** Whether a file is its package's own, and not what the build has put in its place. */
+/** Whether a file is the package's own, and not a replacement by the build. */
 async function isAsInstalled(file: string): Promise<boolean> {
   const installed = file.replace(/([\\/])build[\\/](?=node_modules[\\/])/, '$1')
   return (await readIfThere(file)) === (await readIfThere(installed))
@@ -166,7 +166,7 @@ function placeInPackages(file: string): string {
   )
 }
 
-/** The folders from a file up to its package, the package among them. */
+/** The folders from a file up to its package, including the package. */
 function foldersAbove(file: string): string[] {
   const parts = file.split(/[\\/]/)
   const name = parts.lastIndexOf('node_modules') + 1
@@ -178,7 +178,7 @@ async function readIfThere(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => '')
 }
 
-/** Text as its words: line breaks, marks of comments and the like do not matter. */
+/** The words of a text, without line breaks, comment markers and the like. */
 function words(text: string): string {
   return text
     .split(/[^\p{L}\p{N}]+/u)

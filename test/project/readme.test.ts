@@ -100,17 +100,17 @@ describe('README.zh-CN.md', () => {
   })
 
   it.for(parts(english).map((part, index) => ({ ...part, translation: parts(chinese)[index] })))(
-    'README.zh-CN.md matches the code, names, numbers, links and emphasis line by line under "$heading"',
-    ({ told, translation }) => {
-      const [expected, shown] = [told, translation?.told ?? []].map((tokens) =>
+    'README.zh-CN.md matches README.md line by line in code, names, numbers, links and emphasis under "$heading"',
+    ({ prose, translation }) => {
+      const [expected, shown] = [prose, translation?.prose ?? []].map((tokens) =>
         lines(tokens).map((cells) => cells.map(facts)),
       )
       expect(shown).toEqual(expected)
     },
   )
 
-  it('README.zh-CN.md is in Chinese in every line and every description', () => {
-    const all = parts(chinese).flatMap(({ told, measured }) => lines([...told, ...measured]))
+  it('README.zh-CN.md is in Chinese, in every line and every description', () => {
+    const all = parts(chinese).flatMap(({ prose, measured }) => lines([...prose, ...measured]))
     const texts = all.map((cells) => cells.map(textOf).join(' | '))
     expect(texts.filter((text) => !CJK.test(text))).toEqual(['[English](README.md)'])
     const described = [...rows(chinese, '输入'), ...rows(chinese, '输出')].map((cells) =>
@@ -123,7 +123,7 @@ describe('README.zh-CN.md', () => {
     ).toEqual([])
   })
 
-  it('README.zh-CN.md uses Chinese punctuation and puts a space between Chinese and other letters', () => {
+  it('README.zh-CN.md uses Chinese punctuation and puts a space between Chinese and other characters', () => {
     const texts = inline(marked.lexer(chinese)).filter((token) => token.type === 'text')
     const tight = /\p{Script=Han}[!-~]|[!-~]\p{Script=Han}/u
     expect(texts.filter(({ raw }) => tight.test(raw)).map(({ raw }) => raw)).toEqual([])
@@ -143,12 +143,12 @@ describe('README.zh-CN.md', () => {
   })
 })
 
-/** The words of the measured tables, the longer ones first. */
+/** The terms in the measured tables, longer ones first. */
 const TERMS: readonly (readonly [RegExp | string, string])[] = [
   ['一切正常', 'nothing goes wrong'],
   ['已受理，随后连接被重置', 'accepted, then the connection is reset'],
   ['已受理，随后返回 502', 'accepted, then 502'],
-  ['已受理，随后没有任何应答', 'accepted, then no answer at all'],
+  ['已受理，随后没有任何响应', 'accepted, then no response at all'],
   ['每次都在受理后重置连接', 'accepted, then the connection is reset, every time'],
   ['被拒绝：429，带 ', 'refused: 429 with '],
   ['（同一个键）', ' (one key)'],
@@ -166,12 +166,12 @@ function translated(table: string): string {
   return TERMS.reduce((text, [term, meaning]) => text.replaceAll(term, meaning), table)
 }
 
-/** A heading and what is below it. */
+/** A heading and the content below it. */
 interface Part {
   readonly heading: string
   readonly depth: number
-  readonly told: Token[]
-  /** From the paragraph on that names the command of a measurement. */
+  readonly prose: Token[]
+  /** Everything from the paragraph that names the command of a measurement. */
   readonly measured: Token[]
 }
 
@@ -179,24 +179,24 @@ function parts(readme: string): Part[] {
   const found: Part[] = []
   for (const token of marked.lexer(readme)) {
     if (token.type === 'heading') {
-      found.push({ heading: token.text, depth: token.depth, told: [], measured: [] })
+      found.push({ heading: token.text, depth: token.depth, prose: [], measured: [] })
       continue
     }
     const part = found.at(-1)
     const measured = part?.measured.length || token.raw.includes('`npm run bench')
-    part?.[measured ? 'measured' : 'told'].push(token)
+    part?.[measured ? 'measured' : 'prose'].push(token)
   }
   return found
 }
 
-/** Cells of the body of the first table under a heading, as they are written. */
+/** The raw body cells of the first table under a heading. */
 function rows(readme: string, heading: string): string[][] {
-  const tokens = parts(readme).find((part) => part.heading === heading)?.told ?? []
+  const tokens = parts(readme).find((part) => part.heading === heading)?.prose ?? []
   const table = tokens.find((token): token is Tokens.Table => token.type === 'table')
   return table?.rows.map((row) => row.map(({ text }) => text)) ?? []
 }
 
-/** Paragraphs, items of lists and rows of tables, each with the tokens of its cells. */
+/** Paragraphs, list items and table rows, each with the tokens of its cells. */
 function lines(tokens: readonly Token[]): Token[][][] {
   return tokens.flatMap((token) => {
     if (['code', 'html', 'space'].includes(token.type)) return []
@@ -209,7 +209,7 @@ function lines(tokens: readonly Token[]): Token[][][] {
 
 const UNITS: Record<string, string> = { 秒: 's', 分钟: 'minutes', 小时: 'hours', 美元: 'USD' }
 
-/** What is the same in every language: code, names of inputs, numbers with their units, links, and stress. */
+/** What is the same in every language: code, input names, numbers with their units, links, and emphasis. */
 function facts(tokens: Token[]): string[] {
   const found = inline(tokens).flatMap((token) => {
     if (token.type === 'codespan') return `code ${token.text}`
@@ -232,7 +232,7 @@ function textOf(tokens: readonly Token[]): string {
   return tokens.map(({ raw }) => raw.trimEnd()).join('')
 }
 
-/** All tokens, those within others too; text that is made of others only as these. */
+/** All tokens, including nested ones. Text that consists of other tokens is represented only by them. */
 function inline(tokens: Token[]): Token[] {
   const found: Token[] = []
   marked.walkTokens(tokens, (token) => {
@@ -241,7 +241,7 @@ function inline(tokens: Token[]): Token[] {
   return found
 }
 
-/** The anchor that GitHub gives a heading. */
+/** The anchor that GitHub generates for a heading. */
 function anchorOf(heading: string): string {
   return heading
     .toLowerCase()

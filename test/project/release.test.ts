@@ -107,9 +107,9 @@ describe('a release', () => {
 })
 
 /**
- * The calls of gh that the workflow makes to publish a tag.
+ * The gh calls that the workflow makes to publish a tag.
  *
- * @param out the tags of all releases, null when GitHub does not tell
+ * @param out the tags of all releases, null if GitHub cannot list them
  */
 async function publish(
   tag: string,

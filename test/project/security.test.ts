@@ -26,7 +26,7 @@ describe('the threat model', () => {
 
   it.each(rows)('the threat model names a test that exists: $file: $test', async ({ file, test }) => {
     const source = await readFile(join(ROOT, file), 'utf8')
-    // The first argument of a call, whichever it is of those that make tests.
+    // The first argument of any call, because several functions define tests.
     const names = source.matchAll(/\(\s*(['"`])(.*?)\1,/g)
     expect(Array.from(names, ([, , name]) => name)).toContain(test)
   })

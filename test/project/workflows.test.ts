@@ -31,11 +31,11 @@ describe.each(files)('$name', ({ text }) => {
   })
 
   it('the workflow sets a time limit for each job', () => {
-    // A called workflow has the times of its own jobs.
+    // A called workflow sets the limits for its own jobs.
     expect(namesOf(jobs, (job) => job.uses === undefined && job['timeout-minutes'] === undefined)).toEqual([])
   })
 
-  it('the workflow runs nothing from a pull request with the rights of the repository', () => {
+  it('the workflow runs nothing from a pull request with the permissions of the repository', () => {
     expect(JSON.stringify(on)).not.toMatch(/pull_request_target|workflow_run/)
   })
 

@@ -1,5 +1,5 @@
 /**
- * The receipt as a file: what a run keeps of what it knows, and what is found where a receipt may lie.
+ * The receipt as a file: what a run saves in it, and what can be found in its place.
  */
 
 import {
@@ -54,7 +54,7 @@ import {
 
 const PLACE = 'video.mp4.receipt.json'
 
-/** A folder with a place for a video; `receipt` is where its receipt goes. */
+/** A folder for a video; `receipt` is the path of its receipt. */
 async function openFolder() {
   const path = await realpath(await mkdtemp(join(tmpdir(), 'kling-receipt-')))
   return {
@@ -74,7 +74,7 @@ describe('the receipt file', () => {
     expect(await readdir(folder.path)).toEqual([PLACE])
   })
 
-  it('no receipt is found where no video was made', async () => {
+  it('no receipt is found if no video was generated', async () => {
     await using folder = await openFolder()
     expect(await readReceipt(folder.output)).toEqual({ kind: 'none' })
   })
@@ -134,14 +134,14 @@ describe('the receipt file', () => {
   })
 })
 
-/** A task whose video is there. */
+/** A completed task. */
 function finishedTask(origin: Task['origin'] = 'submitted'): Task {
   const state = readTaskState(JSON.stringify({ data: { status: 'completed', cost: 0.456 } }))
   if (state === null) throw new Error('no task was read')
   return seenIn(state, 0, unseenTask({ id: 'task_1', origin }, new URL('https://api.apimart.ai')))
 }
 
-/** A video in its file, behind a link that may be signed. */
+/** A stored video from a link that can be signed. */
 const videoAt = (url: string): Video => ({
   link: { url, expiresAt: Date.parse('2026-11-23T10:00:00Z') },
   trouble: null,
@@ -149,7 +149,7 @@ const videoAt = (url: string): Video => ({
   file: { path: 'video.mp4', bytes: 9, sha256: sha('c'), storedAt: 0 },
 })
 
-/** The receipt of a new video at this place, before there is a task. */
+/** The receipt of a new video at this path, before there is a task. */
 function draft(
   output: OutputFile,
   context: ReturnType<typeof listeningContext>,
@@ -164,11 +164,11 @@ function draft(
   )
 }
 
-/** The same with a finished task and its video. */
+/** The same, with a completed task and its video. */
 const finished = (receipt: ReceiptDraft, url: string): ReceiptDraft =>
   withVideo(withTask(receipt, finishedTask()), videoAt(url))
 
-describe('what is kept', () => {
+describe('the content of the receipt', () => {
   it('the receipt keeps everything that the next run needs', async () => {
     await using folder = await openFolder()
     const context = listeningContext(Date.parse(soundReceipt().sent_at))
@@ -209,7 +209,7 @@ describe('what is kept', () => {
       'The receipt will not contain the references, so the next run generates, and pays for, a new video even if they have not changed.'
     expect(context).toMatchObject({
       warned: [`${useless} video_url is not there.`],
-      told: [`${useless} They are not read with preflight: off and regenerate: always.`],
+      lines: [`${useless} They are not read with preflight: off and regenerate: always.`],
     })
   })
 
@@ -249,7 +249,7 @@ describe('what is kept', () => {
 })
 
 describe('a step with task_id', () => {
-  it('a step with task_id keeps no receipt where there is none', async () => {
+  it('a step with task_id creates no receipt if there is none', async () => {
     await using at = await openWorkspace(null)
     expect(await at.ofTask('task_1')).toEqual({ kept: null, warned: [] })
   })
@@ -273,7 +273,7 @@ describe('a step with task_id', () => {
     expect(await at.ofTask('task_2')).toEqual({
       kept: null,
       warned: [
-        `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+        `${RECEIPT} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
       ],
     })
     expect(await readFile(at.place, 'utf8')).toBe(text)

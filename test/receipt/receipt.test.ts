@@ -1,5 +1,5 @@
 /**
- * The receipt as a text: what it says, what is read of it, and what has changed since.
+ * The receipt as text: how it is written and read, and which changes since then are detected.
  */
 import { mkdtempDisposable, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -166,7 +166,7 @@ describe('the text of a receipt', () => {
   )
 })
 
-/** The paths of all that is in a receipt, with a copy of it in which something else, or nothing, is there. */
+/** Every path in a receipt, each with a copy of the receipt in which its value is missing or wrong. */
 function damages(): [path: string, wrong: 'missing' | 'wrong', text: string][] {
   const walk = (value: object, prefix: string, around: (inner: unknown) => unknown): typeof all =>
     Object.entries(value).flatMap(([key, inner]: [string, unknown]) => {
@@ -202,7 +202,7 @@ describe('a damaged receipt', () => {
   })
 
   it.each(['null', '"receipt"', '1', 'true'])('the JSON value %s is not accepted as a receipt', (damaged) => {
-    expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: 'it is no receipt' })
+    expect(parseReceipt(damaged)).toEqual({ kind: 'unreadable', why: 'it is not a receipt' })
   })
 
   it.each([

@@ -13,7 +13,7 @@ describe('the raw URL', () => {
     ['https://github.example.com/', `https://github.example.com/octo/videos/raw/${sha}`],
     ['https://example.com/github//', `https://example.com/github/octo/videos/raw/${sha}`],
     ['https://octo.ghe.com', `https://octo.ghe.com/octo/videos/raw/${sha}`],
-    // Only the very origin is github.com.
+    // Only this exact origin is github.com.
     ['https://github.com.example.com', `https://github.com.example.com/octo/videos/raw/${sha}`],
     ['http://github.com', `http://github.com/octo/videos/raw/${sha}`],
   ])('the raw URL for the server %s begins with %s', (serverUrl, start) => {

@@ -1,5 +1,5 @@
 /**
- * Which bytes the references have, over real sockets and real files.
+ * The identity of the references' bytes, over real sockets and with real files.
  */
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -19,7 +19,7 @@ import { pointerTo } from '../fakes/github/site.ts'
 import { type Sandbox, startSandbox } from '../fakes/sandbox/server.ts'
 import { endWithTest, httpHost, networkOf } from '../harness/hosts.ts'
 
-/** Longest reference that is read. */
+/** The largest reference that is read, in bytes. */
 const MAX_BYTES = 300_000
 
 const identityOf = (bytes: Buffer): Identity => ({
@@ -53,7 +53,7 @@ async function imageFile(bytes: Buffer): Promise<ImageSource> {
   }
 }
 
-/** An image on the web and a clip there, by their paths on the media host and its habits with the clip. */
+/** An image and a clip on the web, by their paths on the media host and its habit for the clip. */
 function places(image: ImageSource | string, clip: string, habit?: string): Sources {
   const web = (path: string): ImageSource => {
     return { kind: 'web', reference: remoteReference('image_url', sandbox.media.url(path), MAX_BYTES) }
@@ -70,7 +70,7 @@ function identities(given: Sources, signal = new AbortController().signal) {
   return new ReferenceSet(checkout, access).identify(given)
 }
 
-/** The Failure of references that cannot be read. */
+/** The Failure for references that cannot be read. */
 async function failureOf(given: Sources): Promise<{ reason: string; text: string }> {
   const error = await identities(given).then(
     () => null,
@@ -142,7 +142,7 @@ describe('the identity of references', () => {
       const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
       expect(reason).toBe('reference_rejected')
       expect(text).toMatch(
-        /^video_url …\S+ is too large: (it has 300 kB, )?more than the 0\.29 MiB that are read\./,
+        /^video_url …\S+ is too large: (it has 300 kB, )?more than the limit of 0\.29 MiB\./,
       )
     },
   )
@@ -150,9 +150,9 @@ describe('the identity of references', () => {
   it.each([
     ['missing', 'its server answers 404'],
     ['forbidden', 'its server answers 403'],
-    // Until the time for it is over.
+    // It keeps sending until the timeout.
     ['cut-chunked', 'the server '],
-    ['gzip', 'its server sends it compressed'],
+    ['gzip', 'its server sends a compressed version'],
     ['wrong-total', 'its server gives inconsistent responses'],
   ])('the identity of a clip is not guessed when its host has the habit %s', async (habit, clause) => {
     sandbox.media.put('walk.mp4', randomBytes(200_000))

@@ -1,5 +1,5 @@
 /**
- * Images that were made to hurt: to take time or memory, or to lie about their size.
+ * Malicious images, made to waste time or memory, or to lie about their size.
  */
 import { expect, it } from 'vitest'
 import { examine } from '../fuzz/examine.ts'
@@ -8,7 +8,7 @@ const ONES = 0xffffffff
 const PNG_START = Buffer.from('89504e470d0a1a0a', 'hex')
 const JPEG_START = Buffer.from('ffd8', 'hex')
 
-/** A chunk of a PNG; nobody looks at its checksum. */
+/** A chunk of a PNG; its checksum is never read. */
 function chunk(type: string, content: Buffer, size = content.length): Buffer {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(size)
@@ -22,7 +22,7 @@ function png(width: number, height: number): Buffer {
   return Buffer.concat([PNG_START, chunk('IHDR', size), chunk('IDAT', Buffer.alloc(20))])
 }
 
-/** A segment of a JPEG, which may claim another size than it has. */
+/** A segment of a JPEG that can claim a wrong size. */
 function segment(marker: number, content: Buffer, size = content.length + 2): Buffer {
   return Buffer.concat([Buffer.from([0xff, marker, size >> 8, size & 0xff]), content])
 }
@@ -32,7 +32,7 @@ function frame(width: number, height: number): Buffer {
   return segment(0xc0, Buffer.concat([size, Buffer.alloc(9)]))
 }
 
-/** An EXIF segment whose directory names so many entries. */
+/** An EXIF segment whose directory claims this many entries. */
 function exif(entries: number): Buffer {
   const directory = Buffer.from([0, 42, 0, 0, 0, 8, entries >> 8, entries & 0xff])
   return segment(0xe1, Buffer.concat([Buffer.from('Exif\0\0MM'), directory, Buffer.alloc(200, 255)]))

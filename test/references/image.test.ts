@@ -1,5 +1,5 @@
 /**
- * The facts of the reference image, and what is said of images that have none.
+ * The facts of the reference image, and the messages for images without readable facts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -32,7 +32,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** The facts of the image at a URL, or the sentence that refuses it. */
+/** The facts of the image at a URL, or the message that refuses it. */
 async function read(url: string) {
   try {
     return await readImage(
@@ -45,10 +45,10 @@ async function read(url: string) {
   }
 }
 
-/** The same of bytes. */
+/** The same for bytes. */
 const readBytes = (bytes: Uint8Array) => read(sandbox.media.put('image', bytes))
 
-/** How often this file was asked for. */
+/** The number of requests for this file. */
 const requestsFor = (name: string) => sandbox.requests.filter(({ url }) => url.endsWith(`/${name}`)).length
 
 describe('the committed images', () => {
@@ -58,15 +58,15 @@ describe('the committed images', () => {
     'ok.jpg': { format: 'jpeg', width: 600, height: 800, bytes: 7746 },
     'ok.png': { format: 'png', width: 600, height: 800, bytes: 3373 },
     'pic.gif':
-      'reference_rejected: image_url …/files/images/pic.gif is really of the type GIF. Convert the image to jpeg or png.',
-    // As stored; its EXIF orientation turns it, which changes neither the sides nor the ratio that are allowed.
+      'reference_rejected: image_url …/files/images/pic.gif is actually a GIF file. Convert the image to jpeg or png.',
+    // The stored size; the EXIF orientation rotates it, which does not affect the allowed sides and ratios.
     'rotated.jpg': { format: 'jpeg', width: 800, height: 600, bytes: 12_217 },
     'small-side.png': { format: 'png', width: 299, height: 600, bytes: 1753 },
     'svg.svg':
       'reference_rejected: image_url …/files/images/svg.svg is an SVG drawing, not a jpeg or png file. Convert the image to jpeg or png.',
     'tall.png': { format: 'png', width: 400, height: 1040, bytes: 3214 },
     'webp.webp':
-      'reference_rejected: image_url …/files/images/webp.webp is really of the type WEBP. Convert the image to jpeg or png.',
+      'reference_rejected: image_url …/files/images/webp.webp is actually a WEBP file. Convert the image to jpeg or png.',
     'wide.png': { format: 'png', width: 1040, height: 400, bytes: 2559 },
   }
 
@@ -105,9 +105,9 @@ describe('damaged images', () => {
       read(sandbox.media.put('late.jpg', bytesOf('late-sof.jpg').subarray(0, 100_000))),
     ])
     expect(refused.join('\n')).toMatchInlineSnapshot(`
-      "reference_rejected: image_url …/files/cut.png cannot be used: its width and height cannot be read, as in a damaged or unusual png file. Save the image again.
-      reference_rejected: image_url …/files/cut.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image again.
-      reference_rejected: image_url …/files/late.jpg cannot be used: its width and height cannot be read, as in a damaged or unusual jpeg file. Save the image again."
+      "reference_rejected: image_url …/files/cut.png cannot be used: its width and height cannot be read. It may be a damaged or unusual png file. Save the image again.
+      reference_rejected: image_url …/files/cut.jpg cannot be used: its width and height cannot be read. It may be a damaged or unusual jpeg file. Save the image again.
+      reference_rejected: image_url …/files/late.jpg cannot be used: its width and height cannot be read. It may be a damaged or unusual jpeg file. Save the image again."
     `)
   })
 
@@ -128,7 +128,7 @@ describe('damaged images', () => {
     'a damaged %s yields either valid facts or a reason for its refusal',
     async (name) => {
       const original = bytesOf(name)
-      // Half of the damage hits the first 64 bytes, where the sizes are.
+      // Half of the damage hits the first 64 bytes, which contain the size.
       const property = fc.asyncProperty(damages, damages, part, async (early, anywhere, length) => {
         const bytes = Buffer.from(original)
         for (const [place, value] of early) bytes[Math.floor(place * 64)] = value

@@ -23,7 +23,7 @@ describe('a Git LFS pointer', () => {
   })
 
   it('a Git LFS pointer yields the sha256 of its file', () => {
-    // Of `printf ''`.
+    // The sha256 of `printf ''`.
     const sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
     expect(readLfsPointer(pointerTo(Buffer.alloc(0)))).toEqual({ sha256 })
   })
@@ -33,7 +33,7 @@ describe('a Git LFS pointer', () => {
     ['with a short oid', `${VERSION}\noid sha256:${oid.slice(1)}\nsize 12345\n`],
     ['with a long oid', `${VERSION}\noid sha256:${oid}0\nsize 12345\n`],
     ['with an oid of another kind', `${VERSION}\noid sha512:${oid}\nsize 12345\n`],
-    ['with an oid in capitals', `${VERSION}\noid sha256:${oid.toUpperCase()}\nsize 12345\n`],
+    ['with an oid in capital letters', `${VERSION}\noid sha256:${oid.toUpperCase()}\nsize 12345\n`],
     [
       'with its oid beyond the maximum size of a pointer',
       `${VERSION}\n${'x'.repeat(1024)}\noid sha256:${oid}\n`,

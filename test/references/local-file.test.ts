@@ -42,7 +42,7 @@ describe('a local file', () => {
   it('a local file that exceeds the upload limit is refused unread', async () => {
     const huge = join(folder, 'huge.png')
     await (await open(huge, 'w')).close()
-    // Just more than Node reads at once. Windows reserves the room for it on the disk.
+    // Just more than Node reads at once. Windows reserves the disk space for it.
     await truncate(huge, 2 ** 31)
     await expect(readLocalFile(REFERENCE, huge, 20e6)).rejects.toMatchObject({
       reason: 'reference_rejected',
@@ -56,7 +56,7 @@ describe('a local file', () => {
     await expect(gone).rejects.toMatchObject({ reason: 'reference_unreachable' })
   })
 
-  // On Windows only administrators may make links to files.
+  // On Windows, only administrators can link to files.
   it('a local file that has become a symbolic link is refused and not followed', async (context) => {
     need('file links', context)
     const link = join(folder, 'link.png')

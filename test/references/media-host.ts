@@ -8,12 +8,12 @@ import { remoteReference } from '../../src/references/reference.ts'
 import { RemoteFile } from '../../src/references/remote-file.ts'
 import { startSandbox } from '../fakes/sandbox/server.ts'
 
-/** Bytes of `big.mp4`, whose header comes last. */
+/** The size in bytes of `big.mp4`, whose header comes last. */
 export const BIG = 300_000
-/** Longest file that `open` lets be downloaded, in bytes. */
+/** The largest file that `open` allows to download, in bytes. */
 export const MAX_BYTES = 400_000
 
-/** A media host with the committed files and `big.mp4`, and a way to open them. */
+/** A media host with the committed files and `big.mp4`, and functions to open them. */
 export async function mediaHost(timeouts: Timeouts) {
   const sandbox = await startSandbox()
   const network = openNetwork(new URL(sandbox.apiUrl), timeouts)
@@ -40,7 +40,7 @@ export async function mediaHost(timeouts: Timeouts) {
   }
 }
 
-/** The Failure that a promise ends with, and how long that took in milliseconds. */
+/** The Failure that a promise rejects with, and its time in milliseconds. */
 export async function failure(promise: Promise<unknown>) {
   const start = performance.now()
   const error = await promise.then(
@@ -53,7 +53,7 @@ export async function failure(promise: Promise<unknown>) {
   return { text, reason: error.reason, milliseconds: performance.now() - start }
 }
 
-/** The files that this process holds open, where the system tells (Linux). */
+/** The open files of this process, if the system lists them (Linux). */
 export async function openFiles(): Promise<string[]> {
   const descriptors = await readdir('/proc/self/fd').catch(() => [])
   return Promise.all(descriptors.map((name) => readlink(join('/proc/self/fd', name)).catch(() => '')))

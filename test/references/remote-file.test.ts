@@ -1,5 +1,5 @@
 /**
- * A reference on hosts with good and bad habits, over real sockets: what is asked, what is read, how it ends.
+ * A reference on hosts with good and bad habits, over real sockets: the requests, the bytes read, and the outcome.
  */
 
 import { readdir, stat } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { shortTimeouts } from '../harness/timeouts.ts'
 import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
 
 const SHORT = shortTimeouts()
-/** Long enough for the two pauses before a request is repeated. */
+/** Long enough for the pauses before two retries. */
 const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
 const ASKED_AGAIN = 'Try later or use another host'
 const INCONSISTENT = 'its server gives inconsistent responses. Serve it from another host'
@@ -50,7 +50,7 @@ describe('a host with range support', () => {
     async (habit) => {
       await using host = await mediaHost(SHORT)
       const file = await host.open('corpus/3s.mp4', habit)
-      // Without a length nobody knows that this was all.
+      // Without a length, it is unknown whether this was the whole file.
       const requests = file.size === null ? 2 : 1
       expect(await file.read(0, HEAD_BYTES)).toHaveLength(2881)
       expect(host.ranges()).toHaveLength(requests)
@@ -80,7 +80,7 @@ describe('a host with range support', () => {
       expect(file).toMatchObject({ requests: 1, bytesRead: HEAD_BYTES })
       expect(file.head).toHaveLength(HEAD_BYTES)
       expect(await file.read(1_000_000, 100)).toHaveLength(100)
-      // What lies in the buffers of both sockets is sent and never read.
+      // The bytes in the buffers of both sockets are sent but never read.
       for (const { bytesSent } of host.sandbox.requests) expect(bytesSent).toBeLessThan(32 * 1024 * 1024)
     },
   )
@@ -141,7 +141,7 @@ describe('the size limit of a download', () => {
     const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
     expect(await failure(file.read(70_000, 10))).toMatchObject({
       reason: 'reference_rejected',
-      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 300 kB, more than the 0.29 MiB that are read. Compress or shorten it.',
+      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 300 kB, more than the limit of 0.29 MiB. Compress or shorten it.',
     })
     expect(host.ranges()).toHaveLength(1)
     expect(await readdir(host.folder)).toEqual([])
@@ -155,7 +155,7 @@ describe('the size limit of a download', () => {
       const file = await host.open('huge.mp4', habit)
       expect(await failure(file.download())).toMatchObject({
         reason: 'reference_rejected',
-        text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the 0.38 MiB that are read. Compress or shorten it.`,
+        text: `video_url …/habit/${habit}/huge.mp4 is too large: more than the limit of 0.38 MiB. Compress or shorten it.`,
       })
       expect((await stat(join(host.folder, 'video_url'))).size).toBeLessThanOrEqual(MAX_BYTES)
       expect(host.sandbox.requests[1]?.bytesSent).toBeLessThan(32 * 1024 * 1024)
@@ -208,7 +208,7 @@ describe.concurrent('a failing host', () => {
     [
       'missing',
       1,
-      'its server answers 404 Not Found. Check the spelling; a file of a private repository answers like this too',
+      'its server answers 404 Not Found. Check the spelling; a file in a private repository gets the same response',
     ],
     [
       'forbidden',
@@ -252,7 +252,7 @@ describe.concurrent('a failing host', () => {
     await host.sandbox.close()
     const { text } = await failure(host.openUrl(host.sandbox.media.url('big.mp4')))
     expect(text).toBe(
-      'video_url …/files/big.mp4 cannot be read: the host, or a proxy in between, refuses connections (ECONNREFUSED).',
+      'video_url …/files/big.mp4 cannot be read: the host, or a proxy in between, refused the connection (ECONNREFUSED).',
     )
   })
 

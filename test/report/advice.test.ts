@@ -26,29 +26,29 @@ function known(task: TaskState | null, origin: Task['origin'] = 'submitted', id 
   }
 }
 
-/** Looks at tasks, by how they read in the table. */
+/** States of tasks, by their names in the table. */
 const RUNNING = {
   'processing, 42 %': seen('processing', { progress: 42 }),
   queued: seen('queued'),
 }
 const COMPLETED = {
-  'completed, no cost told': seen('completed', { progress: 100 }),
+  'completed, cost unknown': seen('completed', { progress: 100 }),
   'completed, 0.48 USD': seen('succeeded', { progress: 100, cost: 0.48 }),
 }
 const FAILED = {
-  'failed, no cost told': seen('error'),
+  'failed, cost unknown': seen('error'),
   'failed, 0.48 USD': seen('failed', { cost: 0.48 }),
 }
 const CANCELLED = {
-  'cancelled, no cost told': seen('canceled'),
-  'cancelled, 0 USD': seen('cancelled', { cost: 0 }),
+  'cancelled, cost unknown': seen('canceled'),
+  'cancelled, 0.00 USD': seen('cancelled', { cost: 0 }),
 }
 
 const NEVER_SEEN = Object.fromEntries(ORIGINS.map((origin) => [`${origin}, never seen`, known(null, origin)]))
 const GIVEN = { 'given, never seen': known(null, 'given') }
 const MAY_RUN = { ...NEVER_SEEN, ...knownAs(RUNNING) }
 
-/** The tasks beside which a run can end for each reason; it can end for all of them without one. */
+/** The tasks that a run can have when it ends for each reason; it can end for every reason without a task. */
 const TABLE: Partial<Record<FailureReason, Record<string, Task>>> = {
   invalid_input: GIVEN,
   authentication: MAY_RUN,
@@ -61,11 +61,11 @@ const TABLE: Partial<Record<FailureReason, Record<string, Task>>> = {
   internal_error: { ...MAY_RUN, ...knownAs(COMPLETED) },
 }
 
-function knownAs(looks: Record<string, TaskState>): Record<string, Task> {
-  return Object.fromEntries(Object.entries(looks).map(([name, task]) => [name, known(task)]))
+function knownAs(states: Record<string, TaskState>): Record<string, Task> {
+  return Object.fromEntries(Object.entries(states).map(([name, task]) => [name, known(task)]))
 }
 
-/** Every task, however it came to the run. */
+/** A task of every origin for each of these states. */
 function tasks(given: readonly (TaskState | null)[]): Task[] {
   return given.flatMap((task) => ORIGINS.map((origin) => known(task, origin)))
 }
@@ -77,7 +77,7 @@ const ended = tasks(Object.values({ ...FAILED, ...CANCELLED }))
 const adviceOn = (reason: FailureReason, given: readonly Task[]) => given.map((task) => advise(reason, task))
 
 const AGAIN = `Run this step again with task_id: ${ID} to `
-/** Advice to run again, which submits again where no task_id is given. */
+/** Advice to run again, which submits again unless task_id is set. */
 const RUN_AGAIN = /\bre-?run\b|\brun (it |the \w+ )?again\b/i
 
 it('the advice matches the snapshot for every possible pair of failure reason and task status', async () => {
@@ -112,7 +112,7 @@ describe.each(REASONS)('after %s', (reason) => {
   })
 
   it(`the advice after ${reason} says how to wait for a task that may be running and whether it is billed`, () => {
-    // An id that APIMart has just said not to know is another matter, see below.
+    // An id that APIMart has just reported as unknown is a different case, see below.
     const waited = mayRun.filter(
       ({ origin, seen }) => reason !== 'request_rejected' || origin !== 'given' || seen !== null,
     )
@@ -139,7 +139,7 @@ describe.each(REASONS)('after %s', (reason) => {
 })
 
 it.each(REASONS)('the advice after %s does not suggest another run that would pay twice', (reason) => {
-  // Whatever a run is told to correct that was given a task, running it again submits nothing.
+  // A run with task_id submits nothing when it runs again, no matter what the advice says to correct.
   const submitting = mayRun.filter(({ origin }) => origin !== 'given')
   for (const text of adviceOn(reason, submitting)) {
     const rest = text.replace(AGAIN, '')
@@ -190,7 +190,7 @@ describe('the remedy of a failure', () => {
   })
 
   it('the remedy of a failure is the only advice on a completed task', () => {
-    for (const task of tasks([COMPLETED['completed, no cost told']]))
+    for (const task of tasks([COMPLETED['completed, cost unknown']]))
       expect(own('download_failed', task)).toBe(`${remedy} Task ${ID} is completed and paid.`)
   })
 })
@@ -207,7 +207,7 @@ describe('the cost', () => {
   })
 })
 
-describe('a hostile text', () => {
+describe('hostile text', () => {
   const flood = `x\r\n::error::y\u2028\u202e${'😀'.repeat(500)}`
 
   it('a hostile task id stays on one line and is shortened in the advice', () => {

@@ -9,30 +9,34 @@ const START = Date.UTC(2026, 0, 1)
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
-/** A look at a task that says this. */
+/** A poll that shows a task with this status. */
 function seen(status: string, data: object = {}): Poll {
   const task = readTaskState(JSON.stringify({ data: { ...data, status } }))
   if (task === null) throw new Error('no task was read')
   return { kind: 'seen', task }
 }
 
-const unseen: Poll = { kind: 'unseen', cause: 'APIMart answered 503. It says nothing else.', pause: 0 }
+const unseen: Poll = {
+  kind: 'unseen',
+  cause: 'APIMart answered 503. It says nothing else.',
+  pause: 0,
+}
 const refused: Poll = { kind: 'refused', failure: new Failure('authentication', ['No.']) }
 
-/** The lines, and null for every silence, of looks at so many seconds; the task was submitted at the start. */
-function linesOf(looks: readonly (readonly [number, Poll])[], submittedAt: number | null = START) {
+/** The lines for polls at these seconds, or null for silence; by default, the task was submitted at the start. */
+function linesOf(polls: readonly (readonly [number, Poll])[], submittedAt: number | null = START) {
   const progress = followProgress(START, submittedAt)
-  return looks.map(([second, poll]) => progress(poll, START + second * SECOND))
+  return polls.map(([second, poll]) => progress(poll, START + second * SECOND))
 }
 
-/** The line of a first look. */
+/** The line for a first poll. */
 function lineOf(poll: Poll, second: number, submittedAt: number | null = START): string | null {
   return linesOf([[second, poll]], submittedAt)[0] ?? null
 }
 
 it('the log shows the progress of a typical task', () => {
   const estimate = { estimated_time: 240 }
-  const looks: [number, Poll][] = [
+  const polls: [number, Poll][] = [
     [10, seen('submitted', { progress: 0, ...estimate })],
     [15, seen('submitted', { progress: 0, ...estimate })],
     [20, seen('processing', { progress: 8, ...estimate })],
@@ -47,7 +51,7 @@ it('the log shows the progress of a typical task', () => {
     [270, seen('processing', { progress: 99, ...estimate })],
     [275, seen('completed', { progress: 100, ...estimate })],
   ]
-  const lines = linesOf(looks).filter((line) => line !== null)
+  const lines = linesOf(polls).filter((line) => line !== null)
   expect(`\n${lines.join('\n')}\n`).toMatchInlineSnapshot(`
     "
     [10 s] submitted, 0 %, about 3 min 50 s left by APIMart’s estimate
@@ -165,7 +169,7 @@ describe('silence', () => {
     ])
   })
 
-  it('the log shows every new status at once, also one that it has shown before', () => {
+  it('the log shows every new status at once, even one that it has shown before', () => {
     const lines = linesOf([
       [10, seen('queued')],
       [11, seen('processing')],
@@ -232,10 +236,10 @@ it('the log shows every new status and otherwise one line per minute, for any se
     fc.property(
       fc.array(fc.tuple(pause, look), { maxLength: 40 }),
       fc.constantFrom(START, START - 5 * MINUTE, null),
-      (looks, submittedAt) => {
+      (polls, submittedAt) => {
         const progress = followProgress(START, submittedAt)
         let [now, lastLine, lastWord] = [START, -Infinity, '']
-        for (const [pause, poll] of looks) {
+        for (const [pause, poll] of polls) {
           now += pause
           const line = progress(poll, now)
           const isNews = poll.kind === 'seen' && poll.task.rawStatus !== lastWord

@@ -20,7 +20,7 @@ const TASK_ID = 'task_01J9HA7JPQ9A0Z6JZ3V8M9W6PZ'
 const TASK_URL = taskUrl(new URL('https://api.apimart.ai'), TASK_ID)
 const REASONS = Object.keys(REMEDIES) as FailureReason[]
 
-/** Inputs with public addresses and a prompt. */
+/** Inputs with public URLs and a prompt. */
 function inputsWith(given: Given = {}): NewTaskInputs {
   return soundInputs({
     image_url: 'https://cdn.example.com/character.png',
@@ -30,7 +30,7 @@ function inputsWith(given: Given = {}): NewTaskInputs {
   })
 }
 
-/** What was found in two sound references, but for what is said of the clip. */
+/** The findings for two valid references, apart from the given facts of the clip. */
 function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Preflight {
   const video = { width: 1280, height: 720, codec: 'avc1.64001F' }
   const clip: ClipFacts = {
@@ -49,7 +49,7 @@ function findings(inputs: NewTaskInputs, differing: Partial<ClipFacts> = {}): Pr
   }
 }
 
-/** Where references with addresses are. */
+/** The sources of references with URLs. */
 function sourcesOf(inputs: NewTaskInputs): Sources {
   const { image_url, video_url } = urlsOf(inputs)
   return {
@@ -58,18 +58,18 @@ function sourcesOf(inputs: NewTaskInputs): Sources {
   }
 }
 
-/** A video that is there already, with this text wherever one can stand. */
+/** An existing video, with this text in every field that can contain text. */
 function reusedWith(text: string): ReusedVideo {
   return { taskId: text, cost: 0.48, file: { path: text, bytes: 1, sha256: text }, seconds: 8.4 }
 }
 
-/** The URLs of references that have some. */
+/** The URLs of references. */
 function urlsOf({ image_url, video_url }: NewTaskInputs): Addresses {
   const [image, clip] = [image_url, video_url].map((one) => (one.kind === 'url' ? one.url : one.path))
   return { image_url: image ?? '', video_url: clip ?? '' }
 }
 
-/** A task that was just submitted, but for what is said. */
+/** A task that was just submitted, apart from the given fields. */
 function taskWith(differing: Partial<Task> = {}): Task {
   return {
     id: TASK_ID,
@@ -82,7 +82,7 @@ function taskWith(differing: Partial<Task> = {}): Task {
   }
 }
 
-/** What APIMart tells of a task that goes on, but for what is said. */
+/** The state of a running task, apart from the given fields. */
 function runningTask(differing: Partial<RunningTask> = {}): RunningTask {
   return {
     status: 'running',
@@ -96,7 +96,7 @@ function runningTask(differing: Partial<RunningTask> = {}): RunningTask {
   }
 }
 
-/** A task that was completed after five minutes. */
+/** A task that completed after five minutes. */
 function completedTask(links: CompletedTask['links']): CompletedTask {
   const end = { status: 'completed', rawStatus: 'completed', endedAt: Date.UTC(2026, 0, 1, 0, 5) } as const
   return { ...runningTask({ progress: 100, cost: 0.48 }), ...end, links }
@@ -107,7 +107,7 @@ function submitted(differing: Partial<Task> = {}): Pick<Report, 'task' | 'end'> 
   return { task, end: { kind: 'submitted', task } }
 }
 
-/** The report of a run that submitted, but for what is said. */
+/** The report of a run that submitted a task, apart from the given fields. */
 function reportWith(differing: Partial<Omit<Report, 'inputs'>> & { inputs?: NewTaskInputs } = {}): Report {
   const inputs = differing.inputs ?? inputsWith()
   return {
@@ -208,7 +208,7 @@ describe('whole summaries of a task that was waited for', () => {
     const video = { link: SIGNED, trouble: null, seconds: 5.1, file: null }
     const seen = { task: completedTask([SIGNED]), at: at(5, 8), links: [SIGNED] }
     const task = taskWith({ origin: 'given', submittedAt: null, seen })
-    const warnings = ['The video has 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
+    const warnings = ['The video lasts 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
     const known = { ...NOTHING_FOUND, inputs, clipSeconds: 8.4, warnings, task, video }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
@@ -258,7 +258,7 @@ describe('whole summaries of a task that was waited for', () => {
 describe('the result comes first', () => {
   it('the summary says that the task belongs to an earlier request', () => {
     expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
-      'is submitted . APIMart already had it from an earlier, identical request: no new charge is expected',
+      'is submitted . the task already existed from an earlier, identical request: no new charge is expected',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
   })
@@ -324,7 +324,7 @@ describe('the timeline', () => {
   const FILE = { path: 'dance.mp4', bytes: 1, sha256: 'f'.repeat(64), storedAt: at(5, 21) }
   const VIDEO = { link: LINK, trouble: null, seconds: 8.4, file: FILE }
 
-  /** The timeline of a completed task, while the clock of APIMart differs by so much from that of this machine. */
+  /** The timeline of a completed task if APIMart’s clock is ahead of this machine’s by `skew` milliseconds. */
   function timelineOf(differing: Partial<Task>, skew: number): string[] {
     const ended = completedTask([LINK])
     const theirs = { createdAt: (ended.createdAt ?? 0) + skew, endedAt: (ended.endedAt ?? 0) + skew }
@@ -338,7 +338,7 @@ describe('the timeline', () => {
   }
 
   it.each([0, HOUR, -HOUR])(
-    'the durations of a task that this run submitted are those of this machine (APIMart’s clock: %i ms)',
+    'the durations of a task that this run submitted come from this machine’s clock (APIMart’s clock: %i ms)',
     (skew) => {
       expect(timelineOf({}, skew).map((row) => row.split('UTC')[1]?.trim())).toEqual([
         undefined,
@@ -351,7 +351,7 @@ describe('the timeline', () => {
   )
 
   it.each([0, HOUR, -HOUR])(
-    'the duration of a task of another run is that of APIMart (its clock: %i ms)',
+    'the duration of a task of another run comes from APIMart’s clock (which differs by %i ms)',
     (skew) => {
       const rows = timelineOf({ origin: 'given', submittedAt: null, startedAt: null }, skew)
       expect(rows.map((row) => row.split('UTC')[1]?.trim())).toEqual([undefined, '', '5 min', '13 s'])
@@ -360,7 +360,7 @@ describe('the timeline', () => {
   )
 })
 
-describe('what was found', () => {
+describe('the findings', () => {
   it('the summary with preflight: off says that the references were not checked and shows no checks', () => {
     const inputs = inputsWith({ preflight: 'off' })
     const text = textOf(renderSummary(reportWith({ inputs, preflight: null, clipSeconds: null })))
@@ -373,7 +373,7 @@ describe('what was found', () => {
     const preflight = findings(inputs, { duration_seconds: 40, sound: false })
     const text = textOf(renderSummary(reportWith({ inputs, preflight })))
     expect(text).toContain('video_url length 40 s 3 to 10 s ❌ refused')
-    expect(text).toContain('video_url sound none kept when there is one ⚠️ warning')
+    expect(text).toContain('video_url sound none kept if there is one ⚠️ warning')
     expect(text).toContain('image_url format png jpeg or png ✅')
   })
 
@@ -397,7 +397,7 @@ describe('what was found', () => {
   })
 })
 
-describe('the picture', () => {
+describe('the image', () => {
   it.each([
     ['https://cdn.example.com/a.png', true],
     ['https://93.184.216.34/a.png', true],
@@ -449,7 +449,7 @@ describe('text from outside', () => {
     '\0\x1b[31m\u202e<b>',
   ]
 
-  /** A report that has the text wherever text from outside can stand. */
+  /** A report with this text everywhere that external text can appear. */
   function reportAround(text: string, kind: Report['end']['kind']): Report {
     const sound = inputsWith({ price_per_second: '0.057' })
     const address = `https://cdn.example.com/${text}`

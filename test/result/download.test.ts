@@ -1,6 +1,6 @@
 /**
- * The download of a result from hosts with good and bad habits, over real sockets: what is asked, what is stored, how
- * it ends.
+ * The download of a result from hosts with good and bad habits, over real sockets: the requests, the stored bytes, and
+ * the outcome.
  */
 
 import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
@@ -20,7 +20,7 @@ const HALF = Math.floor(video.length / 2)
 const WHOLE = { bytes: video.length, sha256: sha256(video) }
 const REST = `bytes=${HALF}-`
 
-/** A media host, and a way to download from it to an empty folder. */
+/** A media host, and functions to download from it to an empty folder. */
 async function mediaHost(timeouts: Partial<Timeouts> = {}) {
   const studio = await openStudio(timeouts)
   const path = join(studio.folder, 'video.mp4.partial')
@@ -46,7 +46,7 @@ async function mediaHost(timeouts: Partial<Timeouts> = {}) {
   }
 }
 
-/** The first half of what is served, under the full length, then the end of the connection. */
+/** Sends the first half of the bytes with the full length, then closes the connection. */
 const cut =
   (bytes: Buffer, headers: Record<string, string | number>): RequestListener =>
   (_, response) => {
@@ -60,11 +60,11 @@ const rangeFrom = (start: number) => ({
 })
 const part = (start: number, headers = {}) =>
   status(206, video.subarray(start), { ...rangeFrom(start), ...headers })
-/** The other half, as it was asked for. */
+/** The other half, as requested. */
 const otherHalf = part(HALF, { etag: '"1"' })
 const reset: RequestListener = (request) => request.socket.resetAndDestroy()
 
-/** How a download fails. */
+/** The failure of a download. */
 async function failure(promise: Promise<unknown>): Promise<{ kind: string; says: string }> {
   const error = await promise.catch((thrown: unknown) => thrown)
   if (!(error instanceof DownloadFailed)) throw new Error('there was no DownloadFailed', { cause: error })
@@ -109,7 +109,7 @@ describe('a download', () => {
   })
 })
 
-describe('a place that cannot be written to', () => {
+describe('a path that cannot be written to', () => {
   const EXISTS = { kind: 'unstorable', says: 'it cannot be written (EEXIST)' }
 
   it('the download fails before any request when its file already exists, and keeps that file', async () => {
@@ -120,7 +120,7 @@ describe('a place that cannot be written to', () => {
     expect(host.asked()).toEqual([])
   })
 
-  // On Windows only administrators may make links to files.
+  // On Windows, only administrators can link to files.
   it('the download fails before any request when its path is a symbolic link, which it does not follow', async (context) => {
     need('file links', context)
     await using host = await mediaHost()
@@ -138,7 +138,7 @@ describe('a place that cannot be written to', () => {
   })
 })
 
-describe('a body that breaks off', () => {
+describe('an interrupted body', () => {
   it('the download resumes an interrupted response where it stopped', async () => {
     await using host = await mediaHost()
     expect(await host.fetch('cuts-once')).toEqual(WHOLE)
@@ -252,7 +252,7 @@ describe('a body that breaks off', () => {
     expect(server.asked()).toEqual(['all', REST, `bytes=${to}-`])
   })
 
-  it('the download starts over when a response breaks off after its last byte and the resume gets a 416', async () => {
+  it('the download starts over when a response is interrupted after its last byte and the resume gets a 416', async () => {
     await using host = await mediaHost()
     const withoutEnd: RequestListener = (_, response) => {
       response.writeHead(200, { etag: '"1"' })
@@ -291,7 +291,7 @@ describe('parts of different versions', () => {
     ['a date', { 'last-modified': 'Sun, 22 Nov 2026 10:11:12 GMT' }],
   ])('the download starts over instead of resuming when its validator is %s', async (_, headers) => {
     await using host = await mediaHost()
-    // A host that would give the rest of whatever it has now.
+    // A host that would serve the rest of its current file.
     const current: RequestListener = (request, response) =>
       (request.headers.range ? part(HALF, headers) : status(200, video, headers))(request, response)
     await using server = await scripted(cut(zeros, { ...length, ...headers }), current)
@@ -351,7 +351,7 @@ describe('a host that always fails', { concurrent: true }, () => {
     await host.sandbox.close()
     expect(await failure(host.fetchUrl(url))).toEqual({
       kind: 'broken',
-      says: 'the host, or a proxy in between, refuses connections (ECONNREFUSED)',
+      says: 'the host, or a proxy in between, refused the connection (ECONNREFUSED)',
     })
   })
 })
@@ -363,7 +363,7 @@ describe('a response that is not the file', () => {
     ['missing', 'refused', 'its server answers 404 Not Found'],
     ['teapot', 'refused', "its server answers 418 I'm a Teapot"],
     ['whole-as-206', 'refused', 'its server answers 206 Partial Content'],
-    ['gzip', 'unusable', 'its server sends it compressed, not as the file it is'],
+    ['gzip', 'unusable', 'its server sends a compressed version instead of the file itself'],
   ])(
     'the download requests the file once when the host habit is %s, and fails as %s: %s',
     async (habit, kind, says) => {
@@ -466,7 +466,7 @@ describe('the time limit', () => {
     await using host = await mediaHost({ result: 1000 })
     expect(await failure(host.fetch('slow-drip'))).toEqual({
       kind: 'refused',
-      says: 'it had not arrived after 1 s',
+      says: 'it did not arrive within 1 s',
     })
     expect(host.asked()).toEqual(['all'])
   })
@@ -475,7 +475,7 @@ describe('the time limit', () => {
     await using host = await mediaHost({ result: 500 })
     const clock: Clock = { now: () => NOW, sleep: (_, signal) => realClock.sleep(200, signal) }
     const url = host.url('server-error')
-    expect((await failure(host.fetchUrl(url, { clock }))).says).toMatch(/^it had not arrived after /)
+    expect((await failure(host.fetchUrl(url, { clock }))).says).toMatch(/^it did not arrive within /)
     expect(host.asked().length).toBeLessThan(6)
   })
 })

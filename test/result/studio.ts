@@ -1,6 +1,6 @@
 /**
- * What downloads are tested with: a media host of good and bad habits, hosts that follow a script, and a folder for
- * what is fetched.
+ * Helpers for tests of downloads: a media host with good and bad habits, hosts that follow a script, and a folder for
+ * the downloaded files.
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -17,7 +17,7 @@ export const FILE = 'demo/result.mp4'
 export const video = await readFile(new URL(`../media/${FILE}`, import.meta.url))
 export const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-/** The time of the tests, far from that of the machine. */
+/** The time of the tests, far from the machine's. */
 export const NOW = Date.UTC(2050, 10, 22, 10, 11, 12)
 export const LATER = Date.UTC(2100, 0, 1)
 
@@ -31,7 +31,7 @@ const LIMITS: Timeouts = {
   result: 20_000,
 }
 
-/** A media host, an empty folder, and what is needed to fetch from one to the other. */
+/** A media host, an empty folder, and everything needed to download from one to the other. */
 export async function openStudio(timeouts: Partial<Timeouts> = {}) {
   const sandbox = await startSandbox()
   const network = openNetwork(new URL(sandbox.apiUrl), { ...LIMITS, ...timeouts })
@@ -58,7 +58,7 @@ export async function openStudio(timeouts: Partial<Timeouts> = {}) {
   }
 }
 
-/** A host that answers each request by the next listener, and all that follow by the last. */
+/** A host that passes each request to the next listener, and all further requests to the last one. */
 export async function scripted(...listeners: RequestListener[]) {
   const requests: IncomingHttpHeaders[] = []
   const server = await listening(
@@ -76,7 +76,7 @@ export async function scripted(...listeners: RequestListener[]) {
   }
 }
 
-/** An answer with this status. */
+/** A response with this status. */
 export const status =
   (code: number, body: string | Buffer = '', headers = {}): RequestListener =>
   (_, response) =>

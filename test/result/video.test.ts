@@ -1,6 +1,6 @@
 /**
- * The finished video: which link it is taken from, whether it is one, and that nothing half-done stays, over real
- * sockets and files.
+ * The finished video: which link it is downloaded from, whether it is a video, and that nothing incomplete stays, over
+ * real sockets and with real files.
  */
 
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
@@ -13,7 +13,7 @@ import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { need } from '../harness/platform.ts'
 import { FILE, LATER, NOW, openStudio, scripted, sha256, status, video } from './studio.ts'
 
-/** A media host, and an output with an older video in its place, which stays unless the new one is whole. */
+/** A media host, and an output with an older video, which stays unless the new one is complete. */
 async function studio(timeouts: Partial<Timeouts> = {}) {
   const opened = await openStudio(timeouts)
   const { sandbox, folder, context } = opened
@@ -23,7 +23,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
   await writeFile(output.path, 'older video')
   const links = (urls: readonly string[], expiresAt = LATER) => urls.map((url) => ({ url, expiresAt }))
 
-  /** What is stored must be whole and told truly. */
+  /** Fetches the video; the stored file must be complete and described correctly. */
   async function fetchFrom(...urls: string[]) {
     const video = await fetchVideo(links(urls), output, context())
     const stored = await readFile(output.path)
@@ -39,7 +39,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     return { url: video.link.url, seconds: video.seconds, stored }
   }
 
-  /** How a download fails, the media host under a fixed name. */
+  /** The failure of a download, with a fixed name for the media host. */
   async function failure(urls: readonly string[], expiresAt?: number, to = output) {
     const error = await fetchVideo(links(urls, expiresAt), to, context()).catch((thrown: unknown) => thrown)
     if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
@@ -51,7 +51,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     }
   }
 
-  /** What a failed download says of each link. */
+  /** The problem that a failed download reports for each link. */
   async function problems(urls: readonly string[], expiresAt?: number): Promise<string[]> {
     const found = await failure(urls, expiresAt)
     await expectUntouched()
@@ -111,7 +111,7 @@ describe('a video', () => {
     expect(await at.fetchFrom(at.url(undefined, `corpus/${name}`))).toMatchObject({ seconds })
   })
 
-  // On Windows only administrators may make links to files.
+  // On Windows, only administrators can link to files.
   it('the download replaces symbolic links at the output path and the partial file without following them', async (context) => {
     need('file links', context)
     await using at = await studio()
@@ -134,7 +134,7 @@ describe('a video', () => {
   })
 })
 
-describe('a download that breaks off', () => {
+describe('an interrupted download', () => {
   const half = 73_790
 
   it.each(['cuts-once', 'cuts-once-ignores-range', 'cuts-once-changes'])(
@@ -185,21 +185,21 @@ describe('a download that breaks off', () => {
 })
 
 describe('a response that is not a video', () => {
-  const not = (what: string) => `what is served there is ${what}, not an mp4 or mov video`
+  const not = (what: string) => `the URL serves ${what}, not an mp4 or mov video`
 
   it.each([
     ['html', FILE, not('an HTML page')],
     ['html-login', FILE, not('an HTML page')],
     ['lfs-pointer', FILE, not('something else')],
     ['empty', FILE, not('an empty file')],
-    ['octet-stream', 'demo/hero.png', not('of the type PNG')],
-    ['octet-stream', 'demo/hero.jpg', not('of the type JPG')],
-    ['octet-stream', 'corpus/clip.gif', not('of the type GIF')],
-    ['octet-stream', 'corpus/clip.webm', not('of the type WEBM')],
-    ['octet-stream', 'corpus/clip.avi', not('of the type AVI')],
+    ['octet-stream', 'demo/hero.png', not('a PNG file')],
+    ['octet-stream', 'demo/hero.jpg', not('a JPG file')],
+    ['octet-stream', 'corpus/clip.gif', not('a GIF file')],
+    ['octet-stream', 'corpus/clip.webm', not('a WEBM file')],
+    ['octet-stream', 'corpus/clip.avi', not('a AVI file')],
     ['octet-stream', 'corpus/playlist.m3u8', not('something else')],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
-    ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
+    ['gzip', FILE, 'its server sends a compressed version instead of the file itself'],
     ['missing', FILE, 'its server answers 404 Not Found'],
     ['server-error', FILE, 'its server answers 500 Internal Server Error'],
   ])(
@@ -254,7 +254,7 @@ describe('several links', () => {
         `/habit/missing/${FILE}`,
         'the link has expired, its server answers 404 Not Found (at 2050-11-22 10:11:12 UTC)',
       ),
-      failed(`/habit/html/${FILE}`, 'what is served there is an HTML page, not an mp4 or mov video'),
+      failed(`/habit/html/${FILE}`, 'the URL serves an HTML page, not an mp4 or mov video'),
       failed(
         `/habit/expired-link/${FILE}`,
         'the link has expired, its server answers 403 Forbidden (at 2050-11-22 10:11:12 UTC)',
@@ -280,7 +280,7 @@ describe('several links', () => {
     await using at = await studio()
     const remedy =
       'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
-    const problems = ['APIMart returned no link to the video that can be fetched.']
+    const problems = ['APIMart returned no usable link to the video.']
     expect(await at.failure([])).toEqual({ problems, remedy })
     await at.expectUntouched()
     await expect(at.lookAt()).rejects.toMatchObject({ reason: 'download_failed', problems, remedy })
@@ -303,7 +303,7 @@ describe('several links', () => {
 describe('the time limit', () => {
   it('the time limit ends the download of a video whose server sends very slowly', async () => {
     await using at = await studio({ result: 1000 })
-    const says = failed(`/habit/slow-drip/${FILE}`, 'it had not arrived after 1 s')
+    const says = failed(`/habit/slow-drip/${FILE}`, 'it did not arrive within 1 s')
     expect(await at.problems([at.url('slow-drip')])).toEqual([says])
     expect(at.asked()).toEqual(['all'])
   })
@@ -335,7 +335,7 @@ describe('an output path that can no longer be written to', () => {
     await rm(at.output.path)
     await mkdir(at.output.path)
     const { problems } = await at.failure([at.url(), at.url('octet-stream')])
-    // Windows refuses it by another code.
+    // Windows refuses it with another code.
     expect(problems).toEqual([
       expect.stringMatching(/result\.mp4 could not be downloaded: it cannot be written \(E\w+\)\.$/),
     ])
@@ -403,7 +403,7 @@ describe('a cancelled download', () => {
 describe('the inspection of the video', () => {
   const BIG = 5_000_000
   const HUGE = 2_000_000_000
-  /** What may lie in the buffers of both sockets without ever being read. */
+  /** The bytes that the buffers of both sockets can contain without ever being read. */
   const BUFFERED = 16 * 2 ** 20
 
   it('the inspection reads a leading header with one range request', async () => {
@@ -491,15 +491,15 @@ describe('the inspection of the video', () => {
 
   it.each([
     ['missing', FILE, 'its server answers 404 Not Found'],
-    ['html', FILE, 'what is served there is an HTML page, not an mp4 or mov video'],
-    ['empty', FILE, 'what is served there is an empty file, not an mp4 or mov video'],
+    ['html', FILE, 'the URL serves an HTML page, not an mp4 or mov video'],
+    ['empty', FILE, 'the URL serves an empty file, not an mp4 or mov video'],
     ['truncated', FILE, 'the video is cut off'],
     ['wrong-range', FILE, 'its server does not serve ranges'],
-    ['gzip', FILE, 'its server sends it compressed, not as the file it is'],
+    ['gzip', FILE, 'its server sends a compressed version instead of the file itself'],
     ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
   ])(
-    'the inspection returns the first link and its trouble when no link serves a video (%s %s)',
+    'the inspection returns the first link and its problem when no link serves a video (%s %s)',
     async (habit, path, trouble) => {
       await using at = await studio()
       const url = at.url(habit, path)

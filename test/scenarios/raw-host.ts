@@ -1,29 +1,29 @@
 import { createServer, type Socket } from 'node:net'
 import { listening } from '../fakes/network/listening.ts'
 
-/** A request, as far as an answer depends on it. */
+/** The parts of a request on which a response depends. */
 export interface Asked {
   readonly method: string
   readonly path: string
-  /** First byte and the one after the last, as far as they are named. */
+  /** The first byte and the one after the last, if the request names them. */
   readonly range: readonly [start: number, end: number]
-  /** How many requests there have been, this one included. */
+  /** The number of requests so far, including this one. */
   readonly number: number
 }
 
-/** The connection, for an answer in whatever bytes. */
+/** The connection, for a response of any bytes. */
 export interface Line {
-  /** Waits until the bytes have been taken, or the client has left. */
+  /** Waits until the bytes are accepted or the client disconnects. */
   write(bytes: string | Uint8Array): Promise<void>
-  /** Writes the same until the client leaves. */
+  /** Writes the same bytes until the client disconnects. */
   forever(bytes: string | Uint8Array): Promise<void>
   end(): void
 }
 
-/** How a request is answered; the connection stays open after it. */
+/** Responds to a request; the connection stays open afterwards. */
 export type Answering = (line: Line, asked: Asked) => Promise<void>
 
-/** A server that speaks no HTTP of its own, so that it can answer what no server answers. */
+/** A raw TCP server that can send what no HTTP server sends. */
 export async function startRawHost(answering: Answering) {
   const requests: Asked[] = []
   const sockets: Socket[] = []
@@ -50,7 +50,7 @@ export async function startRawHost(answering: Answering) {
   return {
     origin: `http://127.0.0.1:${host.port}`,
     requests,
-    /** Bytes that were handed to the operating system. */
+    /** The number of bytes handed to the operating system. */
     sent: () => sockets.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0),
     [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
   }
@@ -71,6 +71,6 @@ function lineOf(socket: Socket): Line {
   }
 }
 
-/** The head of an answer. */
+/** The head of a response. */
 export const head = (status: string, ...headers: string[]) =>
   `HTTP/1.1 ${[status, ...headers].join('\r\n')}\r\n\r\n`

@@ -1,5 +1,5 @@
 /**
- * Runs one after the other in one workspace, with a receipt between them.
+ * Consecutive runs in one workspace, with a receipt between them.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,13 +12,13 @@ import { expectCompleted, type Run, type Scenario, submissions } from './scenari
 
 export const VIDEO = 'assets/video.mp4'
 export const RECEIPT = `${VIDEO}.receipt.json`
-export const ANEW = 'A new video is generated:'
+export const NEW_VIDEO = 'A new video is generated:'
 export const SAME_REQUEST = 'The request and the references match the receipt'
 export const NOTHING_TO_MAKE = `${SAME_REQUEST}, and the video is unchanged: nothing is submitted.`
-/** Tasks end as soon as they exist, and pauses pass quickly. */
+/** Tasks end as soon as they are created, and pauses pass quickly. */
 export const AT_ONCE = { speed: 300, timing: { queue: 0, perClipSecond: 0 } }
 
-/** The standing of a task whose video has not come yet. */
+/** The receipt's fields for a task whose video has not arrived yet. */
 export const pending = (id: string, status: 'running' | 'completed' = 'running') => ({
   task: { id, status, cost: null },
   result: null,
@@ -32,10 +32,10 @@ export const at = ({ folder }: Scenario, path: string) => join(folder, path)
 export const textOf = (scenario: Scenario) => readFile(at(scenario, RECEIPT), 'utf8')
 export const receiptOf = async (scenario: Scenario): Promise<Receipt> => JSON.parse(await textOf(scenario))
 export const videoOf = (scenario: Scenario) => identifyFile(at(scenario, VIDEO))
-/** The video that every task of the sandbox brings. */
+/** The video that every task of the sandbox produces. */
 export const ORIGINAL = await identifyFile(media('result.mp4'))
 
-/** Runs the step that makes the video, in the workspace of the scenario, as the workflow run of this number. */
+/** Runs the step that makes the video, in the workspace of the scenario, as the workflow run with this number. */
 export function make(
   scenario: Scenario,
   inputs: Record<string, string> = {},
@@ -47,22 +47,22 @@ export function make(
   return scenario.run(wanted, { ...options, workspace: scenario.folder, env })
 }
 
-/** The result of a receipt, whose link holds for another day or is over. */
-export const result = (link: 'holds' | 'is over') => ({
+/** The result in a receipt, whose link is valid for another day or has expired. */
+export const result = (link: 'valid' | 'expired') => ({
   ...ORIGINAL,
   duration_seconds: 8.4,
   url: 'https://cdn.example.com/video.mp4',
-  expires_at: new Date(link === 'holds' ? Date.now() + 86_400_000 : 1e12).toISOString(),
+  expires_at: new Date(link === 'valid' ? Date.now() + 86_400_000 : 1e12).toISOString(),
 })
 
-/** Puts a video and its receipt there, as a run of the same request has left them; gives the receipt's text. */
+/** Writes a video and its receipt, as left by a run of the same request; returns the receipt's text. */
 export async function leave(scenario: Scenario, changes: Partial<Receipt> = {}): Promise<string> {
   const receipt = soundReceipt({
     references: {
       image_url: { source: 'hero.png', ...(await identifyFile(media('hero.png'))) },
       video_url: { source: 'walk.mp4', ...(await identifyFile(media('walk.mp4'))) },
     },
-    result: result('is over'),
+    result: result('expired'),
     ...changes,
   })
   const text = renderReceipt(receipt)
@@ -72,8 +72,8 @@ export async function leave(scenario: Scenario, changes: Partial<Receipt> = {}):
   return text
 }
 
-/** Holds a run against all that a video which is made anew has; `why` is a line of its log. */
-export async function expectMadeAnew(
+/** Checks everything that a regenerated video has; `why` is a line of the log. */
+export async function expectRegenerated(
   scenario: Scenario,
   run: Run,
   why: string,

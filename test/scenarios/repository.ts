@@ -1,5 +1,5 @@
 /**
- * A scenario whose references are files of the repository: the workspace, and the commit as GitHub serves it.
+ * A scenario whose references are files of the repository, in the workspace and in the commit that GitHub serves.
  */
 import { copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,26 +15,26 @@ export const MEDIA = join(import.meta.dirname, '../media')
 
 export interface RepositoryScenario extends Scenario {
   readonly github: GitHub
-  /** Has the image and the clip of the demo. */
+  /** Contains the image and the clip of the demo. */
   readonly workspace: string
-  /** Of the commit; has the clip of the demo. */
+  /** The root of the commit; contains the clip of the demo. */
   readonly root: string
   /** The uploads, in order of arrival. */
   uploads(): RecordedRequest[]
   /** The paid requests, in order of arrival. */
   submissions(): RecordedRequest[]
-  /** What was asked of the site, in order of arrival. */
+  /** The requests to GitHub, in order of arrival. */
   asked(): string[]
 }
 
-/** The image is a file of the repository, the clip somewhere else, and nobody looks at them. */
+/** The image is a file of the repository, the clip is elsewhere, and neither is checked. */
 export const IMAGE_ONLY = {
   image_url: IMAGE,
   video_url: 'https://example.com/ref-video-8s.mp4',
   preflight: 'off',
 } as const
 
-/** Starts a scenario; `run` gives both references as files of the repository, unless it is told otherwise. */
+/** Starts a scenario; by default, `run` passes both references as files of the repository. */
 export async function startRepository(
   options: SandboxOptions & Omit<GitHubOptions, 'root'> = {},
 ): Promise<RepositoryScenario> {
@@ -80,7 +80,7 @@ export async function startRepository(
   }
 }
 
-/** What a paid request asks for. */
+/** The body of a paid request. */
 export function requested({ body }: RecordedRequest): { image_url: string; video_url: string } {
   return JSON.parse(body)
 }

@@ -1,5 +1,5 @@
 /**
- * A scenario: a sandbox and the built action run against it, with inputs that are sound unless a test changes them.
+ * A scenario: a sandbox and the built action running against it, with inputs that are valid unless a test changes them.
  */
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,45 +14,45 @@ import { runStep, type StepOptions, type StepResult } from '../harness/action.ts
 import { demoInputs } from '../harness/inputs.ts'
 import { expectKeptIn } from '../harness/leaks.ts'
 
-/** What a step leaves behind, with addresses, key and temporary folders under fixed names. */
+/** The results of a step, with URLs, key and temporary folders replaced by fixed names. */
 export interface Run {
   readonly exitCode: number | null
   readonly log: string
   readonly outputs: Record<string, string>
   readonly summary: string
-  /** Texts of the error annotations, their escapes undone. */
+  /** Texts of the error annotations, unescaped. */
   readonly errors: readonly string[]
   readonly warnings: readonly string[]
-  /** Everything as the runner would get it. */
+  /** Everything exactly as the runner gets it. */
   readonly raw: StepResult
 }
 
 export interface Scenario extends AsyncDisposable {
   readonly sandbox: Sandbox
-  /** An empty folder for whatever a test needs. */
+  /** An empty folder for the files of a test. */
   readonly folder: string
-  /** Runs the step to its end; the machine has no programs and no home unless `env` gives them. */
+  /** Runs the step to completion; the machine has no programs and no home unless `env` sets them. */
   run(inputs?: Record<string, string>, options?: Omit<StepOptions, 'with'>): Promise<Run>
-  /** The requests of the action itself to the API. */
+  /** The action's own requests to the API. */
   apiRequests(): RecordedRequest[]
-  /** The action's own traffic for the file at this path of the media host, with whatever habit. */
+  /** The action's own traffic for the file at this path of the media host, with any habit. */
   traffic(path: string): { requests: RecordedRequest[]; bytes: number }
 }
 
 export const DEMO = { image: 'demo/hero.png', clip: 'demo/walk.mp4' } as const
 
-/** Nothing but the paid request matters: nobody looks at the references, and the sandbox knows the clip's length. */
+/** For tests of the paid request only: the references are not checked, and the sandbox knows the clip's length. */
 export const DIRECTLY = {
   preflight: 'off',
   regenerate: 'always',
   video_url: 'https://example.com/ref-video-8s.mp4',
 } as const
 
-/** Nothing is there: neither ffprobe nor npm. */
+/** A machine with neither ffprobe nor npm. */
 const NOWHERE = { PATH: '/nowhere', HOME: '/nowhere' }
 
 /**
- * Starts a sandbox for one test; with a `speed`, its clock and that of every step run as many times as fast as real
+ * Starts a sandbox for one test. With a `speed`, its clock and that of every step run that many times as fast as real
  * time, from the same start.
  */
 export async function startScenario(options: SandboxOptions = {}): Promise<Scenario> {
@@ -84,7 +84,7 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
     const step = dirname(raw.temp)
     folders.push(step)
     expect(raw.log).not.toContain('Unhandled')
-    expect(await readdir(raw.temp), 'what is left in RUNNER_TEMP').toEqual([])
+    expect(await readdir(raw.temp), 'files left in RUNNER_TEMP').toEqual([])
     const log = normalise(raw.log, step)
     return {
       exitCode: raw.exitCode,
@@ -110,7 +110,7 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
     },
     async [Symbol.asyncDispose]() {
       await sandbox.close()
-      // Programs note there with which arguments and environment they were started.
+      // Programs record their arguments and environment there.
       const kept = expectKeptIn(folder)
       await kept.catch(() => {})
       await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })))
@@ -119,46 +119,47 @@ export async function startScenario(options: SandboxOptions = {}): Promise<Scena
   }
 }
 
-/** Every POST to the API in order of arrival: the paid requests, and the upload of an image of the workspace. */
+/** Every POST to the API in order of arrival: the paid requests, and uploads of images from the workspace. */
 export function submissions(scenario: Scenario): RecordedRequest[] {
   return scenario.apiRequests().filter(({ method }) => method === 'POST')
 }
 
-/** Writes a program in JavaScript that notes how it is called, then does what `body` says; gives its path. */
+/** Writes a JavaScript program that records how it is called, then runs `body`; returns its path. */
 export async function writeProgram(path: string, body: string): Promise<string> {
   const note = `require('node:fs').writeFileSync(__filename + '.json', JSON.stringify(
     { env: process.env, args: process.argv.slice(2), pid: process.pid }))`
-  // A first line cannot name a Node whose path has spaces: the shell starts it, for which the second line is nothing but this.
+  // A shebang cannot name a Node whose path contains spaces, so the shell starts it. In JavaScript, the second line
+  // does nothing.
   const start = `#!/bin/sh\n':' //; exec '${process.execPath.replaceAll("'", "'\\\\''")}' "$0" "$@"`
   await writeFile(path, `${start}\n${note}\n${body}\n`)
   await chmod(path, 0o755)
   return path
 }
 
-/** How a program of `writeProgram` was called last. */
+/** How a program from `writeProgram` was last called. */
 export async function readCall(
   path: string,
 ): Promise<{ env: Record<string, string>; args: string[]; pid: number }> {
   return JSON.parse(await readFile(`${path}.json`, 'utf8'))
 }
 
-/** Every output in the order of writing, also one that was written again; throws when the file is not whole. */
+/** Every output in the order it was written, including repeated ones; throws if the file is incomplete. */
 export async function outputBlocks({ outputFile }: StepResult): Promise<[name: string, value: string][]> {
   const text = await readFile(outputFile, 'utf8')
   const block = /(\w+)<<(\S+)\r?\n([\s\S]*?)\r?\n\2\r?\n/y
   const blocks: [string, string][] = []
   while (block.lastIndex < text.length) {
     const [, name, , value] = block.exec(text) ?? []
-    if (name === undefined || value === undefined) throw new Error(`the outputs are not whole: ${text}`)
+    if (name === undefined || value === undefined) throw new Error(`the outputs are incomplete: ${text}`)
     blocks.push([name, value])
   }
   return blocks
 }
 
 /**
- * Holds a run against all that every failure has; returns its problems, without the advice, as one text.
+ * Checks what every failure has in common; returns the problems, without the advice, as one text.
  *
- * @param advice the last line of the error; by default that of a run that has no task
+ * @param advice the last line of the error; by default that of a run without a task
  */
 export function expectFailure(
   run: Run,
@@ -177,20 +178,20 @@ export function expectFailure(
   return text.slice(0, -advice.length - 1)
 }
 
-/** Holds a run against all that every submission has. */
+/** Checks what every submission has in common. */
 export function expectSubmitted(run: Run): void {
   expect(run.errors).toEqual([])
   expect(run.exitCode).toBe(0)
   const { status, task_id } = run.outputs
   expect(task_id).toMatch(/^task_/)
-  // A task that APIMart gives again has gone on meanwhile.
-  const isGivenAgain = run.log.includes('\nIdempotency-Replayed: true.')
-  expect(isGivenAgain ? ['submitted', 'processing', 'completed'] : ['submitted']).toContain(status)
+  // A task that APIMart returns again may have progressed since.
+  const isReplayed = run.log.includes('\nIdempotency-Replayed: true.')
+  expect(isReplayed ? ['submitted', 'processing', 'completed'] : ['submitted']).toContain(status)
   expect(run.outputs).not.toHaveProperty('failure_reason')
   expect(run.summary).toContain(`<code>${task_id}</code> is <b>${status}</b>`)
 }
 
-/** Holds a run against all that every completed task has. */
+/** Checks what every completed task has in common. */
 export function expectCompleted(run: Run): void {
   expect(run.errors).toEqual([])
   expect(run.exitCode).toBe(0)

@@ -1,6 +1,6 @@
 /**
- * Plays a schedule: the step and its re-runs in this process, against a sandbox behind a door that speaks TLS, and
- * holds every run against what must never happen. Time passes only where the step waits.
+ * Plays a schedule: runs the step and its re-runs in this process, against a sandbox behind a door that speaks TLS, and
+ * checks every run for what must never happen. Time passes only when the step waits.
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
@@ -37,16 +37,16 @@ setDefaultCACertificates([...getCACertificates('default'), trusted.cert])
 interface Played {
   readonly log: string[]
   readonly outputs: Map<string, string>
-  /** The rows into which its submissions came, in order. */
+  /** The rows of the outcome table that its submissions reached, in order. */
   readonly rows: Row[]
-  /** Tasks that were accepted before it, and meanwhile. */
+  /** Tasks that were accepted before the run, and during it. */
   readonly tasksBefore: number
   tasksAccepted: number
 }
 
 interface Performance {
   readonly runs: readonly Played[]
-  /** Sentences about what must never happen, and did. */
+  /** Messages about what must never happen but did. */
   readonly violations: readonly string[]
 }
 
@@ -98,12 +98,12 @@ export async function play(schedule: Schedule): Promise<Performance> {
       const given: Record<string, string> = {
         ...NEEDED,
         api_key: sandbox.apiKey,
-        // TLS takes its time, and matters to connections only.
+        // TLS is slow and matters only for faults of connections.
         api_base_url: schedule.refusals.length > 0 ? door.url : sandbox.apiUrl,
         preflight: 'off',
         wait: String(schedule.wait),
         output_path: schedule.wait ? VIDEO : '',
-        // Nobody looks at the references, which are on no host.
+        // The references exist on no host, so they must not be read.
         regenerate: 'always',
       }
       const edge: Edge = {
@@ -141,21 +141,22 @@ export async function play(schedule: Schedule): Promise<Performance> {
   return { runs, violations }
 }
 
-/** What a run did that it must not; its rows are what the server, not the action, made of every try. */
+/** What a run did wrong. Its rows come from the server, not from the action. */
 function judgeRun({ rows, log, outputs, tasksAccepted }: Played, { tasks }: Sandbox): string[] {
   const wrong: string[] = []
   const reason = outputs.get('failure_reason')
   const taskId = outputs.get('task_id') ?? ''
   const last = rows.at(-1)
   const isSuccess = (row: Row | undefined) => row === 'success with a task id'
-  const anew = log.filter((line) => line.startsWith('warning: Task ')).length
+  const replacements = log.filter((line) => line.startsWith('warning: Task ')).length
   for (const row of rows.slice(0, -1)) {
     if (!isSuccess(row) && !MAY_BE_TRIED_AGAIN.has(row))
       wrong.push(`the request was sent again after “${row}”`)
   }
-  if (rows.filter(isSuccess).length > anew + 1) wrong.push('a request that was accepted was sent again')
+  if (rows.filter(isSuccess).length > replacements + 1)
+    wrong.push('a request that was accepted was sent again')
   if (tasksAccepted > 1) wrong.push(`${tasksAccepted} tasks were accepted`)
-  const hasId = rows.filter(isSuccess).length > anew
+  const hasId = rows.filter(isSuccess).length > replacements
   if (hasId && taskId !== tasks.at(-1)?.id) wrong.push(`the id of an accepted task is lost: “${taskId}”`)
   const isOpen = last !== undefined && PROVE_NOTHING.has(last)
   const isElsewhere = rows.includes('409 idempotency_in_progress') && !rows.some(isSuccess)
@@ -167,14 +168,16 @@ function judgeRun({ rows, log, outputs, tasksAccepted }: Played, { tasks }: Sand
   return wrong
 }
 
-/** What all runs together must not do. */
+/** What all runs together did wrong. */
 function judgeAll(runs: readonly Played[], { remembersKeys }: Schedule, sandbox: Sandbox): string[] {
   const wrong: string[] = []
   const posts = sandbox.requests.filter(({ method, body }) => method === 'POST' && body !== '')
   const keys = new Set(posts.map(({ headers }) => headers['idempotency-key']))
   if (new Set(posts.map(({ body }) => body)).size > 1) wrong.push('the body of the request changed')
-  const anew = runs.flatMap(({ log }) => log.filter((line) => line.includes('under a new Idempotency-Key.')))
-  if (keys.size > 1 && anew.length === 0) wrong.push('the key changed without a word')
+  const newKeys = runs.flatMap(({ log }) =>
+    log.filter((line) => line.includes('with a new Idempotency-Key.')),
+  )
+  if (keys.size > 1 && newKeys.length === 0) wrong.push('the key changed without being reported')
   if (!remembersKeys) return wrong
   if (sandbox.tasks.length > keys.size) wrong.push('more than one task was accepted for a key')
   const paid = sandbox.tasks.filter(({ script }) => script.outcome === 'completed')
@@ -188,18 +191,18 @@ async function judgeFiles(folder: string, { outputs }: Played): Promise<string[]
     .filter((name) => ![VIDEO, `${VIDEO}.receipt.json`].includes(name))
     .map((name) => `${name} was left behind`)
   if (outputs.has('result_path') && sha256(await readFile(join(folder, VIDEO))) !== videoHash) {
-    wrong.push('the video is not whole')
+    wrong.push('the video is incomplete')
   }
   return wrong
 }
 
-/** A host that refuses connections as told, or leads to the API of the sandbox over TLS. */
+/** A host that refuses connections on demand, or forwards them over TLS to the API of the sandbox. */
 async function openDoor(sandbox: Sandbox, nextRefusal: () => Refusal | undefined) {
   const leadOn = (inside: Socket) => {
     const onward = connect(Number(new URL(sandbox.apiUrl).port), '127.0.0.1')
     for (const socket of [inside, onward]) socket.on('error', () => {})
     inside.on('close', () => onward.destroy())
-    // A reset must arrive as one.
+    // A reset must arrive as a reset.
     onward.on('close', (hadError) => (hadError ? inside.destroy() : inside.destroySoon()))
     inside.pipe(onward).pipe(inside)
   }

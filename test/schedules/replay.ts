@@ -1,5 +1,5 @@
 /**
- * Plays the schedule of a seed and shows it: `npm run replay -- <seed>`.
+ * `npm run replay -- <seed>` plays the schedule of a seed and shows it.
  */
 import { play } from './play.ts'
 import { scheduleOf } from './schedule.ts'
@@ -14,5 +14,5 @@ for (const [index, { rows, log, outputs }] of runs.entries()) {
   console.log(log.join('\n'))
   console.log(JSON.stringify(Object.fromEntries(outputs), null, 2))
 }
-console.log(violations.length === 0 ? '\nNothing was violated.' : `\n${violations.join('\n')}`)
+console.log(violations.length === 0 ? '\nNo violations.' : `\n${violations.join('\n')}`)
 process.exit(violations.length === 0 ? 0 : 1)

@@ -1,23 +1,23 @@
 /**
- * A schedule: everything that goes wrong during a step and its re-runs, drawn from one number.
+ * A schedule: everything that goes wrong during a step and its re-runs, drawn from one seed.
  */
 import fc from 'fast-check'
 import type { Row } from '../../src/apimart/outcome.ts'
 import type { Fault } from '../fakes/sandbox/faults.ts'
 
-/** What happens to a connection before any request is on it. */
+/** What happens to a connection before it carries a request. */
 export type Refusal = 'reset' | 'untrusted'
 
 export interface Schedule {
   readonly seed: number
-  /** Whether the server keeps its word about the Idempotency-Key. */
+  /** Whether the server honors the Idempotency-Key. */
   readonly remembersKeys: boolean
   readonly wait: boolean
   /** What happens to the first connections. */
   readonly refusals: readonly Refusal[]
-  /** What happens to the paid requests that arrive, one after the other; all is well after that. */
+  /** What happens to the paid requests that arrive, in order; later ones succeed. */
   readonly submissions: readonly { readonly row: Row; readonly fault: Fault }[]
-  /** What happens to the questions for the state of a task, and for the balance. */
+  /** What happens to the requests for the status of a task, and for the balance. */
   readonly polls: readonly Fault[]
   readonly balances: readonly Fault[]
   /** The habit of each link to the video. */
@@ -26,7 +26,7 @@ export interface Schedule {
   readonly outcomes: readonly ('completed' | 'failed' | 'cancelled')[]
   /** The request to the API, counted from 1, whose arrival stops the run. */
   readonly stopAt: number | null
-  /** The chance by which pauses are cut short. */
+  /** The random number that shortens pauses. */
   readonly chance: number
 }
 
@@ -38,7 +38,7 @@ const status = (code: number, word: string | number = code, message = 'scripted 
 const kinds = (...names: ('not-json' | 'html' | 'empty-200' | '200-without-id' | '200-with-error')[]) =>
   names.map((kind): Fault => ({ kind }))
 
-/** What brings a submission into each row of the table; a row without any is a matter of connections. */
+/** The faults that lead to each row of the outcome table; a row without any depends on connections. */
 const FAULTS: Record<Row, readonly Fault[]> = {
   'not sent, for a transient cause': [],
   'not sent, for a permanent cause': [],
@@ -82,7 +82,10 @@ const FAULTS: Record<Row, readonly Fault[]> = {
   'any other status': [404, 405, 418, 501, 530].map((code) => status(code)),
 }
 
-/** The rows of which an answer proves nothing: the task may have been accepted. From APIMart's page, not from src. */
+/**
+ * The rows whose response proves nothing: the task may have been accepted. Taken from APIMart's documentation, not from
+ * src.
+ */
 export const PROVE_NOTHING: ReadonlySet<Row> = new Set([
   'sent, and the response lost',
   'success without a task id',
@@ -98,7 +101,7 @@ export const PROVE_NOTHING: ReadonlySet<Row> = new Set([
   'no success, but a task id',
 ])
 
-/** The rows after which the same request may be sent again, by the same page. */
+/** The rows after which the same request may be sent again, according to the same documentation. */
 export const MAY_BE_TRIED_AGAIN: ReadonlySet<Row> = new Set([
   'not sent, for a transient cause',
   '409 idempotency_in_progress',
@@ -106,7 +109,7 @@ export const MAY_BE_TRIED_AGAIN: ReadonlySet<Row> = new Set([
   '503 idempotency_unavailable',
 ])
 
-/** The row of each way in which a connection is refused. */
+/** The row of each kind of refused connection. */
 export const ROW_OF_REFUSAL: Record<Refusal, Row> = {
   reset: 'not sent, for a transient cause',
   untrusted: 'not sent, for a permanent cause',
@@ -126,7 +129,7 @@ const retryAfter = fc.constantFrom(
   'soon',
 )
 
-/** A fault of one row; where its answer proves nothing, the task may have been accepted before. */
+/** A fault of one row; if its response proves nothing, the task may have been accepted before. */
 function faultOf(row: Row) {
   return fc
     .tuple(fc.constantFrom(...FAULTS[row]), retryAfter, fc.boolean())
@@ -169,7 +172,7 @@ const drawn = fc.record({
   chance: fc.double({ min: 0, max: 1, noNaN: true }),
 })
 
-/** The schedule of a seed; consecutive seeds begin with consecutive rows of the table, so that each is reached. */
+/** The schedule of a seed; consecutive seeds begin with consecutive rows of the table, so each row is reached. */
 export function scheduleOf(seed: number): Schedule {
   const [schedule] = fc.sample(drawn, { seed, numRuns: 1 })
   const row = ROWS[seed % ROWS.length]

@@ -1,6 +1,6 @@
 /**
- * Many schedules of faults over submission, polls and download, in one process. SCHEDULES=10000 plays more of them,
- * SCHEDULE_SEED the same ones again; `npm run replay -- <seed>` shows one.
+ * Many schedules of faults during submission, polls and download, in one process. SCHEDULES=10000 plays more of them;
+ * SCHEDULE_SEED repeats the same ones; `npm run replay -- <seed>` shows one.
  */
 import { expect, it } from 'vitest'
 import type { Row } from '../../src/apimart/outcome.ts'
@@ -11,7 +11,7 @@ const SCHEDULES = Number(process.env.SCHEDULES ?? 1000)
 const FIRST_SEED = Number(process.env.SCHEDULE_SEED ?? Date.now() % 2 ** 30)
 const AT_ONCE = 16
 
-it(`nothing is paid twice or lost in ${SCHEDULES} schedules from seed ${FIRST_SEED}`, async () => {
+it(`nothing is paid for twice or lost in ${SCHEDULES} schedules from seed ${FIRST_SEED}`, async () => {
   const reached = new Map<Row, number>()
   const ends = new Map<string, number>()
   const violations: string[] = []

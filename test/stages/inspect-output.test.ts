@@ -1,5 +1,5 @@
 /**
- * Which plans depend on the video on disk: reading it takes as long as it is large.
+ * Which plans depend on the video on disk. Reading a large video takes time.
  */
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** What is read for a step with these inputs and this receipt. */
+/** The inspection of the output for a step with these inputs and this receipt. */
 function inspect(given: Given, receipt: Receipt | null, now = HELD_UNTIL - 1) {
   const inputs = inputsWith({ wait: 'true', output_path: 'video.mp4', ...given })
   const onDisk = receipt === null ? ({ kind: 'none' } as const) : ({ kind: 'read', receipt } as const)
@@ -36,7 +36,7 @@ it.each<[string, Given, Receipt | null]>([
   ['there is no receipt', {}, null],
   ['regenerate: always asks for a new video', { regenerate: 'always' }, soundReceipt()],
   [
-    'idempotency_key is set beside regenerate: always',
+    'idempotency_key is set together with regenerate: always',
     { regenerate: 'always', idempotency_key: OWN_KEY },
     OWN,
   ],

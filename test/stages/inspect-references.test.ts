@@ -1,5 +1,5 @@
 /**
- * The references of several videos as a set, on a real media host.
+ * The references of several videos as a set, from a real media host.
  */
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ afterAll(async () => {
   await rm(temp, { recursive: true })
 })
 
-/** A video of these references; its place is not decided yet. */
+/** A video with these references, without an output path yet. */
 const video = (given: Given) => ({
   inputs: inputsWith({ api_base_url: sandbox.apiUrl, output_path: 'videos/a.mp4', wait: 'true', ...given }),
   destination: { kind: 'none' } as const,
@@ -41,7 +41,7 @@ async function inspect(videos: readonly [InspectedVideo, ...InspectedVideo[]]) {
 
 const [hero, walk] = ['demo/hero.png', 'demo/walk.mp4']
 
-it('a reference that several videos name is requested as often as for one video', async () => {
+it('a reference of several videos is requested no more often than for one video', async () => {
   const references = { image_url: sandbox.media.url(hero), video_url: sandbox.media.url(walk) }
   const alone = await inspect([video(references)])
   const together = await inspect([

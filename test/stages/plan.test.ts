@@ -1,5 +1,5 @@
 /**
- * Whether there is anything to make: every row of the policy, on real files.
+ * Whether a new video must be generated: every row of the policy, with real files.
  */
 
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
@@ -29,28 +29,29 @@ import {
   WRITTEN_TWICE,
 } from '../harness/receipts.ts'
 
-/** How a task stands that has not brought its video yet. */
+/** A receipt with a task that has no stored video yet. */
 const standing = (status: NonNullable<Receipt['task']>['status']): Partial<Receipt> => ({
   task: { id: 'task_1', status, cost: null },
   result: null,
 })
 const RUNNING = standing('running')
-/** Sent by a run that got no answer. */
+/** The request was sent by a run that got no response. */
 const UNCERTAIN: Partial<Receipt> = { task: null, result: null }
 
 const LEFT =
-  'Task task_1 of the receipt is left alone: it is billed, whatever this run does. A step with task_id: task_1 fetches its video.'
+  'Task task_1 of the receipt is not affected by this run and is still billed. A step with task_id: task_1 fetches its video.'
 const UNKNOWN = expect.stringMatching(
-  /^It is unknown whether APIMart accepted the earlier request of the receipt, with the Idempotency-Key \S+: its task may be running, and billed\./,
+  /^It is unknown whether APIMart accepted the earlier request of the receipt, which had the Idempotency-Key \S+ and whose task may be running, and billed\. /,
 )
 
 const SENT_BEFORE =
   'A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.'
-const BY_KEY = ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key asks APIMart for the same task.'
-/** Sent by an earlier attempt of the step of STEP, for which its references had other addresses. */
+const BY_KEY =
+  ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key requests the same task from APIMart.'
+/** The request was sent by an earlier attempt of the step in STEP, with other URLs for its references. */
 const OWN_STEP = { made_by: { ...soundReceipt().made_by, run_id: '4711' } }
 
-/** A video that is to be made; `left` tells of the task that is left alone. */
+/** The plan to generate a video; `left` is the warning about the task that is left alone. */
 const make = (why: string, left: string | null = null, sending = FIRST_TIME): Plan => ({
   kind: 'make',
   why,
@@ -58,14 +59,14 @@ const make = (why: string, left: string | null = null, sending = FIRST_TIME): Pl
   sending,
   clipSeconds: null,
 })
-const ANEW = `A new video is generated:`
+const GENERATED = `A new video is generated:`
 
-const OTHER_FILE = `is not the file that ${PLACE} describes: its sha256 differs`
-const NO_FILE = 'is not there, or is not a file'
+const OTHER_FILE = `is not the file that ${PLACE} describes: its SHA-256 differs`
+const NO_FILE = 'does not exist, or is not a file'
 
 const SAME_REQUEST = 'The request and the references match the receipt'
 
-/** A change of the file at the place of the video, and what is said of it. */
+/** A change of the video file, and the reason it leads to. */
 type Change = [how: string, change: (video: string) => Promise<void>, why: string]
 
 async function toLink(video: string): Promise<void> {
@@ -87,7 +88,7 @@ describe('with the receipt of the same request', () => {
   it.each<Change>([
     ['is missing', (video) => rm(video), NO_FILE],
     ['is truncated', (video) => writeFile(video, VIDEO.slice(0, -1)), OTHER_FILE],
-    ['is another one of the same size', (video) => writeFile(video, 'the fIlm'), OTHER_FILE],
+    ['is a different one of the same size', (video) => writeFile(video, 'the vIdeo'), OTHER_FILE],
     ['is empty', (video) => writeFile(video, ''), OTHER_FILE],
     [
       'has become a folder',
@@ -108,7 +109,7 @@ describe('with the receipt of the same request', () => {
         taskId: 'task_1',
         why: `${SAME_REQUEST}, but ${GIVEN} ${wrong}. APIMart has the video until 2026-11-23 10:00:00 UTC: it is downloaded again, and nothing is submitted.`,
       })
-      const why = `${ANEW} ${GIVEN} ${wrong}.`
+      const why = `${GENERATED} ${GIVEN} ${wrong}.`
       expect(await at.decide({}, SAME, { now: EXPIRY })).toEqual(make(why))
     },
   )
@@ -135,7 +136,7 @@ describe('with the receipt of the same request', () => {
     ['cancelled', 'was cancelled'],
   ] as const)('the video is generated again when the status of its task is %s', async (status, how) => {
     await using at = await openWorkspace(standing(status))
-    const why = `${ANEW} task task_1 of ${PLACE} ${how}.`
+    const why = `${GENERATED} task task_1 of ${PLACE} ${how}.`
     expect(await at.decide()).toEqual(make(why))
   })
 
@@ -163,7 +164,7 @@ describe('with the receipt of the same request', () => {
     await writeFile(at.video, pointer(sha256))
     expect(await refusalOf(at.decide())).toEqual(
       refused(
-        'It is the Git LFS pointer of the video, not the video. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
+        'It is the Git LFS pointer of the video, not the video itself. Set lfs: true for actions/checkout, or remove the file to generate, and pay for, a new video.',
       ),
     )
     await writeFile(at.video, pointer(sha('e')))
@@ -177,7 +178,7 @@ describe('with the receipt of the same request', () => {
       if (video === null) await rm(at.video)
       await expect(at.decide()).rejects.toMatchObject({
         reason: 'submission_uncertain',
-        message: `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sent again, it could be paid twice.`,
+        message: `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sending it again could bill you twice.`,
         remedy: SENT_BEFORE,
       })
       await expect(at.decide({ idempotency_key: 'another' })).rejects.toMatchObject({
@@ -245,14 +246,14 @@ describe('with the receipt of the same request', () => {
     const decided = at.decide(given, SAME, { now, attempt })
     if (keyNumber === null)
       return await expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
-    const why = `${SAME_REQUEST}. It was sent before under the same Idempotency-Key, and it is unknown whether it was accepted.`
+    const why = `${SAME_REQUEST}. It was sent before with the same Idempotency-Key, and it is unknown whether it was accepted.`
     const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
     expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
   })
 
   it('a request without a response does not stop a dry run', async () => {
     await using at = await openWorkspace(UNCERTAIN)
-    const why = `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sent again, it could be paid twice.`
+    const why = `Run 4710 sent the same request, and it is unknown whether it was accepted (${PLACE}). Sending it again could bill you twice.`
     expect(await at.decide({ dry_run: 'true' })).toEqual(make(why))
   })
 
@@ -295,7 +296,7 @@ describe('with the receipt of another request', () => {
     ],
   ])('the video is generated again because of %s', async (_, given, identities, receipt, what) => {
     await using at = await openWorkspace(receipt)
-    const why = `${ANEW} ${what} since ${PLACE}.`
+    const why = `${GENERATED} ${what} since ${PLACE}.`
     expect(await at.decide(given, { ...SAME, ...identities })).toEqual(make(why))
   })
 
@@ -344,13 +345,13 @@ describe('with the receipt of another request', () => {
     await using at = await openWorkspace({ made_by: { ...TWIN.made_by, job: 'other', step: STEP.step } })
     const { problems } = await refusalOf(at.decide({ mode: 'pro' }))
     expect(problems[0]).toContain(
-      'Another step of this run, __octo_kling of job other, has task task_1 for it.',
+      'Another step of this run, __octo_kling of job other, has already submitted task task_1 for it.',
     )
   })
 })
 
 describe('without knowledge of the references', () => {
-  const why = `It is therefore unknown whether the references are still those of ${PLACE}. With regenerate: always, a new video is generated and paid for.`
+  const why = `So it is unknown whether the references have changed since ${PLACE}. With regenerate: always, a new video is generated and paid for.`
 
   it('a step fails when unknown references cannot be compared with the receipt', async () => {
     await using at = await openWorkspace()
@@ -376,7 +377,7 @@ describe('without knowledge of the references', () => {
 
 describe('with the receipt of another file', () => {
   const ANOTHERS = refused(
-    `${PLACE} is the receipt of another file, other.mp4. Put it back next to that one, or remove it to generate, and pay for, a new video.`,
+    `${PLACE} is the receipt of another file, other.mp4. Move it back next to that file, or remove it to generate, and pay for, a new video.`,
   )
 
   it.each<[string, Partial<Receipt>, Given]>([
@@ -397,7 +398,7 @@ describe('with the receipt of another file', () => {
 
 describe('regenerate: always', () => {
   const always = { regenerate: 'always' }
-  const why = `regenerate: always asks for a new video, whatever ${PLACE} says.`
+  const why = `regenerate: always requests a new video, regardless of ${PLACE}.`
 
   it.each<[string, Partial<Receipt>, Identities | null, string | null]>([
     ['the same request', {}, SAME, null],
@@ -465,7 +466,7 @@ describe('without a receipt of this version', () => {
         `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git, or remove it or set regenerate: always to generate, and pay for, a new video.`,
       ),
     )
-    const why = `${PLACE} is replaced, as regenerate: always asks for a new video.`
+    const why = `${PLACE} is replaced, because regenerate: always requests a new video.`
     expect(await at.decide({ regenerate: 'always' }, null)).toEqual(make(why))
   })
 })
@@ -479,9 +480,9 @@ describe('the report of the plan', () => {
   ])('the plan reports its reason and %s', async (_, receipt, given, warnings, clipSeconds) => {
     await using at = await openWorkspace(receipt)
     const plan = await at.decide(given)
-    const { reporter, told } = listening()
+    const { reporter, lines } = listening()
     reporter.plan(plan)
-    expect(told).toEqual([plan.why])
+    expect(lines).toEqual([plan.why])
     expect(plan.kind === 'make' && plan.left !== null ? [plan.left] : []).toEqual(warnings)
     const end = { kind: 'failed', failure: new Failure('internal_error', ['-']) } as const
     expect(reporter.report(end)).toMatchObject({ planReason: plan.why, clipSeconds })

@@ -1,5 +1,5 @@
 /**
- * The upload of an image on real sockets: it is sent once, unless the answer proves that nothing was taken.
+ * The upload of an image on real sockets: it is sent once, unless the response proves that nothing was accepted.
  */
 import { mkdtemp, realpath, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,7 +17,7 @@ import { inputsWith } from '../harness/inputs.ts'
 
 const PNG = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
 const ADDRESS = 'https://cdn.example.com/uploads/1.png'
-const NO_ADDRESS = 'The response contains no image URL.'
+const NO_URL = 'The response contains no image URL.'
 const STORED = `{"url":"${ADDRESS}?sig=0123456789"}`
 
 let folder = ''
@@ -26,7 +26,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** Uploads `hero.png` of this content; a clock notes the pauses and lets none pass. */
+/** Uploads `hero.png` with this content; the clock records the pauses and skips them. */
 async function upload(url: string, content: Buffer | number = PNG, signal = new AbortController().signal) {
   const path = join(folder, 'hero.png')
   await writeFile(path, typeof content === 'number' ? PNG : content)
@@ -50,7 +50,7 @@ async function upload(url: string, content: Buffer | number = PNG, signal = new 
   }
   const inputs = inputsWith({ api_base_url: url })
   const network = networkOf(url, { submission: 400, answer: 10_000 })
-  const { reporter, told: lines } = listening()
+  const { reporter, lines } = listening()
   const context = { network, clock, random: () => 0, signal, reporter }
   const whole = await readLocalFile(reference, file.path, UPLOAD_MAX_BYTES).catch(caught)
   if (whole instanceof Failure) return { end: whole, pauses, lines }
@@ -95,15 +95,15 @@ describe('an upload', () => {
     [401, 'authentication', ''],
     [402, 'insufficient_balance', ''],
     [403, 'authentication', ''],
-    [404, 'request_rejected', ` ${NO_ADDRESS}`],
-    [409, 'request_rejected', ` ${NO_ADDRESS}`],
+    [404, 'request_rejected', ` ${NO_URL}`],
+    [409, 'request_rejected', ` ${NO_URL}`],
     [413, 'request_rejected', ''],
     [422, 'request_rejected', ''],
-    [500, 'request_rejected', ` ${NO_ADDRESS}`],
-    [502, 'request_rejected', ` ${NO_ADDRESS}`],
-    [503, 'request_rejected', ` ${NO_ADDRESS}`],
-    [504, 'request_rejected', ` ${NO_ADDRESS}`],
-    [200, 'request_rejected', ` ${NO_ADDRESS}`],
+    [500, 'request_rejected', ` ${NO_URL}`],
+    [502, 'request_rejected', ` ${NO_URL}`],
+    [503, 'request_rejected', ` ${NO_URL}`],
+    [504, 'request_rejected', ` ${NO_URL}`],
+    [200, 'request_rejected', ` ${NO_URL}`],
   ])('an upload with the response status %i and no URL is not retried', async (status, reason, more) => {
     const host = await sends(status, '{"error":{"message":"not sk-0123456789abcdef"}}')
     const { end, pauses } = await upload(host.url)
@@ -112,13 +112,13 @@ describe('an upload', () => {
     expect([host.requests.length, pauses]).toEqual([1, []])
   })
 
-  it('an upload that is redirected does not follow the redirect', async () => {
+  it('an upload does not follow a redirect', async () => {
     const elsewhere = await sends(200, STORED)
     const host = await sends(307, '', { location: `${elsewhere.url}/v1/uploads/images` })
     expect(await upload(host.url)).toMatchObject(
       failed(
         'request_rejected',
-        `could not be uploaded. APIMart answered 307. It says nothing else. ${NO_ADDRESS}`,
+        `could not be uploaded. APIMart answered 307. It says nothing else. ${NO_URL}`,
       ),
     )
     expect([host.requests.length, elsewhere.requests.length]).toEqual([1, 0])
@@ -137,13 +137,13 @@ describe('an upload', () => {
     const host = await sends(429, '{"error":{"message":"slow down"}}')
     const { end, pauses, lines } = await upload(host.url)
     const says = 'APIMart answered 429. It says: "slow down".'
-    expect({ end }).toEqual(failed('rate_limited', `could not be uploaded. ${says} It was tried 4 times.`))
+    expect({ end }).toEqual(failed('rate_limited', `could not be uploaded. ${says} Gave up after 4 tries.`))
     expect(pauses).toEqual([5000, 10_000, 20_000])
     expect(host.requests).toHaveLength(4)
-    expect(lines).toEqual([5, 10, 20].map((pause) => `${says} Trying the upload again in ${pause} s.`))
+    expect(lines).toEqual([5, 10, 20].map((pause) => `${says} Retrying the upload in ${pause} s.`))
   })
 
-  it('an upload waits as long as retry-after asks for, up to a limit', async () => {
+  it('an upload waits as long as retry-after requests, up to a limit', async () => {
     const host = await sends(429, '', { 'retry-after': '100' })
     const { end, pauses } = await upload(host.url)
     expect(pauses).toEqual([100_000, 100_000, 100_000])
@@ -197,17 +197,17 @@ describe('a file', () => {
     [
       'contains only text',
       Buffer.from('TOKEN=ghs_0123456789\n'),
-      'is a text of 21 bytes, not a jpeg or png file. Use the direct URL of the image.',
+      'is a text file of 21 bytes, not a jpeg or png file. Use the direct URL of the image.',
     ],
     [
       'is a GIF',
       Buffer.from('GIF89a\x01\0\x01\0', 'latin1'),
-      'is really of the type GIF. Convert the image to jpeg or png.',
+      'is actually a GIF file. Convert the image to jpeg or png.',
     ],
     [
       'has something before its PNG signature',
       Buffer.concat([Buffer.from('\0'), PNG]),
-      'is not a jpeg or png file, nor anything else that is known. Convert the image to jpeg or png.',
+      'is not a jpeg or png file, but of an unknown type. Convert the image to jpeg or png.',
     ],
   ])('a file that %s is refused, and nothing is sent', async (_name, content, message) => {
     const host = await sends(200, STORED)

@@ -1,6 +1,6 @@
 /**
- * `npm run structure`: the figures of the structure of src. `npm run structure -- FOLDER TYPE` shows those of another
- * checkout, in which TYPE is the name of what a stage gets as a whole.
+ * `npm run structure`: prints figures about the structure of src. `npm run structure -- FOLDER TYPE` prints those of
+ * another checkout, whose type TYPE corresponds to Context.
  */
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
@@ -48,15 +48,15 @@ const files = sources.map(({ file, text }) => ({ file, lines: text.split('\n').l
 const largest = files.toSorted((one, other) => other.lines - one.lines)[0]
 const count = (pattern: RegExp, texts: readonly { text: string }[]) =>
   texts.reduce((sum, { text }) => sum + (text.match(pattern)?.length ?? 0), 0)
-const top = sources.filter(({ file }) => /^(run\.ts|stages\/|stations\/)/.test(file))
+const top = sources.filter(({ file }) => /^(run\.ts|sta(?:ge|tion)s\/)/.test(file))
 
 console.log(`| figure | value |
 | --- | ---: |
 | files | ${files.length} |
 | imports between folders | ${between.length} |
-| … in so many pairs of folders | ${pairs.size} |
-| … of which import each other | ${mutual.length / 2} |
-| … against the layers of test/structure/layers.ts | ${againstLayers(imports).length} |
+| … pairs of folders | ${pairs.size} |
+| … pairs that import each other | ${mutual.length / 2} |
+| … imports against the layers of test/structure/layers.ts | ${againstLayers(imports).length} |
 | functions with four or more parameters | ${functions.filter(({ parameters }) => parameters >= 4).length} |
 | parameters of the type ${whole} | ${count(new RegExp(`: ${whole}(?=[,)\\n])`, 'g'), sources)} |
 | “\\| null” in the run and its stages | ${count(/\| null\b/g, top)} |

@@ -7,15 +7,15 @@ import { againstLayers, importsIn, LAYERS } from './layers.ts'
 
 const SRC = join(ROOT, 'src')
 
-it('every folder and file of src has its layer', () => {
+it('every folder and file of src has a layer', () => {
   expect(readdirSync(SRC).sort()).toEqual(LAYERS.toSorted())
 })
 
-it('no import of src leads to a higher layer', () => {
+it('no import in src leads to a higher layer', () => {
   expect(againstLayers(importsIn(SRC))).toEqual([])
 })
 
-it('an import to a higher layer is found, as is one of a folder without a layer', () => {
+it('an import from a higher layer is found, and so is one from a folder without a layer', () => {
   const upwards = { from: 'media/header.ts', to: 'references/remote-file.ts' }
   const unknown = { from: 'run.ts', to: 'utils/array.ts' }
   const downwards = { from: 'references/clip.ts', to: 'media/header.ts' }
@@ -33,7 +33,7 @@ it('CONTRIBUTING.md lists the places of src in the order of their layers', async
   expect(places).toEqual(LAYERS)
 })
 
-it('every folder of test is in test/README.md', async () => {
+it('test/README.md lists every folder of test', async () => {
   const text = await readFile(join(ROOT, 'test/README.md'), 'utf8')
   const folders = readdirSync(join(ROOT, 'test'), { withFileTypes: true }).filter((one) => one.isDirectory())
   expect(folders.map(({ name }) => name).filter((name) => !new RegExp(`\`${name}[\`/]`).test(text))).toEqual(

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, sep } from 'node:path'
 
-/** The folders and files of src, the lowest first: each imports only those before it, and its own files. */
+/** The folders and files of src, lowest first: each imports only those before it, and its own files. */
 export const LAYERS = [
   'failure.ts',
   'clock.ts',
@@ -28,7 +28,7 @@ export const LAYERS = [
   'index.ts',
 ]
 
-/** An import of one file of src by another, both relative to it, with `/`. */
+/** An import between two files of src, both relative to src, with `/`. */
 interface Import {
   readonly from: string
   readonly to: string
@@ -40,7 +40,7 @@ export function filesIn(folder: string): string[] {
   return files.map((file) => file.replaceAll(sep, '/')).filter((file) => file.endsWith('.ts'))
 }
 
-/** All imports between files of a folder, also those of types. */
+/** All imports between files of a folder, including type imports. */
 export function importsIn(folder: string): Import[] {
   return filesIn(folder).flatMap((from) => {
     const source = readFileSync(join(folder, from), 'utf8')
@@ -49,7 +49,7 @@ export function importsIn(folder: string): Import[] {
   })
 }
 
-/** The folder of a file, or the file itself where it lies in none. */
+/** The folder of a file, or the file itself if it is in none. */
 export function placeOf(file: string): string {
   return file.split('/')[0] ?? file
 }
@@ -59,7 +59,7 @@ export function betweenFolders(imports: readonly Import[]): Import[] {
   return imports.filter(({ from, to }) => placeOf(from) !== placeOf(to))
 }
 
-/** The imports between folders that lead upwards, or to or from a place that no layer names. */
+/** The imports between folders that lead upwards, or to or from a place without a layer. */
 export function againstLayers(imports: readonly Import[]): Import[] {
   const level = (file: string) => LAYERS.indexOf(placeOf(file))
   return betweenFolders(imports).filter(({ from, to }) => level(to) < 0 || level(to) >= level(from))

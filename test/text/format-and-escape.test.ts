@@ -14,8 +14,8 @@ import {
 import { renderMarkdown } from '../harness/github-page.ts'
 
 /**
- * What .NET's `char.IsWhiteSpace` holds for white space, and so what the runner trims before it looks for a
- * command: the separators of Unicode, tab to carriage return, and next line.
+ * The white space of .NET's `char.IsWhiteSpace`, which the runner trims before it parses a command: the Unicode
+ * separators, tab to carriage return, and next line.
  */
 const DOTNET_WHITE_SPACE = [
   ...'\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a',
@@ -40,10 +40,10 @@ const INVISIBLE = [
   '\udc00',
 ]
 
-/** Marks that are not shown and join nothing. */
+/** Invisible characters that join nothing. */
 const UNSEEN = /[\u00ad\u180e\u200b\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u
 
-/** Texts made to be mistaken for something: commands of the log, tags, Markdown, breaks of lines. */
+/** Texts made to be misread as something else: workflow commands, tags, Markdown, line breaks. */
 const hostileText = fc.oneof(
   fc
     .array(
@@ -60,14 +60,14 @@ const hostileText = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 200 }),
 )
 
-/** Takes white space away from the start as the runner does. */
+/** Trims white space from the start as the runner does. */
 function trimStartAsDotnet(line: string): string {
   const characters = [...line]
   const start = characters.findIndex((character) => !DOTNET_WHITE_SPACE.includes(character))
   return start === -1 ? '' : characters.slice(start).join('')
 }
 
-/** What a browser shows for a text with numeric entities. */
+/** Decodes numeric entities as a browser does. */
 function decodeEntities(html: string): string {
   return html.replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)))
 }
@@ -169,7 +169,7 @@ describe('withoutQuery', () => {
 })
 
 describe('printable and oneLine', () => {
-  it('printable and oneLine make one space of each run of breaks, control and direction marks', () => {
+  it('printable and oneLine replace each run of breaks, control characters and direction marks with one space', () => {
     expect(printable('a\r\n\tb\u202ec\u2028d\0\x1b\u0085e')).toBe('a b c d e')
     expect(oneLine('\ufeff\n a \u2066\n')).toBe('a')
   })
@@ -184,7 +184,7 @@ describe('printable and oneLine', () => {
       fc.property(hostileText, (text) => {
         for (const shown of [printable(text), oneLine(text)]) {
           expect(shown).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u)
-          // What is not shown at all, except for joiners and the marks around numbers of some scripts.
+          // Invisible characters, except for joiners and the marks around numbers in some scripts.
           expect(shown).not.toMatch(UNSEEN)
           expect(shown.isWellFormed()).toBe(true)
         }
@@ -198,7 +198,7 @@ describe('printable and oneLine', () => {
     expect(oneLine('🎬'.repeat(7), 6)).toBe(`${'🎬'.repeat(6)}…`)
   })
 
-  it('oneLine shows at most the limit and an ellipsis, and cuts only what is longer', () => {
+  it('oneLine shows at most the limit and an ellipsis, and cuts only longer text', () => {
     fc.assert(
       fc.property(hostileText, fc.integer({ min: 1, max: 40 }), (text, limit) => {
         const shown = [...oneLine(text, limit)]
@@ -211,7 +211,7 @@ describe('printable and oneLine', () => {
   })
 
   it('oneLine shows the words that follow a lot of white space', () => {
-    // Proxies answer with pages that begin like this.
+    // Proxies respond with pages that begin like this.
     expect(oneLine(`${'\r\n'.repeat(40)}Bad gateway`, 20)).toBe('Bad gateway')
   })
 

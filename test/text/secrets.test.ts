@@ -18,18 +18,18 @@ const answered = (status: number, body: string): PostResult => ({
 })
 
 describe('secrets', () => {
-  it('the secrets are the key and every query that can hold a signature', () => {
+  it('the secrets are the key and every query that can contain a signature', () => {
     expect(secrets).toEqual([KEY, QUERY])
   })
 
   it.each([
-    ['as it is', (secret: string) => secret],
+    ['unchanged', (secret: string) => secret],
     ['in JSON', (secret: string) => JSON.stringify(secret)],
     ['percent-encoded', encodeURIComponent],
     ['percent-encoded twice', (secret: string) => encodeURIComponent(encodeURIComponent(secret))],
     ['in base64', (secret: string) => Buffer.from(secret).toString('base64')],
     [
-      'in JSON with escaped signs',
+      'in JSON with escaped characters',
       (secret: string) =>
         JSON.stringify(secret)
           .replaceAll('&', '\\u0026')
@@ -47,7 +47,7 @@ describe('secrets', () => {
     }
   })
 
-  it('the secrets are not shown in part where a message is cut', () => {
+  it('the secrets are not partly shown when a message is cut', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 700 }), (length) => {
         const body = JSON.stringify({ error: { message: 'x'.repeat(length) + KEY } })
@@ -66,6 +66,6 @@ it('a megabyte of half URLs is judged quickly', () => {
   const start = performance.now()
   judge(answered(500, 'http:'.repeat(200_000)), 0, secrets)
   judge(answered(500, 'http://'.repeat(150_000)), 0, secrets)
-  // Minutes where the pattern walks it all; bounded loosely, as machines are slow at times.
+  // It takes minutes if the pattern scans everything; the bound is loose because machines can be slow.
   expect(performance.now() - start).toBeLessThan(5000)
 })

@@ -1,6 +1,6 @@
 /**
- * The action under act, which knows no hosts but GitHub's: puts the stand-ins of ACT_SETTINGS where the workflow, as it is
- * written, names the real ones, then runs the built action.
+ * The entry point under act, which only knows GitHub's hosts. Replaces the real hosts that the unmodified workflow names
+ * with the stand-ins in ACT_SETTINGS, then runs the built action.
  */
 import { readFileSync } from 'node:fs'
 

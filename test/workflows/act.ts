@@ -1,6 +1,6 @@
 /**
- * `npm run act`: the workflows of README and examples, as they are written, by the local runner act and against the sandbox. Needs
- * the program `act` on the PATH and, in ACTIONS_CHECKOUT, a clone of actions/checkout at the commit that the examples name.
+ * `npm run act` runs the workflows of README and examples, unmodified, with the local runner act against the sandbox. It
+ * needs `act` on the PATH and, in ACTIONS_CHECKOUT, a clone of actions/checkout at the commit that the examples name.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -22,7 +22,7 @@ const ACTION = 'OWNER/kling-motion-control-action@v0'
 const REPOSITORY = 'octo/videos'
 const CLIPS = ['walk', 'hip-hop', 'salsa', 'tango', 'waltz']
 
-/** A workflow, why it runs, and how many tasks are paid for. */
+/** A workflow, what triggers it, and how many tasks it pays for. */
 interface Play {
   readonly name: string
   readonly files: Readonly<Record<string, string>>
@@ -38,14 +38,14 @@ interface Play {
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
 const examples = await readExamples()
 
-/** The workflows of an example by their paths. */
+/** The workflows of an example, by path. */
 function filesOf(name: string): Record<string, string> {
   const example = examples.find((one) => one.name === name)
   const documents = example?.source.split(/^---\n/m) ?? []
   return Object.fromEntries(documents.map((text, i) => [example?.paths[i] ?? '', text]))
 }
 
-/** The whole workflows of the README that are no examples. */
+/** The complete workflows in the README that are not examples. */
 const ofReadme = Array.from(
   readme.matchAll(/```yaml\n(name: [\s\S]*?\njobs:[\s\S]*?)```/g),
   ([, text = '']) => text,
@@ -78,7 +78,7 @@ function example(name: string, file: string, event: string, tasks: number): Play
   return { name: `${name}, ${file}`, files: filesOf(name), path: `.github/workflows/${file}`, event, tasks }
 }
 
-/** Runs one workflow in a repository of its own; gives what act printed, and how it ended. */
+/** Runs one workflow in its own repository; returns what act printed and whether it succeeded. */
 async function play(act: string, checkout: string, one: Play, sandbox: Sandbox, start: number) {
   const folder = await mkdtemp(join(tmpdir(), 'kling-act-'))
   try {
@@ -130,7 +130,7 @@ async function play(act: string, checkout: string, one: Play, sandbox: Sandbox, 
   }
 }
 
-/** The action as act loads it: action.yml, and the built action behind what stands in for its hosts. */
+/** Prepares the action as act loads it: action.yml, with act-entry.mjs in front of the built action. */
 async function prepareAction(folder: string): Promise<void> {
   const action = await readFile(join(ROOT, 'action.yml'), 'utf8')
   await mkdir(join(folder, 'action'))
@@ -156,7 +156,7 @@ function settings(sandbox: Sandbox, github: GitHub, start: number) {
   }
 }
 
-/** Git's settings that lead from GitHub to a repository of this disk. */
+/** Git settings that redirect from GitHub to a repository on this disk. */
 function redirected(repository: string): Record<string, string> {
   return {
     GIT_CONFIG_COUNT: '1',
@@ -176,9 +176,8 @@ function run(program: string, args: readonly string[], cwd: string, env: Record<
 const act = await which('act')
 const checkout = process.env.ACTIONS_CHECKOUT ?? ''
 if (act === '' || !existsSync(join(checkout, 'action.yml'))) {
-  const lacks =
-    act === '' ? 'there is no program act on the PATH' : 'ACTIONS_CHECKOUT is no clone of actions/checkout'
-  console.error(`Nothing was run: ${lacks}. CONTRIBUTING.md says how to get it.`)
+  const lacks = act === '' ? 'act is not on the PATH' : 'ACTIONS_CHECKOUT is not a clone of actions/checkout'
+  console.error(`Nothing was run: ${lacks}. See CONTRIBUTING.md.`)
   process.exit(2)
 }
 const [, pinned = ''] =

@@ -1,5 +1,5 @@
 /**
- * The network of a company: a proxy to the outside, and hosts whose certificates only the company knows.
+ * The network of a company: a proxy to the outside, and hosts whose certificates only the company trusts.
  */
 import { createServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
@@ -9,22 +9,22 @@ import { selfSigned } from '../fakes/network/self-signed.ts'
 
 export interface Company extends AsyncDisposable {
   readonly proxyUrl: string
-  /** Where the proxy was asked to lead to, `host:port`. */
+  /** The targets requested from the proxy, as `host:port`. */
   readonly asked: readonly string[]
-  /** A host that speaks TLS and hands all on, once `target` is known. */
+  /** A host that speaks TLS and forwards everything, once `target` is set. */
   readonly gateway: Front
   readonly media: Front
-  /** The certificate of its hosts, PEM. */
+  /** The certificate of its hosts, as PEM. */
   readonly certificate: string
 }
 
 export interface Front {
   readonly port: number
-  /** The origin that it stands before. */
+  /** The origin behind it. */
   target: string
 }
 
-/** Starts it on free ports of 127.0.0.1. */
+/** Starts the network on free ports of 127.0.0.1. */
 export async function startCompany(): Promise<Company> {
   const identity = selfSigned()
   const asked: string[] = []
@@ -63,7 +63,7 @@ export async function startCompany(): Promise<Company> {
   }
 }
 
-/** Lets two sockets speak to each other until one ends. */
+/** Connects a socket to a local port until either side closes. */
 function pair(client: Socket, port: number, onConnect?: () => void): void {
   const onward = connect(port, '127.0.0.1', onConnect)
   client.on('error', () => onward.destroy())

@@ -26,7 +26,7 @@ on: workflow_dispatch
 permissions: {}
 `
 
-/** A workflow of one job that is made of these lines. */
+/** A workflow of one job made of these lines. */
 function workflowOf(job: string, head = ''): string {
   const lines = `runs-on: ubuntu-latest\ntimeout-minutes: 5\n${job.trim()}`.replaceAll('\n', '\n    ')
   return `${HEAD}${head}\njobs:\n  video:\n    ${lines}\n`
@@ -172,7 +172,7 @@ steps:
 describe('runWorkflow', () => {
   const ends = (outcome: StepEnd['outcome'], outputs: Record<string, string> = {}) => ({ outcome, outputs })
 
-  /** Runs a workflow whose scripts are `name: outcome`; tells the outcomes of the steps of each job. */
+  /** Runs a workflow whose scripts succeed unless they contain `fail` or `stop`; returns the ends of its jobs. */
   async function outcomes(source: string, contexts: Contexts = {}) {
     const machine: Machine = {
       checkout: async () => ends('success'),
@@ -187,7 +187,7 @@ describe('runWorkflow', () => {
   it.each([
     ['fail', 'failure', ['failure', 'skipped', 'success', 'success', 'success', 'skipped']],
     ['stop', 'cancelled', ['cancelled', 'skipped', 'success', 'skipped', 'skipped', 'success']],
-    ['go on', 'success', ['success', 'success', 'success', 'success', 'skipped', 'skipped']],
+    ['pass', 'success', ['success', 'success', 'success', 'success', 'skipped', 'skipped']],
   ])(
     'runWorkflow runs later steps as their conditions say after the script "%s"',
     async (script, status, expected) => {

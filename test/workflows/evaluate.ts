@@ -1,18 +1,18 @@
 /**
- * The steps of a workflow that use this action, with all that their expressions give.
+ * The steps of a workflow that use this action, with their expressions evaluated.
  */
 import { readAction } from '../harness/action.ts'
 import { type Contexts, interpolate } from './expressions.ts'
 import { combinations, type Job, type Matrix, readWorkflows, type Step, type Workflow } from './workflow.ts'
 
-/** A step as it runs: texts only, expressions evaluated. */
+/** A step as it runs: strings only, with expressions evaluated. */
 export interface EvaluatedStep {
   readonly id: string | null
   readonly condition: string | null
   readonly continueOnError: boolean
-  /** Every input of the action: those given, else the default of action.yml. Empty for a step that is a script. */
+  /** Every input of the action: its value if set, otherwise the default of action.yml. Empty for a script step. */
   readonly with: Readonly<Record<string, string>>
-  /** That of workflow, job and step, the nearest one wins. */
+  /** The variables of workflow, job and step; the innermost one wins. */
   readonly env: Readonly<Record<string, string>>
 }
 
@@ -68,7 +68,7 @@ export async function evaluateStep(
   }
 }
 
-/** Evaluates each text of a mapping. */
+/** Evaluates each value of a mapping. */
 export function evaluateTexts(
   texts: Readonly<Record<string, string>>,
   contexts: Contexts,
@@ -87,7 +87,7 @@ async function withDefaults(
   return { ...evaluateTexts(Object.fromEntries(defaults), contexts), ...given }
 }
 
-/** Without the contexts that are not there. */
+/** Omits undefined contexts. */
 function defined(contexts: { [name in keyof Contexts]: Contexts[name] | undefined }): Contexts {
   return Object.fromEntries(Object.entries(contexts).filter(([, value]) => value !== undefined))
 }

@@ -1,5 +1,5 @@
 /**
- * The examples, run as they are written. Only what stands in `PLACES` is changed, and the repository has the demo's media.
+ * Runs the examples unmodified, except for what `PLACES` replaces, in a repository with the demo's media.
  */
 
 import { createHash } from 'node:crypto'
@@ -19,7 +19,7 @@ import { stepsOfAction } from './evaluate.ts'
 import { readExamples, readWorkflow, readWorkflows, type Workflow } from './workflow.ts'
 import { startWorld, TOKEN, type World } from './world.ts'
 
-/** What stands for the hosts and files that only the reader of an example has. */
+/** The stand-ins for hosts and files that only the reader of an example has. */
 const PLACES = (company: Company, certificate: string) => ({
   'https://gateway.example.com': `https://127.0.0.1:${company.gateway.port}`,
   'gateway.example.com': '127.0.0.1',
@@ -33,7 +33,7 @@ const examples = await readExamples()
 const demo = (name: string) => readFile(join(ROOT, 'test/media/demo', name))
 const [hero, walk, video] = await Promise.all([demo('hero.png'), demo('walk.mp4'), demo('result.mp4')])
 const REFERENCES = { 'assets/hero.png': hero, 'assets/walk.mp4': walk }
-/** Every task has ended as soon as it exists. */
+/** Every task ends as soon as it is created. */
 const ENDED = { timing: { queue: 0, perClipSecond: 0 }, speed: 300 }
 const BOT = 'github-actions[bot]'
 const VIDEO = ['assets/video.mp4', 'assets/video.mp4.receipt.json']
@@ -55,7 +55,7 @@ function statuses(jobs: Record<string, { status: string }[]>): Record<string, st
   )
 }
 
-/** Paid requests so far. */
+/** The number of paid requests so far. */
 function paid({ scenario }: World): number {
   return submissions(scenario).filter(({ url }) => url === '/v1/videos/generations').length
 }
@@ -109,12 +109,12 @@ it('on-commit.yml is not triggered again by its own commits, regardless of the t
   const push = typeof on === 'string' ? undefined : on.push
   const paths = [...Object.keys(REFERENCES), '.github/workflows/video.yml']
   expect(push).toEqual({ branches: ['main'], paths })
-  // No path is a pattern, so that comparing is enough. That nothing but VIDEO is committed, its runs show.
+  // No path is a pattern, so a comparison is enough. The tests that run it show that it commits only VIDEO.
   expect(paths.filter((path) => /[*?+![\]]/.test(path) || VIDEO.includes(path))).toEqual([])
 })
 
-// The examples have the shell of the runners that they name.
-describe('an example as it runs', { concurrent: true }, () => {
+// The examples use the shell of the runners that they name.
+describe('a run of an example', { concurrent: true }, () => {
   needs('bash')
 
   it('on-release.yml attaches the video to the release that was published', async ({ expect }) => {
@@ -189,7 +189,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(await world.asked()).toEqual([`${TOKEN} auth setup-git`])
 
     const tip = await repository.tip('main')
-    // Nothing is new, so there is nothing to open a pull request for either.
+    // Nothing has changed, so there is no pull request to open either.
     const second = await world.run(workflow, { event: 'workflow_dispatch', inputs: { pull_request: true } })
     expect(second.steps.map(({ outputs }) => outputs.status)).toEqual(['unchanged'])
     expect(statuses(second.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
@@ -197,13 +197,13 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(await repository.branches()).toEqual(['main'])
     expect(paid(world)).toBe(1)
 
-    // Another image, of the same name and size.
+    // Another image with the same name and size.
     const otherHero = await demo('hero.jpg')
     await repository.commit({ 'assets/hero.png': otherHero })
     const third = await world.run(workflow, { event: 'push' })
     expect(statuses(third.jobs)).toEqual({ video: ['success'], 'pull-request': ['skipped'] })
     expect(paid(world)).toBe(2)
-    // The same demo video has come back: only its receipt is another one.
+    // The sandbox returned the same demo video, so only the receipt differs.
     expect((await repository.log('main'))[0]).toMatchObject({ author: BOT, changed: VIDEO.slice(1) })
   })
 
@@ -311,7 +311,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(statuses(again.jobs)).toEqual({ submit: ['failure'] })
     expect(again.steps).toEqual([])
     expect(again.printed).toContain(
-      '::error::video.task names a task whose video is not collected: run collect.yml.',
+      '::error::video.task names a task whose video has not been collected: run collect.yml.',
     )
     expect(paid(world)).toBe(1)
 
@@ -344,7 +344,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     const unclear = await world.run(submit, { event: 'workflow_dispatch' })
     expect(unclear.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['submission_uncertain'])
     const again = await world.run(submit, { event: 'workflow_dispatch' })
-    expect(again.printed).toContain('Where it is empty, look in the task log')
+    expect(again.printed).toContain('If it is empty, find the task of the last request in the task log')
     expect((await world.run(collect, { event: 'schedule' })).steps).toEqual([])
     expect(paid(world)).toBe(1)
     await repository.commit({ 'video.task': `${scenario.sandbox.tasks[0]?.id}\n` })
@@ -369,7 +369,7 @@ describe('an example as it runs', { concurrent: true }, () => {
     expect(await repository.tip('main')).toBe(tip)
   })
 
-  it('matrix.yml makes each video with its own idempotency key and attaches all of them to the release', async ({
+  it('matrix.yml generates each video with its own idempotency key and attaches all of them to the release', async ({
     expect,
   }) => {
     const clips = ['hip-hop', 'salsa', 'tango', 'waltz']
@@ -453,7 +453,7 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-/** Submit and collect. */
+/** The two workflows, submit and collect. */
 function pair(workflows: readonly Workflow[]): [Workflow, Workflow] {
   const [first, second] = workflows
   if (first === undefined || second === undefined) throw new Error('these are not two workflows')

@@ -1,5 +1,5 @@
 /**
- * Expressions of workflows, evaluated as GitHub does.
+ * Evaluates the expressions of workflows as GitHub does.
  */
 import { data, Evaluator, Lexer, Parser } from '@actions/expressions'
 
@@ -13,15 +13,15 @@ export type Value =
 
 const CONTEXTS = ['github', 'inputs', 'matrix', 'secrets', 'env', 'steps', 'needs', 'vars'] as const
 
-/** What expressions may name; a context that is left out is empty. */
+/** The contexts that expressions can name; one that is left out is empty. */
 export type Contexts = {
   readonly [name in (typeof CONTEXTS)[number]]?: { readonly [key: string]: Value | undefined }
 }
 
-/** How a job stands, or the jobs that it needs. */
+/** The status of a job, or of the jobs that it needs. */
 export type Status = 'success' | 'failure' | 'cancelled' | 'skipped'
 
-/** A text with the values of its `${{ }}`. */
+/** Replaces each `${{ }}` of a text with its value. */
 export function interpolate(text: string, contexts: Contexts): string {
   return partsOf(text)
     .map((part) => (typeof part === 'string' ? part : evaluate(part.expression, contexts).coerceString()))
@@ -29,8 +29,8 @@ export function interpolate(text: string, contexts: Contexts): string {
 }
 
 /**
- * Whether what stands under an `if:` lets a step or a job run, which must not have failed unless the condition asks for
- * the status itself.
+ * Whether an `if:` condition lets a step or a job run. Unless the condition checks the status itself, nothing may have
+ * failed before.
  */
 export function holds(condition: string | null, contexts: Contexts, status: Status): boolean {
   const expression = soleExpression(condition ?? 'success()')
@@ -55,7 +55,7 @@ export function holds(condition: string | null, contexts: Contexts, status: Stat
   return negated.evaluate().coerceString() === 'false'
 }
 
-/** Under an `if:` the `${{ }}` may be left out. */
+/** The expression of an `if:`, in which the `${{ }}` is optional. */
 function soleExpression(condition: string): string {
   if (!condition.includes('${{')) return condition
   const [part, ...others] = partsOf(condition.trim())
@@ -82,7 +82,7 @@ function toData(value: Value): data.ExpressionData {
   return JSON.parse(JSON.stringify(value), data.reviver)
 }
 
-/** Texts and expressions in turn; a string of an expression may hold `}}`. */
+/** Splits a text into plain text and expressions; a string in an expression can contain `}}`. */
 function partsOf(text: string): (string | { readonly expression: string })[] {
   const parts: (string | { readonly expression: string })[] = []
   let at = 0

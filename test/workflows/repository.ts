@@ -1,5 +1,5 @@
 /**
- * A repository for workflows to check out and to push to: a real one on this disk.
+ * A real repository on this disk, which workflows check out and push to.
  */
 import { execFile } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -8,22 +8,22 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 
 export interface Repository {
-  /** Commits files to main, as a person does; gives the commit. */
+  /** Commits files to main, as a person would; returns the commit. */
   commit(files: Readonly<Record<string, Uint8Array | string>>): Promise<string>
   /** The commit at the tip of a branch. */
   tip(branch: string): Promise<string>
-  /** Fills a folder as actions/checkout does: one commit deep, on the branch where there is one. */
+  /** Checks out into a folder as actions/checkout does: one commit deep, on the branch if there is one. */
   checkout(folder: string, commit: string, branch: string | null): Promise<void>
   /** Names of the branches. */
   branches(): Promise<string[]>
   /** Paths of all files of a branch. */
   files(branch: string): Promise<string[]>
   read(branch: string, path: string): Promise<Buffer>
-  /** The commits of a branch, the newest first, each with what it has changed. */
+  /** The commits of a branch, newest first, each with the files it changed. */
   log(branch: string): Promise<{ author: string; subject: string; changed: string[] }[]>
 }
 
-/** The environment of every git: nothing of this machine's settings, and no author unless one is given. */
+/** The environment of every git command: none of this machine's settings, and no author unless one is set. */
 export function gitEnvironment(home: string): Record<string, string> {
   return {
     HOME: home,
@@ -33,13 +33,13 @@ export function gitEnvironment(home: string): Record<string, string> {
     GIT_CONFIG_COUNT: '2',
     GIT_CONFIG_KEY_0: 'user.useConfigOnly',
     GIT_CONFIG_VALUE_0: 'true',
-    // It would go on in the background, in a folder that is removed.
+    // It would keep running in the background, in a folder that is being removed.
     GIT_CONFIG_KEY_1: 'maintenance.auto',
     GIT_CONFIG_VALUE_1: 'false',
   }
 }
 
-/** Creates a repository without commits below a folder. */
+/** Creates an empty repository below a folder. */
 export async function createRepository(folder: string): Promise<Repository> {
   const [bare, author] = [join(folder, 'origin.git'), join(folder, 'author')]
   const url = pathToFileURL(bare).href

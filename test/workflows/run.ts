@@ -18,7 +18,7 @@ export interface Machine {
   shell(script: string, step: EvaluatedStep): Promise<StepEnd>
 }
 
-/** What became of one job, or of one combination of its matrix. */
+/** The result of one job, or of one combination of its matrix. */
 export interface JobEnd {
   readonly matrix: Matrix
   readonly status: Status
@@ -29,7 +29,7 @@ export interface JobEnd {
 
 type NewMachine = (job: string, matrix: Matrix) => Promise<Machine>
 
-/** Runs all jobs, in the order in which they stand there. */
+/** Runs all jobs in the order of the file. */
 export async function runWorkflow(
   workflow: Workflow,
   contexts: Contexts,
@@ -52,7 +52,7 @@ export async function runWorkflow(
   return ends
 }
 
-/** What follows from several jobs. */
+/** The combined status and outputs of several jobs. */
 function together(ends: readonly Pick<JobEnd, 'status' | 'outputs'>[]): Pick<JobEnd, 'status' | 'outputs'> {
   const statuses = ends.map(({ status }) => status)
   const status = (['cancelled', 'failure', 'skipped'] as const).find((status) => statuses.includes(status))
@@ -81,7 +81,7 @@ async function runJob(
   machine: Machine,
 ): Promise<JobEnd> {
   const known: Record<string, { [name: string]: Value }> = {}
-  const told: string[] = []
+  const lines: string[] = []
   let status: Status = 'success'
   for (const step of job.steps) {
     const steps = { ...contexts, steps: known }
@@ -90,10 +90,10 @@ async function runJob(
     const { outcome, outputs } = isRun ? await runStep(step, evaluated, machine) : SKIPPED
     const conclusion = outcome === 'failure' && evaluated.continueOnError ? 'success' : outcome
     if (step.id !== undefined) known[step.id] = { outputs, outcome, conclusion }
-    told.push(`${step.name ?? step.uses?.split('@')[0] ?? step.run?.split('\n')[0]}: ${outcome}`)
+    lines.push(`${step.name ?? step.uses?.split('@')[0] ?? step.run?.split('\n')[0]}: ${outcome}`)
     if (conclusion === 'cancelled' || (conclusion === 'failure' && status === 'success')) status = conclusion
   }
-  return { matrix, status, outputs: evaluateTexts(job.outputs, { ...contexts, steps: known }), steps: told }
+  return { matrix, status, outputs: evaluateTexts(job.outputs, { ...contexts, steps: known }), steps: lines }
 }
 
 const SKIPPED = { outcome: 'skipped', outputs: {} } as const
@@ -102,5 +102,5 @@ function runStep(step: Step, evaluated: EvaluatedStep, machine: Machine): Promis
   if (step.run !== undefined) return machine.shell(step.run, evaluated)
   if (usesThisAction(step)) return machine.action(evaluated)
   if (step.uses?.startsWith('actions/checkout@')) return machine.checkout(evaluated)
-  throw new Error(`what is this step: ${step.uses}`)
+  throw new Error(`unknown step: ${step.uses}`)
 }

@@ -1,5 +1,5 @@
 /**
- * Workflow files, read: as much of them as the examples need.
+ * Reads workflow files, as far as the examples need it.
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { parseAllDocuments } from 'yaml'
 import { ROOT } from '../harness/action.ts'
 
-/** A scalar of YAML, as its text. */
+/** A YAML scalar, as text. */
 const text = v.pipe(
   v.nullable(v.union([v.string(), v.number(), v.boolean()])),
   v.transform((value) => (value === null ? '' : String(value))),
@@ -67,14 +67,14 @@ export type Workflow = v.InferOutput<typeof workflow>
 /** A combination of the matrix. */
 export type Matrix = Readonly<Record<string, string | number | boolean>>
 
-/** Reads one workflow; throws at whatever is not known here. */
+/** Reads one workflow; throws if it contains anything unknown. */
 export function readWorkflow(source: string): Workflow {
   const [workflow, ...others] = readWorkflows(source)
   if (workflow === undefined || others.length > 0) throw new Error('this is not one workflow')
   return workflow
 }
 
-/** Reads the workflows of a file, its YAML documents. */
+/** Reads the workflows of a file, one per YAML document. */
 export function readWorkflows(source: string): Workflow[] {
   return parseAllDocuments(source).map((document) => v.parse(workflow, document.toJS()))
 }
@@ -87,14 +87,14 @@ export function combinations({ strategy }: Job): Matrix[] {
   )
 }
 
-/** A file of the examples, with the path that each of its workflows says that it has in the repository. */
+/** An example file, with the repository path that each of its workflows declares. */
 interface Example {
   readonly name: string
   readonly source: string
   readonly paths: readonly string[]
 }
 
-/** All examples, in the order of their names. */
+/** All examples, sorted by name. */
 export async function readExamples(): Promise<Example[]> {
   const folder = join(ROOT, '.github/examples')
   const names = (await readdir(folder)).sort()

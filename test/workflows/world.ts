@@ -1,6 +1,6 @@
 /**
- * Where the workflows of a repository run as they are written: the repository, the sandbox, a stand-in of GitHub, the
- * built action, and a shell in which `gh` only notes what it is asked to do.
+ * The environment in which the workflows of a repository run unmodified: the repository, the sandbox, a stand-in for
+ * GitHub, the built action, and a shell in which `gh` only records its calls.
  */
 import { execFile } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -16,48 +16,48 @@ import { createRepository, gitEnvironment, type Repository } from './repository.
 import { type JobEnd, type Machine, runWorkflow, type StepEnd } from './run.ts'
 import type { Workflow } from './workflow.ts'
 
-/** Why a workflow runs. */
+/** What triggers a workflow. */
 export interface Trigger {
   readonly event: 'push' | 'release' | 'schedule' | 'workflow_dispatch'
-  /** What the event tells; by default what every event of a repository does. */
+  /** The payload of the event; by default, what every event of a repository contains. */
   readonly payload?: (github: GitHub) => object
   readonly inputs?: Readonly<Record<string, Value>>
-  /** Default main. */
+  /** Defaults to main. */
   readonly branch?: string
-  /** The tag of a release; then there is no branch. */
+  /** The tag of a release, instead of a branch. */
   readonly tag?: string
-  /** From 2 on, the last run again: "Re-run failed jobs". */
+  /** From 2 on, re-runs the last run: "Re-run failed jobs". */
   readonly attempt?: number
 }
 
 export interface Circumstances {
-  /** Done when the action is about to start. */
+  /** Called right before the action starts. */
   readonly meanwhile?: (workspace: string) => Promise<unknown>
-  /** Cancels the job as soon as this comes true for the workspace, while the action runs. */
+  /** Cancels the job as soon as this returns true for the workspace while the action is running. */
   readonly cancelWhen?: (workspace: string) => boolean
 }
 
-/** What a run of a workflow has left. */
+/** The results of a workflow run. */
 export interface WorkflowRun {
   readonly jobs: Record<string, JobEnd[]>
   /** The action's steps, in the order in which they ended. */
   readonly steps: readonly Run[]
   readonly github: GitHub
-  /** What the scripts have printed. */
+  /** What the scripts printed. */
   readonly printed: string
 }
 
 export interface World extends AsyncDisposable {
   readonly scenario: Scenario
   readonly repository: Repository
-  /** What `gh` was asked to do, the token first. */
+  /** The calls of `gh`, each with the token first. */
   asked(): Promise<string[]>
   run(workflow: Workflow, trigger: Trigger, circumstances?: Circumstances): Promise<WorkflowRun>
 }
 
 export const TOKEN = 'ghs_0123456789abcdefghijABCDEFGHIJ456789'
 
-/** Starts a world; `places` says what stands for the addresses that the examples name. */
+/** Starts a world; `places` maps the URLs that the examples name to their stand-ins. */
 export async function startWorld(
   options: SandboxOptions = {},
   places: (scenario: Scenario) => Readonly<Record<string, string>> = () => ({}),
@@ -66,7 +66,7 @@ export async function startWorld(
   const { sandbox, folder } = scenario
   const repository = await createRepository(folder)
   const [bin, home] = [join(folder, 'bin'), join(folder, 'home')]
-  // The token stands in there, as `gh` is to get it: not below the folder that is searched for it.
+  // This file contains the token, which `gh` must receive, so it is outside the folder that is searched for leaks.
   const own = await mkdtemp(join(tmpdir(), 'kling-gh-'))
   const notes = join(own, 'gh.txt')
   await Promise.all([mkdir(bin), mkdir(home), writeFile(notes, '')])
@@ -75,7 +75,7 @@ export async function startWorld(
     `#!/bin/sh\nprintf '%s' "$GH_TOKEN" >> '${notes}'\nprintf ' %s' "$@" >> '${notes}'\necho >> '${notes}'\n`,
   )
   await chmod(join(bin, 'gh'), 0o755)
-  /** By commit: a stand-in has one. */
+  /** By commit, as each stand-in has exactly one. */
   const standIns = new Map<string, GitHub>()
   const replacements = Object.entries({ 'https://api.apimart.ai': sandbox.apiUrl, ...places(scenario) })
   let runId = 4710
@@ -149,9 +149,9 @@ export async function startWorld(
       async function checkout(step: EvaluatedStep): Promise<StepEnd> {
         const { ref: wanted = '', ...others } = step.with
         if (!['', ref].includes(wanted) || JSON.stringify(others) !== '{"persist-credentials":"false"}') {
-          throw new Error(`this checkout is not known here: ${JSON.stringify(step.with)}`)
+          throw new Error(`unknown checkout: ${JSON.stringify(step.with)}`)
         }
-        // Without a ref, it is the commit of the event.
+        // Without a ref, the commit of the event is checked out.
         const commit = wanted === '' ? sha : await repository.tip(branch)
         await repository.checkout(workspace, commit, tag === undefined ? branch : null)
         return { outcome: 'success', outputs: {} }

@@ -1,5 +1,5 @@
 /**
- * Where the video may be stored, on real folders with links, left-overs and names of all kinds.
+ * Where the video may be stored, in real folders with links, leftovers and all kinds of names.
  */
 
 import {
@@ -25,7 +25,7 @@ import { oneLine } from '../../src/text/format.ts'
 import { discard, makeRoom, moveIntoPlace, prepareOutput } from '../../src/workspace/output-file.ts'
 import { need, needs } from '../harness/platform.ts'
 
-/** A workspace with a folder outside of it, both empty. */
+/** A workspace and a folder outside of it, both empty. */
 async function makeWorkspace() {
   const root = await realpath(await mkdtemp(join(tmpdir(), 'output-file-')))
   const [workspace, outside] = [join(root, 'workspace'), join(root, 'outside')]
@@ -35,9 +35,9 @@ async function makeWorkspace() {
     root,
     workspace,
     outside,
-    /** Makes a link to a folder of `root` in the workspace. */
+    /** Creates a link to a folder of `root` in the workspace. */
     link: (name: string, folder: string) => symlink(join(root, folder), join(workspace, name), 'junction'),
-    /** The one problem of a path that is refused, `root` under a fixed name. */
+    /** The only problem of a refused path, with a fixed name for `root`. */
     async problem(given: string, folder = workspace): Promise<string> {
       const error = await prepareOutput(given, folder).catch((thrown: unknown) => thrown)
       if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
@@ -52,7 +52,7 @@ async function makeWorkspace() {
 }
 
 const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.'
-const FOLDER = 'It names a folder. Use the name of a file, such as assets/video.mp4.'
+const FOLDER = 'It is a folder. Use the path of a file, such as assets/video.mp4.'
 const ANOTHER = 'Choose another path, or free this one.'
 const NAME = 'video.mp4'
 const PARTIAL = `${NAME}.kling-partial`
@@ -143,7 +143,7 @@ describe('a path that leads out of the workspace', () => {
       await at.link('link', 'outside')
       await at.link('twice', 'workspace/link')
       const given = path.replace('<root>', at.root)
-      // Temporary folders of macOS and Windows have paths so long that it is cut.
+      // The paths of temporary folders on macOS and Windows are so long that the message is cut.
       const shown = oneLine(given, 80).replaceAll(at.root, '<root>')
       expect(await at.problem(given)).toBe(`output_path "${shown}": ${OUTSIDE}`)
       expect(await readdir(at.root)).toEqual(['outside', 'workspace'])
@@ -164,7 +164,7 @@ describe('a path that names a folder', () => {
   )
 })
 
-// The words and the order of refusals are those of the system.
+// The messages and their order depend on the system.
 describe('a path that cannot be used', () => {
   needs('errors of POSIX')
 
@@ -172,12 +172,12 @@ describe('a path that cannot be used', () => {
     [
       'a dangling link as its folder',
       'dangling/video.mp4',
-      'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
+      'Its folder cannot be used: its path contains a broken link. Choose another one.',
     ],
     [
       'a dangling link above its folder',
       'dangling/new/video.mp4',
-      'Its folder cannot be used: a link on the way to it leads nowhere. Choose another one.',
+      'Its folder cannot be used: its path contains a broken link. Choose another one.',
     ],
     [
       'a link to itself as its folder',
@@ -212,7 +212,7 @@ describe('a path that cannot be used', () => {
   })
 
   it('output_path is refused because of a read-only folder', async (context) => {
-    need('a user whom permissions bind', context)
+    need('enforced folder permissions', context)
     await using at = await makeWorkspace()
     const folder = join(at.workspace, 'assets')
     await mkdir(folder)
@@ -305,7 +305,7 @@ describe('an existing file at output_path', () => {
   })
 })
 
-// On Windows only administrators may make links to files.
+// On Windows, only administrators can link to files.
 describe('an existing link at output_path', () => {
   needs('file links')
 
@@ -376,9 +376,9 @@ describe('a link that appears while the run waits for the task', () => {
   })
 })
 
-describe('a file that somebody holds for a moment', () => {
-  it('moves into its place as soon as that is allowed', async (context) => {
-    need('a user whom permissions bind', context)
+describe('a folder that is locked for a moment', () => {
+  it('the video moves to output_path as soon as that is possible', async (context) => {
+    need('enforced folder permissions', context)
     await using at = await makeWorkspace()
     const output = await prepareOutput(NAME, at.workspace)
     await writeFile(output.partial, 'new')

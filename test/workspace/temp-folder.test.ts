@@ -1,5 +1,5 @@
 /**
- * The folder of a run, on the real file system.
+ * The temporary folder of a run, on the real file system.
  */
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest'
 import { openTempFolder } from '../../src/workspace/temp-folder.ts'
 import { need } from '../harness/platform.ts'
 
-describe('the folder of a run', () => {
-  it('is gone after use, with all that it held', async () => {
+describe('the temporary folder of a run', () => {
+  it('the temporary folder of a run is removed after use with all its files', async () => {
     const temp = await mkdtemp(join(tmpdir(), 'temp-folder-'))
     {
       await using folder = await openTempFolder(join(temp, 'made'))
@@ -19,8 +19,8 @@ describe('the folder of a run', () => {
     await rm(temp, { recursive: true })
   })
 
-  it('is left to the runner when it cannot be removed', async (context) => {
-    need('a user whom permissions bind', context)
+  it('the temporary folder of a run is left to the runner if it cannot be removed', async (context) => {
+    need('enforced folder permissions', context)
     const temp = await mkdtemp(join(tmpdir(), 'temp-folder-'))
     const folder = await openTempFolder(temp)
     await writeFile(join(folder.path, 'clip.mp4'), 'clip')

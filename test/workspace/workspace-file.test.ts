@@ -1,5 +1,5 @@
 /**
- * Files of the workspace, on a real disk: what is found, and what leads out of it.
+ * Files in the workspace, on a real disk: which paths are found, and which lead outside.
  */
 
 import { execFile } from 'node:child_process'
@@ -20,7 +20,7 @@ const OUTSIDE =
   'It lies outside the workspace, or a link leads out of it. Use a file inside it, or an https URL.'
 const NO_FILE = 'It is not a file. Use the path of a file, such as assets/hero.png.'
 
-/** Holds the workspace `work`, and beside it `outside.png`, `workshop/hero.png` and `link`, which is the workspace. */
+/** Contains the workspace `work`, and next to it `outside.png`, `workshop/hero.png` and `link`, a link to the workspace. */
 let folder = ''
 let work = ''
 
@@ -32,7 +32,7 @@ beforeAll(async () => {
     ...['work/assets/hero.png', 'work/..hero.png', 'outside.png', 'workshop/hero.png'].map((path) =>
       writeFile(join(folder, path), 'an image'),
     ),
-    // Windows lets everybody link folders in this way.
+    // On Windows, every user can link folders in this way.
     symlink(work, join(folder, 'link'), 'junction'),
     symlink('assets', join(work, 'pictures'), 'junction'),
     symlink('..', join(work, 'up'), 'junction'),
@@ -74,7 +74,7 @@ describe('a workspace file', () => {
     ['./assets/hero.png', 'assets/hero.png'],
     ['assets//hero.png', 'assets/hero.png'],
     ['assets/../assets/./hero.png', 'assets/hero.png'],
-    // Out and in again is in.
+    // Outside and back inside counts as inside.
     ['../work/assets/hero.png', 'assets/hero.png'],
     ['..hero.png', '..hero.png'],
   ])('a workspace file is found by the path %s as %s', async (given, displayName) => {
@@ -143,7 +143,7 @@ describe('a workspace file', () => {
     expect(await problemOf('../outside.png', workspace)).toBe(`image_url "../outside.png": ${OUTSIDE}`)
   })
 
-  it('links to files lead as far when the workspace itself is a link', async (context) => {
+  it('links to files are followed in the same way when the workspace itself is a link', async (context) => {
     need('file links', context)
     const found = { path: join(work, 'assets/hero.png'), displayName: 'assets/hero.png' }
     const workspace = join(folder, 'link')
@@ -156,7 +156,7 @@ describe('a path that is not a workspace file', () => {
   it.each([
     ['../outside.png', OUTSIDE],
     ['assets/../../outside.png', OUTSIDE],
-    // The beginning of its name is that of the workspace.
+    // The name begins with that of the workspace.
     ['../workshop/hero.png', OUTSIDE],
     ['..', OUTSIDE],
     ['/', OUTSIDE],
@@ -178,7 +178,7 @@ describe('a path that is not a workspace file', () => {
     ['up', OUTSIDE],
     ['pictures', NO_FILE],
     ['broken.png', MISSING, 'file links'],
-    // Opening it would wait for somebody who writes.
+    // Opening it would wait for a writer.
     ['pipe.png', NO_FILE, 'named pipes'],
   ])(
     'image_url %s is refused because it leads to no workspace file',

@@ -1,5 +1,5 @@
 /**
- * Paths as they are on Windows, wherever the test runs.
+ * Windows paths, on any system that the test runs on.
  */
 import { expect, it, vi } from 'vitest'
 

@@ -8,7 +8,7 @@ import { type Asset, assetName, type Release } from './records.ts'
 import { breakOffUpload, IMMUTABLE, upload } from './upload.ts'
 import { mayWrite, requireRead, requireWrite, type World } from './world.ts'
 
-/** Answers a request to the API, or with the fault that is scripted for it. */
+/** Responds to a request to the API, or applies the fault that is scripted for it. */
 export async function answerApi(world: World, call: Call): Promise<void> {
   const deed = deedOf(world, call)
   if (deed === undefined) return sendAnswer(call, notFound().answer)
@@ -20,7 +20,7 @@ export async function answerApi(world: World, call: Call): Promise<void> {
   return sendAnswer(call, await deed.carryOut())
 }
 
-/** What a request asks for, undefined when there is no such call. */
+/** The call that a request makes; undefined if the API has no such call. */
 function deedOf(world: World, call: Call): Deed | undefined {
   const repository = `/repos/${world.repository}/releases`
   if (call.path !== repository && !call.path.startsWith(`${repository}/`)) return undefined
@@ -54,7 +54,7 @@ function deed(endpoint: Endpoint, carryOut: () => Answer | Promise<Answer>): Dee
   return { endpoint, carryOut: () => refusable(carryOut) }
 }
 
-/** What it comes to; a refusal is an answer too. */
+/** Carries out the call; a refusal is a response too. */
 async function refusable<Result>(work: () => Result | Promise<Result>): Promise<Result | Answer> {
   try {
     return await work()
@@ -76,7 +76,7 @@ function byTag(world: World, call: Call, encoded: string): Answer {
   return ok(release)
 }
 
-/** The release of this id; a draft only for who may write. */
+/** The release with this id; a draft only for clients with write permission. */
 function visible(world: World, call: Call, id: number): Release {
   requireRead(world, call)
   const release = world.releases.find((candidate) => candidate.id === id)
@@ -84,13 +84,13 @@ function visible(world: World, call: Call, id: number): Release {
   return release
 }
 
-/** The newest first. */
+/** Newest first. */
 function listed(world: World, call: Call): Release[] {
   requireRead(world, call)
   return world.releases.filter(({ draft }) => !draft || mayWrite(world, call)).reverse()
 }
 
-/** One page of a list, with the way to the others. */
+/** One page of a list, with links to the others. */
 function page(world: World, call: Call, all: readonly unknown[]): Answer {
   const size = Math.min(Number(call.query.get('per_page') ?? 30) || 30, 100)
   const number = Number(call.query.get('page') ?? 1) || 1
@@ -106,7 +106,7 @@ function page(world: World, call: Call, all: readonly unknown[]): Answer {
   }
 }
 
-/** The asset that the path names; one of a draft only for who may write. */
+/** The asset in the path; an asset of a draft only for clients with write permission. */
 function assetOf(world: World, call: Call): Asset {
   const id = Number(call.path.split('/').at(-1))
   const asset = world.releases.flatMap(({ assets }) => assets).find((candidate) => candidate.id === id)
@@ -125,7 +125,7 @@ async function sendBytes(world: World, call: Call): Promise<void> {
   await sendAssetBytes(call, assetOf(world, call))
 }
 
-/** Serves what was uploaded. */
+/** Serves the uploaded bytes. */
 export async function sendAssetBytes(call: Call, asset: Asset): Promise<void> {
   if (asset.state !== 'uploaded') return sendAnswer(call, notFound().answer)
   if (asset.bytes === null) throw new Error(`the ${asset.size} bytes of ${asset.name} were not kept`)

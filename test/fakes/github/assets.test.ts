@@ -146,7 +146,7 @@ describe('uploads', { concurrent: true }, () => {
     expect(await upload(it.github, it.release, 'old.mp4')).toMatchObject(TAKEN)
     expect(await upload(it.github, it.release, 'half.mp4')).toMatchObject(TAKEN)
     expect(it.release.assets.map((one) => one.state)).toEqual(['uploaded', 'starter'])
-    // Read all the same, so that a client is not cut off while it sends.
+    // The body is read anyway, so the client is not cut off while it sends.
     expect(it.github.requests.map(({ bodyBytes }) => bodyBytes)).toEqual([500, 500])
   })
 

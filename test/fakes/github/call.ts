@@ -11,17 +11,17 @@ export interface RecordedRequest {
   /** Path and query. */
   readonly url: string
   readonly headers: IncomingHttpHeaders
-  /** Bytes of the body read so far. */
+  /** Body bytes read so far. */
   bodyBytes: number
   /** The body of a PATCH, once it has been read. */
   body: string
 }
 
-/** A request, and the reading of its body. */
+/** A request and its body. */
 export class Call {
   readonly exchange: Exchange
   readonly record: RecordedRequest
-  /** Below the origin's root, still encoded. */
+  /** The path below the origin's root, still encoded. */
   readonly path: string
 
   constructor(origin: Origin, path: string, exchange: Exchange) {
@@ -35,12 +35,12 @@ export class Call {
     return this.exchange.url.searchParams
   }
 
-  /** The token that the request brought, null when it brought none. */
+  /** The token in the request, null if there is none. */
   get token(): string | null {
     return /^(?:token|bearer) +(\S+)$/i.exec(this.record.headers.authorization ?? '')?.[1] ?? null
   }
 
-  /** The pieces of the body; who stops reading may go on later. Rejects when the client leaves. */
+  /** The chunks of the body; reading can stop and resume later. Rejects if the client disconnects. */
   async *pieces(): AsyncGenerator<Buffer> {
     const pieces: AsyncIterable<Buffer> = this.exchange.request.iterator({ destroyOnReturn: false })
     for await (const piece of pieces) {
@@ -49,7 +49,7 @@ export class Call {
     }
   }
 
-  /** Reads what is left of the body, and forgets it. */
+  /** Reads and discards the rest of the body. */
   async drain(): Promise<void> {
     for await (const _ of this.pieces());
   }

@@ -4,7 +4,7 @@ import { type GitHub, type GitHubOptions, startGitHub } from './server.ts'
 export const VIDEO = Buffer.from('video'.repeat(100))
 export const REPOSITORY = '/repos/octo/videos'
 
-/** A request with the right token, another one, or (null) without any. */
+/** Sends a request with the right token, another token, or (null) none. */
 interface Init extends RequestInit {
   token?: string | null | undefined
 }
@@ -39,7 +39,7 @@ export const rename = (github: GitHub, { url }: Asset, name: string, token?: str
 export const remove = (github: GitHub, { url }: Asset, token?: string | null) =>
   call(github, url, { method: 'DELETE', ...(token === undefined ? {} : { token }) })
 
-/** A stand-in with one release that has one asset. */
+/** A stand-in with one release and one asset. */
 export async function withRelease(options: GitHubOptions & { draft?: boolean; immutable?: boolean } = {}) {
   const { draft = false, immutable = false, ...rest } = options
   const github = await startGitHub(rest)

@@ -1,14 +1,14 @@
-/** An answer of the API. */
+/** A response of the API. */
 export interface Answer {
   readonly status: number
-  /** Sent as JSON; a string as it is; none when undefined. */
+  /** Sent as JSON, or unchanged if it is a string; no body if undefined. */
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
-  /** Answers at once; otherwise the request's body is read first. */
+  /** Responds at once; otherwise the request body is read first. */
   readonly early?: boolean
 }
 
-/** What makes the API answer otherwise than was asked for. */
+/** Thrown to make the API refuse a request. */
 export class Refusal extends Error {
   readonly answer: Answer
 

@@ -2,40 +2,40 @@ import type { Exchange } from '../sandbox/exchange.ts'
 import type { Call } from './call.ts'
 import { type Answer, problem } from './errors.ts'
 
-/** The kinds of API call that faults can be scripted for: one release, one asset, the lists, and what changes assets. */
+/** The kinds of API calls that faults can be scripted for: one release, one asset, the lists, and changes to assets. */
 export type Endpoint = 'release' | 'list' | 'assets' | 'asset' | 'upload' | 'delete' | 'rename'
 
-/** What goes wrong with one call. Unless wrapped in `done-then`, nothing is carried out. */
+/** What goes wrong with one call. Nothing is carried out unless the fault is wrapped in `done-then`. */
 export type Fault =
   /**
-   * This status, with an error in the API's shape or a body of one's own (a string is sent as it is); an early one
-   * before the request's body is read.
+   * This status, with an error in the API's shape or a custom body (a string is sent unchanged); if `early`, before
+   * the request body is read.
    */
   | { kind: 'status'; status: number; body?: unknown; headers?: Record<string, string>; early?: boolean }
-  /** The connection is reset as soon as the request's headers are there. */
+  /** The connection is reset as soon as the request headers have arrived. */
   | { kind: 'reset' }
-  /** No answer ever. */
+  /** No response, ever. */
   | { kind: 'silent' }
-  /** The call is carried out; then its answer goes wrong. */
+  /** The call is carried out, then the response goes wrong. */
   | { kind: 'done-then'; fault: Fault }
-  /** The hourly limit is used up until `reset`, in seconds since 1970; default in a minute. */
+  /** The hourly limit is exhausted until `reset`, in seconds since 1970; default: in a minute. */
   | { kind: 'rate-limit'; reset?: number; limit?: number }
-  /** Too much at once; `retryAfter` in seconds. */
+  /** The secondary rate limit; `retryAfter` is in seconds. */
   | { kind: 'secondary-limit'; retryAfter: number }
-  /** Uploads only: the connection is reset when so many bytes have been read. Leaves a starter. */
+  /** Uploads only: the connection is reset after this many bytes. Leaves a starter asset. */
   | { kind: 'cut'; bytes: number }
-  /** Uploads only: 502 when all bytes have been read. Leaves a starter, as is documented. */
+  /** Uploads only: 502 after all bytes have been read. Leaves a starter asset, as documented. */
   | { kind: 'upstream-failure' }
 
-/** What a call asks for. */
+/** A call and how to carry it out. */
 export interface Deed {
   readonly endpoint: Endpoint
   carryOut(): Promise<Answer>
-  /** Stops when so many bytes have been read; the answer when it came to nothing before. */
+  /** Stops after this many bytes; returns the response if the upload was refused before. */
   breakOff?(bytes: number): Promise<Answer | null>
 }
 
-/** Faults in the order in which they will happen, each once. */
+/** Faults in the order in which they happen, each once. */
 export class Faults {
   #queues: Record<Endpoint, Fault[]> = {
     release: [],
@@ -56,18 +56,18 @@ export class Faults {
     return this.#queues[endpoint].shift()
   }
 
-  /** Lets none of the scripted faults happen. */
+  /** Removes all scripted faults. */
   clear(): void {
     for (const queue of Object.values(this.#queues)) queue.length = 0
   }
 
-  /** How many scripted faults have not happened yet. */
+  /** The number of scripted faults that have not happened yet. */
   get left(): number {
     return Object.values(this.#queues).reduce((sum, queue) => sum + queue.length, 0)
   }
 }
 
-/** Sends an answer when the request's body has been read, unless it is an early one. */
+/** Sends a response after the request body has been read, or at once if it is early. */
 export async function sendAnswer(call: Call, { status, body, headers, early }: Answer): Promise<void> {
   if (!early) await call.drain()
   const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
@@ -75,7 +75,7 @@ export async function sendAnswer(call: Call, { status, body, headers, early }: A
   await call.exchange.send(status, { ...(text && { 'content-type': type }), ...headers }, text)
 }
 
-/** Answers a call with a fault. */
+/** Responds to a call with a fault. */
 export async function sendFault(call: Call, fault: Fault, deed: Deed): Promise<void> {
   switch (fault.kind) {
     case 'done-then':
@@ -124,7 +124,7 @@ async function breakOff(
   bytes: number,
   then: (exchange: Exchange) => void | Promise<void>,
 ): Promise<void> {
-  if (deed.breakOff === undefined) throw new Error(`only an upload can break off, not ${deed.endpoint}`)
+  if (deed.breakOff === undefined) throw new Error(`only an upload can be cut off, not ${deed.endpoint}`)
   const refusal = await deed.breakOff(bytes)
   await (refusal === null ? then(call.exchange) : sendAnswer(call, refusal))
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** Where the stand-in is; none ends with a slash. */
+/** The URLs of the stand-in, without trailing slashes. */
 export interface Addresses {
   readonly apiUrl: string
   readonly uploadsUrl: string
@@ -26,12 +26,12 @@ export interface NewAsset {
   readonly label?: string
 }
 
-/** `starter` as long as the bytes have not all arrived. */
+/** `starter` until all bytes have arrived. */
 export type AssetState = 'uploaded' | 'starter'
 
 const UPLOADER = { login: 'github-actions[bot]', id: 41_898_282, type: 'Bot', site_admin: false }
 
-/** A release; tests may publish it or take it back while it is in use. */
+/** A release; tests may publish or unpublish it while it is in use. */
 export class Release {
   readonly id: number
   readonly tag_name: string
@@ -40,7 +40,7 @@ export class Release {
   immutable: boolean
   readonly created_at = now()
   readonly assets: Asset[] = []
-  /** The assets as they were after each change, each as its name, state and size. */
+  /** The assets after each change, each with name, state and size. */
   readonly history: string[][] = []
   readonly addresses: Addresses
 
@@ -53,12 +53,12 @@ export class Release {
     this.immutable = immutable ?? false
   }
 
-  /** Whether its assets cannot change any more. */
+  /** Whether its assets can no longer change. */
   get locked(): boolean {
     return this.immutable && !this.draft
   }
 
-  /** What stands for the tag in addresses; the tag of a draft need not exist yet. */
+  /** The tag in URLs; the tag of a draft need not exist yet. */
   get place(): string {
     if (!this.draft) return encodeURIComponent(this.tag_name)
     return `untagged-${createHash('sha1').update(String(this.id)).digest('hex').slice(0, 20)}`
@@ -77,7 +77,7 @@ export class Release {
     return `${uploadsUrl}/repos/${repository}/releases/${this.id}/assets{?name,label}`
   }
 
-  /** The asset of this name, in any state. */
+  /** The asset with this name, in any state. */
   asset(name: string): Asset | undefined {
     return this.assets.find((asset) => asset.name === name)
   }
@@ -93,7 +93,7 @@ export class Release {
     this.note()
   }
 
-  /** To be called after each change of an asset. */
+  /** Call this after each change of an asset. */
   note(): void {
     this.history.push(this.assets.map(({ name, state, size }) => `${name} ${state} ${size}`))
   }
@@ -134,7 +134,7 @@ export class Asset {
   download_count = 0
   readonly created_at = now()
   updated_at = this.created_at
-  /** Null for a starter, and when there were too many to keep. */
+  /** Null for a starter, or if there were too many bytes to keep. */
   bytes: Uint8Array | null = null
 
   constructor(release: Release, id: number, name: string, contentType: string, label: string) {
@@ -155,7 +155,7 @@ export class Asset {
     return `${serverUrl}/${repository}/releases/download/${this.release.place}/${encodeURIComponent(this.name)}`
   }
 
-  /** All bytes have arrived; `sha256` is in hexadecimal. */
+  /** Marks all bytes as received; `sha256` is hexadecimal. */
   complete(size: number, sha256: string, bytes: Uint8Array | null): void {
     this.state = 'uploaded'
     this.size = size
@@ -195,9 +195,9 @@ export class Asset {
 }
 
 /**
- * What GitHub makes of the name of a file. Documented is only that it renames special characters and leading or
- * trailing periods; the exact rule is not published. Uploaders have reported that spaces, parentheses, colons and
- * tildes become periods, and that `.config` becomes `default.config`.
+ * Renames a file as GitHub does. The documentation says only that GitHub renames special characters and leading or
+ * trailing periods, not the exact rule. Users report that spaces, parentheses, colons and tildes become periods, and
+ * that `.config` becomes `default.config`.
  */
 export function assetName(given: string): string {
   const plain = given

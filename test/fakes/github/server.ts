@@ -13,7 +13,7 @@ import { answerSite } from './site.ts'
 import type { World } from './world.ts'
 
 export interface GitHubOptions {
-  /** One origin, as GitHub Enterprise has it: the API below `/api/v3`, uploads below `/api/uploads`. */
+  /** One origin, as on GitHub Enterprise: the API below `/api/v3`, uploads below `/api/uploads`. */
   readonly enterprise?: boolean
   /** `OWNER/NAME`, default `octo/videos`. */
   readonly repository?: string
@@ -21,12 +21,12 @@ export interface GitHubOptions {
   /** Default `write`. */
   readonly permissions?: 'write' | 'read'
   readonly isPrivate?: boolean
-  /** The folder whose files are those of the commit `sha`; default none. */
+  /** The folder with the files of the commit `sha`; default none. */
   readonly root?: string
   readonly sha?: string
   /** Files of the commit that are in Git LFS, by their paths. */
   readonly lfs?: ReadonlyMap<string, Uint8Array>
-  /** Default true, as on GitHub Enterprise; otherwise a raw address serves the pointer. */
+  /** Default true, as on GitHub Enterprise; otherwise a raw URL serves the pointer. */
   readonly lfsRedirects?: boolean
 }
 
@@ -35,9 +35,9 @@ export interface GitHub extends World, AsyncDisposable {
   /** Every request, in order of arrival. */
   readonly requests: readonly RecordedRequest[]
   addRelease(release: NewRelease): Release
-  /** Puts an asset there without an upload. */
+  /** Adds an asset without an upload. */
   addAsset(release: Release, asset: NewAsset): Asset
-  /** The payload of the event that a release was published. */
+  /** The payload of the event for a published release. */
   event(release: Release): object
   /** Ends every connection at once. */
   close(): Promise<void>
@@ -120,7 +120,7 @@ export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> 
   function addAsset(release: Release, asset: NewAsset): Asset {
     const { bytes, state = 'uploaded', contentType = 'video/mp4', label = '' } = asset
     const name = assetName(asset.name)
-    if (release.asset(name) !== undefined) throw new Error(`${name} is there already`)
+    if (release.asset(name) !== undefined) throw new Error(`${name} already exists`)
     const added = new Asset(release, github.nextId(), name, contentType, label)
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     release.add(added)
@@ -159,7 +159,7 @@ export async function startGitHub(options: GitHubOptions = {}): Promise<GitHub> 
   }
 }
 
-/** A mistake of the stand-in itself is answered as such; a client that left is none. */
+/** Responds to a bug in the stand-in with an error; a client that disconnected is not a bug. */
 async function failed(exchange: Exchange, error: unknown): Promise<void> {
   if (exchange.gone) return
   if (exchange.response.headersSent) return exchange.reset()

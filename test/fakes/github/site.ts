@@ -6,7 +6,7 @@ import { sendAssetBytes } from './api.ts'
 import type { Call } from './call.ts'
 import type { World } from './world.ts'
 
-/** Answers a request to the site itself: files of the commit, and downloads. */
+/** Responds to a request to the site itself: files of the commit, and downloads. */
 export async function answerSite(world: World, call: Call): Promise<void> {
   if (!['GET', 'HEAD'].includes(call.record.method)) return missing(call)
   if (world.isPrivate && call.token !== world.token) return missing(call)
@@ -20,7 +20,7 @@ export async function answerSite(world: World, call: Call): Promise<void> {
   return missing(call)
 }
 
-/** The decoded rest of the path when it begins so. */
+/** The decoded rest of a path with this prefix. */
 function below(call: Call, start: string): string | undefined {
   return call.path.startsWith(start) ? decodeURIComponent(call.path.slice(start.length)) : undefined
 }
@@ -42,7 +42,7 @@ async function sendRaw(world: World, call: Call, path: string): Promise<void> {
   await call.exchange.send(302, { location })
 }
 
-/** A file of the commit, never one beside it. */
+/** A file of the commit, never one outside the folder. */
 async function committed({ root }: World, path: string): Promise<Source | undefined> {
   if (root === null) return undefined
   const file = join(root, path)
@@ -54,7 +54,7 @@ function lfsSource({ lfs }: World, path: string): Source | undefined {
   return bytes && memorySource(bytes, contentTypeOf(path))
 }
 
-/** What a repository keeps in place of a file in Git LFS. */
+/** The Git LFS pointer that a repository stores in place of the file. */
 export function pointerTo(bytes: Uint8Array): Buffer {
   const oid = createHash('sha256').update(bytes).digest('hex')
   return Buffer.from(`version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${bytes.length}\n`)

@@ -4,14 +4,14 @@ import { type Answer, invalid, notFound, problem, Refusal } from './errors.ts'
 import { Asset, assetName, type Release } from './records.ts'
 import { requireWrite, type World } from './world.ts'
 
-/** An asset of this size or more is refused. */
+/** Assets of this size or larger are refused. */
 const SIZE_LIMIT = 2 ** 31
-/** Of larger assets only the hash is kept. */
+/** Only the hash of larger assets is kept. */
 const KEPT_BYTES = 64 * 2 ** 20
 
 export const IMMUTABLE = problem(422, 'Cannot upload assets to an immutable release.')
 
-/** Takes an asset in: it exists as a starter until its last byte is there. */
+/** Receives an asset; it is a starter until its last byte arrives. */
 export async function upload(world: World, call: Call, releaseId: number): Promise<Answer> {
   const { release, asset } = begin(world, call, releaseId)
   const hash = createHash('sha256')
@@ -23,14 +23,14 @@ export async function upload(world: World, call: Call, releaseId: number): Promi
     if (size <= KEPT_BYTES) kept.push(piece)
     else kept.length = 0
   }
-  // Deleted meanwhile.
+  // Deleted in the meantime.
   if (!release.assets.includes(asset)) throw notFound()
   asset.complete(size, hash.digest('hex'), size <= KEPT_BYTES ? Buffer.concat(kept) : null)
   world.onUpload?.(asset)
   return { status: 201, body: asset, headers: { location: asset.url } }
 }
 
-/** Begins to take an asset in, and stops when so many bytes are there. */
+/** Begins to receive an asset and stops after this many bytes. */
 export async function breakOffUpload(
   world: World,
   call: Call,
@@ -42,7 +42,7 @@ export async function breakOffUpload(
   return null
 }
 
-/** Checks what can be checked before the first byte, and makes the starter. */
+/** Checks everything that can be checked before the first byte, and creates the starter. */
 function begin(world: World, call: Call, releaseId: number): { release: Release; asset: Asset } {
   requireWrite(world, call)
   const release = world.releases.find(({ id }) => id === releaseId)

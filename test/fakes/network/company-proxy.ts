@@ -1,5 +1,5 @@
 /**
- * A proxy as companies have them: it forwards, tunnels, asks for a password, speaks TLS itself, or looks into that of
+ * A typical corporate proxy: it forwards, tunnels, requires a password, speaks TLS itself, or intercepts the TLS of
  * others.
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
@@ -10,26 +10,26 @@ import { listening } from './listening.ts'
 import type { Identity } from './self-signed.ts'
 
 export interface ProxyOptions {
-  /** `user:password` that it asks for, encoded as in its address. */
+  /** The `user:password` that it requires, encoded as in its URL. */
   readonly credentials?: string
-  /** What it speaks TLS with, instead of plain http. */
+  /** Its key and certificate if it speaks TLS instead of plain http. */
   readonly identity?: Identity
-  /** What it shows for every host, to look into what goes through its tunnels. */
+  /** The key and certificate that it presents for every host to intercept its tunnels. */
   readonly intercepts?: Identity
-  /** Where it listens; default 127.0.0.1. */
+  /** The address it listens on; default 127.0.0.1. */
   readonly address?: string
 }
 
 interface CompanyProxy extends AsyncDisposable {
-  /** Its address, with the credentials. */
+  /** Its URL, with the credentials. */
   readonly url: string
   /** `host:port` */
   readonly authority: string
-  /** What it was asked for and led to: `CONNECT host:port`, or method and whole URL. */
+  /** The requests that it forwarded: `CONNECT host:port`, or method and whole URL. */
   readonly lines: readonly string[]
-  /** How often it asked for a password. */
+  /** How often it requested a password. */
   readonly refused: number
-  /** Everything that came to it: lines, headers, and what went through its tunnels. */
+  /** Everything it received: request lines, headers, and the data in its tunnels. */
   readonly heard: string
 }
 
@@ -72,7 +72,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<CompanyPro
     }).on('tlsClientError', () => targets.shift())
   const targets: { port: number }[] = []
 
-  // Like proxies that speak HTTP/2 as well, and take it where a client offers it.
+  // Like proxies that also speak HTTP/2 and choose it if a client offers it.
   const tls = { ...identity, ALPNProtocols: ['h2', 'http/1.1'] }
   const server: Server = identity ? createTlsServer(tls, forward) : createServer(forward)
   server.on('connect', (incoming: IncomingMessage, client: Socket) => {
@@ -96,7 +96,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<CompanyPro
     bridge(client, onward)
   })
   const { port, [Symbol.asyncDispose]: close } = await listening(server, address)
-  // By name: undici gives TLS an address as the name of its server, which Node 26 refuses.
+  // By name: undici passes an address to TLS as the server name, which Node 26 refuses.
   const host = identity ? 'localhost' : address.includes(':') ? `[${address}]` : address
   const authority = `${host}:${port}`
   return {
@@ -113,7 +113,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<CompanyPro
   }
 }
 
-/** Hands everything on in both directions; an end of one is the end of the other. */
+/** Pipes data in both directions; the end of one socket ends the other. */
 export function bridge(one: Socket, other: Socket): void {
   for (const [from, to] of [
     [one, other],

@@ -4,13 +4,13 @@ import type { Server, Socket } from 'node:net'
 /** A server on a free port of this machine. */
 export interface Listening extends AsyncDisposable {
   readonly port: number
-  /** Connections that are open. */
+  /** The open connections. */
   readonly open: ReadonlySet<Socket>
-  /** How many connections there have been. */
+  /** The number of connections so far. */
   readonly connections: number
 }
 
-/** Listens on a free port of `host`; what is still open is cut when it is disposed. */
+/** Listens on a free port of `host`; disposal destroys all open connections. */
 export async function listening(server: Server, host = '127.0.0.1'): Promise<Listening> {
   const open = new Set<Socket>()
   let connections = 0

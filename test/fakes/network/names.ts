@@ -1,21 +1,21 @@
 /**
- * Names that only a test knows, where a machine asks its name server.
+ * Host names that exist only in a test, in place of the machine's name server.
  */
 import dns, { type LookupAddress } from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
 import { isIP } from 'node:net'
 import { endWithTest } from '../../harness/hosts.ts'
 
-/** The addresses that a name has, none when it does not exist, or `silence`. */
+/** The addresses of a name, none if it does not exist, or `silence`. */
 type Answer = readonly string[] | 'silence'
 
 type Callback = (error: Error | null, found?: string | LookupAddress[], family?: number) => void
 
 /**
- * Lets look-ups of this process find these names until the test ends; each answers one after the other, the last
- * for ever.
+ * Makes lookups in this process resolve these names until the test ends. Each name returns its results in order and
+ * repeats the last one.
  *
- * @returns the names of these that were looked up, in order
+ * @returns which of these names were looked up, in order
  */
 export function knowNames(table: Readonly<Record<string, readonly Answer[]>>): readonly string[] {
   const { lookup } = dns

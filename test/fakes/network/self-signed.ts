@@ -6,14 +6,14 @@ export interface Identity {
   readonly cert: string
 }
 
-/** A fresh key and a certificate for 127.0.0.1 and localhost that it signs itself; no key is ever stored. */
+/** A fresh key and a self-signed certificate for 127.0.0.1 and localhost; no key is ever stored. */
 export function selfSigned(): Identity {
   const { publicKey, privateKey } = newKeys()
   const signer = { name: commonName('kling test'), key: privateKey }
   return { key: pem(privateKey), cert: certificate(publicKey, signer.name, signer, true) }
 }
 
-/** The same, signed by a fresh root. `root` is the certificate of that, PEM. */
+/** The same, signed by a fresh root. `root` is the certificate of the root, PEM. */
 export function signedByRoot(): Identity & { readonly root: string } {
   const [own, authority] = [newKeys(), newKeys()]
   const signer = { name: commonName('kling test root'), key: authority.privateKey }
@@ -63,7 +63,7 @@ const set = (...parts: Buffer[]) => value(0x31, ...parts)
 const integer = (number: number) => value(0x02, Buffer.from([number]))
 const extension = (type: Buffer, content: Buffer) => sequence(type, value(0x04, content))
 
-/** A DER value: its tag, its length, its content of less than 64 KiB. */
+/** A DER value: tag, length, and content of less than 64 KiB. */
 function value(tag: number, ...parts: Buffer[]): Buffer {
   const content = Buffer.concat(parts)
   const { length } = content

@@ -9,7 +9,7 @@ import type { MediaHost } from './media.ts'
 import { checkedSubmission, checkLength } from './submission.ts'
 import type { TaskScript, TaskStore } from './tasks.ts'
 
-/** All that the API's answers depend on. */
+/** Everything that the API's responses depend on. */
 export interface Api {
   readonly apiKey: string
   readonly clock: Clock
@@ -18,7 +18,7 @@ export interface Api {
   readonly faults: Faults
   readonly idempotency: Idempotency
   readonly clips: ClipReader
-  /** How tasks go that are accepted from now on. */
+  /** The script of tasks that are accepted from now on. */
   readonly script: TaskScript
 }
 
@@ -36,7 +36,7 @@ const ROUTES: readonly [Endpoint, string, RegExp, number, Handler][] = [
   ['upload', 'POST', /^\/v1\/uploads\/images$/, MAX_IMAGE + MEBIBYTE, upload],
 ]
 
-/** Answers a request to the API, or does to it what the next scripted fault says. */
+/** Responds to a request to the API, or applies the next scripted fault to it. */
 export async function answerApi(api: Api, exchange: Exchange): Promise<void> {
   const { method } = exchange.record
   const { pathname } = exchange.url
@@ -74,7 +74,10 @@ async function submit(api: Api, exchange: Exchange, body: Buffer): Promise<Answe
     const price = api.store.price(request, seconds)
     const { left } = api.store.balance()
     if (price > left)
-      throw new Refusal(402, `insufficient balance: the task costs ${price} USD, ${left} USD left`)
+      throw new Refusal(
+        402,
+        `insufficient balance: the task costs ${price.toFixed(2)} USD, ${left.toFixed(2)} USD left`,
+      )
     const { id } = api.store.accept(request, seconds, api.script)
     return { status: 200, body: { code: 200, data: [{ status: 'submitted', task_id: id }] }, taskId: id }
   })
@@ -88,7 +91,7 @@ async function task(api: Api, exchange: Exchange): Promise<Answer> {
   return { status: 200, body: view }
 }
 
-/** Fails with HTTP 200, as documented. */
+/** Fails with a 200, as documented. */
 async function balance(api: Api, exchange: Exchange): Promise<Answer> {
   try {
     authenticate(api, exchange)
@@ -122,11 +125,11 @@ async function upload(api: Api, exchange: Exchange, body: Buffer): Promise<Answe
   const created = api.clock.now()
   const options = { contentType: type.mime, lifetime: UPLOAD_LIFETIME }
   const url = api.media.put(`uploads/${api.media.entries + 1}.${type.ext}`, bytes, options)
-  const told = { filename: file.name, content_type: type.mime, bytes: file.size }
-  return { status: 200, body: { url, ...told, created_at: Math.floor(created / 1000) } }
+  const stored = { filename: file.name, content_type: type.mime, bytes: file.size }
+  return { status: 200, body: { url, ...stored, created_at: Math.floor(created / 1000) } }
 }
 
-/** A missing key gets the documented body, a wrong one the body that was seen live. */
+/** A missing key gets the documented body; a wrong key gets the body that the live API returns. */
 function authenticate({ apiKey }: Api, { request }: Exchange): void {
   const { authorization } = request.headers
   if (authorization === `Bearer ${apiKey}`) return

@@ -6,11 +6,11 @@ import { Refusal } from './errors.ts'
 import { SERVICE_AGENT } from './exchange.ts'
 import { probe } from './ffprobe.ts'
 
-/** What the service needs to look at a clip. */
+/** What the service needs to probe a clip. */
 export interface ClipReader {
-  /** Seconds of clips that are not on loopback and can therefore not be fetched. */
+  /** Lengths in seconds of clips that are not on loopback and therefore cannot be fetched. */
   readonly knownClips: Readonly<Record<string, number>>
-  /** Milliseconds of real time after which the service gives a fetch up. */
+  /** Real time in milliseconds after which the service gives up a fetch. */
   readonly fetchTimeout: number
   readonly agent: Agent
   readonly closing: AbortSignal
@@ -19,7 +19,7 @@ export interface ClipReader {
 const MAX_BYTES = 100 * 2 ** 20
 const MAX_HOPS = 5
 
-/** The length of a clip in seconds, found as the service does: fetched and probed. Throws a `Refusal` when it cannot. */
+/** Fetches and probes a clip as the service does; returns its length in seconds or throws a `Refusal`. */
 export async function clipSeconds(url: string, reader: ClipReader): Promise<number> {
   const known = reader.knownClips[url]
   if (known !== undefined) return known

@@ -1,4 +1,4 @@
-/** The time the sandbox lives by: everything it dates, expires or advances asks this clock. */
+/** The sandbox's clock: everything that it dates, expires or advances uses it. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
@@ -10,7 +10,7 @@ export function realClock(speed = 1, start = Date.now()): Clock {
   return { now: () => start + (performance.now() - origin) * speed }
 }
 
-/** A clock that stands still until it is advanced, in milliseconds. */
+/** A clock that stands still until it is advanced by some milliseconds. */
 export function manualClock(start = Date.UTC(2026, 0, 1)): Clock & { advance(milliseconds: number): void } {
   let time = start
   return {

@@ -11,12 +11,12 @@ const TYPES: Record<number, string> = {
   503: 'service_unavailable',
 }
 
-/** The documented error body; `code` is the status unless the API has a word for the case. */
+/** The documented error body; `code` is the status unless the API has a name for the case. */
 export function errorBody(status: number, message: string, code: number | string = status) {
   return { error: { code, message, type: TYPES[status] ?? 'apimart_error' } }
 }
 
-/** The error body that was seen live for a wrong key. */
+/** The error body that the live API returns for a wrong key. */
 export function liveErrorBody(message: string) {
   return {
     error: {
@@ -28,7 +28,7 @@ export function liveErrorBody(message: string) {
   }
 }
 
-/** Thrown by the sandbox's checks: the request is answered with this status and body, and nothing is accepted. */
+/** Thrown by the sandbox's checks: the response has this status and body, and nothing is accepted. */
 export class Refusal extends Error {
   readonly status: number
   readonly body: unknown

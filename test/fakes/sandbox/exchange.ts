@@ -1,27 +1,27 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What the sandbox calls itself when it fetches a clip, so that its own requests can be told from a client's. */
+/** The user agent of the sandbox when it fetches a clip, to distinguish its requests from a client's. */
 export const SERVICE_AGENT = 'apimart-sandbox'
 
-/** A request as it arrived, and what became of it. */
+/** A request as it arrived, and its outcome. */
 export interface RecordedRequest {
   readonly listener: 'api' | 'media'
-  /** `service` when the sandbox itself came to fetch a clip. */
+  /** `service` if the sandbox itself fetches a clip. */
   readonly by: 'client' | 'service'
   readonly method: string
   /** Path and query. */
   readonly url: string
   readonly headers: IncomingHttpHeaders
-  /** Body of a request to the API, once it has been read. */
+  /** The body of a request to the API, once it has been read. */
   body: string
-  /** Bytes of the answer's body handed to the operating system so far. */
+  /** Bytes of the response body handed to the operating system so far. */
   bytesSent: number
 }
 
 type Body = string | Uint8Array | AsyncIterable<Uint8Array>
 
-/** One request and its answer, on either listener; survives a client that leaves at any moment. */
+/** One request and its response, on either listener; survives a client that disconnects at any moment. */
 export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -55,7 +55,7 @@ export class Exchange {
     return this.#gone.signal.aborted
   }
 
-  /** The request's body, or undefined when it is longer than `limit` bytes. Rejects when the client leaves. */
+  /** The request body, or undefined if it exceeds `limit` bytes. Rejects if the client disconnects. */
   async readBody(limit: number): Promise<Buffer | undefined> {
     const chunks: Buffer[] = []
     let length = 0
@@ -67,7 +67,7 @@ export class Exchange {
     return length <= limit ? Buffer.concat(chunks) : undefined
   }
 
-  /** Sends a complete answer; a body of known length gets its Content-Length unless the headers say otherwise. */
+  /** Sends a complete response; a body of known length gets a Content-Length unless the headers override it. */
   async send(status: number, headers: OutgoingHttpHeaders = {}, body: Body = ''): Promise<void> {
     if (this.gone) return
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
@@ -77,13 +77,13 @@ export class Exchange {
     this.response.end()
   }
 
-  /** Sends status and headers, then the bytes, and leaves the answer open. */
+  /** Sends status and headers, then the bytes, and leaves the response open. */
   async begin(status: number, headers: OutgoingHttpHeaders, body: Uint8Array | AsyncIterable<Uint8Array>) {
     this.response.writeHead(status, headers)
     await this.write(body)
   }
 
-  /** Writes no faster than the client reads, until the end or until the client leaves. */
+  /** Writes no faster than the client reads, until the end or until the client disconnects. */
   async write(body: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     for await (const chunk of body instanceof Uint8Array ? [body] : body) {
       if (this.gone) return
@@ -92,24 +92,24 @@ export class Exchange {
         this.#wake = resolve
         this.response.write(chunk, (error) => {
           if (!error) this.record.bytesSent += chunk.length
-          // Not at once: Node 26, which macOS has, would write on for ever before it learns that the client has left.
+          // Yield first: Node 26, which macOS uses, would keep writing and never notice that the client has disconnected.
           setImmediate(resolve)
         })
       })
     }
   }
 
-  /** Waits in real time; rejects when the client leaves or the sandbox closes. */
+  /** Waits in real time; rejects if the client disconnects or the sandbox closes. */
   async wait(milliseconds: number): Promise<void> {
     await sleep(milliseconds, undefined, { signal: this.#gone.signal })
   }
 
-  /** Ends the connection as a network failure does: with a reset. */
+  /** Resets the connection, as a network failure does. */
   reset(): void {
     this.request.socket.resetAndDestroy()
   }
 
-  /** Closes the connection after what was written, whatever was announced. */
+  /** Closes the connection after the bytes written so far, no matter what length was announced. */
   cut(): void {
     this.request.socket.destroySoon()
   }

@@ -1,39 +1,39 @@
 import { errorBody } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 
-/** The kinds of API call that faults can be scripted for. */
+/** The kinds of API calls that faults can be scripted for. */
 export type Endpoint = 'submit' | 'task' | 'balance' | 'upload'
 
-/** What goes wrong with one call. Unless wrapped in `accept-then`, nothing is accepted. */
+/** What goes wrong with one call. Nothing is accepted unless the fault is wrapped in `accept-then`. */
 export type Fault =
-  /** This status, with the documented error body of the status or one's own (a string is sent as it is). */
+  /** This status, with its documented error body or a custom one (a string is sent unchanged). */
   | { kind: 'status'; status: number; body?: unknown; headers?: Record<string, string> }
-  /** The call is carried out; then its answer goes wrong. */
+  /** The call is carried out, then the response goes wrong. */
   | { kind: 'accept-then'; fault: Fault }
-  /** The connection is reset as soon as the request's headers are there, or when its body has been read. */
+  /** The connection is reset as soon as the request headers have arrived, or once the body has been read. */
   | { kind: 'reset-before-body' | 'reset-after-body' }
-  /** The full length is announced, half of the answer is sent, the connection closes. */
+  /** The full length is announced, half of the response is sent, then the connection closes. */
   | { kind: 'half-answer' }
-  /** No answer ever. */
+  /** No response, ever. */
   | { kind: 'silent' }
-  /** 200, but: text, a page, no body, no task id, an error. */
+  /** A 200, but with text, a page, no body, no task id or an error. */
   | { kind: 'not-json' | 'html' | 'empty-200' | '200-without-id' | '200-with-error' }
-  /** Carried out, and answered in one of the family's other shapes. */
+  /** The call is carried out; the response has another shape that APIs of this family use. */
   | { kind: '202-shape' | 'data-object' }
   | { kind: 'redirect'; status: number; location: string }
-  /** Carried out and answered correctly, this many milliseconds later. */
+  /** The call is carried out, and the correct response is sent this many milliseconds later. */
   | { kind: 'delay'; ms: number }
 
-/** A correct answer of the API. */
+/** A correct response of the API. */
 export interface Answer {
   readonly status: number
   readonly body: unknown
   readonly headers?: Record<string, string>
-  /** Set on the answer to a submission. */
+  /** Set on the response to a submission. */
   readonly taskId?: string
 }
 
-/** Faults in the order in which they will happen, each once. */
+/** Faults in the order in which they happen, each once. */
 export class Faults {
   #queues: Record<Endpoint, Fault[]> = { submit: [], task: [], balance: [], upload: [] }
 
@@ -46,18 +46,18 @@ export class Faults {
     return this.#queues[endpoint].shift()
   }
 
-  /** How many scripted faults have not happened yet. */
+  /** The number of scripted faults that have not happened yet. */
   get left(): number {
     return Object.values(this.#queues).reduce((sum, queue) => sum + queue.length, 0)
   }
 }
 
-/** Sends an answer of the API as it should be. */
+/** Sends a correct response of the API. */
 export function sendAnswer(exchange: Exchange, { status, body, headers }: Answer): Promise<void> {
   return exchange.send(status, { ...JSON_TYPE, ...headers }, JSON.stringify(body))
 }
 
-/** Answers a call with a fault; `carryOut` does what was asked, `answer` is set once that has been done. */
+/** Responds to a call with a fault; `carryOut` executes the call, `answer` is set once it has been executed. */
 export async function sendFault(
   exchange: Exchange,
   fault: Fault,

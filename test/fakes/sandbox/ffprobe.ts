@@ -7,7 +7,7 @@ import * as v from 'valibot'
 
 const bundled = v.parse(v.object({ path: v.string() }), createRequire(import.meta.url)('ffprobe-static')).path
 
-/** The ffprobe of the npm package ffprobe-static; on Linux arm64, for which it has none, the machine's own. */
+/** The ffprobe of the npm package ffprobe-static, or the machine's own on Linux arm64, which the package lacks. */
 export const ffprobePath = existsSync(bundled) ? bundled : await which('ffprobe', true)
 
 const Report = v.object({
@@ -16,13 +16,13 @@ const Report = v.object({
 })
 
 interface Probed {
-  /** Length in seconds; undefined when ffprobe cannot tell. */
+  /** Length in seconds; undefined if ffprobe cannot determine it. */
   readonly seconds: number | undefined
-  /** Codec of the first video stream; undefined when there is none. */
+  /** Codec of the first video stream; undefined if there is none. */
   readonly videoCodec: string | undefined
 }
 
-/** Asks ffprobe about a file, allowing it these protocols only. Rejects when it is no media or `signal` aborts. */
+/** Probes a file with ffprobe, restricted to these protocols. Rejects if it is not media or `signal` aborts. */
 export async function probe(input: string, signal?: AbortSignal, protocols = 'file'): Promise<Probed> {
   const questions = ['-show_entries', 'format=duration:stream=codec_type,codec_name', '-of', 'json']
   const { stdout } = await promisify(execFile)(

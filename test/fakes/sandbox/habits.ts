@@ -9,7 +9,7 @@ interface Visit {
   readonly path: string
   /** The number in a habit's name, as in `latency-250`. */
   readonly parameter: number
-  /** How often this very URL has been asked for, this time included. */
+  /** How often this exact URL has been requested, including this time. */
   readonly visits: number
   /** The URL of a path on this host, with or without a habit. */
   url(path: string, habit?: string): string
@@ -17,7 +17,7 @@ interface Visit {
 
 type Answer = Promise<void> | void
 
-/** Habits that answer something else than the file, which need not exist. */
+/** Habits that respond with something other than the file, which need not exist. */
 export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   // Refusals.
   unauthorised: ({ exchange }) => exchange.send(401, HTML, page('Sign in to continue')),
@@ -28,16 +28,16 @@ export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   'too-many-requests': ({ exchange }) =>
     exchange.send(429, { ...HTML, 'retry-after': '1' }, page('Slow down')),
   'server-error': ({ exchange }) => exchange.send(500, HTML, page('Internal server error')),
-  // A signed link past its time, as an object store words it.
+  // An expired signed link, in the words of an object store.
   'expired-link': ({ exchange }) => exchange.send(403, { 'content-type': 'application/xml' }, EXPIRED),
-  // A 200 that is a page: a file's page on a code host, or a form to sign in.
+  // A 200 with a page: a file's page on a code host, or a sign-in form.
   html: ({ exchange }) => exchange.send(200, HTML, page('clip.mp4 at main')),
   'html-login': ({ exchange }) =>
     exchange.send(200, HTML, page('Sign in', '<form><input type="password"></form>')),
-  // The text that stands for a file kept in Git LFS.
+  // A Git LFS pointer.
   'lfs-pointer': ({ exchange }) =>
     exchange.send(200, { 'content-type': 'text/plain; charset=utf-8' }, LFS_POINTER),
-  // 200 and not one byte.
+  // 200 with an empty body.
   empty: ({ exchange }) => exchange.send(200, { 'content-type': 'video/mp4' }),
   // One redirect to the file.
   redirects: ({ exchange, path, url }) => exchange.send(302, { location: url(path) }),
@@ -52,25 +52,25 @@ export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   // A redirect to the link-local address.
   'redirect-to-private': ({ exchange }) =>
     exchange.send(302, { location: 'http://[fe80::1]/latest/meta-data/' }),
-  // A redirect to a file of the client's own machine.
+  // A redirect to a file on the client's own machine.
   'redirect-to-file': ({ exchange }) => exchange.send(302, { location: 'file:///etc/passwd' }),
-  // A header that announces 1 GiB and never stops coming.
+  // A header that announces 1 GiB and never ends.
   endless: ({ exchange }) => withoutEnd(exchange, Buffer.concat([FTYP, GIANT_MOOV]), Buffer.alloc(8)),
-  // Tiny valid boxes, one after the other, for ever.
+  // Tiny valid boxes, forever.
   'endless-free': ({ exchange }) => withoutEnd(exchange, FTYP, FREE),
-  // The request is taken, no answer ever comes.
+  // The request is accepted, but no response ever comes.
   silent: () => {},
 }
 
 /** Habits of serving a file that exists. */
 export const servingFile: Record<string, (visit: Visit, source: Source) => Answer> = {
-  // Ranges are not understood: 200 and the whole file.
+  // Ranges are not supported: 200 with the whole file.
   'ignores-range': ({ exchange }, source) =>
     exchange.send(200, { 'content-type': source.contentType, 'content-length': source.size }, all(source)),
-  // The same, without saying how long it is.
+  // The same, without a length.
   'ignores-range-chunked': ({ exchange }, source) =>
     exchange.send(200, { 'content-type': source.contentType }, all(source)),
-  // Ranges are understood, the length is never told.
+  // Ranges are supported, but the length is never sent.
   'no-length': ({ exchange }, source) => {
     const { status, start, end } = plan(exchange, source)
     const range = status === 206 ? { 'content-range': `bytes ${start}-${end - 1}/*` } : {}
@@ -79,36 +79,36 @@ export const servingFile: Record<string, (visit: Visit, source: Source) => Answe
   // Only GET is allowed.
   'refuses-head': ({ exchange }, source) =>
     exchange.record.method === 'HEAD' ? exchange.send(405, { allow: 'GET' }) : serve(exchange, source),
-  // Correct, after so many milliseconds: `latency-250`.
+  // Correct, but delayed by this many milliseconds: `latency-250`.
   latency: async ({ exchange, parameter }, source) => {
     await exchange.wait(parameter)
     await serve(exchange, source)
   },
-  // 503 at the first request for this URL, correct afterwards.
+  // 503 on the first request for this URL, correct afterwards.
   'server-error-once': ({ exchange, visits }, source) =>
     visits === 1 ? exchange.send(503, HTML, page('Try again')) : serve(exchange, source),
-  // The file lost its last 40 %, and all lengths agree with that.
+  // The last 40 % of the file are missing, and all lengths are consistent with that.
   truncated: ({ exchange }, source) => serve(exchange, shortened(source, Math.floor(source.size * 0.6))),
-  // The full length is announced, the connection closes half way.
+  // The full length is announced, but the connection closes halfway.
   'cut-connection': ({ exchange }, source) => cutHalfWay(exchange, source),
-  // The same at the first request for this URL, correct afterwards.
+  // The same on the first request for this URL, correct afterwards.
   'cuts-once': ({ exchange, visits }, source) =>
     visits === 1 ? cutHalfWay(exchange, source) : serve(exchange, source),
-  // Afterwards ranges are not understood.
+  // Afterwards, ranges are not supported.
   'cuts-once-ignores-range': ({ exchange, visits }, source) =>
     visits === 1
       ? cutHalfWay(exchange, source)
       : exchange.send(200, { 'content-length': source.size }, all(source)),
-  // Afterwards the file is another one of the same length: the first was nothing but zeros.
+  // Afterwards, the file is a different one of the same length; the first was all zeros.
   'cuts-once-changes': ({ exchange, visits }, source) =>
     visits === 1 ? cutHalfWay(exchange, zeros(source)) : serve(exchange, source),
-  // No length is announced, and the connection closes half way.
+  // No length is announced, and the connection closes halfway.
   'cut-chunked': ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     const { 'content-length': _, ...lengthless } = headers
     return cutHalfWay(exchange, source, { status, headers: lengthless, start, end })
   },
-  // Ten bytes more are announced than there are.
+  // The announced length is ten bytes too long.
   'announces-more': async ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     if (status === 416) return serve(exchange, source)
@@ -116,36 +116,36 @@ export const servingFile: Record<string, (visit: Visit, source: Source) => Answe
     await exchange.begin(status, { ...headers, ...length }, source.read(start, end))
     exchange.cut()
   },
-  // Ten bytes less are announced than are sent.
+  // The announced length is ten bytes too short.
   'announces-less': ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     const length = { 'content-length': end - start - 10 }
     return exchange.send(status, { ...headers, ...length }, source.read(start, end))
   },
-  // One byte a second.
+  // One byte per second.
   'slow-drip': ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     return exchange.send(status, headers, dripping(exchange, source.read(start, end)))
   },
-  // Headers and 1 KiB, then nothing more.
+  // Headers and 1 KiB, then nothing.
   stalls: ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     return exchange.begin(status, headers, source.read(start, Math.min(end, start + 1024)))
   },
-  // 206 with the range one byte further on than the one asked for.
+  // 206 with a range one byte later than requested.
   'wrong-range': ({ exchange }, source) => {
     const { start, end } = plan(exchange, source)
     const [from, to] = [Math.min(start + 1, source.size - 1), Math.min(end + 1, source.size)]
     return partial(exchange, source, from, to, source.size)
   },
-  // 206 with another total size at every request.
+  // 206 with a different total size for each request.
   'wrong-total': ({ exchange, visits }, source) => {
     const { start, end } = plan(exchange, source)
     return partial(exchange, source, start, end, source.size + visits)
   },
-  // 206 with the whole file, whichever range was asked for.
+  // 206 with the whole file, no matter which range was requested.
   'whole-as-206': ({ exchange }, source) => partial(exchange, source, 0, source.size, source.size),
-  // One range is answered as if several had been asked for.
+  // A single range gets a multipart response, as if several had been requested.
   'multipart-ranges': ({ exchange }, source) => {
     const { status, headers, start, end } = plan(exchange, source)
     if (status !== 206) return serve(exchange, source)
@@ -157,7 +157,7 @@ export const servingFile: Record<string, (visit: Visit, source: Source) => Answe
   // The media type of a release asset.
   'octet-stream': ({ exchange }, source) =>
     serve(exchange, source, { 'content-type': 'application/octet-stream' }),
-  // Compressed on the way, asked or not.
+  // Compressed in transit, requested or not.
   gzip: async ({ exchange }, source) => {
     const headers = { 'content-type': source.contentType, 'content-encoding': 'gzip' }
     await exchange.send(200, headers, gzipSync(await bytesOf(source)))
@@ -208,7 +208,7 @@ function partial(
   return exchange.send(206, { 'content-type': source.contentType, ...range }, source.read(start, end))
 }
 
-/** `opening`, then `pattern` (8 bytes) for ever, also when a range with an end was asked for. */
+/** `opening`, then `pattern` (8 bytes) forever, even if the requested range has an end. */
 function withoutEnd(exchange: Exchange, opening: Buffer, pattern: Buffer): Promise<void> {
   const read = (start: number) => repeating(opening, pattern, start)
   const source = { size: HUGE, contentType: 'video/mp4', etag: '"endless"', read }

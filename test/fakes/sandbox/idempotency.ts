@@ -18,15 +18,15 @@ export class Idempotency {
   #remembers: boolean
   #entries = new Map<string, Entry>()
 
-  /** Without a memory, every submission is a new one. */
+  /** Without memory, every submission counts as new. */
   constructor(clock: Clock, remembers: boolean) {
     this.#clock = clock
     this.#remembers = remembers
   }
 
   /**
-   * Runs a submission once per key: a repetition gets the first answer again. Only accepted submissions are
-   * remembered. Throws a `Refusal` for a malformed key, another body under the same key, or a first one still running.
+   * Runs a submission once per key; a repeated request gets the first response again. Only accepted submissions are
+   * remembered. Throws a `Refusal` for a malformed key, another body under the same key, or a first request in progress.
    */
   async once(key: string | undefined, body: string, run: () => Promise<Answer>): Promise<Answer> {
     if (key === undefined || !this.#remembers) return run()

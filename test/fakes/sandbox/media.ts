@@ -12,7 +12,7 @@ interface Entry {
   readonly expiresAt: number
 }
 
-/** A media host: the files of its roots and entries in memory, each of which can be had with any habit. */
+/** A media host: it serves the files of its roots and entries in memory, each with any habit. */
 export class MediaHost {
   readonly origin: string
   #roots: readonly string[]
@@ -26,7 +26,7 @@ export class MediaHost {
     this.#clock = clock
   }
 
-  /** How many entries there are in memory. */
+  /** The number of entries in memory. */
   get entries(): number {
     return this.#entries.size
   }
@@ -36,7 +36,7 @@ export class MediaHost {
     return new URL(habit === undefined ? `/files/${path}` : `/habit/${habit}/${path}`, this.origin).href
   }
 
-  /** Puts bytes at `/files/<path>`; returns their URL. `lifetime` is in milliseconds of the sandbox's clock. */
+  /** Puts bytes at `/files/<path>`; returns their URL. `lifetime` is in milliseconds on the sandbox's clock. */
   put(
     path: string,
     bytes: Uint8Array,
@@ -49,7 +49,7 @@ export class MediaHost {
     return this.url(path)
   }
 
-  /** Puts a clip of `totalBytes` at `/files/<path>`, see `paddedClip`; `clip` is a path of this host or an absolute one. */
+  /** Puts a clip of `totalBytes` at `/files/<path>`, see `paddedClip`; `clip` is a path on this host or an absolute path. */
   async padClip(path: string, clip: string, totalBytes: number, layout: Layout): Promise<string> {
     const source = isAbsolute(clip) ? await fileSource(clip) : await this.find(clip)
     if (source === undefined) throw new Error(`no such clip: ${clip}`)
@@ -58,7 +58,7 @@ export class MediaHost {
     return this.url(path)
   }
 
-  /** What is served at `/files/<path>`. */
+  /** The source that is served at `/files/<path>`. */
   async find(path: string): Promise<Source | undefined> {
     const entry = this.#entries.get(path)
     if (entry !== undefined) return this.#clock.now() < entry.expiresAt ? entry.source : undefined
@@ -71,7 +71,7 @@ export class MediaHost {
     return undefined
   }
 
-  /** Answers a request: `/files/<path>` correctly, `/habit/<habit>/<path>` with that habit. */
+  /** Responds to a request: `/files/<path>` correctly, `/habit/<habit>/<path>` with that habit. */
   async answer(exchange: Exchange): Promise<void> {
     const { pathname } = exchange.url
     const visits = (this.#visits.get(pathname) ?? 0) + 1

@@ -5,15 +5,15 @@ export type Layout = 'header-first' | 'header-last'
 interface Box {
   readonly type: string
   readonly start: number
-  /** Where the box's content begins, after its header. */
+  /** The offset of the box's content, after its header. */
   readonly content: number
   readonly end: number
 }
 
 /**
- * A clip of exactly `totalBytes` that is never stored: the header of `clip` is kept, its `mdat` grows by zero bytes
- * after the samples. `header-first` needs a clip whose `moov` comes first; `header-last` puts `moov` behind it all.
- * Throws when the clip has another layout or `totalBytes` is too small.
+ * A clip of exactly `totalBytes` that is never stored: the header of `clip` is kept, and zero bytes after the samples
+ * enlarge its `mdat`. `header-first` needs a clip whose `moov` comes first; `header-last` moves `moov` to the end.
+ * Throws if the clip has another layout or `totalBytes` is too small.
  */
 export function paddedClip(clip: Buffer, totalBytes: number, layout: Layout): Source {
   const boxes = boxesIn(clip, 0, clip.length)
@@ -55,7 +55,7 @@ export function paddedClip(clip: Buffer, totalBytes: number, layout: Layout): So
 
 const ZEROS = Buffer.alloc(65_536)
 
-/** Sizes of 4 GiB and more need the long form of a box header. */
+/** Sizes of 4 GiB or more need the long form of a box header. */
 function mdatHeader(size: number): Buffer {
   const header = Buffer.alloc(size < 2 ** 32 ? 8 : 16)
   header.writeUInt32BE(size < 2 ** 32 ? Math.max(0, size) : 1, 0)

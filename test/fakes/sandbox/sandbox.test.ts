@@ -33,7 +33,7 @@ const idOf = ({ body }: { body: unknown }) => v.parse(Submitted, body).data[0].t
 const view = async (sandbox: Sandbox, id: string) => (await ask(sandbox, id)).body
 const ask = (sandbox: Sandbox, id: string) => call(sandbox, `/v1/tasks/${id}?language=en`)
 
-/** The GET of a file under a habit. */
+/** Requests a file with a habit. */
 function visit(sandbox: Sandbox, habit: string | undefined, init: RequestInit = {}, path = CLIP) {
   return fetch(sandbox.media.url(path, habit), { redirect: 'manual', ...init })
 }
@@ -308,8 +308,8 @@ describe('uploads', () => {
     const { status, body } = await send(sandbox, PNG)
     expect(status).toBe(200)
     const url = `${sandbox.mediaUrl}/files/uploads/1.png`
-    const told = { filename: 'photo.png', content_type: 'image/png', bytes: PNG.length }
-    expect(body).toEqual({ url, ...told, created_at: 1_743_436_800 })
+    const stored = { filename: 'photo.png', content_type: 'image/png', bytes: PNG.length }
+    expect(body).toEqual({ url, ...stored, created_at: 1_743_436_800 })
     expect(Buffer.from(await (await fetch(url)).arrayBuffer())).toEqual(PNG)
     clock.advance(72 * 3_600_000)
     expect((await fetch(url)).status).toBe(404)
@@ -527,7 +527,7 @@ describe('media host', () => {
     ['cut-connection', `${file.length}`, half],
     ['cut-chunked', null, half],
   ])(
-    'the media host with the habit %s announces a content-length of %s and breaks off halfway',
+    'the media host with the habit %s announces a content-length of %s and closes the connection halfway',
     async (habit, length, sent) => {
       await using sandbox = await startSandbox()
       const response = await visit(sandbox, habit)
@@ -559,7 +559,7 @@ describe('media host', () => {
     ['cuts-once-ignores-range', file.subarray(0, half), 200, file],
     ['cuts-once-changes', zeros, 206, file.subarray(half)],
   ])(
-    'the media host with the habit %s breaks off once and then responds to the resume request',
+    'the media host with the habit %s closes the connection once and then responds to the resume request',
     async (habit, before, status, after) => {
       await using sandbox = await startSandbox()
       const cut = await visit(sandbox, habit)

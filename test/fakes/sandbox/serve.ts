@@ -1,7 +1,7 @@
 import type { Exchange } from './exchange.ts'
 import type { Source } from './source.ts'
 
-/** What a correct host answers: the bytes from `start` to, not including, `end`, under these headers. */
+/** The response of a correct host: these headers, then the bytes from `start` (inclusive) to `end` (exclusive). */
 interface Plan {
   readonly status: 200 | 206 | 416
   readonly headers: Record<string, string | number>
@@ -9,7 +9,7 @@ interface Plan {
   readonly end: number
 }
 
-/** The single byte range that is asked for, undefined when there is none to honour, `unsatisfiable` beyond the end. */
+/** The requested single byte range, undefined if there is none to honour, `unsatisfiable` beyond the end. */
 function requestedRange(header: string | undefined, size: number) {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '') ?? []
   if (first === '' && last === '') return undefined
@@ -19,7 +19,7 @@ function requestedRange(header: string | undefined, size: number) {
   return start < end ? { start, end } : 'unsatisfiable'
 }
 
-/** How a correct host answers this request: whole, one range, or 416. */
+/** The response of a correct host to this request: the whole file, one range, or 416. */
 export function plan({ request }: Exchange, source: Source): Plan {
   const { size, contentType, etag } = source
   const headers = { 'content-type': contentType, 'accept-ranges': 'bytes', etag }
@@ -49,7 +49,7 @@ export function plan({ request }: Exchange, source: Source): Plan {
   }
 }
 
-/** Serves a source as a correct host does; `extra` headers replace its own. */
+/** Serves a source as a correct host does; `extra` headers override its own. */
 export async function serve(
   exchange: Exchange,
   source: Source,

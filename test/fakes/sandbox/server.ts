@@ -18,17 +18,17 @@ export interface SandboxOptions {
   readonly clock?: Clock
   readonly speed?: number
   readonly apiKey?: string
-  /** USD on the account, default 100; `Infinity` for an unlimited one. */
+  /** The account balance in USD, default 100; `Infinity` for an unlimited account. */
   readonly balance?: number
   /** Default: 2 s in the queue and 30 s per second of clip. */
   readonly timing?: Timing
-  /** Lengths in seconds of clips that are not on loopback; default the two clips of the documentation. */
+  /** Lengths in seconds of clips that are not on loopback; default: the two clips from the documentation. */
   readonly knownClips?: Readonly<Record<string, number>>
-  /** Folders whose files are served under `/files/`; default the committed test media. */
+  /** Folders whose files are served under `/files/`; default: the committed test media. */
   readonly mediaRoots?: readonly string[]
-  /** Whether submissions are remembered by their Idempotency-Key; default true. */
+  /** Whether submissions are remembered by Idempotency-Key; default true. */
   readonly remembersKeys?: boolean
-  /** Milliseconds of real time after which the service gives up fetching a clip; default 10 s. */
+  /** Real time in milliseconds after which the service gives up fetching a clip; default 10 s. */
   readonly fetchTimeout?: number
 }
 
@@ -42,11 +42,11 @@ export interface Sandbox extends AsyncDisposable {
   readonly faults: Faults
   /** Every request to either listener, in order of arrival. */
   readonly requests: readonly RecordedRequest[]
-  /** Every task that was accepted. */
+  /** Every accepted task. */
   readonly tasks: readonly Task[]
-  /** How tasks go that are accepted from now on. */
+  /** The script of tasks that are accepted from now on. */
   readonly script: TaskScript
-  /** A task that exists without having been submitted, for a clip of so many seconds (default 8). */
+  /** Creates a task without a submission, for a clip of this many seconds (default 8). */
   addTask(script?: TaskScript, seconds?: number): Task
   /** Ends every connection, timer and child process at once. */
   close(): Promise<void>
@@ -134,7 +134,7 @@ const DOCUMENTED_REQUEST = {
   mode: 'std',
 } as const
 
-/** A mistake of the sandbox itself is answered as such; a client that left is none. */
+/** Responds to a bug in the sandbox with an error; a client that disconnected is not a bug. */
 async function failed(exchange: Exchange, error: unknown): Promise<void> {
   if (exchange.gone) return
   if (exchange.response.headersSent) return exchange.reset()

@@ -3,13 +3,13 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 
-/** Bytes that can be served by ranges, wherever they come from. */
+/** Bytes from any origin that can be served in ranges. */
 export interface Source {
   /** Bytes. */
   readonly size: number
   readonly contentType: string
   readonly etag: string
-  /** The bytes from `start` up to, not including, `end`. */
+  /** The bytes from `start` (inclusive) to `end` (exclusive). */
   read(start: number, end: number): AsyncIterable<Uint8Array>
 }
 
@@ -26,12 +26,12 @@ const CONTENT_TYPES: Record<string, string> = {
   '.txt': 'text/plain; charset=utf-8',
 }
 
-/** The media type a host would give a file of this name. */
+/** The media type that a host would send for a file with this name. */
 export function contentTypeOf(name: string): string {
   return CONTENT_TYPES[extname(name).toLowerCase()] ?? 'application/octet-stream'
 }
 
-/** A file on disk, or undefined when there is none. */
+/** A file on disk, or undefined if it does not exist. */
 export async function fileSource(path: string): Promise<Source | undefined> {
   const found = await stat(path).catch(() => undefined)
   if (!found?.isFile()) return undefined
@@ -57,12 +57,12 @@ export function memorySource(bytes: Uint8Array, contentType: string): Source {
   }
 }
 
-/** The same bytes, ending earlier, as an upload that broke off leaves them. */
+/** The same bytes, truncated as by an interrupted upload. */
 export function shortened(source: Source, size: number): Source {
   return { ...source, size, etag: `"short-${size}"` }
 }
 
-/** The whole of a source in memory. */
+/** Reads a whole source into memory. */
 export async function bytesOf(source: Source): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of source.read(0, source.size)) chunks.push(chunk)

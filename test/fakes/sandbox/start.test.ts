@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 
-/** Runs the program to its end and gives what it printed, by name. */
+/** Runs the program to completion and returns its output by name. */
 async function start(speed: string, temp: string): Promise<Record<string, string>> {
   const program = join(import.meta.dirname, 'start.ts')
   const env = { ...process.env, RUNNER_TEMP: temp }
@@ -18,14 +18,14 @@ async function start(speed: string, temp: string): Promise<Record<string, string
   )
 }
 
-it('the sandbox answers after the program that started it has ended, in a session of its own', async () => {
+it('the sandbox keeps responding in its own session after the program that started it has ended', async () => {
   const temp = await mkdtemp(join(tmpdir(), 'sandbox-'))
   const { api_url, media_url, api_key, pid } = await start('20', temp)
   try {
     const headers = { authorization: `Bearer ${api_key}` }
     expect((await fetch(`${api_url}/v1/balance`, { headers })).status).toBe(200)
     expect((await fetch(`${media_url}/files/demo/hero.png`)).status).toBe(200)
-    // The number of the session; /proc is Linux's.
+    // The session id; only Linux has /proc.
     const [own, its] = await Promise.all(['self', pid].map(sessionOf))
     if (own !== null) expect(its).not.toBe(own)
   } finally {

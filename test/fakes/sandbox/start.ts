@@ -1,8 +1,7 @@
 /**
- * `npm run sandbox -- 20`: the sandbox for shells and workflows, its clock 20 times as fast. It runs in a session of its own, so
- * that it outlives the step that starts it under any runner, and ends by itself. Prints its URLs, its key and its process as
- * `name=value` lines, as GITHUB_OUTPUT wants them; what goes wrong later is in sandbox.log of RUNNER_TEMP, or
- * of a new folder for temporary files.
+ * `npm run sandbox -- 20` starts the sandbox for shells and workflows, with a clock 20 times as fast. It runs in its own
+ * session, outlives the step that starts it under any runner, and ends by itself. The program prints URLs, key and process
+ * id as `name=value` lines for GITHUB_OUTPUT. Later errors are in sandbox.log in RUNNER_TEMP or a new temporary folder.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, openSync } from 'node:fs'
@@ -10,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startSandbox } from './server.ts'
 
-/** No job of the workflows lasts longer. */
+/** No job in the workflows runs longer. */
 const LIFETIME_MILLISECONDS = 30 * 60_000
 
 const [speed = '1', role = 'start'] = process.argv.slice(2)
@@ -23,7 +22,7 @@ async function serve(): Promise<void> {
 }
 
 function start(): void {
-  // Elsewhere another user may have a file of that name.
+  // Elsewhere, another user may have a file with that name.
   const path = join(process.env.RUNNER_TEMP || mkdtempSync(join(tmpdir(), 'sandbox-')), 'sandbox.log')
   const log = openSync(path, 'w')
   const stdio = ['ignore', log, log, 'ipc'] as const

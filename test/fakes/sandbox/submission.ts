@@ -7,7 +7,7 @@ export const PRICES = {
   'kling-v3-motion-control': { std: 0.103, pro: 0.137 },
 } as const
 
-/** Seconds a clip may last, by orientation. */
+/** The longest clip allowed, in seconds, by orientation. */
 const LIMITS = { image: 10, video: 30 } as const
 
 const httpUrl = v.pipe(
@@ -42,7 +42,7 @@ const SubmissionSchema = v.looseObject(
   ({ expected }) => (expected === 'Object' ? 'the request must be a JSON object' : 'is required'),
 )
 
-/** A request that keeps to the documented rules. */
+/** A request that follows the documented rules. */
 export type Submission = v.InferOutput<typeof SubmissionSchema>
 
 /** Checks the fields of a request body. Throws a `Refusal` that names the first wrong field. */

@@ -3,11 +3,11 @@ import type { Clock } from './clock.ts'
 import type { MediaHost } from './media.ts'
 import { PRICES, type Submission } from './submission.ts'
 
-/** How a task goes. Whatever is left out goes as documented. */
+/** The course of a task. Anything left out follows the documentation. */
 export interface TaskScript {
   /** How the task ends; default `completed`. */
   outcome?: 'completed' | 'failed' | 'cancelled'
-  /** Other words for the states, such as `{ completed: 'succeeded' }`. */
+  /** Other names for the statuses, such as `{ completed: 'succeeded' }`. */
   words?: Partial<Record<Stage, string>>
   /** The error of a failed task; null leaves it out. */
   error?: { code: number | string; message: string; type: string } | null
@@ -23,13 +23,13 @@ export interface TaskScript {
 
 export type Stage = 'submitted' | 'processing' | 'completed' | 'failed' | 'cancelled'
 
-/** How long tasks take, in milliseconds of the sandbox's clock. */
+/** How long tasks take, in milliseconds on the sandbox's clock. */
 export interface Timing {
   readonly queue: number
   readonly perClipSecond: number
 }
 
-/** A task that was accepted. */
+/** An accepted task. */
 export interface Task {
   readonly id: string
   readonly request: Submission
@@ -39,14 +39,14 @@ export interface Task {
   readonly cost: number
   /** Milliseconds on the sandbox's clock. */
   readonly createdAt: number
-  /** May be changed at any time. */
+  /** Can be changed at any time. */
   script: TaskScript
 }
 
 const DAY = 86_400
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 
-/** The accepted tasks and the account they are paid from; all else follows from the clock. */
+/** The accepted tasks and the account that pays for them; everything else follows from the clock. */
 export class TaskStore {
   readonly accepted: Task[] = []
   #clock: Clock
@@ -62,7 +62,7 @@ export class TaskStore {
     this.#media = media
   }
 
-  /** USD a clip of this length costs. */
+  /** The cost of a clip of this length, in USD. */
   price({ model, mode }: Submission, seconds: number): number {
     return rounded(PRICES[model][mode] * seconds)
   }
@@ -76,7 +76,7 @@ export class TaskStore {
     return task
   }
 
-  /** USD used and left: a running task's cost is reserved, that of a failed or cancelled one given back. */
+  /** USD used and left: the cost of a running task is reserved, that of a failed or cancelled one is refunded. */
   balance(): { used: number; left: number } {
     const charged = this.accepted.filter((task) => !['failed', 'cancelled'].includes(this.#stage(task)))
     const used = rounded(charged.reduce((sum, { cost }) => sum + cost, 0))
@@ -132,7 +132,7 @@ export class TaskStore {
 
 const NO_BODY = { code: 'task_failed', message: 'no complete upper body detected', type: 'task_error' }
 
-/** Without the dust of binary fractions. */
+/** Rounds away binary floating-point noise. */
 function rounded(amount: number): number {
   return Number(amount.toFixed(6))
 }

@@ -1,4 +1,4 @@
-"""Rewrites boxes of an mp4 or mov in ways ffmpeg cannot be asked for: boxes.py <edit> <in> <out>."""
+"""Rewrites boxes of an mp4 or mov in ways that ffmpeg cannot: boxes.py <edit> <in> <out>"""
 
 import struct
 import sys
@@ -7,7 +7,7 @@ CONTAINERS = {b'moov', b'trak', b'edts', b'mdia', b'minf', b'stbl', b'mvex'}
 
 
 def parse(data):
-    """The boxes of `data`, each [type, payload]; the payload of a container is again a list of boxes."""
+    """The boxes of `data`, each [type, payload]; the payload of a container is itself a list of boxes."""
     boxes, at = [], 0
     while at < len(data):
         size, kind = struct.unpack_from('>I4s', data, at)
@@ -18,7 +18,7 @@ def parse(data):
 
 
 def build(boxes):
-    """The bytes of boxes as `parse` gives them."""
+    """The bytes of boxes as returned by `parse`."""
     out = b''
     for kind, payload in boxes:
         body = build(payload) if isinstance(payload, list) else bytes(payload)
@@ -43,7 +43,7 @@ def shift_media(boxes, by):
 
 
 def rotate(boxes, a, b, c, d, right, down):
-    """Gives the first track a display matrix; its shown size is that of the stored picture, turned."""
+    """Sets the display matrix of the first track; its shown size is that of the stored picture, rotated."""
     track = next(find(boxes, b'tkhd'))[1]
     values = [a << 16, b << 16, 0, c << 16, d << 16, 0, right << 16, down << 16, 1 << 30]
     struct.pack_into('>9i', track, 40, *values)
@@ -58,24 +58,24 @@ def rotated_270(boxes):
 
 
 def far_header(boxes):
-    """Unused bytes between ftyp and moov: the header comes before the media, and yet beyond the first 64 KiB."""
+    """Inserts unused bytes between ftyp and moov: the header precedes the media but lies beyond the first 64 KiB."""
     boxes.insert(1, [b'free', bytes(66_000)])
     shift_media(boxes, 66_008)
 
 
 def long_media(boxes):
-    """More media than the first 64 KiB hold, before a header that comes last."""
+    """Extends the media before a trailing header beyond the first 64 KiB."""
     next(find(boxes, b'mdat'))[1].extend(bytes(66_000))
 
 
 def no_ftyp(boxes):
-    """QuickTime before it had ftyp."""
+    """QuickTime from before ftyp existed."""
     ftyp = boxes.pop(0)
     shift_media(boxes, -len(ftyp[1]) - 8)
 
 
 def large_offsets(boxes):
-    """64-bit size of mdat and 64-bit chunk offsets. The free box before mdat makes room for the longer size."""
+    """Uses a 64-bit size of mdat and 64-bit chunk offsets. The free box before mdat makes room for the longer size."""
     long_media(boxes)
     at = next(i for i, box in enumerate(boxes) if box[0] == b'mdat')
     assert boxes[at - 1] == [b'free', b'']
@@ -87,7 +87,7 @@ def large_offsets(boxes):
 
 
 def metadata_track(boxes):
-    """Turns the subtitle track into what action cameras write: a `meta` track of `gpmd` samples."""
+    """Turns the subtitle track into a `meta` track of `gpmd` samples, as action cameras write it."""
     track = next(t for t in find(boxes, b'trak') if next(find(t[1], b'hdlr'))[1][8:12] == b'sbtl')
     next(find(track[1], b'hdlr'))[1][8:12] = b'meta'
     next(find(track[1], b'stsd'))[1][:] = struct.pack('>III4s6xH', 0, 1, 16, b'gpmd', 1)
@@ -102,12 +102,12 @@ def zero_duration(boxes):
 
 
 def duration_all_ones(boxes):
-    """The duration that means: unknown."""
+    """Sets the duration that means unknown."""
     movie_duration(boxes, 0xFFFFFFFF)
 
 
 def claims_1s(boxes):
-    """Every duration the header of a fragmented file can state becomes 1 s; the fragments stay as they are."""
+    """Sets every duration in the header of a fragmented file to 1 s; the fragments stay unchanged."""
     movie = next(find(boxes, b'mvhd'))[1]
     scale = struct.unpack_from('>I', movie, 12)[0]
     movie_duration(boxes, scale)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes every file of the corpus anew, beside this script. Needs ffmpeg 5.1 with x264, x265, libaom and libvpx,
-# and Python 3. Another version of ffmpeg may give other bytes: afterwards run `node test/media/describe.ts`.
+# Regenerates every file of the corpus next to this script. Needs ffmpeg 5.1 with x264, x265, libaom and libvpx, and
+# Python 3. Another version of ffmpeg can produce different bytes, so run `node test/media/describe.ts` afterwards.
 set -euo pipefail
 cd "$(dirname "$0")"
 tmp=$(mktemp -d)
@@ -8,11 +8,11 @@ trap 'rm -rf "$tmp"' EXIT
 
 # --- how clips are made ---
 
-# picture <width> <height> <frames per second> <seconds>: a pale block that moves over a plain wall.
+# picture <width> <height> <frames per second> <seconds>: a pale block that moves across a plain wall.
 picture() {
   echo "color=steelblue:s=$1x$2:r=$3:d=$4[wall];color=white:s=40x80:r=$3:d=$4[block];[wall][block]overlay=x=40+20*t:y=H/2-40"
 }
-# plain <width> <height> <frames per second> <seconds>: one colour, for the fewest bytes.
+# plain <width> <height> <frames per second> <seconds>: a single colour, which takes the fewest bytes.
 plain() { echo "color=steelblue:s=$1x$2:r=$3:d=$4"; }
 # tone <seconds>
 tone() { echo "sine=f=330:r=16000:d=$1"; }
@@ -26,13 +26,13 @@ aac=(-c:a aac -b:a 8k)
 copy=("${exact[@]}" -c copy)
 first=(-movflags +faststart)
 
-# clip <file> <picture> <tone> <options of the output>...
+# clip <file> <picture> <tone> <output options>...
 clip() {
   local file=$1 video=$2 audio=$3
   shift 3
   ff -f lavfi -i "$video" -f lavfi -i "$audio" "${h264[@]}" "${aac[@]}" "${exact[@]}" "$@" "$file"
 }
-# silent <file> <picture> <options of the output>...
+# silent <file> <picture> <output options>...
 silent() {
   local file=$1 video=$2
   shift 2
@@ -46,7 +46,7 @@ clip header-last.mp4 "$(picture 360 640 10 5)" "$(tone 5)"
 clip header-first.mov "$(picture 360 640 10 5)" "$(tone 5)" "${first[@]}"
 edit far_header header-first.mp4 header-beyond-64k.mp4
 edit long_media header-last.mp4 header-last-beyond-64k.mp4
-# B-frames of a thousand frames per second need long tables.
+# B-frames at a thousand frames per second need long tables.
 silent header-over-64k.mp4 "$(plain 360 360 1000 5.6)" "${first[@]}" -bf 3 -g 10000
 edit large_offsets header-last.mp4 large-offsets.mp4
 edit no_ftyp header-first.mov no-ftyp.mov
@@ -119,7 +119,7 @@ clip fragmented-hybrid.mp4 "${fragments[@]}" +frag_keyframe
 silent "$tmp/40s.mp4" "$(plain 360 360 2 40)" -g 4 -movflags +frag_keyframe+empty_moov+default_base_moof+skip_trailer
 edit claims_1s "$tmp/40s.mp4" fragmented-40s-claims-1s.mp4
 
-# --- not usable as they are ---
+# --- not usable as clips ---
 
 edit zero_duration header-last.mp4 zero-duration.mp4
 edit duration_all_ones header-last.mp4 mvhd-all-ones.mp4

@@ -1,7 +1,7 @@
-"""Draws the demo's media beside this script. Needs Pillow and ffmpeg: python3 draw.py.
+"""Draws the demo's media next to this script. Needs Pillow and ffmpeg: python3 draw.py
 
 walk.mp4 is the reference clip: a plain figure walks on the spot, waves and turns around. hero.png and hero.jpg
-are the reference image. result.mp4 is what the sandbox serves as the finished clip: the hero in that movement.
+are the reference image. result.mp4 is the finished video that the sandbox serves: the hero with that movement.
 """
 
 import math
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image, ImageChops, ImageDraw
 
 HERE = Path(__file__).parent
-SECONDS, FPS, CYCLE = 8.4, 25, 1.2  # one cycle is two steps; seven of them make the clip
+SECONDS, FPS, CYCLE = 8.4, 25, 1.2  # one cycle is two steps; the clip has seven cycles
 
 PLAIN = dict(
     wall='#e4eaef', shadow='#d2dae1', skin='#8fa3b5', hair='#8fa3b5', bun=None, top='#74899d', stripe='#74899d',
@@ -30,7 +30,7 @@ HIP, SHOULDER, HEAD, HEAD_RADIUS = 0.37, 0.655, 0.845, 0.135
 
 
 def smooth(t, start, end):
-    """0 before `start`, 1 after `end`, and a soft passage between."""
+    """0 before `start`, 1 after `end`, with a smooth transition between."""
     x = min(1, max(0, (t - start) / (end - start)))
     return x * x * (3 - 2 * x)
 
@@ -59,7 +59,7 @@ def arm(side, swing=0.0, raised=0.0, wave=0.0, bend=0.25):
 
 
 def pose(t):
-    """Where everything is at `t` seconds: walking at an angle, a wave to the front, once around, walking on."""
+    """The pose at `t` seconds: it walks at an angle, waves to the front, turns around once and walks again."""
     phase = 2 * math.pi * t / CYCLE
     walking = 1 - smooth(t, 2.5, 3.1) + smooth(t, 5.4, 6.0)
     waving = smooth(t, 2.8, 3.4) - smooth(t, 4.9, 5.5)
@@ -78,7 +78,7 @@ def pose(t):
 
 
 class Picture:
-    """A canvas in the figure's own measures, drawn `smoothing` times larger and then scaled down."""
+    """A canvas in the figure's own units, drawn `smoothing` times larger and then scaled down."""
 
     def __init__(self, width, height, wall, smoothing):
         self.size = (width, height)
@@ -184,7 +184,7 @@ def draw(width, height, pose, look, smoothing=2):
 
 
 def write_rhythm(path, rate=32000):
-    """Soft steps, and a few plucked notes above them."""
+    """Soft steps and a few plucked notes."""
     sound = [0.0] * round(SECONDS * rate)
     notes = [(0.6 * i, 98, 0.20, 9) for i in range(14)]
     tune = [392, 0, 494, 587, 0, 494, 440, 0]

@@ -1,4 +1,4 @@
-"""Makes the reference images of the tests beside this script. Needs Pillow: python3 draw.py."""
+"""Draws the reference images for the tests next to this script. Needs Pillow: python3 draw.py"""
 
 import struct
 from pathlib import Path
@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 
 def figure(width, height):
-    """A round head over a round body, on a plain wall."""
+    """A round head above a round body, in front of a plain wall."""
     image = Image.new('RGB', (width, height), '#fbf1e0')
     draw = ImageDraw.Draw(image)
     x, y, unit = width / 2, height / 2, min(width, height) / 10
@@ -36,7 +36,7 @@ exif = Image.Exif()
 exif[0x0112] = 6
 figure(600, 800).transpose(Image.Transpose.ROTATE_90).save(HERE / 'rotated.jpg', quality=80, exif=exif)
 
-# Two application segments behind the JFIF one, which ends at 20, push the size (SOF) beyond the first 64 KiB.
+# Two application segments after the JFIF segment, which ends at 20, push the size (SOF) beyond the first 64 KiB.
 plain = (HERE / 'ok.jpg').read_bytes()
 padding = b''.join(b'\xff\xef' + struct.pack('>H', 60_002) + bytes(60_000) for _ in range(2))
 (HERE / 'late-sof.jpg').write_bytes(plain[:20] + padding + plain[20:])

@@ -1,5 +1,5 @@
 /**
- * What the account has, beside what the video needs: told before a submission and after a refusal for lack of credit,
+ * The account balance beside the estimated cost: shown before a submission and after a refusal for lack of credit, but
  * never a reason not to submit.
  */
 import { describe, it } from 'vitest'
@@ -13,14 +13,14 @@ import {
   submissions,
 } from '../scenario.ts'
 
-/** The demo's clip of 8.4 s costs 0.4788 USD at the sandbox. */
+/** The demo's clip of 8.4 s costs 0.4788 USD in the sandbox. */
 const PRICED = { price_per_second: '0.057' }
 const NEEDS = 'Estimated cost 0.48 USD'
 
 const status = (code: number): Fault => ({ kind: 'status', status: code })
-const answer = (body: unknown): Fault => ({ kind: 'status', status: 200, body })
+const respond = (body: unknown): Fault => ({ kind: 'status', status: 200, body })
 
-/** What the API was asked for, in order of arrival. */
+/** The requests to the API, in order of arrival. */
 const asked = (scenario: Scenario) => scenario.apiRequests().map(({ method, url }) => `${method} ${url}`)
 const BALANCE = 'GET /v1/balance'
 const SUBMISSION = 'POST /v1/videos/generations'
@@ -45,7 +45,7 @@ describe('the balance before a submission', { concurrent: true }, () => {
     const run = await scenario.run(PRICED)
     expect(run.log).toContain(`\n${NEEDS}; account balance 0.20 USD.\n`)
     const lines = [
-      'APIMart answered 402. It says: "insufficient balance: the task costs 0.4788 USD, 0.2 USD left".',
+      'APIMart answered 402. It says: "insufficient balance: the task costs 0.48 USD, 0.20 USD left".',
       `${NEEDS}; account balance 0.20 USD.`,
     ]
     expect(expectFailure(run, 'insufficient_balance')).toBe(lines.join('\n'))
@@ -98,19 +98,19 @@ describe('the balance before a submission', { concurrent: true }, () => {
     ['broken JSON', { kind: 'not-json' }, /APIMart answered 200\. It says: "\{"code":200,.*"\./],
     [
       'a failure in a 200',
-      answer({ success: false, message: 'token not found', remain_balance: 5 }),
+      respond({ success: false, message: 'token not found', remain_balance: 5 }),
       /APIMart answered 200\. It says: "token not found"\./,
     ],
-    ['no amount', answer({ success: true, remain_balance: null }), /APIMart answered 200\. It says: ".*"\./],
+    ['no amount', respond({ success: true, remain_balance: null }), /APIMart answered 200\. It says: ".*"\./],
     [
       'a connection reset',
       { kind: 'reset-after-body' },
-      /APIMart could not be asked: the server closed the connection/,
+      /The request to APIMart failed: the server closed the connection/,
     ],
     [
       'half a response',
       { kind: 'half-answer' },
-      /APIMart could not be asked: the server sent a different length than it announced/,
+      /The request to APIMart failed: the server sent a different length than it announced/,
     ],
     [
       'a redirect',
@@ -122,8 +122,8 @@ describe('the balance before a submission', { concurrent: true }, () => {
     scenario.sandbox.faults.next('balance', fault)
     const run = await scenario.run(PRICED)
     expectSubmitted(run)
-    const [, line = ''] = /\n(The balance .*)\n::group::Submission\n/.exec(run.log) ?? []
-    expect(line).toMatch(/^The balance of the account could not be read\. /)
+    const [, line = ''] = /\n(The account balance .*)\n::group::Submission\n/.exec(run.log) ?? []
+    expect(line).toMatch(/^The account balance could not be read\. /)
     expect(line).toMatch(cause)
     expect(run.warnings).toEqual([])
     expect(asked(scenario)).toEqual([BALANCE, SUBMISSION])
@@ -135,7 +135,7 @@ describe('the balance after a refusal for lack of credit', { concurrent: true },
     await using scenario = await startScenario({ balance: 0.2 })
     const run = await scenario.run(DIRECTLY)
     expect(expectFailure(run, 'insufficient_balance')).toBe(
-      'APIMart answered 402. It says: "insufficient balance: the task costs 0.456 USD, 0.2 USD left".\nThe account balance is 0.20 USD.',
+      'APIMart answered 402. It says: "insufficient balance: the task costs 0.46 USD, 0.20 USD left".\nThe account balance is 0.20 USD.',
     )
     expect(run.summary).toContain('<li>The account balance is 0.20 USD.</li>')
     expect(asked(scenario)).toEqual([SUBMISSION, BALANCE])
@@ -151,7 +151,7 @@ describe('the balance after a refusal for lack of credit', { concurrent: true },
       scenario.sandbox.faults.next('balance', fault)
       const run = await scenario.run(DIRECTLY)
       expect(expectFailure(run, 'insufficient_balance')).toMatch(
-        /^APIMart answered 402\. It says: "insufficient balance: .*"\.\nThe balance of the account could not be read\. APIMart .*\.$/,
+        /^APIMart answered 402\. It says: "insufficient balance: .*"\.\nThe account balance could not be read\. (APIMart answered|The request to APIMart failed:) .*\.$/,
       )
       expect(submissions(scenario)).toHaveLength(1)
     },

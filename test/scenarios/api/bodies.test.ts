@@ -1,6 +1,6 @@
 /**
- * Answers that no honest server gives, to everything that reads one: bounded in bytes, time and memory, each with its
- * sentence, and the paid request is sent once.
+ * Responses that no honest server sends, for every reader of a response. Each reader stays within its limits for bytes,
+ * time and memory and reports the cause, and the paid request is sent once.
  */
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
@@ -16,7 +16,7 @@ const MEDIA = join(ROOT, 'test/media')
 const METER = ['--import', pathToFileURL(join(ROOT, 'test/bench/meter.mjs')).href]
 const MEBIBYTE = 2 ** 20
 const BLOCK = Buffer.alloc(65_536, ' ')
-/** 77 kB, so that its header needs a second range. */
+/** 77 kB, so reading its header takes a second range request. */
 const CLIP = await readFile(join(MEDIA, 'corpus/header-last-beyond-64k.mp4'))
 const ACCEPTED = Buffer.from('{"code":200,"data":[{"status":"submitted","task_id":"task_1"}]}')
 const BALANCE = Buffer.from('{"success":true,"remain_balance":10.5,"unlimited_quota":false}')
@@ -28,21 +28,23 @@ const whole = (body: Uint8Array, ...headers: string[]): Answering => {
   return ({ write }) => write(Buffer.concat([Buffer.from(start), body]))
 }
 
-/** What asks a host: where its address is given, which of its requests are meant, and the reason it fails with. */
+/**
+ * What requests something from a host: the reason it fails with, its paid requests, and which of its requests are meant.
+ */
 const READERS = {
   reference: { reason: 'reference_unreachable', paid: 0, isMeant: () => true },
   result: { reason: 'download_failed', paid: 0, isMeant: () => true },
   submission: { reason: 'submission_uncertain', paid: 1, isMeant: () => true },
   poll: { reason: 'wait_timeout', paid: 0, isMeant: () => true },
   balance: { reason: 'insufficient_balance', paid: 1, isMeant: (path: string) => path.endsWith('/balance') },
-  // Where it works, the submission follows.
+  // If it works, the submission follows.
   upload: { reason: 'request_rejected', paid: null, isMeant: (path: string) => path.endsWith('/images') },
   GitHub: { reason: 'publish_failed', paid: 0, isMeant: () => true },
 } as const
 type Reader = keyof typeof READERS
 const EACH = Object.keys(READERS) as Reader[]
 
-/** Runs a step in which the reader meets a host that answers so. */
+/** Runs a step in which the reader gets this response. */
 async function meet(reader: Reader, answering: Answering, expect: ExpectStatic) {
   await using scenario = await startScenario({ speed: 1000, timing: { queue: 0, perClipSecond: 0 } })
   const { sandbox, folder } = scenario
@@ -72,22 +74,22 @@ async function meet(reader: Reader, answering: Answering, expect: ExpectStatic) 
   const start = performance.now()
   const run = await scenario.run(inputs[reader], { workspace, nodeOptions: METER, env })
   const milliseconds = performance.now() - start
-  expect(milliseconds, 'no time limit had to end it').toBeLessThan(12_000)
+  expect(milliseconds, 'no timeout had to end the step').toBeLessThan(12_000)
   const paid = host.requests.filter(({ path }) => path.endsWith('/generations')).length
   expect(paid, 'paid requests').toBe(
     READERS[reader].paid ?? (run.outputs.failure_reason === 'request_rejected' ? 0 : 1),
   )
-  expect(sandbox.tasks.length, 'tasks beside the existing one').toBe(1)
+  expect(sandbox.tasks.length, 'only the existing task').toBe(1)
   return { run, requests: host.requests, sent: host.sent(), peak: await readPeak(meter) }
 }
 
-/** Peak of resident memory in bytes, 0 where the system does not tell. */
+/** Peak resident memory in bytes, or 0 if the system does not report it. */
 async function readPeak(meter: string): Promise<number> {
   const { status } = JSON.parse(await readFile(meter, 'utf8'))
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
 }
 
-/** The step failed as its reader does, with this clause. */
+/** Checks that the step failed with its reader's reason and this clause. */
 function expectClause(run: Run, reader: Reader, clause: string, expect: ExpectStatic): void {
   expect(run.errors.join('\n')).toContain(clause)
   expect([run.exitCode, run.outputs.failure_reason]).toEqual([1, READERS[reader].reason])
@@ -99,7 +101,7 @@ const NO_HTTP = 'the response is not HTTP'
 const UNASKED = 'the server sent 100 or 101 first, which was not requested'
 const CHUNKED = head('200 OK', 'Transfer-Encoding: chunked')
 
-/** Begins so, and goes on like that until the client leaves. */
+/** Sends the start, then the same piece until the client disconnects. */
 const endless = (start: string, piece: string | Uint8Array): Answering => {
   return ({ write, forever }) => write(start).then(() => forever(piece))
 }
@@ -124,7 +126,7 @@ const REFUSED: readonly [name: string, readers: readonly Reader[], clause: strin
   ['series of 100 Continue responses', SOME, UNASKED, endless('', head('100 Continue'))],
 ]
 
-describe('a response without end', { concurrent: true }, () => {
+describe('an endless response', { concurrent: true }, () => {
   it.for(
     REFUSED.flatMap(([name, readers, ...rest]) => readers.map((reader) => [name, reader, ...rest] as const)),
   )(
@@ -132,7 +134,7 @@ describe('a response without end', { concurrent: true }, () => {
     async ([, reader, clause, answering], { expect }) => {
       const { run, requests, sent, peak } = await meet(reader, answering, expect)
       expectClause(run, reader, clause, expect)
-      // What lies in the buffers of both sockets is sent and never read.
+      // Bytes in the buffers of both sockets are sent but never read.
       expect(sent / requests.length).toBeLessThan(16 * MEBIBYTE)
       expect(peak).toBeLessThan(200 * MEBIBYTE)
     },
@@ -164,8 +166,8 @@ describe('an invalid Content-Length', { concurrent: true }, () => {
   ] as const)(
     'a Content-Length of "%s" fails the %s request as not HTTP',
     async ([length, reader], { expect }) => {
-      const answer = head('200 OK', `Content-Length: ${length}`)
-      const { run } = await meet(reader, ({ write }) => write(answer + ACCEPTED), expect)
+      const start = head('200 OK', `Content-Length: ${length}`)
+      const { run } = await meet(reader, ({ write }) => write(start + ACCEPTED), expect)
       expectClause(run, reader, NO_HTTP, expect)
     },
   )
@@ -177,19 +179,19 @@ const CODINGS = [
   ['br', brotliCompressSync],
   ['zstd', zstdCompressSync],
 ] as const
-/** What gateways send under a name that says something else, or only a part of it. */
+/** Compressed responses that gateways send under a wrong or incomplete name. */
 const ODD_CODINGS: readonly [what: string, coding: string, pack: (body: Buffer) => Buffer][] = [
   ['under the name X-Gzip', 'X-Gzip', gzipSync],
   ['and also declared as identity', 'gzip, identity', gzipSync],
   ['twice', 'br, gzip', (body) => gzipSync(brotliCompressSync(body))],
   ['without its zlib header', 'deflate', deflateRawSync],
-  ['without its end', 'gzip', (body) => gzipSync(body).subarray(0, -6)],
+  ['with its end missing', 'gzip', (body) => gzipSync(body).subarray(0, -6)],
   ['in name only', 'gzip', (body) => body],
   ['with 2 MB of padding', 'gzip', (body) => gzipSync(Buffer.concat([body, Buffer.alloc(2e6, ' ')]))],
 ]
-const UNPACKED = 'It says: "(compressed, and cannot be unpacked)".'
+const UNPACKED = 'It says: "(compressed; could not be decompressed)".'
 
-describe('a response of the API that is compressed unasked', { concurrent: true }, () => {
+describe('an API response that is compressed without being requested', { concurrent: true }, () => {
   it.for(CODINGS)(
     'the task id is read from a response that is compressed with %s',
     async ([coding, pack], { expect }) => {
@@ -208,7 +210,9 @@ describe('a response of the API that is compressed unasked', { concurrent: true 
     },
   )
 
-  it('a 429 that cannot be decompressed is not a refusal, as it may name a task', async ({ expect }) => {
+  it('a 429 that cannot be decompressed is not treated as a refusal because it may name a task', async ({
+    expect,
+  }) => {
     const start = head('429 Too Many Requests', 'Content-Encoding: gzip', 'Content-Length: 4')
     const answering: Answering = ({ write }) =>
       write(Buffer.concat([Buffer.from(start), Buffer.alloc(4, 255)]))
@@ -216,7 +220,7 @@ describe('a response of the API that is compressed unasked', { concurrent: true 
     expectClause(run, 'submission', UNPACKED, expect)
   })
 
-  it('the task id is read from a compressed response that breaks off after its last byte', async ({
+  it('the task id is read from a compressed response that ends one byte before its Content-Length', async ({
     expect,
   }) => {
     const packed = gzipSync(ACCEPTED)
@@ -259,24 +263,24 @@ describe('a response of the API that is compressed unasked', { concurrent: true 
 it('a response in chunks of one byte uses less than 200 MiB of memory', async ({ expect }) => {
   const pieces = '1\r\n \r\n'.repeat(10_000)
   const { run, peak } = await meet('submission', endless(CHUNKED, pieces), expect)
-  expectClause(run, 'submission', 'without a task id that can be used. It says nothing else.', expect)
+  expectClause(run, 'submission', 'without a usable task id. It says nothing else.', expect)
   expect(peak).toBeLessThan(200 * MEBIBYTE)
-  // Else the meter has told nothing.
+  // Otherwise the meter measured nothing.
   if (existsSync('/proc/self/status')) expect(peak).toBeGreaterThan(30 * MEBIBYTE)
 })
 
-/** The part of the clip that was asked for, under a range of one's own. */
+/** The requested part of the clip, with a custom Content-Range. */
 const part = (range: (start: number, end: number) => string[], shift = 0): Answering => {
   return ({ write }, { range: [start, asked] }) => {
     const end = Math.min(asked, CLIP.length)
     const body = CLIP.subarray(Math.max(0, start + shift), end + shift)
     const headers = range(start, end).map((value) => `Content-Range: ${value}`)
-    const answer = head('206 Partial Content', ...headers, `Content-Length: ${body.length}`)
-    return write(Buffer.concat([Buffer.from(answer), body]))
+    const opening = head('206 Partial Content', ...headers, `Content-Length: ${body.length}`)
+    return write(Buffer.concat([Buffer.from(opening), body]))
   }
 }
 const honest = part((start, end) => [`bytes ${start}-${end - 1}/${CLIP.length}`])
-/** Honest at first. */
+/** Responds honestly to the first request. */
 const then = (answering: Answering): Answering => {
   return (line, asked) => (asked.number === 1 ? honest : answering)(line, asked)
 }

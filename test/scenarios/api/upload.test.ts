@@ -1,5 +1,6 @@
 /**
- * An image of the repository: uploaded once, after everything that costs nothing, and never submitted on a guess.
+ * An image of the repository is uploaded once, after every check that is free, and nothing is submitted unless its URL is
+ * known.
  */
 
 import { copyFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -23,10 +24,10 @@ const FAST = { speed: 100 }
 const status = (code: number, body?: unknown): Fault => ({ kind: 'status', status: code, body })
 const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
-const NO_ADDRESS = 'The response contains no image URL.'
+const NO_URL = 'The response contains no image URL.'
 const FAILED = `image_url ${IMAGE} could not be uploaded.`
 
-/** The step has failed before the paid request, after so many uploads. */
+/** Checks that the step failed before the paid request, after this many uploads. */
 function expectNothingSubmitted(
   scenario: RepositoryScenario,
   run: Run,
@@ -69,7 +70,7 @@ describe('an image of the repository', { concurrent: true }, () => {
   })
 
   it.for(['größe 🎬 it"s #1@2x, 100%?.png', "größe 🎬 it's #1@2x, 100%.png"])(
-    'an image of the repository may have the name %s',
+    'an image of the repository can be named %s',
     async (name, { expect, skip }) => {
       if (/["?]/.test(name)) need('any file name', { skip })
       await using scenario = await startRepository()
@@ -115,7 +116,7 @@ describe('an image of the repository', { concurrent: true }, () => {
   })
 
   it.for<[string, string, FailureReason, string]>([
-    ['a text', 'TOKEN=secret\n', 'reference_rejected', 'is a text of 13 bytes'],
+    ['a text file', 'TOKEN=secret\n', 'reference_rejected', 'is a text file of 13 bytes'],
     [
       'a Git LFS pointer',
       `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 1946\n`,
@@ -171,10 +172,10 @@ describe('an upload', { concurrent: true }, () => {
       'request_rejected',
       `${FAILED} The response was lost: `,
     ],
-    ['a 500', status(500), 'request_rejected', `${FAILED} ${scripted(500)} ${NO_ADDRESS}`],
-    ['a 503', status(503), 'request_rejected', `${FAILED} ${scripted(503)} ${NO_ADDRESS}`],
-    ['a 200 without a URL', { kind: 'empty-200' }, 'request_rejected', NO_ADDRESS],
-    ['an HTML page', { kind: 'html' }, 'request_rejected', NO_ADDRESS],
+    ['a 500', status(500), 'request_rejected', `${FAILED} ${scripted(500)} ${NO_URL}`],
+    ['a 503', status(503), 'request_rejected', `${FAILED} ${scripted(503)} ${NO_URL}`],
+    ['a 200 without a URL', { kind: 'empty-200' }, 'request_rejected', NO_URL],
+    ['an HTML page', { kind: 'html' }, 'request_rejected', NO_URL],
     ['a 413', status(413), 'request_rejected', `${FAILED} ${scripted(413)}`],
   ])(
     'an upload that gets %s is not retried, and nothing is submitted',
@@ -199,7 +200,7 @@ describe('an upload', { concurrent: true }, () => {
     expect([second, third]).toEqual([first, first])
     expect(scenario.uploads()).toHaveLength(3)
     expect(scenario.submissions()).toHaveLength(1)
-    expect(run.log).toContain(`\n${scripted(429)} Trying the upload again in `)
+    expect(run.log).toContain(`\n${scripted(429)} Retrying the upload in `)
   })
 
   it('an upload is not repeated when the submission is retried', async ({ expect }) => {
@@ -218,9 +219,9 @@ describe('an upload', { concurrent: true }, () => {
     const run = await scenario.run({ ...IMAGE_ONLY, api_base_url: 'http://127.0.0.1:1' })
     const problem = expectNothingSubmitted(scenario, run, 'request_rejected', 0)
     expect(problem).toBe(
-      `${FAILED} APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refuses connections (ECONNREFUSED). Check api_base_url and the proxy settings. It was tried 4 times.`,
+      `${FAILED} APIMart could not be reached, so the request was never sent: the host, or a proxy in between, refused the connection (ECONNREFUSED). Check api_base_url and the proxy settings. Gave up after 4 tries.`,
     )
-    expect(run.log.match(/ Trying the upload again in /g)).toHaveLength(3)
+    expect(run.log.match(/ Retrying the upload in /g)).toHaveLength(3)
   })
 
   it('an upload with a wrong key does not show the key', async ({ expect }) => {

@@ -44,14 +44,17 @@ const HOSTILE: [name: string, text: string][] = [
   ],
 ]
 
-/** The commands that the action itself gives: the toolkit's, in the wording of the action. */
+/** The commands that the action itself prints through the toolkit. */
 const OWN =
   /^::(add-mask::(<api key>|ghs_\w+)|group::(Preflight: reference image and clip|Submission|Dry run: the request that would be sent)|endgroup::|(error|warning|debug)::\S.*)$/
 
-/** Whatever breaks a line, besides a line feed, turns its direction, or hides in it, apart from joiners. */
+/** Characters other than a line feed that break a line, change its direction or are invisible, except joiners. */
 const UNPRINTABLE = /[^\n\P{Cc}]|[\p{Bidi_C}\p{Zl}\p{Zp}]|(?!\u200c|\u200d)\p{Cf}/u
 
-/** Holds the log against what the runner would take for a command, and against what turns or breaks lines. */
+/**
+ * Checks that the log contains nothing that the runner would take for a command and nothing that breaks or reorders
+ * lines.
+ */
 function expectHarmless(run: Run): void {
   const lines = run.log.split('\n')
   expect(lines.filter((line) => /^\s*::/.test(line) && !OWN.test(line))).toEqual([])
@@ -78,7 +81,7 @@ describe.concurrent('hostile text', () => {
     const run = await scenario.run({ prompt, preflight: 'off' })
     expectSubmitted(run)
     expectHarmless(run)
-    // An environment holds UTF-8, in which there are no halves of characters.
+    // The environment is UTF-8, which has no lone surrogates.
     expect(JSON.parse(scenario.apiRequests()[0]?.body ?? '')).toHaveProperty('prompt', prompt.toWellFormed())
   })
 
@@ -109,7 +112,7 @@ describe.concurrent('hostile text', () => {
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 200, body })
     const run = await scenario.run({ preflight: 'off' })
     expectHarmless(run)
-    // An id that could break a line is none.
+    // An id that could break a line is not accepted.
     expect(run.outputs.task_id ?? '').toMatch(/^\S*$/)
     expect(run.exitCode).toBe(run.outputs.task_id === undefined ? 1 : 0)
   })
@@ -140,7 +143,7 @@ describe.concurrent('hostile text', () => {
 
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
 
-/** All at once, and short enough for wherever little is shown. */
+/** All of it at once, and short enough for places that show little. */
 const DENSE: typeof HOSTILE = [
   [
     'commands and control characters',
@@ -155,9 +158,9 @@ describe.concurrent('hostile text from servers and programs', () => {
     async ([, text], { expect }) => {
       await using scenario = await startScenario({ speed: 300 })
       const { id: task_id } = scenario.sandbox.addTask()
-      const answer = (data: object): Fault => ({ kind: 'status', status: 200, body: { code: 200, data } })
+      const respond = (data: object): Fault => ({ kind: 'status', status: 200, body: { code: 200, data } })
       const error = { code: text, message: text, type: text }
-      scenario.sandbox.faults.next('task', answer({ status: text }), answer({ status: 'failed', error }))
+      scenario.sandbox.faults.next('task', respond({ status: text }), respond({ status: 'failed', error }))
       const run = await scenario.run({ ...NO_REFERENCES, task_id })
       expect(run.outputs.failure_reason).toBe('task_failed')
       expect(run.log).toMatch(/\n\[.*\] \S/)
@@ -289,10 +292,8 @@ describe.concurrent('a flood of text', () => {
     await using scenario = await startScenario()
     const run = await scenario.run({ prompt: flood.slice(0, longest) })
     const problem = expectFailure(run, 'invalid_input')
-    expect(problem).toMatch(
-      /^prompt ".{80}…": It has \d+ characters, at most 2500 are allowed\. Shorten it\.$/,
-    )
-    // The line break at its end does not count.
+    expect(problem).toMatch(/^prompt ".{80}…": It has \d+ characters; the limit is 2500\. Shorten it\.$/)
+    // The trailing line break does not count.
     expect(problem).toContain(`It has ${longest - 1} characters`)
     expectHarmless(run)
   })

@@ -17,12 +17,12 @@ import {
   writeProgram,
 } from '../scenario.ts'
 
-/** Every sign that some form of writing escapes. */
+/** Contains every character that some encoding escapes. */
 const KEY = `sk-a+b/c=="<&>'%20{?}^|\\\`#~`
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 
-/** Ways in which a server may write the key, with other text around. */
+/** Forms in which a server may write the key, with other text around it. */
 const FORMS: [name: string, write: (key: string) => string][] = [
   ['in plain text', (key) => `Bearer ${key}!`],
   ['in JSON', (key) => JSON.stringify({ key })],
@@ -73,7 +73,7 @@ describe('the search for secrets', () => {
   const ask = (request: string) => `await fetch(process.env.MEDIA + ${request}).catch(() => {})`
   it.each([
     ['into the log', say('"x" + key'), 'the key as it is in the log'],
-    ['onto the error stream', 'console.error(encodeURIComponent(key))', 'the key as it is in the log'],
+    ['to the error stream', 'console.error(encodeURIComponent(key))', 'the key as it is in the log'],
     [
       'into a debug line',
       say('"::debug::" + Buffer.from("xy" + key).toString("base64url")'),
@@ -91,7 +91,7 @@ describe('the search for secrets', () => {
       'the key as it is in the head of the request GET',
     ],
     [
-      'into the authorization for another host',
+      'into the authorization header for another host',
       ask('"a", { headers: { authorization: key } }'),
       'in the head of the request',
     ],
@@ -166,11 +166,11 @@ describe('a key with special characters', { concurrent: true }, () => {
     ['the link to the video', { result: { videos: [{ url: ['http://KEY.test/KEY.mp4?k=KEY'] }] } }],
     ['the status of a task', { status: 'failed KEY' }],
     ['the error of a task', { status: 'failed', error: { code: 'KEY', message: 'no KEY', type: 'KEY' } }],
-  ] as const)('the key is concealed when it appears in %s', async ([, told], { expect }) => {
+  ] as const)('the key is concealed when it appears in %s', async ([, fields], { expect }) => {
     await using scenario = await startScenario({ speed: 300 })
     const { apiKey, faults } = scenario.sandbox
     const task = scenario.sandbox.addTask()
-    const data = { id: task.id, status: 'completed', ...told }
+    const data = { id: task.id, status: 'completed', ...fields }
     const body = JSON.parse(JSON.stringify({ code: 200, data }).replaceAll('KEY', apiKey))
     for (let polls = 0; polls < 20; polls++) faults.next('task', { kind: 'status', status: 200, body })
     const inputs = { image_url: '', video_url: '', task_id: task.id, wait_timeout_minutes: '0.5' }
@@ -203,7 +203,7 @@ describe('the token', { concurrent: true }, () => {
     const inputs = { ...DIRECTLY, wait: 'true', output_path: 'video.mp4', attach_to_release: 'event' }
     const run = await scenario.run(inputs, { env })
     expectCompleted(run)
-    expect(run.log).toContain('The video goes to the release v1-***-***.')
+    expect(run.log).toContain('The video will be attached to the release v1-***-***.')
     expect(run.outputs.release_asset_url).toMatch(/\/v1-\*\*\*-\*\*\*\/video\.mp4$/)
   })
 })
@@ -213,10 +213,10 @@ async function writeImage(folder: string): Promise<void> {
 }
 
 describe('an input', { concurrent: true }, () => {
-  const inAddress = (secret: string) => `https://example.com/ref.png?token=${encodeURIComponent(secret)}`
+  const inUrl = (secret: string) => `https://example.com/ref.png?token=${encodeURIComponent(secret)}`
   it.for<[name: string, write: (secret: string) => string]>([
     ['prompt', (secret) => `${'x'.repeat(70)} ${secret}`],
-    ['image_url', inAddress],
+    ['image_url', inUrl],
     ['video_url', (secret) => `https://example.com/${base64(`user:${secret}`)}/clip.mp4`],
     ['output_path', (secret) => `videos/${secret}/video.mp4`],
     ['idempotency_key', (secret) => secret],
@@ -229,7 +229,7 @@ describe('an input', { concurrent: true }, () => {
     for (const [held, secret] of Object.entries(secrets)) {
       const run = await scenario.run({ preflight: 'off', [name]: write(secret) })
       expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
-      // Nor a part of it, where the value is cut.
+      // Nor does a truncated value show part of it.
       expect(run.errors[0]).not.toContain(secret.slice(0, 8))
       const message = `It contains the ${held}, which would be shown, or sent to others. Remove it.`
       expect(run.errors[0]).toMatch(new RegExp(`^${name} ".*": ${message}$`, 'm'))

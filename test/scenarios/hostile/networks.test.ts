@@ -1,5 +1,5 @@
 /**
- * Whole runs through networks that are not ours: proxies of every kind, and hosts with IPv6 only.
+ * Whole runs through unusual networks: proxies of every kind, and hosts with only IPv6.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
@@ -27,7 +27,10 @@ const UNKNOWN_ROOT =
   /: its certificate is signed by an unknown root \(NODE_EXTRA_CA_CERTS adds one\) \([A-Z_]+\)\. /
 const PASSWORD = 'p%40ss-0123'
 
-/** A scenario whose API speaks TLS, and a proxy; steps trust both, and whoever opens the tunnels, unless `env` says other. */
+/**
+ * A scenario whose API speaks TLS, and a proxy. Steps trust the certificates of both, and `root`, unless `env` says
+ * otherwise.
+ */
 async function behind(options: ProxyOptions & { root?: string } = {}) {
   const scenario = await startScenario({ timing: { queue: 0, perClipSecond: 0 }, speed: 300 })
   const identity = selfSigned()
@@ -44,7 +47,7 @@ async function behind(options: ProxyOptions & { root?: string } = {}) {
     scenario,
     gateway,
     through,
-    /** Of the API, as CONNECT names it. */
+    /** The authority of the API, as CONNECT names it. */
     authority,
     run: (inputs: Record<string, string>, env: Record<string, string | undefined> = {}) =>
       scenario.run(
@@ -63,7 +66,7 @@ async function behind(options: ProxyOptions & { root?: string } = {}) {
 
 type Way = Awaited<ReturnType<typeof behind>>
 
-/** Holds what a run said against the password of its proxy, in whatever form. */
+/** Checks that a run shows the password of its proxy in no form. */
 function expectSecret(run: Run, expect: ExpectStatic): void {
   const said = [run.raw.log, run.summary, JSON.stringify(run.outputs)].join('\n')
   const plain = decodeURIComponent(PASSWORD)
@@ -71,7 +74,7 @@ function expectSecret(run: Run, expect: ExpectStatic): void {
     expect(said).not.toContain(form)
 }
 
-/** Requests of the action to the media host. */
+/** The action's requests to the media host. */
 const mediaRequests = ({ scenario }: Way) =>
   scenario.sandbox.requests.filter(({ listener, by }) => listener === 'media' && by === 'client')
 
@@ -107,13 +110,13 @@ describe('a run', { concurrent: true }, () => {
         expect(await readFile(join(scenario.folder, 'video.mp4'))).not.toHaveLength(0)
         expect(run.outputs.release_asset_url).toBeDefined()
         expect(submissions(scenario)).toHaveLength(1)
-        // Nothing went past it: the API in tunnels, one for each request, all else forwarded.
+        // Nothing bypassed the proxy: one tunnel for each API request, everything else forwarded.
         const tunnels = through.lines.filter((line) => line.startsWith('CONNECT '))
         expect(tunnels).toEqual(scenario.apiRequests().map(() => `CONNECT ${authority}`))
         const forwarded = through.lines.length - tunnels.length
         expect(forwarded).toBe(mediaRequests(way).length + github.requests.length)
         expect(way.gateway.connections).toBe(tunnels.length)
-        // Neither in a line nor in a header, nor readable in a tunnel.
+        // The key is in no request line or header, and not readable in a tunnel.
         expect(through.heard).toContain(`CONNECT ${authority}`)
         expect(through.heard).not.toContain(scenario.sandbox.apiKey)
         for (const { headers } of scenario.sandbox.requests)
@@ -134,7 +137,8 @@ describe('a run', { concurrent: true }, () => {
       `POST ${sandbox.apiUrl}/v1/videos/generations`,
     ])
     expect(submissions(way.scenario)).toHaveLength(1)
-    // The proxy hears all that is not encrypted; so a key in a tunnel's line or header would be heard above.
+    // The proxy sees everything that is not encrypted, so the test above would notice a key in a tunnel's line or
+    // header.
     expect(way.through.heard).toContain(sandbox.apiKey)
     expect(way.through.lines).toHaveLength(way.scenario.apiRequests().length + mediaRequests(way).length)
     expectSecret(run, expect)
@@ -151,22 +155,24 @@ describe('a run', { concurrent: true }, () => {
   it('a run does not bypass a dead proxy to read references outside NO_PROXY', async ({ expect }) => {
     await using way = await behind()
     const dead = { HTTP_PROXY: NOBODY, HTTPS_PROXY: NOBODY, NO_PROXY: way.authority }
-    const told = expectFailure(await way.run({}, dead), 'reference_unreachable')
-    expect(told.match(/the host, or a proxy in between, refuses connections \(ECONNREFUSED\)/g)).toHaveLength(
-      2,
-    )
+    const problem = expectFailure(await way.run({}, dead), 'reference_unreachable')
+    expect(
+      problem.match(/the host, or a proxy in between, refused the connection \(ECONNREFUSED\)/g),
+    ).toHaveLength(2)
     expect(way.scenario.sandbox.requests).toEqual([])
   })
 
-  it('a run asks no proxy for the metadata service of a cloud', async ({ expect }) => {
+  it('a run never contacts the metadata service of a cloud, not even through a proxy', async ({ expect }) => {
     await using way = await behind()
     const run = await way.run({
       image_url: 'http://metadata.google.internal/hero.png',
       video_url: 'https://[fd00:ec2::254]/walk.mp4',
     })
-    const told = expectFailure(run, 'reference_unreachable')
-    expect(told).toContain('metadata.google.internal, the metadata service of a cloud, from which neither ')
-    expect(told).toContain('fd00:ec2::254, which is not a public address, so neither ')
+    const problem = expectFailure(run, 'reference_unreachable')
+    expect(problem).toContain(
+      'metadata.google.internal, the metadata service of a cloud, from which neither ',
+    )
+    expect(problem).toContain('fd00:ec2::254, which is not a public address, so neither ')
     expect([way.through.heard, way.scenario.sandbox.requests]).toEqual(['', []])
   })
 })
@@ -192,9 +198,9 @@ describe('a submission', { concurrent: true }, () => {
 
   it('a submission is never sent when an untrusted proxy intercepts TLS', async ({ expect }) => {
     await using way = await behind({ intercepts: company })
-    const told = expectFailure(await way.run(DIRECTLY), 'request_rejected')
-    expect(told).toMatch(/^APIMart could not be reached, so the request was never sent: /)
-    expect(told).toMatch(UNKNOWN_ROOT)
+    const problem = expectFailure(await way.run(DIRECTLY), 'request_rejected')
+    expect(problem).toMatch(/^APIMart could not be reached, so the request was never sent: /)
+    expect(problem).toMatch(UNKNOWN_ROOT)
     expect(way.through.lines).toEqual([`CONNECT ${way.authority}`])
     expect([way.gateway.connections, way.scenario.sandbox.requests]).toEqual([0, []])
   })

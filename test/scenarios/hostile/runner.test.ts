@@ -23,7 +23,9 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.errors[0]).toContain(`task_id: ${id} to wait for it; this submits nothing.`)
   })
 
-  it('a step works with switches for undici parsers that the bundle leaves out', async ({ expect }) => {
+  it('a step works when the environment selects undici parsers that the bundle leaves out', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario()
     const env = { UNDICI_USE_MILO: '1', UNDICI_NO_WASM_SIMD: '1' }
     const run = await scenario.run({}, { env })
@@ -80,7 +82,7 @@ describe.concurrent('a runner on which something fails', () => {
       const run = await scenario.run({}, { env: { HTTPS_PROXY: value } })
       expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
       expect(run.errors[0]).toMatch(
-        /^The variable HTTPS_PROXY of the runner is not the address of an HTTP proxy\./,
+        /^The variable HTTPS_PROXY of the runner is not the URL of an HTTP proxy\./,
       )
       expect(scenario.sandbox.requests).toEqual([])
     },
@@ -113,13 +115,13 @@ describe('a program that hangs behind a wrapper', () => {
   it('a program that hangs behind a wrapper ends when the wrapper has exited', async ({ expect }) => {
     await using scenario = await startScenario()
     const inner = await writeProgram(join(scenario.folder, 'inner'), 'setInterval(() => {}, 1000)')
-    const answer =
+    const output =
       '{"format":{"duration":"5"},"streams":[{"codec_type":"video","codec_name":"h264","width":640,"height":640}]}'
     const wrapper = join(scenario.folder, 'ffprobe')
     const wait = `while [ ! -e ${inner}.json ]; do :; done`
     await writeFile(
       wrapper,
-      `#!/bin/sh\n${inner} >/dev/null 2>&1 </dev/null &\n${wait}\necho '${answer}'\n`,
+      `#!/bin/sh\n${inner} >/dev/null 2>&1 </dev/null &\n${wait}\necho '${output}'\n`,
       { mode: 0o755 },
     )
     const video_url = scenario.sandbox.media.url('corpus/fragmented-hybrid.mp4')

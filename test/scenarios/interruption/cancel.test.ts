@@ -20,7 +20,10 @@ import {
   writeProgram,
 } from '../scenario.ts'
 
-/** Runs the step and sends it these signals, one soon after the other, once `reached` holds; times its end. */
+/**
+ * Runs the step, sends it these signals in quick succession once `reached` is true, and measures how long it takes to
+ * end.
+ */
 async function interrupted(
   { folder, run }: Scenario,
   inputs: Record<string, string>,
@@ -47,7 +50,7 @@ async function interrupted(
   return { run: result, milliseconds: performance.now() - cancelled }
 }
 
-/** Holds what a run has written against what is written at every end: whole, and once. */
+/** Checks that a run wrote its outputs and summary completely, and only once. */
 async function expectWrittenOnce(run: Run, expect: ExpectStatic): Promise<void> {
   const names = (await outputBlocks(run.raw)).map(([name]) => name).filter((name) => name !== 'status')
   expect(names).toEqual([...new Set(names)])
@@ -55,16 +58,16 @@ async function expectWrittenOnce(run: Run, expect: ExpectStatic): Promise<void> 
   expect(run.summary.match(/failure_reason/g) ?? []).toHaveLength('failure_reason' in run.outputs ? 1 : 0)
 }
 
-/** Whether a URL with this part was asked for, and so many bytes of the answer have been sent. */
+/** Whether a URL with this part was requested and this many bytes of the response were sent. */
 function asked({ sandbox }: Scenario, part: string, bytes = 0): () => boolean {
   return () => sandbox.requests.some(({ url, bytesSent }) => url.includes(part) && bytesSent >= bytes)
 }
 
-/** Whether the task was looked at so often, and the last answer has been sent. The one before has surely come. */
-function looked({ sandbox }: Scenario, times: number, bytes = 1): () => boolean {
+/** Whether the task was polled this often and the last response was sent, so the one before has certainly arrived. */
+function polled({ sandbox }: Scenario, times: number, bytes = 1): () => boolean {
   return () => {
-    const looks = sandbox.requests.filter(({ url }) => url.startsWith(LOOK))
-    return looks.length >= times && looks.every(({ bytesSent }) => bytesSent >= bytes)
+    const polls = sandbox.requests.filter(({ url }) => url.startsWith(POLL))
+    return polls.length >= times && polls.every(({ bytesSent }) => bytesSent >= bytes)
   }
 }
 
@@ -77,24 +80,24 @@ function hasEnded(pid: number): boolean {
 }
 
 const SUBMISSION = '/v1/videos/generations'
-const LOOK = '/v1/tasks/'
+const POLL = '/v1/tasks/'
 const ENDLESS = { queue: 0, perClipSecond: 1e9 }
 
-/** Where a step is when it is cancelled, and what must be told then. */
-interface Station {
-  readonly station: string
+/** The point at which a step is cancelled, and what it must report then. */
+interface Stage {
+  readonly stage: string
   readonly sandbox?: SandboxOptions
-  /** Sets the scene: gives the inputs, and what holds once the step has come to the station. */
+  /** Prepares the scenario; returns the inputs, and a check whether the step has reached this stage. */
   readonly set: (scenario: Scenario) => Scene | Promise<Scene>
-  /** The outputs beside `task_id` and `failure_reason`. */
+  /** The outputs besides `task_id` and `failure_reason`. */
   readonly outputs?: Record<string, unknown>
-  readonly told: Told
+  readonly report: Report
 }
 
 type Scene = readonly [inputs: Record<string, string>, reached: () => boolean]
 
-/** What the summary and the error say of the task, as truly as the step can know. */
-interface Told {
+/** What the summary and the error say about the task, as far as the step can know. */
+interface Report {
   readonly headline: string
   readonly advice: (id: string) => string
 }
@@ -102,51 +105,46 @@ interface Told {
 const onward = 'it continues at APIMart and is billed, even though this job has stopped.'
 const again = (id: string) => `Run this step again with task_id: ${id} to wait for it; this submits nothing.`
 
-const NOTHING: Told = {
+const NOTHING: Report = {
   headline: 'cancelled',
   advice: () =>
     'Run the workflow again when you want the video. Nothing was submitted and nothing is billed.',
 }
-const ACCEPTED: Told = {
+const ACCEPTED: Report = {
   headline: 'cancelled, the task continues',
   advice: (id) => `Task ${id} was accepted: ${onward} ${again(id)}`,
 }
-const PROCESSING: Told = {
+const PROCESSING: Report = {
   headline: 'cancelled, the task continues',
   advice: (id) => `Task ${id} was last seen as processing (0 %): ${onward} ${again(id)}`,
 }
-const UNKNOWN: Told = {
+const UNKNOWN: Report = {
   headline: 'cancelled',
   advice: (id) => `This run submitted nothing; the outcome of task ${id} is unknown. ${again(id)}`,
 }
-const PAID: Told = {
+const PAID: Report = {
   headline: 'cancelled',
   advice: (id) =>
     `Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`,
 }
 
-/** A reference of a new task, served with a habit, until so many bytes of it were sent. */
-function reference(
-  station: string,
-  input: 'image_url' | 'video_url',
-  habit: string,
-  bytes?: number,
-): Station {
+/** A reference of a new task, served with a habit; reached once this many bytes were sent. */
+function reference(stage: string, input: 'image_url' | 'video_url', habit: string, bytes?: number): Stage {
   const path = input === 'image_url' ? DEMO.image : DEMO.clip
   return {
-    station,
+    stage,
     set: (scenario) => [
       { [input]: scenario.sandbox.media.url(path, habit) },
       asked(scenario, `/${habit}/`, bytes),
     ],
-    told: NOTHING,
+    report: NOTHING,
   }
 }
 
-/** The video of a task that is completed, served with a habit, until so many bytes of it were sent. */
-function result(station: string, output_path: string, habit: string, bytes?: number): Station {
+/** The video of a completed task, served with a habit; reached once this many bytes were sent. */
+function result(stage: string, output_path: string, habit: string, bytes?: number): Stage {
   return {
-    station,
+    stage,
     sandbox: { timing: { queue: 0, perClipSecond: 0 } },
     set(scenario) {
       const { id } = scenario.sandbox.addTask({
@@ -160,94 +158,94 @@ function result(station: string, output_path: string, habit: string, bytes?: num
       result_url: expect.stringContaining(`/habit/${habit}/demo/result.mp4`),
       result_expires_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
     },
-    told: PAID,
+    report: PAID,
   }
 }
 
-const STATIONS: Station[] = [
-  reference('the image is awaited', 'image_url', 'silent'),
-  reference('the clip is awaited', 'video_url', 'silent'),
-  reference('the clip has stalled', 'video_url', 'stalls', 1024),
-  reference('the clip is to be retried after a 500', 'video_url', 'server-error', 1),
+const STAGES: Stage[] = [
+  reference('it waits for the image', 'image_url', 'silent'),
+  reference('it waits for the clip', 'video_url', 'silent'),
+  reference('the clip download has stalled', 'video_url', 'stalls', 1024),
+  reference('it is about to retry the clip after a 500', 'video_url', 'server-error', 1),
   {
-    station: 'the clip is stored for ffprobe',
+    stage: 'it stores the clip for ffprobe',
     async set(scenario) {
       const video_url = await scenario.sandbox.media.padClip('large.mp4', DEMO.clip, 100e6, 'header-first')
       const inputs = { video_url, duration_probe: 'ffprobe', ffprobe_path: ffprobePath }
       return [inputs, asked(scenario, '/large.mp4', 1e6)]
     },
-    told: NOTHING,
+    report: NOTHING,
   },
   {
-    station: 'the task id has just arrived',
+    stage: 'the task id has just arrived',
     set: (scenario) => [{ wait: 'true' }, asked(scenario, SUBMISSION, 1)],
     outputs: { status: 'submitted', duration_seconds: '8.4' },
-    told: ACCEPTED,
+    report: ACCEPTED,
   },
   {
-    station: 'the first poll gets no response',
+    stage: 'the first poll gets no response',
     sandbox: { speed: 300 },
     set(scenario) {
       scenario.sandbox.faults.next('task', { kind: 'silent' })
-      return [{ wait: 'true', preflight: 'off' }, asked(scenario, LOOK)]
+      return [{ wait: 'true', preflight: 'off' }, asked(scenario, POLL)]
     },
     outputs: { status: 'submitted' },
-    told: ACCEPTED,
+    report: ACCEPTED,
   },
   {
-    station: 'the next poll is not due yet',
+    stage: 'the next poll is not due yet',
     sandbox: { speed: 20, timing: ENDLESS },
-    set: (scenario) => [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, looked(scenario, 2)],
+    set: (scenario) => [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, polled(scenario, 2)],
     outputs: { status: 'processing' },
-    told: PROCESSING,
+    report: PROCESSING,
   },
   {
-    station: 'the rest of wait_timeout_minutes passes',
+    stage: 'it waits for the rest of wait_timeout_minutes',
     sandbox: { speed: 2, timing: ENDLESS },
     set(scenario) {
-      // The third look would be 8 s after the first.
+      // The third poll would be 8 s after the first.
       const inputs = { task_id: scenario.sandbox.addTask().id, video_url: '', wait_timeout_minutes: '0.1' }
-      return [inputs, looked(scenario, 2)]
+      return [inputs, polled(scenario, 2)]
     },
     outputs: { status: 'processing' },
-    told: PROCESSING,
+    report: PROCESSING,
   },
   {
-    station: 'a later poll gets no response',
+    stage: 'a later poll gets no response',
     sandbox: { speed: 300, timing: ENDLESS },
     set(scenario) {
       const answered = { kind: 'delay', ms: 0 } as const
       scenario.sandbox.faults.next('task', answered, answered, { kind: 'silent' })
-      return [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, looked(scenario, 3, 0)]
+      return [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, polled(scenario, 3, 0)]
     },
     outputs: { status: 'processing' },
-    told: PROCESSING,
+    report: PROCESSING,
   },
   {
-    station: 'the poll of a task_id gets no response',
+    stage: 'the poll of a task_id gets no response',
     set(scenario) {
       scenario.sandbox.faults.next('task', { kind: 'silent' })
-      return [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, asked(scenario, LOOK)]
+      return [{ task_id: scenario.sandbox.addTask().id, video_url: '' }, asked(scenario, POLL)]
     },
-    told: UNKNOWN,
+    report: UNKNOWN,
   },
   {
-    station: 'the reference of a task_id is awaited',
+    stage: 'it waits for the reference of a task_id',
     set(scenario) {
       const video_url = scenario.sandbox.media.url(DEMO.clip, 'silent')
       return [{ task_id: scenario.sandbox.addTask().id, video_url }, asked(scenario, '/silent/')]
     },
-    told: UNKNOWN,
+    report: UNKNOWN,
   },
-  result('the video to download is awaited', 'video.mp4', 'silent'),
+  result('the video download gets no response', 'video.mp4', 'silent'),
   result('the video download has stalled', 'video.mp4', 'stalls', 1024),
   result('the video arrives very slowly', 'video.mp4', 'slow-drip', 2),
-  result('the video download has broken off', 'video.mp4', 'cut-connection', 1),
-  result('the video to measure is awaited', '', 'silent'),
-  result('the video to measure has stalled', '', 'stalls', 1024),
+  result('the video download was interrupted', 'video.mp4', 'cut-connection', 1),
+  result('the request for the length of the video gets no response', '', 'silent'),
+  result('the request for the length of the video has stalled', '', 'stalls', 1024),
 ]
 
-/** What a job in a hurry gets: one signal after the other until it ends. */
+/** One signal after the other until the step ends. */
 function* storm(): Generator<NodeJS.Signals> {
   for (;;) yield* ['SIGTERM', 'SIGINT'] as const
 }
@@ -255,11 +253,11 @@ function* storm(): Generator<NodeJS.Signals> {
 describe('a cancelled job', { concurrent: true }, () => {
   describe.for([
     { by: 'SIGINT', signals: () => ['SIGINT'] as const },
-    { by: 'SIGTERM and signals without end', signals: storm },
-  ])('ends soon by $by', ({ signals }) => {
-    it.for(STATIONS)(
-      'a job cancelled while $station ends within 5 s with the right advice',
-      async ({ sandbox, set, outputs, told }, { expect }) => {
+    { by: 'SIGTERM and endless further signals', signals: storm },
+  ])('ends soon after $by', ({ signals }) => {
+    it.for(STAGES)(
+      'a job cancelled while $stage ends within 5 s with the right advice',
+      async ({ sandbox, set, outputs, report }, { expect }) => {
         await using scenario = await startScenario(sandbox)
         const video = join(scenario.folder, 'video.mp4')
         await writeFile(video, 'an earlier video')
@@ -267,7 +265,7 @@ describe('a cancelled job', { concurrent: true }, () => {
         const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
         expect(milliseconds).toBeLessThan(5000)
         const [task] = scenario.sandbox.tasks
-        const advice = told.advice(task?.id ?? '')
+        const advice = report.advice(task?.id ?? '')
         expect(expectFailure(run, 'cancelled', advice)).toBe('The job was cancelled.')
         expect(run.summary).toContain(`<p><b>What to do:</b> ${advice}</p>`)
         expect(run.outputs).toEqual({
@@ -280,7 +278,7 @@ describe('a cancelled job', { concurrent: true }, () => {
         await expectWrittenOnce(run, expect)
         expect(await readdir(scenario.folder)).toEqual(['video.mp4'])
         expect(await readFile(video, 'utf8')).toBe('an earlier video')
-        expect(run.summary).toContain(`## Kling motion control: ${told.headline}\n`)
+        expect(run.summary).toContain(`## Kling motion control: ${report.headline}\n`)
       },
     )
 
@@ -302,7 +300,7 @@ setInterval(() => {}, 1000)`
       await vi.waitUntil(() => hasEnded(pid), { timeout: 5000, interval: 10 })
     })
 
-    it('a job cancelled before the API is connected ends within 5 s', async ({ expect }) => {
+    it('a job cancelled before it connects to the API ends within 5 s', async ({ expect }) => {
       await using scenario = await startScenario()
       await using api = await listening(createServer())
       const inputs = { preflight: 'off', wait: 'true', api_base_url: `https://127.0.0.1:${api.port}` }
@@ -313,7 +311,7 @@ setInterval(() => {}, 1000)`
       await expectWrittenOnce(run, expect)
     })
 
-    // The answer to a submission that has left is awaited for 4 s, so 6 s are allowed.
+    // The step waits up to 4 s for the response to a submission that was sent, so 6 s are allowed.
     it('a job cancelled while the submission gets no response reports it as uncertain', async ({
       expect,
     }) => {
@@ -324,7 +322,7 @@ setInterval(() => {}, 1000)`
       const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
       expect(milliseconds).toBeLessThan(6000)
       expect(expectFailure(run, 'submission_uncertain')).toMatch(
-        /^The response to the submission was lost: the run was stopped before it arrived\. It is unknown whether a task was accepted\.\nThe request went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z with the Idempotency-Key <idempotency key>\. Set as idempotency_key, it asks for the same task from any run\.$/,
+        /^The response to the submission was lost: the run was stopped before it arrived\. It is unknown whether a task was accepted\.\nThe request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z\. Set as idempotency_key, this key requests the same task from any run\.$/,
       )
       expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
       expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)

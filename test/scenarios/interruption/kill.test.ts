@@ -1,6 +1,6 @@
 /**
- * Ends the step at many moments of its whole way, and holds that nothing that was paid is lost. KILLS=400 takes more
- * moments than the usual 40, KILL_SEED the same ones again.
+ * Ends the step at many moments of a whole run and checks that nothing that was paid for is lost. KILLS=400 tries more
+ * moments than the usual 40; KILL_SEED repeats the same ones.
  */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, utimes } from 'node:fs/promises'
@@ -20,21 +20,21 @@ const SEED = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
 const VIDEO = 'assets/video.mp4'
 const RECEIPT = `${VIDEO}.receipt.json`
 const RESULT = 'demo/result.mp4'
-/** The whole way: the references, the submission, the wait, the download. */
-const WHOLE_WAY = { wait: 'true', output_path: VIDEO }
+/** A whole run: references, submission, wait and download. */
+const WHOLE_RUN = { wait: 'true', output_path: VIDEO }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const
 
 const isSubmission = ({ method }: RecordedRequest) => method === 'POST'
-const isLook = ({ url }: RecordedRequest) => url.startsWith('/v1/tasks/')
+const isPoll = ({ url }: RecordedRequest) => url.startsWith('/v1/tasks/')
 const isDownload = ({ url }: RecordedRequest) => url.endsWith(RESULT)
 
-/** What the sandbox sees of a step, in this order. */
+/** The events of a step that the sandbox sees, in this order. */
 const EVENTS: readonly { readonly event: string; readonly isSeen: (sandbox: Sandbox) => boolean }[] = [
   { event: 'the first request', isSeen: ({ requests }) => requests.length > 0 },
   { event: 'the submission', isSeen: ({ requests }) => requests.some(isSubmission) },
   { event: 'the acceptance', isSeen: ({ tasks }) => tasks.length > 0 },
-  { event: 'the first poll', isSeen: ({ requests }) => requests.some(isLook) },
+  { event: 'the first poll', isSeen: ({ requests }) => requests.some(isPoll) },
   { event: 'the download', isSeen: ({ requests }) => requests.some(isDownload) },
   {
     event: 'the second half of the download',
@@ -42,7 +42,7 @@ const EVENTS: readonly { readonly event: string; readonly isSeen: (sandbox: Sand
   },
 ]
 
-/** A sandbox that needs a second or so for the whole way, and takes its time with every file. */
+/** A sandbox that takes about a second for a whole run and serves every file slowly. */
 async function startSlowly(): Promise<Scenario> {
   const timing = { queue: 2000, perClipSecond: 5000 }
   const scenario = await startScenario({ speed: 100, timing })
@@ -65,7 +65,7 @@ async function* slowly(body: ReturnType<Source['read']>): AsyncGenerator<Uint8Ar
   }
 }
 
-/** Runs the step in the one workspace and the one RUNNER_TEMP of the scenario. */
+/** Runs the step, always in the same workspace and the same RUNNER_TEMP. */
 function runStep(
   { folder, run }: Scenario,
   inputs: Record<string, string>,
@@ -78,12 +78,12 @@ function runStep(
   })
 }
 
-/** When each event of an undisturbed step is seen, and its end, in milliseconds since its start. */
+/** The times of each event and of the end of an undisturbed step, in milliseconds since its start. */
 async function measure(): Promise<number[]> {
   await using scenario = await startSlowly()
   const times: number[] = []
   const start = performance.now()
-  const run = await runStep(scenario, WHOLE_WAY, async () => {
+  const run = await runStep(scenario, WHOLE_RUN, async () => {
     for (const { isSeen } of EVENTS) {
       await vi.waitUntil(() => isSeen(scenario.sandbox), { timeout: 20_000, interval: 1 })
       times.push(performance.now() - start)
@@ -104,7 +104,7 @@ const AT_EVENTS = EVENTS.flatMap(({ event }, index) =>
   SIGNALS.map((signal): Kill => ({ signal, moment: event, at: (times) => times[index] ?? 0 })),
 )
 
-/** One in each of many equal parts of the way. */
+/** One random moment in each of many equal parts of a run. */
 const ANYWHERE = fc
   .sample(fc.noBias(fc.integer({ min: 0, max: 999 })), {
     numRuns: Math.max(0, KILLS - AT_EVENTS.length),
@@ -115,16 +115,16 @@ const ANYWHERE = fc
     const signal = SIGNALS[index % SIGNALS.length] ?? 'SIGKILL'
     return {
       signal,
-      moment: `${(share * 100).toFixed(1)} % of the way`,
+      moment: `${(share * 100).toFixed(1)} % of the run`,
       at: (times) => share * (times.at(-1) ?? 0),
     }
   })
 
-/** Runs the step and kills it at a moment, which is counted from the event before: a busy machine is slower. */
+/** Runs the step and kills it at a moment that is counted from the preceding event, as a busy machine is slower. */
 function killed(scenario: Scenario, { signal, at }: Kill, times: readonly number[]): Promise<Run> {
   const moment = at(times)
   const last = EVENTS.findLastIndex((_, index) => (times[index] ?? Infinity) <= moment)
-  return runStep(scenario, WHOLE_WAY, async (kill) => {
+  return runStep(scenario, WHOLE_RUN, async (kill) => {
     const isSeen = EVENTS[last]?.isSeen ?? (() => true)
     await vi.waitUntil(() => isSeen(scenario.sandbox), { timeout: 20_000, interval: 1 })
     const left = moment - (times[last] ?? 0)
@@ -133,7 +133,7 @@ function killed(scenario: Scenario, { signal, at }: Kill, times: readonly number
   })
 }
 
-/** The paths of its files below a folder, with `/` on every platform. */
+/** The paths of the files below a folder, with `/` on every platform. */
 async function filesIn(folder: string): Promise<string[]> {
   const found = await readdir(folder, { recursive: true })
   return found.filter((name) => name !== 'assets').map((name) => name.replaceAll(sep, '/'))
@@ -166,27 +166,27 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
       const video = () => readFile(join(workspace, VIDEO))
 
       const first = await killed(scenario, kill, times)
-      const [sent, hasLooked] = [submissions().length, sandbox.requests.some(isLook)]
+      const [sent, hasPolled] = [submissions().length, sandbox.requests.some(isPoll)]
       expect(sent).toBeLessThanOrEqual(1)
-      // The service goes on with a request that it has read, also when nobody waits for the answer any more.
+      // The service processes a request that it has read, even if nobody is waiting for the response.
       const isAccepted = () => sandbox.tasks.length > 0
       if (submissions()[0]?.body) await vi.waitUntil(isAccepted, { timeout: 20_000, interval: 1 })
       const id = sandbox.tasks[0]?.id
-      const told = first.outputs.task_id
+      const reportedId = first.outputs.task_id
       await outputBlocks(first.raw)
       const left = await filesIn(workspace)
       if (left.includes(VIDEO)) expect(sha256(await video())).toBe(whole)
 
       if (first.exitCode === null && kill.signal !== 'SIGKILL') {
-        // Node ends by itself while it still loads the action.
+        // Node itself ends while it is still loading the action.
         expect(sandbox.requests).toEqual([])
         expect(await filesIn(temp)).toEqual([])
       } else if (first.exitCode === null) {
-        // The id is written before the first look. Until then the answer may have died with the process.
-        if (hasLooked) expect(told).toBe(id)
-        else expect([undefined, id]).toContain(told)
+        // The id is written before the first poll. Until then, the response may have died with the process.
+        if (hasPolled) expect(reportedId).toBe(id)
+        else expect([undefined, id]).toContain(reportedId)
       } else {
-        expect(told).toBe(id)
+        expect(reportedId).toBe(id)
         const isDone = first.exitCode === 0
         expect(first.outputs.failure_reason).toBe(isDone ? undefined : 'cancelled')
         expect(first.errors).toHaveLength(isDone ? 0 : 1)
@@ -196,16 +196,16 @@ describe(`a step that is ended (seed ${SEED})`, { concurrent: true }, () => {
         expect(await filesIn(temp)).toEqual([])
       }
 
-      // Nobody writes to what a killed run has left, once a minute has passed.
+      // A file that was not written for a minute counts as abandoned by a killed run.
       for (const name of left) await utimes(join(workspace, name), 0, 0)
 
-      // Whoever knows the id asks for that task; whoever does not runs the step again.
-      const pickUp = { task_id: told ?? '', output_path: VIDEO, image_url: '', video_url: '' }
-      const second = await runStep(scenario, told === undefined ? WHOLE_WAY : pickUp)
+      // With the id, a step fetches that task; without it, the step runs again.
+      const pickUp = { task_id: reportedId ?? '', output_path: VIDEO, image_url: '', video_url: '' }
+      const second = await runStep(scenario, reportedId === undefined ? WHOLE_RUN : pickUp)
       expectCompleted(second)
       expect(sandbox.tasks.map((task) => task.id)).toEqual([second.outputs.task_id])
       expect(second.outputs.task_id).toBe(id ?? second.outputs.task_id)
-      expect(submissions()).toHaveLength(told === undefined ? sent + 1 : sent)
+      expect(submissions()).toHaveLength(reportedId === undefined ? sent + 1 : sent)
       const keys = submissions().map(({ headers }) => headers['idempotency-key'])
       expect(new Set(keys).size).toBe(1)
       expect(second.outputs).toMatchObject({ result_path: VIDEO, result_sha256: whole })

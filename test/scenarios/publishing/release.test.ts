@@ -15,7 +15,10 @@ const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' 
 const GRANT =
   'Grant the job permissions: contents: write, or use a github_token that can write the contents of octo/videos. Runs from forks and Dependabot get read-only tokens.'
 
-/** A sandbox where every task has ended as soon as it exists, GitHub, and a job that stores a video for a release. */
+/**
+ * A sandbox in which every task ends as soon as it is created, a fake GitHub, and a job that stores a video for a
+ * release.
+ */
 async function releasing(options: GitHubOptions = {}) {
   const scenario = await startScenario({ timing: { queue: 0, perClipSecond: 0 }, speed: 300 })
   const github = await startGitHub({ token: GITHUB_TOKEN, ...options })
@@ -24,10 +27,10 @@ async function releasing(options: GitHubOptions = {}) {
   return {
     ...scenario,
     github,
-    /** Writes what started the run. */
+    /** Writes the event that started the run. */
     startedBy: (payload: object | string) =>
       writeFile(event, typeof payload === 'string' ? payload : JSON.stringify(payload)),
-    /** Runs the step in one workspace; by default it started with a release. */
+    /** Runs the step, always in the same workspace; by default, a release started the run. */
     step(inputs: Record<string, string> = {}, more: Parameters<typeof scenario.run>[1] = {}) {
       const needed = { wait: 'true', output_path: 'video.mp4', attach_to_release: 'v1' }
       const env = {
@@ -47,7 +50,7 @@ async function releasing(options: GitHubOptions = {}) {
   }
 }
 
-/** What the release of this tag has: the names of its assets, with their digests. */
+/** The names and digests of the assets of the release with this tag. */
 function assetsOf(github: GitHub, tag = 'v1') {
   const release = github.releases.find(({ tag_name }) => tag_name === tag)
   return release?.assets.map(({ name, digest }) => [name, digest])
@@ -56,9 +59,9 @@ function assetsOf(github: GitHub, tag = 'v1') {
 const ATTACHED = [['video.mp4', `sha256:${SHA256}`]]
 const uploads = ({ requests }: GitHub) => requests.filter(({ origin }) => origin === 'uploads').length
 
-/** What a task that is completed and not attached advises. */
+/** The advice for a completed task whose video is not attached. */
 const again = (id = '', how = '') =>
-  `Fix the problem above, then re-run to attach the video.${how} Task ${id} is completed and paid. APIMart reports a cost of 0.4788 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
+  `Fix the problem above, then re-run to attach the video.${how} Task ${id} is completed and paid. APIMart reports a cost of 0.48 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
 
 describe('a release', { concurrent: true }, () => {
   it('a release that started the run gets the video, and a later unchanged run attaches it again', async ({
@@ -86,7 +89,7 @@ describe('a release', { concurrent: true }, () => {
       release_asset_url: url,
     })
     expect([assetsOf(github), release.asset('video.mp4')?.content_type]).toEqual([ATTACHED, 'video/mp4'])
-    expect(first.log).toContain('The video goes to the release v1.\n')
+    expect(first.log).toContain('The video will be attached to the release v1.\n')
     expect(first.log).toContain(`video.mp4 is attached to the release v1: ${url}\n`)
     expect(first.summary).toContain('It is attached to the release.')
     expect(first.summary).toContain(`<td>Release</td><td><a href="${url}">${url}</a></td>`)
@@ -104,7 +107,7 @@ describe('a release', { concurrent: true }, () => {
     expect(second.summary).toContain('nothing is billed. It is attached to the release.')
     expect(second.summary).toContain(`<td>Release</td><td><a href="${url}">${url}</a></td>`)
 
-    // GitHub may repeat what it was sent.
+    // GitHub may repeat what it received.
     const message = `no:\n::error::${GITHUB_TOKEN}\u2028<b>`
     github.faults.next('assets', { kind: 'status', status: 403, body: { message } })
     const third = await at.step(unchanged)
@@ -117,12 +120,12 @@ describe('a release', { concurrent: true }, () => {
     expect(third.summary).toContain('## Kling motion control: not attached to the release')
     expect(third.summary + first.summary + second.summary).not.toContain(GITHUB_TOKEN)
     for (const { log } of [first, second, third]) expect(log).toContain(`::add-mask::${GITHUB_TOKEN}\n`)
-    // The log of a run has the token nowhere else.
+    // The log contains the token nowhere else.
     expect(first.log.split(GITHUB_TOKEN)).toHaveLength(2)
 
     const fourth = await at.step({ ...unchanged, attach_to_release: 'v1' })
     expect([fourth.errors, fourth.outputs.release_asset_url]).toEqual([[], url])
-    expect(fourth.log).toContain(`video.mp4 is already the same file in the release v1: ${url}\n`)
+    expect(fourth.log).toContain(`\nThe release v1 already has this video.mp4: ${url}\n`)
     expect([uploads(github), submissions(at).length]).toEqual([2, 1])
     expect(github.requests.filter(({ origin }) => origin === 'server')).toEqual([])
   })
@@ -140,10 +143,10 @@ describe('a release', { concurrent: true }, () => {
     expect(run.outputs.release_asset_url).toMatch(
       /\/octo\/videos\/releases\/download\/untagged-\w+\/video\.mp4$/,
     )
-    expect(run.log).toContain('The video goes to the release v1, a draft.\n')
-    expect(run.log).toMatch(/\nGitHub answered 502: "Server Error - \S+"\. Trying again in 2 s\.\n/)
+    expect(run.log).toContain('The video will be attached to the release v1, a draft.\n')
+    expect(run.log).toMatch(/\nGitHub answered 502: "Server Error - \S+"\. Retrying in 2 s\.\n/)
     expect(run.log).toContain(
-      '\nGitHub could not be asked: the server closed the connection (ECONNRESET). Trying again in 2 s.\n',
+      '\nThe request to GitHub failed: the server closed the connection (ECONNRESET). Retrying in 2 s.\n',
     )
     expect(at.sandbox.requests.filter(({ method }) => method !== 'GET')).toEqual([])
   })
@@ -158,7 +161,7 @@ describe('a release', { concurrent: true }, () => {
 })
 
 const NO_RELEASE =
-  'attach_to_release "v1": There is no release of this tag in octo/videos that github_token can see. Create the release first; a draft works too, but is visible only with the permission contents: write.'
+  'attach_to_release "v1": There is no release with this tag in octo/videos that github_token can see. Create the release first. A draft works too, but it is visible only with the permission contents: write.'
 const noEvent = (words: string) =>
   `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`
 const [OTHER, UNREADABLE] = ['which contains no release', 'whose payload cannot be read']
@@ -258,12 +261,12 @@ describe('the checks before anything is paid', { concurrent: true }, () => {
 
   it('attach_to_release requires output_path', ({ expect }) => {
     expect(problemsOf({ wait: 'true', github_token: 'x', attach_to_release: 'v1' })).toEqual([
-      'attach_to_release "v1": It needs output_path: the file there is attached, under its name.',
+      'attach_to_release "v1": It requires output_path: that file is attached under its own name.',
     ])
   })
 })
 
-/** The video is paid and stored, whatever became of the release. */
+/** The outputs of a video that is paid for and stored, but not published. */
 function expectKept(run: Run, id: string | undefined) {
   return {
     task_id: id,
@@ -312,7 +315,7 @@ describe('a video that cannot be attached', { concurrent: true }, () => {
       await at.startedBy(event)
       const { id } = at.sandbox.addTask()
       const run = await at.step({ ...NO_REFERENCES, task_id: id, attach_to_release })
-      const advice = again(id).replace('0.4788', '0.456')
+      const advice = again(id).replace('0.48 USD', '0.46 USD')
       expect(expectFailure(run, 'publish_failed', advice)).toBe(problem)
       expect(run.outputs).toMatchObject({ ...expectKept(run, id), cost: '0.456' })
       expect([await at.isStored(), submissions(at)]).toEqual([true, []])

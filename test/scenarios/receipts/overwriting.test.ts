@@ -1,5 +1,5 @@
 /**
- * What the video must not take the place of, and what must not leave the workspace.
+ * Files that the video must not overwrite, and the folder .git, which is neither read nor written.
  */
 
 import { link, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { expectFailure } from '../scenario.ts'
 
 const OVERWRITES = 'It is one of the references, which the video would overwrite. Use another file.'
 
-describe('a place for the video', { concurrent: true }, () => {
+describe('the output_path of a video', { concurrent: true }, () => {
   it.for([
     [IMAGE, IMAGE],
     [CLIP, `./assets//${CLIP.split('/').at(-1)}`],

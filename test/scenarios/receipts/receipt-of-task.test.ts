@@ -1,16 +1,16 @@
 /**
- * Tasks that a run has left behind: by the receipt the next run finds them, whatever has come between.
+ * Tasks that a run left behind: the next run finds them through the receipt, no matter how the earlier one ended.
  */
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { describe, it, vi } from 'vitest'
 import {
-  ANEW,
   AT_ONCE,
   at,
-  expectMadeAnew,
+  expectRegenerated,
   leave,
   madeBy,
   make,
+  NEW_VIDEO,
   NOTHING_TO_MAKE,
   ORIGINAL,
   pending,
@@ -29,14 +29,14 @@ const SLOW = { speed: 300, timing: { queue: 0, perClipSecond: 36_000 } }
 const AGAIN =
   'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
 
-const isLookedAt =
+const isPolled =
   ({ sandbox }: Scenario) =>
   () =>
     sandbox.requests.some(({ url, bytesSent }) => url.startsWith('/v1/tasks/') && bytesSent > 0)
 const fetches = (id: string) =>
   `${SAME_REQUEST}, and its task ${id} has not been fetched yet: nothing is submitted.`
 const count = (log: string, line: string) => log.split('\n').filter((one) => one === line).length
-/** A step that only names a task. */
+/** The inputs of a step that only names a task. */
 const ofTask = (task_id: string) => ({ task_id, image_url: '', video_url: '', character_orientation: '' })
 
 describe('a task that is still running', { concurrent: true }, () => {
@@ -67,7 +67,7 @@ describe('a task that is still running', { concurrent: true }, () => {
       await using scenario = await startScenario(SLOW)
       const first = await make(scenario, {}, 4711, {
         async onStart(kill) {
-          await vi.waitUntil(isLookedAt(scenario), { timeout: 20_000, interval: 1 })
+          await vi.waitUntil(isPolled(scenario), { timeout: 20_000, interval: 1 })
           kill(signal)
         },
       })
@@ -87,10 +87,10 @@ describe('a task that is still running', { concurrent: true }, () => {
     await leave(scenario, pending('task_1'))
     const run = await make(scenario, { mode: 'pro' })
     const warning =
-      'Task task_1 of the receipt is left alone: it is billed, whatever this run does. A step with task_id: task_1 fetches its video.'
+      'Task task_1 of the receipt is not affected by this run and is still billed. A step with task_id: task_1 fetches its video.'
     expect(run.warnings).toEqual([warning])
     expect(run.summary).toContain(warning)
-    await expectMadeAnew(scenario, run, `${ANEW} mode has changed since ${RECEIPT}.`, expect)
+    await expectRegenerated(scenario, run, `${NEW_VIDEO} mode has changed since ${RECEIPT}.`, expect)
   })
 
   it('a pending task cannot be resumed without a key', async ({ expect }) => {
@@ -105,7 +105,7 @@ describe('a task that is still running', { concurrent: true }, () => {
     await using scenario = await startScenario(SLOW)
     const run = await make(scenario, {}, 4711, {
       async onStart() {
-        await vi.waitUntil(isLookedAt(scenario), { timeout: 20_000, interval: 1 })
+        await vi.waitUntil(isPolled(scenario), { timeout: 20_000, interval: 1 })
         await rm(at(scenario, RECEIPT))
         await mkdir(at(scenario, RECEIPT))
       },
@@ -140,7 +140,7 @@ describe('a task without a video', { concurrent: true }, () => {
       scenario.sandbox.script.outcome = 'completed'
       const second = await make(scenario)
       expectCompleted(second)
-      expect(count(second.log, `${ANEW} task ${task_id} of ${RECEIPT} ${how}.`)).toBe(1)
+      expect(count(second.log, `${NEW_VIDEO} task ${task_id} of ${RECEIPT} ${how}.`)).toBe(1)
       expect(second.outputs.task_id).not.toBe(task_id)
       expect(submissions(scenario)).toHaveLength(2)
     },
@@ -159,11 +159,11 @@ describe('a task without a video', { concurrent: true }, () => {
 
   const finished = (id: string) => ({
     task: { id, status: 'completed' as const, cost: 0.456 },
-    result: result('holds'),
+    result: result('valid'),
   })
   it.for([
     ['that was never downloaded', pending],
-    ['that is missing in the workspace', finished],
+    ['that is missing from the workspace', finished],
   ] as const)('an expired link to a video %s is reported with what to do', async (row, { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const { sandbox } = scenario
@@ -171,7 +171,7 @@ describe('a task without a video', { concurrent: true }, () => {
     await leave(scenario, row[1](id))
     await rm(at(scenario, VIDEO))
     const run = await make(scenario)
-    const advice = `The link is issued only once, so you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. ${AGAIN}`
+    const advice = `The link is issued only once, so you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. ${AGAIN}`
     expect(expectFailure(run, 'download_failed', advice)).toContain('the link has expired')
     expect(submissions(scenario)).toEqual([])
   })
@@ -195,7 +195,7 @@ describe('a task without a video', { concurrent: true }, () => {
 })
 
 describe('the receipt of an earlier video', { concurrent: true }, () => {
-  it('a refused re-run of another request leaves the receipt of the video, which costs nothing later', async ({
+  it('a refused re-run of another request leaves the receipt of the video intact, so a later run costs nothing', async ({
     expect,
   }) => {
     await using scenario = await startScenario(AT_ONCE)
@@ -244,7 +244,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expectCompleted(run)
     expect(run.warnings).toEqual([
-      `${RECEIPT} is not the receipt of this task and stays as it is: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+      `${RECEIPT} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
     ])
     expect(await textOf(scenario)).toBe(text)
   })
@@ -270,7 +270,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expect(run.outputs).toMatchObject({ failure_reason: 'invalid_input' })
     expect(run.errors[0]).toContain(
-      'Another step of this run, __octo_kling_2 of job video, has task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it.',
     )
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)

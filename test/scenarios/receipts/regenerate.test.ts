@@ -1,5 +1,6 @@
 /**
- * What the receipt of one run spares the next: the same request, another one, and what does not fit.
+ * How the receipt of one run spares the next from paying again: the same request, a changed one, and a receipt that does
+ * not fit.
  */
 
 import { mkdir, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
@@ -7,14 +8,14 @@ import { describe, it } from 'vitest'
 import type { Receipt } from '../../../src/receipt/receipt.ts'
 import { has } from '../../harness/platform.ts'
 import {
-  ANEW,
   AT_ONCE,
   at,
-  expectMadeAnew,
+  expectRegenerated,
   leave,
   madeBy,
   make,
   media,
+  NEW_VIDEO,
   NOTHING_TO_MAKE,
   ORIGINAL,
   pending,
@@ -28,7 +29,7 @@ import {
 } from '../receipts.ts'
 import { expectCompleted, expectFailure, startScenario, submissions } from '../scenario.ts'
 
-const NO_FILE = `${VIDEO} is not there, or is not a file`
+const NO_FILE = `${VIDEO} does not exist, or is not a file`
 type Change = [how: string, change: (video: string) => Promise<void>, why: string]
 const LINK: Change = ['is only a link', toLink, NO_FILE]
 
@@ -44,7 +45,7 @@ describe('a second run', { concurrent: true }, () => {
     const first = await make(scenario, price, 4711)
     expectCompleted(first)
     const [text, asked] = [await textOf(scenario), scenario.apiRequests().length]
-    // Nor is it held back by a budget that it does not use.
+    // A budget that it does not use does not stop it either.
     const second = await make(scenario, { ...price, max_cost: '0.01', api_key: '' })
     expect({ errors: second.errors, warnings: second.warnings }).toEqual({ errors: [], warnings: [] })
     expect(second.exitCode).toBe(0)
@@ -103,16 +104,16 @@ describe('a second run', { concurrent: true }, () => {
       const file = { video_url: 'walk.mp4', image_url: 'hero.png', prompt: null, mode: null }[name]
       if (file) {
         const bytes = await readFile(media(file))
-        // Of the same size, at the same address, and with the same header.
+        // The file has the same size, URL and header, but other bytes.
         bytes.writeUInt8(bytes.readUInt8(bytes.length - 20) ^ 1, bytes.length - 20)
         scenario.sandbox.media.put(`demo/${file}`, bytes)
       }
       const run = await make(scenario, inputs)
-      await expectMadeAnew(scenario, run, `${ANEW} ${name} has changed since ${RECEIPT}.`, expect)
+      await expectRegenerated(scenario, run, `${NEW_VIDEO} ${name} has changed since ${RECEIPT}.`, expect)
     },
   )
 
-  const otherFile = `${VIDEO} is not the file that ${RECEIPT} describes: its sha256 differs`
+  const otherFile = `${VIDEO} is not the file that ${RECEIPT} describes: its SHA-256 differs`
   it.for<[string, (video: string) => Promise<void>, string]>([
     ['is missing', (video) => rm(video), NO_FILE],
     ['is cut off', (video) => truncate(video, 1000), otherFile],
@@ -121,7 +122,7 @@ describe('a second run', { concurrent: true }, () => {
     await using scenario = await startScenario(AT_ONCE)
     const { id } = scenario.sandbox.addTask()
     const [task, made] = [{ id, status: 'completed', cost: 0.456 } as const, madeBy('4710')]
-    await leave(scenario, { task, result: result('holds'), ...made })
+    await leave(scenario, { task, result: result('valid'), ...made })
     await change(at(scenario, VIDEO))
     const again = await make(scenario)
     expectCompleted(again)
@@ -138,7 +139,7 @@ describe('a second run', { concurrent: true }, () => {
     await using scenario = await startScenario(AT_ONCE)
     await leave(scenario)
     await rm(at(scenario, VIDEO))
-    await expectMadeAnew(scenario, await make(scenario), `${ANEW} ${NO_FILE}.`, expect)
+    await expectRegenerated(scenario, await make(scenario), `${NEW_VIDEO} ${NO_FILE}.`, expect)
   })
 
   it('regenerate: always generates the video again even over a damaged receipt', async ({ expect }) => {
@@ -160,14 +161,14 @@ describe('a second run', { concurrent: true }, () => {
     expectFailure(await make(scenario, priced), 'over_budget')
     const run = await make(scenario, { mode: 'pro', api_key: '' })
     expect(expectFailure(run, 'invalid_input')).toMatch(/^api_key: It is empty\. /)
-    expect(run.log).toContain(`\n${ANEW} mode has changed since ${RECEIPT}.\n`)
+    expect(run.log).toContain(`\n${NEW_VIDEO} mode has changed since ${RECEIPT}.\n`)
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)
   })
 
   it.for([
     ['unchanged', {}, NOTHING_TO_MAKE],
-    ['changed', { mode: 'pro' }, `${ANEW} mode has changed since ${RECEIPT}.`],
+    ['changed', { mode: 'pro' }, `${NEW_VIDEO} mode has changed since ${RECEIPT}.`],
   ] as const)(
     'a second run with dry_run only reports what it would do (%s)',
     async ([, inputs, line], { expect }) => {
@@ -220,7 +221,7 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
       madeBy('4712', '__octo_kling_2'),
       (text) => text,
       { prompt: 'She waves' },
-      'Another step of this run, __octo_kling_2 of job video, has task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it.',
     ],
   ])('a receipt that %s is refused and left alone', async ([, changes, damage, inputs, says], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)
@@ -249,7 +250,7 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
     await rm(at(scenario, VIDEO))
     await mkdir(at(scenario, VIDEO))
     const run = await make(scenario)
-    expect(expectFailure(run, 'invalid_input')).toContain(`output_path "${VIDEO}": It names a folder.`)
+    expect(expectFailure(run, 'invalid_input')).toContain(`output_path "${VIDEO}": It is a folder.`)
     expect(scenario.apiRequests()).toEqual([])
   })
 })

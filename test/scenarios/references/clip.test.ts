@@ -2,18 +2,18 @@ import { describe, it } from 'vitest'
 import { ffprobePath } from '../../fakes/sandbox/ffprobe.ts'
 import { expectFailure, expectSubmitted, startScenario } from '../scenario.ts'
 
-/** What the action may fetch of a clip before it refuses it, in bytes. */
+/** The most bytes of a clip that the action may fetch before it refuses the clip. */
 const OPENING = 65_536
 
 const at = (path: string) => `http://media.test/files/corpus/${path}`
 const PLAIN_MP4 =
-  'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
+  'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner.'
 
-/** Clip, the sentence that refuses it, further inputs. */
+/** Clip, the message that refuses it, and additional inputs. */
 const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][] = [
   [
     '10.40s.mp4',
-    'video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Trim it: ffmpeg -i in.mp4 -t 10 out.mp4, or use character_orientation: video (3 to 30 s).',
+    'video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Use character_orientation: video (3 to 30 s), or trim it: ffmpeg -i in.mp4 -t 10 out.mp4',
   ],
   [
     '2.9s.mp4',
@@ -21,22 +21,22 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
   ],
   [
     '31s.mp4',
-    'video_url lasts 31 s; character_orientation: video allows 3 to 30 s. Trim it: ffmpeg -i in.mp4 -t 30 out.mp4.',
+    'video_url lasts 31 s; character_orientation: video allows 3 to 30 s. Trim it: ffmpeg -i in.mp4 -t 30 out.mp4',
     { character_orientation: 'video' },
   ],
   [
     'fragmented-40s-claims-1s.mp4',
-    'video_url lasts 40 s; character_orientation: video allows 3 to 30 s. Trim it: ffmpeg -i in.mp4 -t 30 out.mp4.',
+    'video_url lasts 40 s; character_orientation: video allows 3 to 30 s. Trim it: ffmpeg -i in.mp4 -t 30 out.mp4',
     { character_orientation: 'video', ffprobe_path: ffprobePath },
   ],
   [
     'zero-duration.mp4',
-    `video_url ${at('zero-duration.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('zero-duration.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe found no length. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   [
     'mvhd-all-ones.mp4',
-    `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe finds no length in it. ${PLAIN_MP4}`,
+    `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe found no length. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
   ['side-320x240.mp4', 'video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it.'],
@@ -45,17 +45,17 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
     'video_url is 3860 × 400 px; each side 340 to 3850 px are allowed. Scale or crop it.',
   ],
   ['audio-only.mp4', 'video_url has no video track, only sound or data. Use a clip with a picture.'],
-  ['clip.webm', `video_url ${at('clip.webm')} is really of the type WEBM. Convert the clip to mp4 or mov.`],
-  ['clip.mkv', `video_url ${at('clip.mkv')} is really of the type MKV. Convert the clip to mp4 or mov.`],
-  ['clip.gif', `video_url ${at('clip.gif')} is really of the type GIF. Convert the clip to mp4 or mov.`],
-  ['clip.avi', `video_url ${at('clip.avi')} is really of the type AVI. Convert the clip to mp4 or mov.`],
+  ['clip.webm', `video_url ${at('clip.webm')} is actually a WEBM file. Convert the clip to mp4 or mov.`],
+  ['clip.mkv', `video_url ${at('clip.mkv')} is actually a MKV file. Convert the clip to mp4 or mov.`],
+  ['clip.gif', `video_url ${at('clip.gif')} is actually a GIF file. Convert the clip to mp4 or mov.`],
+  ['clip.avi', `video_url ${at('clip.avi')} is actually a AVI file. Convert the clip to mp4 or mov.`],
   [
     'playlist.m3u8',
     `video_url ${at('playlist.m3u8')} is a playlist, not an mp4 or mov file. Use the direct URL of the clip.`,
   ],
   [
     'notes.txt',
-    `video_url ${at('notes.txt')} is a text of 42 bytes, not an mp4 or mov file. Use the direct URL of the clip.`,
+    `video_url ${at('notes.txt')} is a text file of 42 bytes, not an mp4 or mov file. Use the direct URL of the clip.`,
   ],
   [
     'lfs-pointer.txt',
@@ -81,8 +81,8 @@ describe.concurrent('a clip that breaks a limit', () => {
   )
 
   it.for([
-    ['header-first.mp4', 'its media goes on beyond its end'],
-    ['header-last.mp4', 'it is shorter than its own boxes say'],
+    ['header-first.mp4', 'its media extends past the end of the file'],
+    ['header-last.mp4', 'it is shorter than its boxes declare'],
     ['fragmented.mp4', 'it ends in the middle of a box'],
   ] as const)(
     'the clip %s is refused before anything is sent when it is cut off',
@@ -109,13 +109,13 @@ describe.concurrent('a clip that breaks a limit', () => {
     ])
   })
 
-  it('a page of github.com is refused with the URL to use instead and without a request for it', async ({
+  it('a page of github.com is refused without requesting it, and the message names the URL to use', async ({
     expect,
   }) => {
     await using scenario = await startScenario()
     const video_url = 'https://github.com/o/r/blob/main/x.mp4'
     expect(expectFailure(await scenario.run({ video_url }), 'reference_rejected')).toBe(
-      `video_url ${video_url} is a page of github.com about the file, not the file. Use https://raw.githubusercontent.com/o/r/main/x.mp4.`,
+      `video_url ${video_url} is a page of github.com about the file, not the file itself. Use https://raw.githubusercontent.com/o/r/main/x.mp4 instead.`,
     )
     expect(scenario.traffic('x.mp4').requests).toEqual([])
     expect(scenario.apiRequests()).toEqual([])
@@ -129,7 +129,7 @@ describe.concurrent('a clip worth a warning', () => {
     const run = await scenario.run({ video_url, keep_original_sound: 'no' })
     expectSubmitted(run)
     expect(run.warnings).toEqual([
-      'video_url lasts 10.02 s; character_orientation: image allows 3 to 10 s. That is within 0.05 s of the limit, as encoders round; the service may still refuse it.',
+      'video_url lasts 10.02 s; character_orientation: image allows 3 to 10 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.',
     ])
   })
 

@@ -23,23 +23,23 @@ import {
 const NAME = 'ffprobe-static'
 const VERSION = '3.1.0'
 const NO_HELP =
-  'Re-mux the clip as a plain mp4 (ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4), or install ffmpeg on the runner.'
+  'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner.'
 
 interface Registry extends AsyncDisposable {
-  /** The environment that makes npm use this registry and nothing of the machine. */
+  /** The environment that makes npm use this registry and none of the machine's settings. */
   readonly env: Record<string, string>
-  /** Paths that were asked for. */
+  /** The requested paths. */
   readonly requests: string[]
 }
 
-/** A registry of packages on loopback that has nothing but this version, refuses everything or never answers. */
-async function startRegistry(folder: string, has: Buffer | 'nothing' | 'no answer'): Promise<Registry> {
+/** A package registry on loopback that has only this version, refuses everything or never responds. */
+async function startRegistry(folder: string, has: Buffer | 'nothing' | 'no response'): Promise<Registry> {
   const requests: string[] = []
   const server = createServer((request, response) => {
     const path = request.url ?? ''
     requests.push(path)
     const origin = `http://${request.headers.host}`
-    if (has === 'no answer') return
+    if (has === 'no response') return
     if (has === 'nothing') response.writeHead(403).end('{}')
     else if (path === `/${NAME}`) response.end(JSON.stringify(metadata(origin, has)))
     else response.end(has)
@@ -71,13 +71,13 @@ function metadata(origin: string, tarball: Buffer) {
   return { name: NAME, 'dist-tags': { latest: VERSION }, versions: { [VERSION]: version } }
 }
 
-/** A package as ffprobe-static is laid out, with this program for this platform. */
+/** A package laid out like ffprobe-static, with this program for this platform. */
 async function pack(folder: string, program: Buffer): Promise<Buffer> {
   const bin = join(folder, 'package', 'bin', process.platform, process.arch)
   await mkdir(bin, { recursive: true })
   await writeFile(join(bin, 'ffprobe'), program)
   await writeFile(join(folder, 'package', 'package.json'), JSON.stringify({ name: NAME, version: VERSION }))
-  // The tar of macOS would add a file for what the file system notes beside a file.
+  // Otherwise the tar of macOS adds a file for the extended attributes of each file.
   const env = { ...process.env, COPYFILE_DISABLE: '1' }
   await promisify(execFile)('tar', ['-cf', 'package.tar', 'package'], { cwd: folder, env })
   return readFile(join(folder, 'package.tar'))
@@ -91,14 +91,14 @@ function hasEnded(pid: number): boolean {
   }
 }
 
-/** The machine's own npm in a folder of its own, noting how it was called. */
+/** The machine's npm, wrapped so that it records how it was called. */
 async function writeNpm(folder: string): Promise<string> {
   const path = join(folder, 'npm')
   const cli = process.env.npm_execpath ?? (await realpath(await which('npm', true)))
   return writeProgram(path, `require(${JSON.stringify(cli)})`)
 }
 
-/** Runs the step on a clip whose length only ffprobe can tell. */
+/** Runs the step on a clip whose length only ffprobe can determine. */
 function runFragmented(
   { sandbox, run }: Scenario,
   env: Record<string, string>,
@@ -108,7 +108,7 @@ function runFragmented(
   return run({ video_url, character_orientation: 'video' }, { env, onStart })
 }
 
-// On Windows, npm is no program that a test could stand in for.
+// On Windows, npm is not a program that a test can replace.
 describe('ffprobe from npm', { concurrent: true }, () => {
   needs('scripts')
   needs('an npm ffprobe')
@@ -140,7 +140,7 @@ describe('ffprobe from npm', { concurrent: true }, () => {
 
     await appendFile(join(RUNNER_TOOL_CACHE, 'ffprobe-static', '3.1.0', process.arch, 'ffprobe'), 'more')
     const third = await runFragmented(scenario, env)
-    expect(expectFailure(third, 'reference_rejected')).toContain('there is no ffprobe on this runner')
+    expect(expectFailure(third, 'reference_rejected')).toContain('this runner has no ffprobe')
   })
 
   it('ffprobe from npm is refused when it is another program', async ({ expect }) => {
@@ -150,7 +150,7 @@ describe('ffprobe from npm', { concurrent: true }, () => {
     await writeNpm(folder)
     const run = await runFragmented(scenario, { ...registry.env, PATH: folder })
     expect(expectFailure(run, 'reference_rejected')).toContain(
-      `the ffprobe that npm installed is not the known one (its sha256 differs). ${NO_HELP}`,
+      `the ffprobe that npm installed has an unexpected SHA-256. ${NO_HELP}`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -162,15 +162,15 @@ describe('ffprobe from npm', { concurrent: true }, () => {
     await writeNpm(folder)
     const run = await runFragmented(scenario, { ...registry.env, PATH: folder })
     expect(expectFailure(run, 'reference_rejected')).toContain(
-      `there is no ffprobe on this runner, and npm could not install one (npm error code E403). ${NO_HELP}`,
+      `this runner has no ffprobe, and npm could not install one (npm error code E403). ${NO_HELP}`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('a cancelled job gives up the installation of ffprobe and ends npm', async ({ expect }) => {
+  it('a cancelled job aborts the installation of ffprobe and ends npm', async ({ expect }) => {
     await using scenario = await startScenario()
     const { folder } = scenario
-    await using registry = await startRegistry(folder, 'no answer')
+    await using registry = await startRegistry(folder, 'no response')
     const npm = await writeNpm(folder)
     let cancelled = Infinity
     const run = await runFragmented(scenario, { ...registry.env, PATH: folder }, async (kill) => {
@@ -196,7 +196,7 @@ it('a clip that needs ffprobe is refused when there is neither ffprobe nor npm',
       ? 'npm could not install one ('
       : 'npm could not install one (spawn npm ENOENT)'
   const problem = expectFailure(run, 'reference_rejected')
-  expect(problem).toContain(`there is no ffprobe on this runner, and ${why}`)
+  expect(problem).toContain(`this runner has no ffprobe, and ${why}`)
   expect(problem.endsWith(NO_HELP)).toBe(true)
   expect(scenario.apiRequests()).toEqual([])
 })

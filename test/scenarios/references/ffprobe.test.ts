@@ -8,7 +8,7 @@ import { expectFailure, expectSubmitted, readCall, startScenario, writeProgram }
 
 const FRAGMENTED = 'corpus/fragmented.mp4'
 
-/** A scenario on a clip whose length only ffprobe can tell. */
+/** A scenario with a clip whose length only ffprobe can determine. */
 async function startFragmented() {
   const scenario = await startScenario()
   const inputs = { video_url: scenario.sandbox.media.url(FRAGMENTED), character_orientation: 'video' }
@@ -19,7 +19,7 @@ async function startFragmented() {
   }
 }
 
-/** An ffprobe that notes how it was called. */
+/** An ffprobe that records how it was called. */
 function writeFfprobe(folder: string): Promise<string> {
   return writeProgram(
     join(folder, 'ffprobe'),
@@ -29,24 +29,24 @@ function writeFfprobe(folder: string): Promise<string> {
 }
 
 describe.concurrent('duration_probe', () => {
-  it('duration_probe: header refuses a clip whose header does not give its length', async ({ expect }) => {
+  it('duration_probe: header refuses a clip whose header does not state its length', async ({ expect }) => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ duration_probe: 'header', ffprobe_path: ffprobePath })
     expect(expectFailure(run, 'reference_rejected')).toBe(
-      `video_url http://media.test/files/${FRAGMENTED} cannot be used: its header alone does not give its length: the clip is fragmented. Use duration_probe: auto.`,
+      `video_url http://media.test/files/${FRAGMENTED} cannot be used: its length cannot be determined from its header alone: the clip is fragmented. Use duration_probe: auto.`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
 
-  it('duration_probe: ffprobe runs ffprobe even when the header gives the length', async ({ expect }) => {
+  it('duration_probe: ffprobe runs ffprobe even when the header states the length', async ({ expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run({ duration_probe: 'ffprobe', ffprobe_path: ffprobePath })
     expectSubmitted(run)
     expect(run.outputs.duration_seconds).toBe('8.4')
-    expect(run.log).toContain('(from ffprobe from ffprobe_path as duration_probe: ffprobe asks for it,')
+    expect(run.log).toContain('(from ffprobe from ffprobe_path as duration_probe is ffprobe,')
   })
 
-  it('duration_probe: auto needs no ffprobe when the header gives the length', async ({ expect }) => {
+  it('duration_probe: auto needs no ffprobe when the header states the length', async ({ expect }) => {
     await using scenario = await startScenario()
     expectSubmitted(await scenario.run({ ffprobe_path: '/nowhere/ffprobe' }))
     expect(scenario.apiRequests()).toHaveLength(1)
@@ -58,7 +58,7 @@ describe.concurrent('ffprobe_path', () => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ ffprobe_path: '/nowhere/ffprobe' })
     expect(expectFailure(run, 'invalid_input')).toBe(
-      'ffprobe_path "/nowhere/ffprobe": There is no program at this path. Set the path of an ffprobe on the runner, or leave it out.',
+      'ffprobe_path "/nowhere/ffprobe": No executable exists at this path. Set the path of an ffprobe on the runner, or leave it out.',
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -66,7 +66,7 @@ describe.concurrent('ffprobe_path', () => {
   it('an ffprobe_path that leads to a folder is reported as an invalid input', async ({ expect }) => {
     await using scenario = await startFragmented()
     const run = await scenario.run({ ffprobe_path: scenario.folder })
-    expect(expectFailure(run, 'invalid_input')).toContain('There is no program at this path.')
+    expect(expectFailure(run, 'invalid_input')).toContain('No executable exists at this path.')
     expect(scenario.apiRequests()).toEqual([])
   })
 
@@ -107,20 +107,20 @@ describe('the ffprobe program', { concurrent: true }, () => {
     )
   })
 
-  it('an ffprobe that finds less than the edits of a track claim is not believed', async ({ expect }) => {
+  it('a length from ffprobe is rejected when the edits of a track claim a longer one', async ({ expect }) => {
     await using scenario = await startScenario()
     const clip = await readFile(join(ROOT, 'test/media/corpus/header-first.mp4'))
     clip.writeUInt32BE(30_000, clip.indexOf('elst') + 12)
-    const answer = JSON.stringify({ format: { duration: '5' } })
+    const output = JSON.stringify({ format: { duration: '5' } })
     const run = await scenario.run({
       video_url: scenario.sandbox.media.put('edited.mp4', clip),
       ffprobe_path: await writeProgram(
         join(scenario.folder, 'ffprobe'),
-        `console.log(${JSON.stringify(answer)})`,
+        `console.log(${JSON.stringify(output)})`,
       ),
     })
     expect(expectFailure(run, 'reference_rejected')).toContain(
-      'its length cannot be determined: the header contradicts its tracks, and ffprobe finds 5 s where a track claims 30 s.',
+      'its length cannot be determined: the header contradicts its tracks, and ffprobe found 5 s, but a track claims 30 s.',
     )
     expect(scenario.apiRequests()).toEqual([])
   })

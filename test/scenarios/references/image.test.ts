@@ -18,8 +18,8 @@ describe.concurrent('an image that breaks a limit', () => {
       'images/tall.png',
       'image_url is 400 × 1040 px; ratios from 1:2.5 to 2.5:1 are allowed. Crop it or add a border.',
     ],
-    ['images/webp.webp', `image_url ${at('images/webp.webp')} is really of the type WEBP. ${CONVERT}`],
-    ['images/pic.gif', `image_url ${at('images/pic.gif')} is really of the type GIF. ${CONVERT}`],
+    ['images/webp.webp', `image_url ${at('images/webp.webp')} is actually a WEBP file. ${CONVERT}`],
+    ['images/pic.gif', `image_url ${at('images/pic.gif')} is actually a GIF file. ${CONVERT}`],
     [
       'images/svg.svg',
       `image_url ${at('images/svg.svg')} is an SVG drawing, not a jpeg or png file. ${CONVERT}`,
@@ -41,7 +41,7 @@ describe.concurrent('an image that breaks a limit', () => {
     await using scenario = await startScenario()
     const run = await scenario.run({ image_url: scenario.sandbox.media.url('images/none.png') })
     expect(expectFailure(run, 'reference_unreachable')).toBe(
-      `image_url ${at('images/none.png')} cannot be read: its server answers 404 Not Found. Check the spelling; a file of a private repository answers like this too.`,
+      `image_url ${at('images/none.png')} cannot be read: its server answers 404 Not Found. Check the spelling; a file in a private repository gets the same response.`,
     )
     expect(scenario.apiRequests()).toEqual([])
   })
@@ -55,10 +55,10 @@ describe.concurrent('an image that breaks a limit', () => {
     })
     const problems = expectFailure(run, 'reference_rejected').split('\n')
     expect(problems).toEqual([
-      `image_url ${at('images/pic.gif')} is really of the type GIF. ${CONVERT}`,
+      `image_url ${at('images/pic.gif')} is actually a GIF file. ${CONVERT}`,
       expect.stringMatching(/^video_url lasts 10\.4 s;/),
     ])
-    for (const text of ['is really of the type GIF', 'lasts 10.4 s']) expect(run.summary).toContain(text)
+    for (const text of ['is actually a GIF file', 'lasts 10.4 s']) expect(run.summary).toContain(text)
     expect(scenario.apiRequests()).toEqual([])
   })
 
@@ -80,7 +80,7 @@ describe.concurrent('an image within the limits', () => {
     ['images/ok.jpg', 'jpeg, 600 × 800 px, 7.7 kB'],
     ['images/edge.png', 'png, 1000 × 400 px, 2.5 kB'],
     ['images/late-sof.jpg', 'jpeg, 600 × 800 px, 127.8 kB'],
-    // As stored: the limits are the same for both directions.
+    // As stored; the limits are the same in both orientations.
     ['images/rotated.jpg', 'jpeg, 800 × 600 px, 12.2 kB'],
   ] as const)('the image %s is accepted', async ([path, found], { expect }) => {
     await using scenario = await startScenario()

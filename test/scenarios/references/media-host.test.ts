@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import { DEMO, expectFailure, expectSubmitted, startScenario } from '../scenario.ts'
 
-/** More than 64 KiB of media before the header, so that it takes two range requests. */
+/** More than 64 KiB of media precede the header, so it takes two range requests. */
 const HEADER_LAST = 'corpus/header-last-beyond-64k.mp4'
 const CLIP_BYTES = 124_321
 
-const FINAL_ADDRESS = /redirect.*Use the final URL\.$/
+const FINAL_URL = /redirect.*Use the final URL\.$/
 const ANOTHER_HOST = /Serve it from another host\.$/
 const PAGE = /is an HTML page, perhaps a login or a share page\. Use the direct URL of the clip\.$/
 const NO_LOGIN =
   'It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL.'
-const SPELLING = 'Check the spelling; a file of a private repository answers like this too.'
+const SPELLING = 'Check the spelling; a file in a private repository gets the same response.'
 
 interface Refused {
   readonly habit: string
   readonly reason: 'reference_unreachable' | 'reference_rejected'
-  /** What the sentence says after the URL; a pattern where only a part of it matters here. */
+  /** The message after the URL, or a pattern if only a part of it matters here. */
   readonly says: string | RegExp
-  /** Most that the host hands out, in bytes; default 64 KiB a request. */
+  /** The most bytes that the host may send; by default 64 KiB per request. */
   readonly bytes?: number
   readonly requests?: number
   readonly path?: string
@@ -53,8 +53,8 @@ const REFUSED: Refused[] = [
     'its server answers 429 Too Many Requests. Try later or use another host.',
     { requests: 3 },
   ),
-  unreachable('redirect-loop', FINAL_ADDRESS),
-  unreachable('redirects-to', FINAL_ADDRESS, { path: `10/${DEMO.clip}`, requests: 6 }),
+  unreachable('redirect-loop', FINAL_URL),
+  unreachable('redirects-to', FINAL_URL, { path: `10/${DEMO.clip}`, requests: 6 }),
   unreachable('redirect-to-file', /redirect/),
   unreachable('redirect-to-private', /it leads to fe80::1, which is not a public address/),
   unreachable('cut-connection', /the server closed the connection \(\w+\)\.$/, { requests: 3 }),
@@ -70,7 +70,7 @@ const REFUSED: Refused[] = [
   ),
   rejected('empty', 'is an empty file. Upload the clip again.'),
   rejected('truncated', /cannot be used: it is cut off, .* Upload the clip again\.$/),
-  unreachable('gzip', /sends it compressed, not as the file it is\. Use another host\.$/, {
+  unreachable('gzip', /sends a compressed version instead of the file itself\. Use another host\.$/, {
     bytes: CLIP_BYTES,
   }),
 ]
@@ -83,10 +83,10 @@ describe.concurrent('a clip that its host does not serve properly', () => {
       const video_url = scenario.sandbox.media.url(path ?? DEMO.clip, habit)
       const run = await scenario.run({ video_url })
       const problem = expectFailure(run, reason)
-      const address = video_url.replace(scenario.sandbox.mediaUrl, 'http://media.test')
-      if (typeof says === 'string') expect(problem).toBe(`video_url ${address} ${says}`)
+      const shown = video_url.replace(scenario.sandbox.mediaUrl, 'http://media.test')
+      if (typeof says === 'string') expect(problem).toBe(`video_url ${shown} ${says}`)
       else expect(problem).toMatch(says)
-      expect(problem, 'no word of the library').not.toContain('UND_ERR_INVALID_ARG')
+      expect(problem, 'no error code of the library').not.toContain('UND_ERR_INVALID_ARG')
       expect(scenario.apiRequests()).toEqual([])
       const traffic = scenario.traffic(path?.replace(/^10\//, '') ?? DEMO.clip)
       expect(traffic.requests).toHaveLength(requests)
@@ -104,7 +104,7 @@ describe.concurrent('a clip that its host does not serve properly', () => {
       const { requests, bytes } = scenario.traffic(DEMO.clip)
       const ends = requests.map(({ headers }) => Number(/-(\d+)$/.exec(headers.range ?? '')?.[1]))
       expect(Math.max(...ends)).toBeLessThan(4 * 1024 * 1024)
-      // What the sockets swallow before the action hangs up is beyond its say.
+      // The action cannot control how much the sockets buffer before it disconnects.
       expect(bytes).toBeLessThan(100e6)
     },
   )
@@ -133,9 +133,9 @@ describe.concurrent('a clip from an unusual host', () => {
     { habit: 'octet-stream', requests: 1, bytes: 65_536 },
     { habit: 'wrong-content-type', requests: 1, bytes: 65_536 },
     { habit: 'server-error-once', requests: 2, bytes: 66_000 },
-    // Its size tells all that is needed, so the rest is not fetched.
+    // The size is all that is missing, so the rest is not fetched.
     { habit: 'ignores-range', requests: 1, bytes: CLIP_BYTES },
-    // Without a size it has to be fetched whole, once.
+    // Without a size, the whole file must be fetched, once.
     { habit: 'ignores-range-chunked', requests: 2, bytes: 2 * CLIP_BYTES },
     { habit: 'no-length', requests: 2, bytes: 65_536 + CLIP_BYTES },
   ])(

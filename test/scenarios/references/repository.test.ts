@@ -1,5 +1,5 @@
 /**
- * References of the repository: the clip as GitHub serves it at the commit of the run, and the re-run of a submission
+ * References from the repository: the clip that GitHub serves at the commit of the run, and the re-run of a submission
  * whose image was uploaded.
  */
 
@@ -20,11 +20,11 @@ import {
 } from '../repository.ts'
 import { expectCompleted, expectFailure, expectSubmitted, type Run } from '../scenario.ts'
 
-/** The image is somewhere else, the clip is a file of the repository. */
+/** The image is elsewhere; the clip is a file of the repository. */
 const CLIP_ONLY = { image_url: 'https://example.com/ref-image.png', preflight: 'off' }
 const SHA = '5f3e9c1b7a2d4860c9e1f0ab34cd56ef78901234'
 const RAW = `/octo/videos/raw/${SHA}`
-const DIFFERS = `video_url ${CLIP} of the workspace is not the file of the commit ${SHA.slice(0, 12)}, which APIMart fetches. Commit and push it to have it used.`
+const DIFFERS = `video_url ${CLIP} in the workspace differs from the file in commit ${SHA.slice(0, 12)}, which APIMart downloads. Commit and push it to use it.`
 
 const clipOf = (scenario: RepositoryScenario) =>
   scenario.submissions().map((sent) => requested(sent).video_url)
@@ -43,7 +43,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     for (const { headers } of scenario.github.requests) expect(headers).not.toHaveProperty('authorization')
   })
 
-  it('a clip of the repository may have special characters in its name and be reached through a link', async ({
+  it('a clip of the repository can have special characters in its name and be reached through a link', async ({
     expect,
     skip,
   }) => {
@@ -69,7 +69,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     const run = await scenario.run({ preflight: 'warn' })
     expectSubmitted(run)
     expect(run.warnings).toEqual([DIFFERS])
-    expect(run.summary).toContain(`${CLIP} of the workspace is not the file of the commit`)
+    expect(run.summary).toContain(`${CLIP} in the workspace differs from the file in commit`)
     expect(run.outputs.duration_seconds).toBe('8.4')
     expect(clipOf(scenario)).toEqual([`${scenario.github.serverUrl}${RAW}/${CLIP}`])
   })
@@ -123,9 +123,9 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(problem).toContain(
       `video_url ${CLIP} (${address}) cannot be read: its server answers 404 Not Found. `,
     )
-    expect(problem).toContain(`as it is in the commit of this run, ${SHA.slice(0, 12)}. Commit and push it`)
+    expect(problem).toContain(`at the commit of this run, ${SHA.slice(0, 12)}. Commit and push it`)
     expect(problem).toMatch(
-      /from a private repository it cannot be fetched: set video_url to .* a public copy\./i,
+      /A clip in a private repository cannot be downloaded: set video_url to .* a public copy\./,
     )
     expect(scenario.sandbox.requests).toEqual([])
     for (const { headers } of scenario.github.requests) expect(headers).not.toHaveProperty('authorization')
@@ -191,7 +191,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
 })
 
 const REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
+  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
 const ANSWERED = 'APIMart answered 409. It says: "the key was used with another body".'
 
 const rerun = (scenario: RepositoryScenario, inputs: Record<string, string> = {}) =>
@@ -200,7 +200,7 @@ const rerun = (scenario: RepositoryScenario, inputs: Record<string, string> = {}
 const keysOf = (scenario: RepositoryScenario) =>
   scenario.submissions().map(({ headers }) => headers['idempotency-key'])
 
-/** There is one task and one key, though the image went to two addresses. */
+/** There is one task and one key, although the image was uploaded to two URLs. */
 function expectOneTask(scenario: RepositoryScenario, expect: ExpectStatic): void {
   expect(scenario.sandbox.tasks).toHaveLength(1)
   const [first, second] = keysOf(scenario)
@@ -208,7 +208,7 @@ function expectOneTask(scenario: RepositoryScenario, expect: ExpectStatic): void
   expect(new Set(scenario.submissions().map((sent) => requested(sent).image_url)).size).toBe(2)
 }
 
-/** No word that it was for nothing. */
+/** Checks that neither log nor summary claims that nothing was billed, submitted or accepted. */
 function expectNoComfort({ log, summary }: Run, expect: ExpectStatic): void {
   expect(log + summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)
 }
@@ -220,7 +220,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     ['was accepted', []],
     ['got no response', [accepted({ kind: 'reset-after-body' })]],
   ])(
-    'a re-run with an uploaded image makes no second task when the first submission %s',
+    'a re-run with an uploaded image creates no second task when the first submission %s',
     async ([, faults], { expect }) => {
       await using scenario = await startRepository()
       scenario.sandbox.faults.next('submit', ...faults)
@@ -237,7 +237,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     },
   )
 
-  it('a re-run with an uploaded image makes the task that the first submission did not make', async ({
+  it('a re-run with an uploaded image creates the task that the first submission did not create', async ({
     expect,
   }) => {
     await using scenario = await startRepository()
@@ -247,7 +247,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expectOneTask(scenario, expect)
   })
 
-  it('a re-run makes another task when the receipt says that the first one failed', async ({ expect }) => {
+  it('a re-run creates another task when the receipt says that the first one failed', async ({ expect }) => {
     await using scenario = await startRepository({ speed: 300 })
     const step = {
       ...IMAGE_ONLY,
@@ -276,7 +276,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
     expectNoComfort(run, expect)
   })
 
-  it('a re-run with a changed image makes another task under another key', async ({ expect }) => {
+  it('a re-run with a changed image creates another task under another key', async ({ expect }) => {
     await using scenario = await startRepository()
     expectSubmitted(await scenario.run(IMAGE_ONLY))
     await copyFile(join(MEDIA, 'demo/hero.jpg'), join(scenario.workspace, IMAGE))

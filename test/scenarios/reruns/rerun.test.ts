@@ -1,6 +1,6 @@
 /**
- * "Re-run failed jobs": the same run id, the next attempt, a fresh machine. APIMart keeps its word for 24 hours and
- * answers the same Idempotency-Key with the same task.
+ * "Re-run failed jobs": the same run id, the next attempt, a fresh machine. For 24 hours, APIMart returns the same task
+ * for the same Idempotency-Key.
  */
 import { readFile } from 'node:fs/promises'
 import { createServer, request as requestOnward } from 'node:http'
@@ -25,18 +25,18 @@ import {
 } from '../scenario.ts'
 
 const WAITING = { ...DIRECTLY, wait: 'true' }
-/** A task that takes ten seconds of the sandbox's time, which are 33 ms. */
+/** A task that takes ten seconds of sandbox time, which is 33 ms. */
 const SOON = { speed: 300, timing: { queue: 0, perClipSecond: 1200 } }
-/** Longer than the default timing lets a task take. */
+/** Longer than any task takes with the default timing. */
 const TASK_MILLISECONDS = 300_000
 const HOUR = 3_600_000
 
 const status = (code: number): Fault => ({ kind: 'status', status: code })
 const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
-/** No fault, before one that is meant for a later call. */
+/** No fault, to place one on a later call. */
 const SOUND: Fault = { kind: 'delay', ms: 0 }
 
-/** Runs the job again, the second time at first. */
+/** Re-runs the job, as the second attempt by default. */
 function rerun(
   { run }: Scenario,
   inputs: Record<string, string> = DIRECTLY,
@@ -45,7 +45,7 @@ function rerun(
   return run(inputs, { env: { GITHUB_RUN_ATTEMPT: '2', ...env } })
 }
 
-/** There is one task, and it is what the re-run was about; all requests were the same. */
+/** Checks that there is one task, that the re-run reports it, and that all requests were the same. */
 function expectSameTask(scenario: Scenario, run: Run, tries: number, expect: ExpectStatic): void {
   expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
   const sent = submissions(scenario).map(({ headers, body }) => `${headers['idempotency-key']} ${body}`)
@@ -74,7 +74,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
   })
 
   it.for(faults)(
-    'a re-run finds and awaits the task whose submission got %s',
+    'a re-run finds the task whose submission got %s and waits for it',
     async ([, fault], { expect }) => {
       await using scenario = await startScenario(SOON)
       scenario.sandbox.faults.next('submit', accepted(fault))
@@ -88,7 +88,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
   it.for<[string, Fault, FailureReason]>([
     ['was lost without a task', { kind: 'reset-after-body' }, 'submission_uncertain'],
     ['was refused', status(401), 'authentication'],
-  ])('a re-run makes the only task when the first submission %s', async ([, fault, reason], { expect }) => {
+  ])('a re-run creates the only task when the first submission %s', async ([, fault, reason], { expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', fault)
     expectFailure(await scenario.run(DIRECTLY), reason)
@@ -131,7 +131,7 @@ describe('the re-run of an uncertain submission', { concurrent: true }, () => {
     expect(run.outputs.status).toBe('processing')
     expectSameTask(scenario, run, submissions(scenario).length, expect)
     expect(run.log).toContain(
-      '\nAPIMart answered 409. It says: "the first request is still running". It is unknown whether a task was accepted. Trying again with the same Idempotency-Key in ',
+      '\nAPIMart answered 409. It says: "the first request is still running". It is unknown whether a task was accepted. Retrying with the same Idempotency-Key in ',
     )
   })
 })
@@ -198,7 +198,7 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
     expectSameTask(scenario, second, 2, expect)
   })
 
-  it('a re-run finds the task within 24 hours and makes a new one afterwards', async ({ expect }) => {
+  it('a re-run finds the task within 24 hours and creates a new one afterwards', async ({ expect }) => {
     const clock = manualClock()
     await using scenario = await startScenario({ clock })
     scenario.sandbox.faults.next('submit', accepted({ kind: 'reset-after-body' }))
@@ -222,28 +222,28 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
 const FAILED =
   'APIMart ended the task as failed (task_failed, task_error). It says: "no complete upper body detected".'
 const CANCELLED = 'The task was cancelled at APIMart, not by this job.'
-const anew = (id: string | undefined, why: string) =>
-  `Task ${id}, which APIMart returned again for this request, will not produce a video. ${why} The request is sent again under a new Idempotency-Key.`
+const replaced = (id: string | undefined, why: string) =>
+  `APIMart returned task ${id} again for this request, but it will not produce a video. ${why} The request is sent again with a new Idempotency-Key.`
 
-/** The keys of all submissions, each as the position of its first use. */
+/** The keys of all submissions, numbered in the order of their first use. */
 function keys(scenario: Scenario): number[] {
   const sent = submissions(scenario).map(({ headers }) => headers['idempotency-key'])
   const known = [...new Set(sent)]
   return sent.map((key) => known.indexOf(key))
 }
 
-/** The run was warned of each of these tasks, in this order, at once and in the summary. */
+/** Checks that the run warned about each of these tasks, in this order, in the log and in the summary. */
 function expectWarned(
   run: Run,
   tasks: readonly (readonly [id: string | undefined, why: string])[],
   expect: ExpectStatic,
 ) {
-  const texts = tasks.map(([id, why]) => anew(id, why))
+  const texts = tasks.map(([id, why]) => replaced(id, why))
   expect(run.warnings).toEqual(texts)
   for (const text of texts) expect(run.summary).toContain(`<li>⚠️ ${escapeHtml(text, 1000)}</li>`)
 }
 
-/** A job has run once; its task, and any further one, has failed meanwhile. */
+/** A job that has run once. Its task has failed since, and so will every further one. */
 async function afterFailure(inputs: Record<string, string> = {}): Promise<Scenario> {
   const clock = manualClock()
   const scenario = await startScenario({ clock })
@@ -254,7 +254,7 @@ async function afterFailure(inputs: Record<string, string> = {}): Promise<Scenar
 }
 
 describe('the re-run of a job whose task failed or was cancelled', { concurrent: true }, () => {
-  it('a re-run after a failed task makes one new task, warns about it and waits for it', async ({
+  it('a re-run after a failed task creates one new task, warns about it and waits for it', async ({
     expect,
   }) => {
     await using scenario = await startScenario(SOON)
@@ -263,7 +263,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     const first = await scenario.run(WAITING)
     expect(first.outputs).toMatchObject({ failure_reason: 'task_failed' })
     delete script.outcome
-    // The state is asked for until it can be read.
+    // The status is polled until it can be read.
     faults.next('task', status(500), status(502))
     const second = await rerun(scenario, WAITING)
     expectCompleted(second)
@@ -277,7 +277,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     { outcome: 'failed', why: FAILED, inputs: DIRECTLY },
     { outcome: 'cancelled', why: CANCELLED, inputs: { ...DIRECTLY, idempotency_key: 'hero-walk' } },
   ] as const)(
-    'a re-run makes a third task only when the second was $outcome too (inputs: $inputs)',
+    'a re-run creates a third task only when the second also ended as $outcome (inputs: $inputs)',
     async (row, { expect }) => {
       const { outcome, why, inputs } = row
       const clock = manualClock()
@@ -324,11 +324,11 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     faults.next('submit', SOUND, accepted({ kind: 'reset-after-body' }))
     const second = await rerun(scenario)
     expectFailure(second, 'submission_uncertain')
-    // The failed task is not what this run is about.
+    // The failed task is not the task of this run.
     expect(second.outputs).toEqual({ task_id: '', status: '', failure_reason: 'submission_uncertain' })
     expectWarned(second, [[tasks[0]?.id, FAILED]], expect)
     const key = submissions(scenario)[2]?.headers['idempotency-key']
-    expect(second.raw.log).toContain(`with the Idempotency-Key ${key}.`)
+    expect(second.raw.log).toContain(`The request with the Idempotency-Key ${key} went to `)
 
     const third = await rerun(scenario)
     expectSubmitted(third)
@@ -357,7 +357,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
       expectSubmitted(run)
       expect(run.warnings).toEqual([
         expect.stringMatching(
-          /^The state of task task_\w+, which .* could not be read, so it is assumed to be running\. /,
+          /^APIMart returned task task_\w+ again for this request\. Its status could not be read, so it is assumed to be running\. /,
         ),
       ])
       expectSameTask(scenario, { ...run, warnings: [] }, submissions(scenario).length, expect)
@@ -365,7 +365,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     expect(submissions(scenario)).toHaveLength(unreadable.length + 1)
   })
 
-  it('a re-run awaits a task of unreadable status and submits nothing new when it has failed', async ({
+  it('a re-run waits for a task whose status cannot be read and submits nothing new when it has failed', async ({
     expect,
   }) => {
     await using scenario = await startScenario(SOON)
@@ -385,14 +385,14 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
       { idempotency_key: 'hero-walk' },
       { GITHUB_RUN_ID: '4712' },
     ],
-  ] as const)('%s reports the failed task and makes no new one', async ([, inputs, env], { expect }) => {
+  ] as const)('%s reports the failed task and creates no new one', async ([, inputs, env], { expect }) => {
     await using scenario = await afterFailure(inputs)
     const { tasks } = scenario.sandbox
     const run = await scenario.run({ ...DIRECTLY, ...inputs }, { env })
     const advice = run.errors[0]?.split('\n').at(-1) ?? ''
     expect(expectFailure(run, 'task_failed', advice)).toContain(FAILED)
     expect(advice).toMatch(
-      /^The task is that of an earlier, identical request\. "Re-run failed jobs" submits /,
+      /^The task belongs to an earlier, identical request\. "Re-run failed jobs" submits /,
     )
     expect(run.outputs).toEqual({ task_id: tasks[0]?.id, status: 'failed', failure_reason: 'task_failed' })
     expect(submissions(scenario)).toHaveLength(2)
@@ -411,7 +411,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     expect(receipt).toMatchObject({ task: { id: task?.id, status: 'failed' }, result: null })
   })
 
-  it('a re-run makes at most one new task even when every response is marked as a replay', async ({
+  it('a re-run creates at most one new task even when every response is marked as a replay', async ({
     expect,
   }) => {
     const clock = realClock()
@@ -431,7 +431,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
   })
 })
 
-/** A gateway before the API that calls every answer a replay. */
+/** A gateway in front of the API that marks every response as a replay. */
 async function replaying(apiUrl: string) {
   const host = await listening(
     createServer(async (request, response) => {
@@ -439,9 +439,12 @@ async function replaying(apiUrl: string) {
       for await (const chunk of request) chunks.push(Buffer.from(chunk))
       const { host: _, ...headers } = request.headers
       const onward = requestOnward(`${apiUrl}${request.url}`, { method: request.method ?? 'GET', headers })
-      onward.on('response', (answer) => {
-        response.writeHead(answer.statusCode ?? 502, { ...answer.headers, 'idempotency-replayed': 'true' })
-        answer.pipe(response)
+      onward.on('response', (upstream) => {
+        response.writeHead(upstream.statusCode ?? 502, {
+          ...upstream.headers,
+          'idempotency-replayed': 'true',
+        })
+        upstream.pipe(response)
       })
       onward.end(Buffer.concat(chunks))
     }),
@@ -449,7 +452,7 @@ async function replaying(apiUrl: string) {
   return { url: `http://127.0.0.1:${host.port}`, close: () => host[Symbol.asyncDispose]() }
 }
 
-/** A host of the demo's clip that hands it out only when it is told to. */
+/** A host that serves the demo's clip only once it is released. */
 async function heldClip() {
   const bytes = await readFile(new URL(`../../media/${DEMO.clip}`, import.meta.url))
   const { promise, resolve: release } = Promise.withResolvers<void>()

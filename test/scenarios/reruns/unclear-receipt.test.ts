@@ -17,7 +17,7 @@ const INPUTS = { wait: 'true', output_path: VIDEO }
 const SECOND = { GITHUB_RUN_ATTEMPT: '2' }
 const NEXT_RUN = { GITHUB_RUN_ID: '4712' }
 
-/** A step in the workspace of the scenario, as a checkout of what was committed is. */
+/** Runs a step in the workspace of the scenario, which keeps the receipt as a committed one would be. */
 function run(scenario: Scenario, inputs: Record<string, string> = {}, env: Record<string, string> = {}) {
   return scenario.run({ ...INPUTS, ...inputs }, { workspace: join(scenario.folder, 'workspace'), env })
 }
@@ -65,7 +65,7 @@ describe('the receipt of an uncertain submission', { concurrent: true }, () => {
     const first = await receiptIn(scenario)
     scenario.sandbox.faults.next('submit', { kind: 'status', status: 502 })
     expect((await run(scenario, {}, SECOND)).outputs.failure_reason).toBe('submission_uncertain')
-    // Its key counts from the first time.
+    // The key's lifetime counts from its first use.
     expect(await receiptIn(scenario)).toEqual(first)
     expectCompleted(await run(scenario, {}, { GITHUB_RUN_ATTEMPT: '3' }))
     expect(new Set(submissions(scenario).map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
@@ -144,7 +144,7 @@ describe('the receipt of an uncertain submission', { concurrent: true }, () => {
     await run(scenario)
     const again = await run(scenario, { regenerate: 'always' }, NEXT_RUN)
     expectCompleted(again)
-    expect(again.warnings).toEqual([expect.stringMatching(/its task may be running, and billed/)])
+    expect(again.warnings).toEqual([expect.stringMatching(/whose task may be running, and billed/)])
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 

@@ -12,7 +12,7 @@ describe('inputs', () => {
       "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
       image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.
       video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.
-      character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s)."
+      character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s)."
     `)
     expect(run.summary).toMatchInlineSnapshot(`
       "## Kling motion control: not submitted
@@ -21,7 +21,7 @@ describe('inputs', () => {
       <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
       <li>image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.</li>
       <li>video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.</li>
-      <li>character_orientation: It is required. Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).</li>
+      <li>character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).</li>
       </ul>
 
       <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.</p>
@@ -35,15 +35,15 @@ describe('inputs', () => {
   it('all wrong inputs are reported at once', async () => {
     await using scenario = await startScenario()
     const { inputs } = await readAction()
-    // Without a scheme a reference is a file, which is looked for later.
+    // A reference without a scheme is a file, which is checked later.
     const more = { image_url: 'https://', video_url: 'https://', task_id: '', attach_to_release: '' }
-    // What is secret stands in no other input.
+    // No other input may contain a secret.
     const secrets = { api_key: 'no such key', github_token: 'no such token' }
     const wrong = Object.fromEntries(Object.keys(inputs).map((name) => [name, 'no such thing']))
     const run = await scenario.run({ ...wrong, prompt: 'x'.repeat(2501), ...more, ...secrets })
     const problems = expectFailure(run, 'invalid_input').split('\n')
     const named = problems.map((problem) => /^\w+/.exec(problem)?.[0])
-    // What ffprobe_path names is looked at only when an ffprobe is needed; a task_id would make the references needless.
+    // ffprobe_path is checked only if ffprobe is needed; a task_id would make the references unnecessary.
     const NEVER_WRONG = ['ffprobe_path', 'task_id', 'attach_to_release']
     expect(named).toEqual(Object.keys(inputs).filter((name) => !NEVER_WRONG.includes(name)))
     expect(problems).toMatchInlineSnapshot(`
@@ -51,13 +51,13 @@ describe('inputs', () => {
         "api_key: It contains spaces, line breaks or characters outside ASCII. Store the key alone in the secret.",
         "image_url "https://": It is not a URL. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
         "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
-        "character_orientation "no such thing": Use image (the image’s facing, clip of 3 to 10 s) or video (the clip’s facing, clip of 3 to 30 s).",
+        "character_orientation "no such thing": Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).",
         "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
         "keep_original_sound "no such thing": Use yes or no.",
-        "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters, at most 2500 are allowed. Shorten it.",
+        "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters; the limit is 2500. Shorten it.",
         "model "no such thing": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "no such thing": Use true or false.",
-        "preflight "no such thing": Use enforce (refuse references that break a limit) or warn (report it and submit anyway) or off (skip the checks).",
+        "preflight "no such thing": Use enforce (refuse references that exceed a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "no such thing": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run "no such thing": Use true or false.",
         "price_per_second "no such thing": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
@@ -66,7 +66,7 @@ describe('inputs', () => {
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Use a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.",
-        "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt beside the file) or always.",
+        "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt next to the file) or always.",
         "github_token: It contains spaces, line breaks or characters outside ASCII. Use the token alone.",
         "api_base_url "no such thing": It is not an https URL. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.",
       ]

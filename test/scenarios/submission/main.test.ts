@@ -159,7 +159,7 @@ describe.concurrent('the budget', () => {
     await using scenario = await startScenario()
     const inputs = { preflight: 'warn', video_url: scenario.sandbox.media.url('corpus/clip.webm') }
     const run = await scenario.run({ ...inputs, ...PRICED })
-    expect(expectFailure(run, 'over_budget')).toMatch(/^max_cost 1 USD cannot be enforced/)
+    expect(expectFailure(run, 'over_budget')).toMatch(/^max_cost \(1\.00 USD\) cannot be enforced/)
     expect(scenario.apiRequests()).toEqual([])
   })
 })
@@ -187,7 +187,7 @@ describe.concurrent('preflight', () => {
   })
 })
 
-/** Bytes that a Range header asks for. */
+/** The number of bytes that a Range header requests. */
 function asked(range = ''): number {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? []
   return Number(last) - Number(first) + 1

@@ -22,7 +22,7 @@ const status = (code: number, headers: Record<string, string> = {}): StatusFault
   status: code,
   headers,
 })
-/** An error in the documented shape, in these words. */
+/** An error in the documented shape, with this message and code. */
 const words = (code: number, message: string, word: string | number = code, type = 'apimart_error') => ({
   ...status(code),
   body: { error: { code: word, message, type } },
@@ -31,28 +31,27 @@ const idempotency = (code: number, word: string) => words(code, `about ${word}`,
 const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
 const times = (count: number, fault: Fault) => Array<Fault>(count).fill(fault)
 
-/** Where redirects lead: to a host that would take the request, and the key. */
+/** The target of redirects: a host that would accept the request, and the key. */
 const elsewhere = await startSandbox()
 afterAll(() => elsewhere.close())
 const location = `${elsewhere.apiUrl}/v1/videos/generations`
 const redirect = (code: number): StatusFault => ({ ...status(code, { location }), body: '' })
 
-/** Pauses pass quickly, yet a slow machine does not use up the patience of a step. */
+/** Pauses pass quickly, yet a slow machine does not exhaust the time limit of a step. */
 const FAST = { speed: 100 }
 
 const UNKNOWN = 'It is unknown whether a task was accepted.'
-/** The other request may be paid for: no word of nothing being billed. */
+/** The other request may be paid for, so this must not say that nothing is billed. */
 const REUSED =
-  'Another request was sent with this Idempotency-Key before, and may have a task: look in the task log at https://apimart.ai for it. For a video of this request, set another idempotency_key.'
-const ADDRESS = 'The URL may be wrong: check api_base_url.'
+  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
+const CHECK_URL = 'The URL may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
-  /^The request went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)? with the Idempotency-Key <idempotency key>\. Set as idempotency_key, it asks for the same task from any run\.$/
+  /^The request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)?\. Set as idempotency_key, this key requests the same task from any run\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
-const told = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
+const answered = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
 const BALANCE = 'The account balance is 100.00 USD.'
-const noId = (said: string) =>
-  `APIMart answered 200 without a task id that can be used. It says${said}. ${UNKNOWN}`
+const noId = (said: string) => `APIMart answered 200 without a usable task id. It says${said}. ${UNKNOWN}`
 const LOST = `The response to the submission was lost: the server closed the connection (…). ${UNKNOWN}`
 
 interface End {
@@ -61,7 +60,7 @@ interface End {
   readonly fault: Fault
   readonly reason: FailureReason
   readonly says: string
-  /** What to do, where it is not what the reason suggests. */
+  /** What to do, if it differs from the usual advice for the reason. */
   readonly advice: string | undefined
 }
 
@@ -86,14 +85,14 @@ const REFUSED: readonly End[] = [
     'a 403 for lack of credit',
     words(403, 'user quota is not enough'),
     'insufficient_balance',
-    `${told(403, 'user quota is not enough')}\n${BALANCE}`,
+    `${answered(403, 'user quota is not enough')}\n${BALANCE}`,
   ),
   end(
     '409 idempotency_key_reused',
     'a 409 for a key with another body',
     idempotency(409, 'idempotency_key_reused'),
     'request_rejected',
-    told(409, 'about idempotency_key_reused'),
+    answered(409, 'about idempotency_key_reused'),
     REUSED,
   ),
   end('413', 'a 413', status(413), 'request_rejected', scripted(413)),
@@ -115,7 +114,7 @@ const REFUSED: readonly End[] = [
       `a 429 "${message}" (${word}, ${type})`,
       askingToWait(words(429, message, word, type), index),
       'insufficient_balance',
-      `${told(429, message)}\n${BALANCE}`,
+      `${answered(429, message)}\n${BALANCE}`,
     ),
   ),
 ]
@@ -127,26 +126,26 @@ const UNCERTAIN: readonly End[] = [
     '409 idempotency_result_indeterminate',
     'a 409 for a lost first request',
     idempotency(409, 'idempotency_result_indeterminate'),
-    `${told(409, 'about idempotency_result_indeterminate')} ${UNKNOWN}`,
+    `${answered(409, 'about idempotency_result_indeterminate')} ${UNKNOWN}`,
   ),
   uncertain('500', 'a 500', status(500), `${scripted(500)} ${UNKNOWN}`),
   uncertain(
     '500',
     'a 500 that blames a parameter',
     words(500, 'build_request_failed: mode'),
-    `${told(500, 'build_request_failed: mode')} This means that a parameter of the request is wrong. ${UNKNOWN}`,
+    `${answered(500, 'build_request_failed: mode')} This means that a parameter of the request is invalid. ${UNKNOWN}`,
   ),
   uncertain('502', 'a 502', status(502), `${scripted(502)} ${UNKNOWN}`),
   uncertain('503', 'a 503', status(503), `${scripted(503)} ${UNKNOWN}`),
   uncertain('504', 'a 504', status(504), `${scripted(504)} ${UNKNOWN}`),
-  uncertain('any other status', 'a 404', status(404), `${scripted(404)} ${ADDRESS} ${UNKNOWN}`),
+  uncertain('any other status', 'a 404', status(404), `${scripted(404)} ${CHECK_URL} ${UNKNOWN}`),
   uncertain('any other status', 'a 418', status(418), `${scripted(418)} ${UNKNOWN}`),
   ...[301, 302, 303, 307, 308].map((code) =>
     uncertain(
       'redirect',
       `a ${code} to another host`,
       redirect(code),
-      `APIMart answered ${code}. It says nothing else. ${ADDRESS} ${UNKNOWN}`,
+      `APIMart answered ${code}. It says nothing else. ${CHECK_URL} ${UNKNOWN}`,
     ),
   ),
   ...[400, 409, 429, 500].map((code) =>
@@ -154,7 +153,7 @@ const UNCERTAIN: readonly End[] = [
       'no success, but a task id',
       `a ${code} with the id of a task`,
       { ...status(code), body: { error: { message: 'no' }, data: [{ task_id: 'task_1' }] } },
-      `APIMart answered ${code}. It says: "{"error":{"message":"no"},"data":[{"task_id":"task_1"}]}". It names the task task_1. ${UNKNOWN}`,
+      `APIMart answered ${code}. It says: "{"error":{"message":"no"},"data":[{"task_id":"task_1"}]}". The task id task_1 appears in the response. ${UNKNOWN}`,
     ),
   ),
   uncertain(
@@ -202,14 +201,14 @@ const UNCERTAIN: readonly End[] = [
   ),
 ]
 
-/** In turn the two forms in which an answer asks to wait; both are well within the patience of a step. */
+/** Alternates between the two forms of Retry-After; both are well within the time limit of a step. */
 function askingToWait(fault: Fault, index: number): Fault {
   if (fault.kind !== 'status') return fault
   const value = index % 2 === 0 ? '60' : new Date(Date.now() + 60_000).toUTCString()
   return { ...fault, headers: { ...fault.headers, 'retry-after': value } }
 }
 
-/** Runs the step into the fault and holds its end against what is expected, so many tasks accepted. */
+/** Runs the step into the fault and checks how it ends, with this many tasks accepted. */
 async function expectEnd(
   { fault, reason, says, advice }: End,
   tasks: number,
@@ -228,7 +227,7 @@ async function expectEnd(
   expect(elsewhere.requests).toEqual([])
 }
 
-/** The problems of a failure without the system's word for a broken connection and half a text, and when the request was sent. */
+/** The problems of a failure, without the system's error code and the partial response, and when the request was sent. */
 function parts(text: string): { problem: string; sentAt: number | null } {
   const lines = text
     .replace(/ \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)/, ' (…)')
@@ -270,14 +269,14 @@ const RETRIES: { row: Row; fault: StatusFault; reason: FailureReason; says: stri
     row: '503 idempotency_unavailable',
     fault: idempotency(503, 'idempotency_unavailable'),
     reason: 'request_rejected',
-    says: told(503, 'about idempotency_unavailable'),
+    says: answered(503, 'about idempotency_unavailable'),
   },
 ]
 const IN_PROGRESS = idempotency(409, 'idempotency_in_progress')
-const RUNNING = told(409, 'about idempotency_in_progress')
-const AT_WORK =
-  'Before that, it reported that a request with the same Idempotency-Key is in progress, which may have been accepted.'
-const NO_PATIENCE = 'This step tries for 5 min at most.'
+const RUNNING = answered(409, 'about idempotency_in_progress')
+const IN_PROGRESS_BEFORE =
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
+const NO_PATIENCE = 'This step retries for at most 5 min.'
 
 const FORMS = {
   seconds: (milliseconds: number, _now: number) => String(milliseconds / 1000),
@@ -286,7 +285,7 @@ const FORMS = {
 type Form = keyof typeof FORMS
 const EACH_FORM: Form[] = ['seconds', 'an HTTP date']
 
-/** The fault with a pause asked for at the moment of the answer, which is noted. */
+/** The fault with a Retry-After that counts from the response, whose time is recorded. */
 function pausing(fault: StatusFault, form: Form, milliseconds: number, clock: Clock) {
   const at: number[] = []
   const asking: StatusFault = {
@@ -300,15 +299,13 @@ function pausing(fault: StatusFault, form: Form, milliseconds: number, clock: Cl
   return { fault: asking, at }
 }
 
-/** The pauses that a run names, in seconds. */
+/** The pauses that a run logs, in seconds. */
 function pausesOf({ log }: Run): number[] {
-  const told = log.matchAll(
-    / Trying again with the same Idempotency-Key in (?:(\d+) min)? ?(?:(\d+) s)?\.$/gm,
-  )
-  return Array.from(told, ([, minutes = '0', seconds = '0']) => Number(minutes) * 60 + Number(seconds))
+  const lines = log.matchAll(/ Retrying with the same Idempotency-Key in (?:(\d+) min)? ?(?:(\d+) s)?\.$/gm)
+  return Array.from(lines, ([, minutes = '0', seconds = '0']) => Number(minutes) * 60 + Number(seconds))
 }
 
-/** All tries are the same request with the same key. */
+/** Checks that all tries are the same request with the same key. */
 function expectAlike(scenario: Scenario, count: number, expect: ExpectStatic): void {
   const tries = submissions(scenario).map(({ headers, body }) => ({ key: headers['idempotency-key'], body }))
   expect(tries).toHaveLength(count)
@@ -319,7 +316,7 @@ function expectAlike(scenario: Scenario, count: number, expect: ExpectStatic): v
   expect(new Set(tries.map(({ key }) => key)).size).toBe(1)
 }
 
-describe('a refusal that may pass', { concurrent: true }, () => {
+describe('a temporary refusal', { concurrent: true }, () => {
   it.for(RETRIES)(
     'a submission refused with $row is retried, and its task is reported',
     async ({ fault, says }, { expect }) => {
@@ -329,7 +326,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       expectSubmitted(run)
       expectAlike(scenario, 2, expect)
       expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
-      expect(run.log).toContain(`\n${says} Trying again with the same Idempotency-Key in `)
+      expect(run.log).toContain(`\n${says} Retrying with the same Idempotency-Key in `)
       expect(run.log).not.toContain('Idempotency-Replayed')
       expect(run.warnings).toEqual([])
     },
@@ -341,7 +338,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       await using scenario = await startScenario(FAST)
       scenario.sandbox.faults.next('submit', ...times(5, fault))
       const run = await scenario.run(DIRECTLY)
-      expect(expectFailure(run, reason)).toBe(`${says} It was tried 4 times.`)
+      expect(expectFailure(run, reason)).toBe(`${says} Gave up after 4 tries.`)
       expect(run.outputs).toEqual({ failure_reason: reason })
       expectAlike(scenario, 4, expect)
       const pauses = pausesOf(run)
@@ -365,7 +362,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
         expectSubmitted(run)
         expectAlike(scenario, 2, expect)
         expect(pausesOf(run)).toHaveLength(1)
-        // A date has whole seconds, and a timer may be early by a millisecond.
+        // An HTTP date has whole seconds, and a timer may fire a millisecond early.
         expect((tasks[0]?.createdAt ?? 0) - (at[0] ?? Infinity)).toBeGreaterThan(118_000)
       },
     )
@@ -379,7 +376,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
         const run = await scenario.run(DIRECTLY)
         const problem = expectFailure(run, reason)
         expect(problem.replace(/wait .*?\./, 'wait ….')).toBe(
-          `${says} It asks to wait …. This step tries for 5 min at most.`,
+          `${says} It asks to wait …. This step retries for at most 5 min.`,
         )
         expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?)\./)
         expect(submissions(scenario)).toHaveLength(1)
@@ -391,7 +388,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', ...times(4, status(429, { 'retry-after': '151' })))
     expect(expectFailure(await scenario.run(DIRECTLY), 'rate_limited')).toBe(
-      `${scripted(429)} It asks to wait 2 min 31 s. This step tries for 5 min at most.`,
+      `${scripted(429)} It asks to wait 2 min 31 s. This step retries for at most 5 min.`,
     )
     expectAlike(scenario, 2, expect)
   })
@@ -412,7 +409,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
       next: 'a 429 for lack of credit',
       fault: words(429, 'Insufficient balance'),
       reason: 'insufficient_balance',
-      says: `${told(429, 'Insufficient balance')}\n${BALANCE}`,
+      says: `${answered(429, 'Insufficient balance')}\n${BALANCE}`,
     },
     {
       next: 'a 500',
@@ -440,7 +437,7 @@ describe('a refusal that may pass', { concurrent: true }, () => {
   }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', status(429, { 'retry-after': '200' }))
-    const run = await cancelledAfterAnswer(scenario)
+    const run = await cancelledAfterResponse(scenario)
     expect(expectFailure(run, 'cancelled')).toBe('The job was cancelled.')
     expect(submissions(scenario)).toHaveLength(1)
   })
@@ -455,13 +452,13 @@ describe('a request whose first attempt is still running', { concurrent: true },
     expect(run.outputs.status).toBe('processing')
     expectAlike(scenario, 3, expect)
     expect(scenario.sandbox.tasks.map(({ id }) => id)).toEqual([run.outputs.task_id])
-    expect(run.log).toContain(`\n${RUNNING} ${UNKNOWN} Trying again with the same Idempotency-Key in `)
+    expect(run.log).toContain(`\n${RUNNING} ${UNKNOWN} Retrying with the same Idempotency-Key in `)
     expect(run.log).toContain('\nIdempotency-Replayed: true. ')
   })
 
   it.for([
     ['the same response', IN_PROGRESS, `${RUNNING} ${UNKNOWN} ${NO_PATIENCE}`],
-    ['refusals only', status(429), `${scripted(429)} ${NO_PATIENCE} ${AT_WORK}`],
+    ['refusals only', status(429), `${scripted(429)} ${NO_PATIENCE} ${IN_PROGRESS_BEFORE}`],
   ] as const)(
     'a submission still in progress is given up after five minutes of %s',
     async ([, fault, says], { expect }) => {
@@ -481,19 +478,23 @@ describe('a request whose first attempt is still running', { concurrent: true },
   )
 
   it.for<[name: string, fault: Fault, says: string]>([
-    ['a 400', status(400), `${scripted(400)} ${AT_WORK}`],
-    ['a 401', status(401), `${scripted(401)} ${AT_WORK}`],
-    ['a 402', status(402), `${scripted(402)} ${AT_WORK}`],
-    ['a 429 for lack of credit', words(429, '余额不足'), `${told(429, '余额不足')} ${AT_WORK}`],
+    ['a 400', status(400), `${scripted(400)} ${IN_PROGRESS_BEFORE}`],
+    ['a 401', status(401), `${scripted(401)} ${IN_PROGRESS_BEFORE}`],
+    ['a 402', status(402), `${scripted(402)} ${IN_PROGRESS_BEFORE}`],
+    [
+      'a 429 for lack of credit',
+      words(429, '余额不足'),
+      `${answered(429, '余额不足')} ${IN_PROGRESS_BEFORE}`,
+    ],
     [
       'a 429 that asks for a long pause',
       status(429, { 'retry-after': '600' }),
-      `${scripted(429)} It asks to wait 10 min. This step tries for 5 min at most. ${AT_WORK}`,
+      `${scripted(429)} It asks to wait 10 min. This step retries for at most 5 min. ${IN_PROGRESS_BEFORE}`,
     ],
     [
       'a 409 for another body',
       idempotency(409, 'idempotency_key_reused'),
-      `${told(409, 'about idempotency_key_reused')} ${AT_WORK}`,
+      `${answered(409, 'about idempotency_key_reused')} ${IN_PROGRESS_BEFORE}`,
     ],
     ['a 500', status(500), `${scripted(500)} ${UNKNOWN}`],
     ['a connection reset', { kind: 'reset-after-body' }, LOST],
@@ -515,9 +516,9 @@ describe('a request whose first attempt is still running', { concurrent: true },
   it('a submission in progress stays uncertain when the job is cancelled', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', accepted(IN_PROGRESS))
-    const run = await cancelledAfterAnswer(scenario)
+    const run = await cancelledAfterResponse(scenario)
     expect(parts(expectFailure(run, 'submission_uncertain')).problem).toBe(
-      `${RUNNING} ${UNKNOWN} The run was stopped before it reported more.`,
+      `${RUNNING} ${UNKNOWN} The run was stopped before the outcome was known.`,
     )
     expect(submissions(scenario)).toHaveLength(1)
   })
@@ -552,8 +553,8 @@ describe('an uncertain submission', { concurrent: true }, () => {
       estimated_cost: '0.4788',
     })
     const key = submissions(scenario)[0]?.headers['idempotency-key']
-    expect(run.raw.log).toContain(`with the Idempotency-Key ${key}.`)
-    expect(run.raw.summary).toContain(`with the Idempotency-Key ${key}.`)
+    expect(run.raw.log).toContain(`The request with the Idempotency-Key ${key} went to `)
+    expect(run.raw.summary).toContain(`The request with the Idempotency-Key ${key} went to `)
     expect(run.errors[0]).toContain(`\n${REMEDIES.submission_uncertain}`)
     expect(run.summary).toContain('## Kling motion control: a task may be running\n')
     expect(run.summary).toContain('<li>The response to the submission was lost: ')
@@ -582,7 +583,7 @@ describe('a submission', { concurrent: true }, () => {
     },
   )
 
-  it('a late response to a submission is awaited', async ({ expect }) => {
+  it('a submission waits for a late response', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('submit', { kind: 'delay', ms: 1000 })
     expectSubmitted(await scenario.run(DIRECTLY))
@@ -641,12 +642,12 @@ describe('the Idempotency-Key', { concurrent: true }, () => {
   })
 })
 
-/** Runs the step and stops it once the paid request has been answered. */
-function cancelledAfterAnswer(scenario: Scenario): Promise<Run> {
+/** Runs the step and cancels it once the paid request has a response. */
+function cancelledAfterResponse(scenario: Scenario): Promise<Run> {
   return scenario.run(DIRECTLY, {
     async onStart(kill) {
-      const isAnswered = () => submissions(scenario).some(({ bytesSent }) => bytesSent > 0)
-      await vi.waitUntil(isAnswered, { timeout: 20_000, interval: 1 })
+      const hasResponse = () => submissions(scenario).some(({ bytesSent }) => bytesSent > 0)
+      await vi.waitUntil(hasResponse, { timeout: 20_000, interval: 1 })
       kill('SIGINT')
     },
   })

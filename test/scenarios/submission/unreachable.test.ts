@@ -1,5 +1,6 @@
 /**
- * The ways in which the paid request does not reach APIMart: nobody there, no name, no trust, a proxy in between.
+ * Why the paid request does not reach APIMart: nothing is listening, the host name is unknown, the certificate is not
+ * trusted, or a proxy refuses.
  */
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
@@ -20,14 +21,14 @@ import {
   submissions,
 } from '../scenario.ts'
 
-const REFUSES = 'the host, or a proxy in between, refuses connections (ECONNREFUSED)'
+const REFUSES = 'the host, or a proxy in between, refused the connection (ECONNREFUSED)'
 const neverSent = (cause: string) =>
   `APIMart could not be reached, so the request was never sent: ${cause}. Check api_base_url and the proxy settings.`
 
 function expectNeverSent(run: Run, cause: string, tries: number, expect: ExpectStatic): void {
-  const often = tries === 4 ? ' It was tried 4 times.' : ''
+  const often = tries === 4 ? ' Gave up after 4 tries.' : ''
   expect(expectFailure(run, 'request_rejected')).toBe(`${neverSent(cause)}${often}`)
-  expect(run.log.match(/ Trying again with the same Idempotency-Key in /g) ?? []).toHaveLength(tries - 1)
+  expect(run.log.match(/ Retrying with the same Idempotency-Key in /g) ?? []).toHaveLength(tries - 1)
   expect(run.outputs).toEqual({ failure_reason: 'request_rejected' })
 }
 
@@ -42,13 +43,13 @@ describe('a submission', { concurrent: true }, () => {
     expect,
   }) => {
     await using scenario = await startScenario({ speed: 100 })
-    // Longer than a label may be, so that no name server has to be asked.
+    // Longer than a DNS label may be, so no name server is queried.
     const name = `${'gateway'.repeat(10)}.invalid`
     const run = await scenario.run({ ...DIRECTLY, api_base_url: `https://${name}` })
     expectNeverSent(run, `the host name ${name} does not exist (ENOTFOUND)`, 1, expect)
   })
 
-  it('a submission to a host with a self-signed certificate is sent only when that is trusted', async ({
+  it('a submission to a host with a self-signed certificate is sent only when the certificate is trusted', async ({
     expect,
   }) => {
     await using way = await secured()
@@ -65,7 +66,7 @@ describe('a submission', { concurrent: true }, () => {
     await using way = await secured({ leavesOnce: true })
     const run = await way.run()
     expectSubmitted(run)
-    expect(run.log).toMatch(/so the request was never sent: .* Trying again with/)
+    expect(run.log).toMatch(/so the request was never sent: .* Retrying with/)
     expect(submissions(way.scenario)).toHaveLength(1)
     expect(way.host.connections).toBe(2)
   })
@@ -73,18 +74,18 @@ describe('a submission', { concurrent: true }, () => {
 
 describe('a submission through a proxy', { concurrent: true }, () => {
   it.for([
-    { answers: [407], told: 407, tries: 1 },
-    { answers: [403], told: 403, tries: 1 },
-    { answers: [502], told: 502, tries: 4 },
-    { answers: [503, 502, 503, 429], told: 429, tries: 4 },
-    { answers: [502, 407], told: 407, tries: 2 },
+    { statuses: [407], reported: 407, tries: 1 },
+    { statuses: [403], reported: 403, tries: 1 },
+    { statuses: [502], reported: 502, tries: 4 },
+    { statuses: [503, 502, 503, 429], reported: 429, tries: 4 },
+    { statuses: [502, 407], reported: 407, tries: 2 },
   ])(
-    'a submission through a proxy that responds with $answers is never sent (tries: $tries)',
-    async ({ answers, told, tries }, { expect }) => {
+    'a submission through a proxy that responds with $statuses is never sent (tries: $tries)',
+    async ({ statuses, reported, tries }, { expect }) => {
       await using way = await secured()
-      await using between = await proxy(answers)
+      await using between = await proxy(statuses)
       const run = await way.run({ HTTPS_PROXY: between.url })
-      expectNeverSent(run, `the proxy refuses the connection (${told})`, tries, expect)
+      expectNeverSent(run, `the proxy refuses the connection (${reported})`, tries, expect)
       expect(between.asked).toEqual(Array(tries).fill(`CONNECT ${way.authority}`))
       expect(way.host.connections).toBe(0)
     },
@@ -98,7 +99,7 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     const run = await way.run({ HTTPS_PROXY: between.url })
     expectSubmitted(run)
     expect(run.log).toContain(
-      `\n${neverSent('the proxy refuses the connection (502)')} Trying again with the same Idempotency-Key in `,
+      `\n${neverSent('the proxy refuses the connection (502)')} Retrying with the same Idempotency-Key in `,
     )
     expect(between.asked).toHaveLength(2)
     expect(submissions(way.scenario)).toHaveLength(1)
@@ -114,11 +115,11 @@ describe('a submission through a proxy', { concurrent: true }, () => {
     between.drop()
     const run = await ended
     expect(expectFailure(run, 'submission_uncertain')).toMatch(
-      /^The response to the submission was lost: the server closed the connection \(\w+\)\. It is unknown whether a task was accepted\.\nThe request went to https:\S+ at \S+ with the /,
+      /^The response to the submission was lost: the server closed the connection \(\w+\)\. It is unknown whether a task was accepted\.\nThe request with the Idempotency-Key <idempotency key> went to https:\S+ at \S+\. /,
     )
     expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
     expect(submissions(way.scenario)).toHaveLength(1)
-    // The first try never left.
+    // The first try was never sent.
     expect(between.asked).toHaveLength(2)
   })
 
@@ -132,7 +133,7 @@ describe('a submission through a proxy', { concurrent: true }, () => {
   })
 })
 
-/** A scenario whose API is reached over TLS only, under a certificate that its steps trust unless `env` says other. */
+/** A scenario whose API is reachable only over TLS. Its steps trust the certificate unless `env` says otherwise. */
 async function secured({ leavesOnce = false } = {}) {
   const scenario = await startScenario({ speed: 100 })
   const identity = selfSigned()
@@ -166,17 +167,17 @@ async function secured({ leavesOnce = false } = {}) {
   }
 }
 
-/** A proxy that answers one CONNECT after the other so, the last answer for ever; 200 opens a tunnel. */
-async function proxy(answers: readonly number[]) {
+/** A proxy that responds to each CONNECT with the next of these statuses, or with the last one; 200 opens a tunnel. */
+async function proxy(statuses: readonly number[]) {
   const asked: string[] = []
   const tunnels: Socket[] = []
   const server = createServer()
   server.on('connect', (incoming: IncomingMessage, client: Socket) => {
-    const answer = answers[Math.min(asked.length, answers.length - 1)]
+    const status = statuses[Math.min(asked.length, statuses.length - 1)]
     asked.push(`${incoming.method} ${incoming.url}`)
-    if (answer !== 200) {
+    if (status !== 200) {
       client.on('error', () => {})
-      client.end(`HTTP/1.1 ${answer} No\r\nContent-Length: 0\r\n\r\n`)
+      client.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`)
       return
     }
     const [name, port] = (incoming.url ?? '').split(':')
@@ -195,7 +196,7 @@ async function proxy(answers: readonly number[]) {
   }
 }
 
-/** A port of this machine at which nobody listens. */
+/** A local port on which nothing is listening. */
 async function closedPort(): Promise<number> {
   const server = createTcpServer()
   const { port } = await listening(server)

@@ -21,7 +21,7 @@ async function finished(completedAt = Date.now()) {
   return {
     ...scenario,
     task,
-    /** Lets the video of the task be at these paths of the media host, each with a habit or without. */
+    /** Serves the video of the task at these paths of the media host, each with or without a habit. */
     serve(...places: [path: string, habit?: string][]) {
       task.script = { ...task.script, resultUrl: places.map(([path, habit]) => media.url(path, habit)) }
     },
@@ -30,14 +30,14 @@ async function finished(completedAt = Date.now()) {
         { task_id: task.id, image_url: '', character_orientation: '', output_path: PLACE, ...inputs },
         options,
       ),
-    /** Nothing is ever to be submitted here. */
+    /** Every request that could submit something; there must be none. */
     posts: () => scenario.sandbox.requests.filter(({ method }) => method !== 'GET'),
   }
 }
 
-/** What a failed download advises. */
+/** The advice after a failed download. */
 const advice = (id: string) =>
-  `Retry only the download before the link expires. The link is issued only once; after it expires, you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.456 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
+  `Retry only the download before the link expires. The link is issued only once; after it expires, you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. Run this step again with task_id: ${id} to fetch the video; this submits nothing and pays nothing.`
 
 const files = async ({ raw }: Run) => (await readdir(raw.workspace, { recursive: true })).sort()
 const failed = (path: string, clause: string) =>
@@ -71,7 +71,7 @@ describe('the video of a completed task', { concurrent: true }, () => {
       SHA256,
       '147.6 kB',
       '8.4 s, the reference clip 8.4 s',
-      '0.456 USD, estimated 0.4788 USD',
+      '0.46 USD, estimated 0.48 USD',
     ]) {
       expect(run.summary).toContain(`<td>${cell}</td>`)
     }
@@ -118,7 +118,7 @@ describe('the video of a completed task', { concurrent: true }, () => {
 describe('a download that fails', { concurrent: true }, () => {
   it.for([
     ['missing', 'its server answers 404 Not Found'],
-    ['html', 'what is served there is an HTML page, not an mp4 or mov video'],
+    ['html', 'the URL serves an HTML page, not an mp4 or mov video'],
     ['truncated', 'the video is cut off'],
   ] as const)(
     'a failed download reports its cause, what is known and how to retry it (media host: %s)',
@@ -164,7 +164,7 @@ describe('a download that fails', { concurrent: true }, () => {
     })
     expect(run.summary).toContain('the link has expired')
     expect(run.errors[0]?.split('\n').slice(1)).toEqual([
-      `The link is issued only once, so you would have to pay for a new video. Task ${at.task.id} is completed and paid. APIMart reports a cost of 0.456 USD.`,
+      `The link is issued only once, so you would have to pay for a new video. Task ${at.task.id} is completed and paid. APIMart reports a cost of 0.46 USD.`,
     ])
     expect(at.posts()).toEqual([])
   })
@@ -175,14 +175,14 @@ describe('a download that fails', { concurrent: true }, () => {
     const run = await at.fetch()
     expect(expectFailure(run, 'download_failed', advice(at.task.id)).split('\n')).toEqual([
       failed(`/habit/missing/${RESULT}`, 'its server answers 404 Not Found'),
-      failed(`/files/${DEMO.image}`, 'what is served there is of the type PNG, not an mp4 or mov video'),
+      failed(`/files/${DEMO.image}`, 'the URL serves a PNG file, not an mp4 or mov video'),
     ])
     expect(run.outputs.result_url).toBe(at.sandbox.media.url(RESULT, 'missing'))
     expect(at.traffic(RESULT).requests).toHaveLength(1)
     expect(at.posts()).toEqual([])
   })
 
-  it('a download that cannot be written to its end leaves no file behind', async ({ expect, skip }) => {
+  it('a download that cannot be written completely leaves no file behind', async ({ expect, skip }) => {
     need('a limit on file sizes', { skip })
     await using at = await finished()
     at.serve([RESULT], [RESULT, 'octet-stream'])
@@ -221,7 +221,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
   it.for([
     ['../video.mp4', OUTSIDE],
     ['link/video.mp4', OUTSIDE],
-    ['assets/', 'It names a folder. Use the name of a file, such as assets/video.mp4.'],
+    ['assets/', 'It is a folder. Use the path of a file, such as assets/video.mp4.'],
   ] as const)(
     'the output_path %s is refused before any request is sent',
     async ([output_path, says], { expect }) => {
@@ -237,7 +237,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
         wait: 'true',
       }
       const remedy = 'Correct the inputs named above in the workflow file and run it again.'
-      for (const [inputs, told, advice] of [
+      for (const [inputs, known, advice] of [
         [submission, {}, `${remedy} Nothing was submitted and nothing is billed.`],
         [
           {},
@@ -247,7 +247,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
       ] as const) {
         const run = await at.fetch({ ...inputs, output_path }, { workspace })
         expect(expectFailure(run, 'invalid_input', advice)).toBe(`output_path "${output_path}": ${says}`)
-        expect(run.outputs).toEqual({ ...told, failure_reason: 'invalid_input' })
+        expect(run.outputs).toEqual({ ...known, failure_reason: 'invalid_input' })
       }
       expect(at.sandbox.requests).toEqual([])
       expect(await readdir(at.folder)).toEqual(['workspace'])
@@ -258,12 +258,12 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
 
 describe('the length of the result', { concurrent: true }, () => {
   const shorter = (seconds: number, reference: number) =>
-    `The video has ${seconds} s, the reference clip ${reference} s. Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+    `The video lasts ${seconds} s, the reference clip ${reference} s. If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
 
   it.for([
     [DEMO.clip, 'corpus/header-first.mp4', [shorter(5, 8.4)]],
     ['corpus/header-first.mp4', 'corpus/edit-list.mp4', [shorter(3.7, 5)]],
-    // A few frames less are no loss.
+    // A few missing frames are not worth a warning.
     ['corpus/header-first.mp4', 'corpus/vfr.mp4', []],
     ['corpus/header-first.mp4', RESULT, []],
     [
@@ -296,23 +296,26 @@ describe('the length of the result', { concurrent: true }, () => {
   })
 
   it.for<[string, Record<string, string>]>([
-    ['is not given', { video_url: '' }],
-    ['is not to be looked at', { preflight: 'off' }],
+    ['is not set', { video_url: '' }],
+    ['is not checked', { preflight: 'off' }],
     ['cannot be read', { duration_probe: 'ffprobe' }],
-  ])('the length of the video is only shown when the reference %s', async ([why, inputs], { expect }) => {
-    await using at = await finished()
-    at.serve(['corpus/header-first.mp4'])
-    const run = await at.fetch(inputs)
-    expectCompleted(run)
-    expect(run.warnings).toEqual([])
-    expect(run.outputs).not.toHaveProperty('duration_seconds')
-    expect(run.log).toContain('Length of the video: 5 s\n')
-    expect(run.log.includes('The video cannot be compared with the reference clip: ')).toBe(
-      why === 'cannot be read',
-    )
-  })
+  ])(
+    'the length of the video is shown without a comparison when the reference %s',
+    async ([why, inputs], { expect }) => {
+      await using at = await finished()
+      at.serve(['corpus/header-first.mp4'])
+      const run = await at.fetch(inputs)
+      expectCompleted(run)
+      expect(run.warnings).toEqual([])
+      expect(run.outputs).not.toHaveProperty('duration_seconds')
+      expect(run.log).toContain('Length of the video: 5 s\n')
+      expect(run.log.includes('The video cannot be compared with the reference clip: ')).toBe(
+        why === 'cannot be read',
+      )
+    },
+  )
 
-  it('the length of a video that the run itself submitted is compared with the clip', async ({ expect }) => {
+  it('the length of a video that the run itself generated is compared with the clip', async ({ expect }) => {
     await using scenario = await startScenario({ speed: 300, timing: { queue: 0, perClipSecond: 1200 } })
     scenario.sandbox.script.resultUrl = scenario.sandbox.media.url('corpus/header-first.mp4')
     const run = await scenario.run({ wait: 'true', output_path: PLACE })

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { describe, it } from 'vitest'
 import { DEMO, expectCompleted, expectFailure, type Scenario, startScenario } from '../scenario.ts'
 
-/** A step that only names a task, beside key and address. */
+/** The inputs of a step that only names a task, besides key and base URL. */
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
-/** Every task has ended as soon as it exists. */
+/** Every task ends as soon as it is created. */
 const ENDED = { timing: { queue: 0, perClipSecond: 0 } }
 
 describe('task_id', { concurrent: true }, () => {
   it('a step with task_id waits for the task and downloads its video without submitting', async ({
     expect,
   }) => {
-    // At the speed of real time, so that a pause before the first look would show.
+    // Runs in real time, so a pause before the first poll would show.
     await using scenario = await startScenario(ENDED)
     const { sandbox } = scenario
     const { id } = sandbox.addTask()
@@ -60,7 +60,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await scenario.run({ task_id: id, price_per_second: '0.057' })
     expectCompleted(run)
     expect(run.outputs).toMatchObject({ duration_seconds: '8.4', estimated_cost: '0.4788', cost: '0.456' })
-    expect(run.summary).toContain('<td>0.456 USD, estimated 0.4788 USD</td>')
+    expect(run.summary).toContain('<td>0.46 USD, estimated 0.48 USD</td>')
     expect(run.summary).toContain('<td>8.4 s, the reference clip 8.4 s</td>')
     expect(run.warnings).toEqual([])
     expect(posts(scenario)).toBe(0)
@@ -72,7 +72,7 @@ describe('task_id', { concurrent: true }, () => {
     ['5 s', 'header-first.mp4', '8.4 s', 'demo/walk.mp4'],
     ['10.02 s', '10.02s.mp4', '10.4 s', 'corpus/10.40s.mp4'],
   ] as const)(
-    'a step with task_id warns of a video of %s (%s) made from a clip of %s',
+    'a step with task_id warns about a video of %s (%s) made from a clip of %s',
     async (row, { expect }) => {
       const [length, result, reference, clip] = row
       await using scenario = await startScenario(ENDED)
@@ -80,7 +80,7 @@ describe('task_id', { concurrent: true }, () => {
       const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
       const run = await scenario.run({ task_id: id, video_url: media.url(clip) })
       expectCompleted(run)
-      const text = `The video has ${length}, the reference clip ${reference}. Kling makes the video shorter where it cannot follow the movement. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+      const text = `The video lasts ${length}, the reference clip ${reference}. If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
       expect(run.warnings).toEqual([text])
       expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
     },
@@ -90,7 +90,7 @@ describe('task_id', { concurrent: true }, () => {
     ['a few frames shorter', 'vfr.mp4', 'corpus/header-first.mp4'],
     ['longer', '10.02s.mp4', 'demo/walk.mp4'],
   ] as const)(
-    'a step with task_id does not warn of a video that is %s',
+    'a step with task_id does not warn about a video that is %s',
     async ([, result, clip], { expect }) => {
       await using scenario = await startScenario(ENDED)
       const { media } = scenario.sandbox
@@ -162,7 +162,7 @@ describe('task_id', { concurrent: true }, () => {
         'Check that task_id is the id of a task that was submitted with this api_key. This run submitted nothing.',
       ),
     ).toBe(
-      'APIMart answered 404. It says: "task task_nobody not found". No such task exists, or not for this key.',
+      'APIMart answered 404. It says: "task task_nobody not found". The task does not exist, or api_key has no access to it.',
     )
     expect(run.outputs).toEqual({ task_id: 'task_nobody', failure_reason: 'request_rejected' })
   })
@@ -256,19 +256,19 @@ describe('task_id', { concurrent: true }, () => {
     )
   })
 
-  it('a step with task_id warns of an expired link even without output_path', async ({ expect }) => {
+  it('a step with task_id warns about an expired link even without output_path', async ({ expect }) => {
     await using scenario = await startScenario(ENDED)
     const resultUrl = scenario.sandbox.media.url('gone.mp4', 'expired-link')
     const { id } = scenario.sandbox.addTask({ resultUrl, expiresIn: -3600 })
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id })
     expect(run.outputs).toMatchObject({ status: 'completed', result_url: resultUrl })
     expect(run.warnings).toEqual([
-      'No video could be found at result_url: the link has expired, its server answers 403 Forbidden.',
+      'No video was found at result_url: the link has expired, its server answers 403 Forbidden.',
     ])
   })
 })
 
-describe('inputs that do not go together', { concurrent: true }, () => {
+describe('inputs that cannot be combined', { concurrent: true }, () => {
   it.for([
     [
       'task_id with dry_run',

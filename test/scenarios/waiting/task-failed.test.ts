@@ -6,21 +6,21 @@ import type { TaskScript } from '../../fakes/sandbox/tasks.ts'
 import { renderMarkdown } from '../../harness/github-page.ts'
 import { expectCompleted, expectFailure, type Run, startScenario } from '../scenario.ts'
 
-/** A step that only names a task, beside key and address. */
+/** The inputs of a step that only names a task, besides key and base URL. */
 const NO_REFERENCES = { image_url: '', video_url: '', character_orientation: '' }
-/** Every task has ended as soon as it exists. */
+/** Every task ends as soon as it is created. */
 const ENDED = { timing: { queue: 0, perClipSecond: 0 } }
-/** A task that takes ten seconds of the sandbox's time, which are 33 ms. */
+/** A task that takes ten seconds of sandbox time, which is 33 ms. */
 const SOON = { speed: 300, timing: { queue: 0, perClipSecond: 1200 } }
 
 const BODY =
   'Kling found no person with the upper body in full view. Use an image and a clip that show one person with head, shoulders and arms, not cut off and not covered.'
 const CONTENT =
-  'The content of the image, the clip or the prompt was refused. The same request would be refused again: change who or what it shows or says.'
+  'The content of the image, the clip or the prompt was refused. The same request would be refused again: change what the image, the clip or the prompt contains.'
 const MOTION =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of that; with less, it makes the video shorter, or none.'
+  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.'
 
-/** What APIMart answers to a look, whatever the sandbox knows of the task. */
+/** A response to a poll, regardless of what the sandbox knows about the task. */
 function view(data: Record<string, unknown>): Fault {
   return { kind: 'status', status: 200, body: { code: 200, data: { id: 'task_1', ...data } } }
 }
@@ -93,7 +93,7 @@ describe('a task that failed', { concurrent: true }, () => {
     expect(run.outputs.status).toBe('failed')
   })
 
-  it('a failed task reports what is billed when APIMart names a cost', async ({ expect }) => {
+  it('a failed task reports the billed amount when APIMart names a cost', async ({ expect }) => {
     await using scenario = await startScenario()
     scenario.sandbox.faults.next('task', view({ status: 'failed', cost: 0.25, error: { message: 'x' } }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
@@ -146,8 +146,10 @@ describe('a completed task', { concurrent: true }, () => {
       scenario.sandbox.faults.next('task', view({ status: 'completed', cost: 0.5, ...result }))
       const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1', output_path: 'video.mp4' })
       expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
-      expect(run.errors[0]?.split('\n')[0]).toBe('APIMart returned no link to the video that can be fetched.')
-      expect(run.errors[0]).toContain('Task task_1 is completed and paid. APIMart reports a cost of 0.5 USD.')
+      expect(run.errors[0]?.split('\n')[0]).toBe('APIMart returned no usable link to the video.')
+      expect(run.errors[0]).toContain(
+        'Task task_1 is completed and paid. APIMart reports a cost of 0.50 USD.',
+      )
       expect(run.outputs).toEqual({
         task_id: 'task_1',
         status: 'completed',
@@ -232,7 +234,7 @@ describe('secrets that APIMart repeats', { concurrent: true }, () => {
   })
 })
 
-/** Workflow commands of both kinds, line breaks and marks of all kinds, and markup. */
+/** Workflow commands of both kinds, all kinds of line breaks and direction marks, and markup. */
 const HOSTILE = [
   '::error::forged\nfine\n::set-output name=x::y\n \t ::add-mask::a\n::stop-commands::token\n%0A::error::forged%0D%25',
   '##[error]forged\nfine ##[warning]forged',
@@ -242,12 +244,12 @@ const HOSTILE = [
 ].join('\n')
 const FLOOD = '::error::\n<b>'.repeat(8000)
 
-/** The commands that the action itself gives: the toolkit's, in the wording of the action. */
+/** The commands that the action itself prints through the toolkit. */
 const OWN = /^::(add-mask::<api key>|group::Submission|endgroup::|(error|warning|debug)::\S.*)$/
-/** Whatever breaks a line, besides a line feed, or turns its direction. */
+/** Characters other than a line feed that break a line or change its direction. */
 const UNPRINTABLE = /[^\n\P{Cc}]|[\p{Bidi_C}\p{Zl}\p{Zp}]/u
 
-/** Holds a run against what a runner or a page would take for something else than text. */
+/** Checks that a run contains nothing that a runner or a page would take for anything but text. */
 function expectHarmless(run: Run, links = 0): void {
   const lines = run.log.split('\n')
   expect(lines.filter((line) => /^\s*::/.test(line) && !OWN.test(line))).toEqual([])

@@ -8,9 +8,9 @@ import type { Endpoint, Fault } from '../../fakes/sandbox/faults.ts'
 import type { Sandbox } from '../../fakes/sandbox/server.ts'
 import { DEMO, expectCompleted, expectFailure, type Run, type Scenario, startScenario } from '../scenario.ts'
 
-/** Submits without a look at the references, and waits. */
+/** Submits without checking the references, and waits. */
 const WAIT = { wait: 'true', preflight: 'off' }
-/** A task that takes ten seconds of the sandbox's time, which are 33 ms. */
+/** A task that takes ten seconds of sandbox time, which is 33 ms. */
 const SOON = { speed: 300, timing: { queue: 0, perClipSecond: 1200 } }
 
 const status = (code: number, headers: Record<string, string> = {}): Fault => ({
@@ -18,7 +18,7 @@ const status = (code: number, headers: Record<string, string> = {}): Fault => ({
   status: code,
   headers,
 })
-/** The task goes on, whatever the sandbox knows of it. */
+/** The task is still running, regardless of what the sandbox knows about it. */
 const running: Fault = {
   kind: 'status',
   status: 200,
@@ -38,7 +38,7 @@ describe('a wait', { concurrent: true }, () => {
     expect(posts(scenario)).toBe(1)
   })
 
-  it('a step that waits without output_path reads no more of the video than its length', async ({
+  it('a step that waits without output_path reads only as much of the video as its length requires', async ({
     expect,
   }) => {
     await using scenario = await startScenario(SOON)
@@ -67,7 +67,9 @@ describe('a wait', { concurrent: true }, () => {
     expect(scenario.traffic('large.mp4').bytes).toBeLessThan(10_000_000)
   })
 
-  it('a link in plain text without an expiry is accepted and expires after a day', async ({ expect }) => {
+  it('a link that is a plain string without an expiry is accepted and expires after a day', async ({
+    expect,
+  }) => {
     await using scenario = await startScenario(SOON)
     Object.assign(scenario.sandbox.script, { urlShape: 'string', expiresIn: null })
     const run = await scenario.run(WAIT)
@@ -126,7 +128,7 @@ describe('a wait', { concurrent: true }, () => {
     expect(submit).toHaveLength(1)
     expect(task.length).toBeGreaterThan(2)
     const pauses = [...submit, ...task].map((at, i, all) => at - (all[i - 1] ?? Number.NaN)).slice(1)
-    // Timers count whole milliseconds of real time, each of which stands for 60.
+    // Timers count whole milliseconds of real time, each of which is 60 ms of sandbox time.
     expect(pauses[0]).toBeGreaterThan(9880)
     expect(Math.min(...pauses)).toBeGreaterThan(3880)
   })
@@ -136,7 +138,7 @@ describe('a wait', { concurrent: true }, () => {
   }) => {
     await using scenario = await startScenario(SOON)
     expectCompleted(await scenario.run(WAIT))
-    // At the speed of real time, so that a pause before the first look would show.
+    // Runs in real time, so a pause before the first poll would show.
     const again = await scenario.run(WAIT, {
       time: { speed: 1, start: Date.now() },
       env: { GITHUB_RUN_ATTEMPT: '2' },
@@ -144,7 +146,7 @@ describe('a wait', { concurrent: true }, () => {
     expectCompleted(again)
     expect(scenario.sandbox.tasks).toHaveLength(1)
     expect(again.log).toMatch(/^\[\d s\] completed$/m)
-    expect(again.summary).toContain('APIMart already had it from an earlier, identical request')
+    expect(again.summary).toContain('the task already existed from an earlier, identical request')
   })
 })
 
@@ -181,7 +183,7 @@ describe('a failed poll', { concurrent: true }, () => {
     const run = await scenario.run(WAIT)
     expectCompleted(run)
     expect(progressOf(run).map(({ text }) => text.replace(/\([A-Z_]+\)/, '(code)'))).toEqual([
-      'APIMart could not be asked: the server closed the connection (code). This says nothing about the task; retrying.',
+      'The request to APIMart failed: the server closed the connection (code). This says nothing about the task; retrying.',
       'completed',
     ])
   })
@@ -201,7 +203,7 @@ describe('a failed poll', { concurrent: true }, () => {
     faults.next('task', status(429, headers))
     expectCompleted(await scenario.run(WAIT))
     const [first = Number.NaN, second] = task
-    // A date has whole seconds.
+    // An HTTP date has whole seconds.
     expect(second).toBeGreaterThan(first + 58_880)
   })
 
@@ -213,7 +215,7 @@ describe('a failed poll', { concurrent: true }, () => {
 
   it('the limit of five minutes starts over with every status that is read', async ({ expect }) => {
     await using scenario = await startScenario({ ...SOON, speed: 150 })
-    // Each of these is asked 110 s after the one before: without the one that is read they fail for more than 300 s.
+    // These polls are 110 s apart: without the one that succeeds, they would fail for more than 300 s.
     const slow = status(500, { 'retry-after': '110' })
     scenario.sandbox.faults.next('task', slow, slow, running, slow, slow)
     const run = await scenario.run(WAIT)
@@ -229,7 +231,7 @@ describe('a failed poll', { concurrent: true }, () => {
     expect(run.outputs).toEqual({ task_id, status: 'submitted', failure_reason: 'wait_timeout' })
     expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
     expect(run.errors[0]).toMatch(
-      /^The state of the task could not be read for \d+ min( \d+ s)?\. APIMart answered 502\. It says: "scripted fault"\.\n/,
+      /^The status of the task could not be read for \d+ min( \d+ s)?\. APIMart answered 502\. It says: "scripted fault"\.\n/,
     )
     expect(run.errors[0]).toContain(
       `Task ${task_id} was accepted: it continues at APIMart and is billed, even though this job has stopped. ${again(task_id)}`,
@@ -243,7 +245,7 @@ describe('a failed poll', { concurrent: true }, () => {
   it.for<[number, FailureReason, string, string]>([
     [401, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [403, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
-    [404, 'request_rejected', ' No such task exists, or not for this key.', ''],
+    [404, 'request_rejected', ' The task does not exist, or api_key has no access to it.', ''],
   ])('a poll that gets a %i ends the wait at once', async ([code, reason, why, remedy], { expect }) => {
     await using scenario = await startScenario(SOON)
     scenario.sandbox.faults.next('task', running, status(code))
@@ -268,12 +270,12 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const run = await scenario.run({ ...WAIT, wait_timeout_minutes: '0.5' })
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'processing', failure_reason: 'wait_timeout' })
-    const told = `Increase wait_timeout_minutes, or resume the task later. ${lastSeen(task_id)} ${again(task_id)}`
+    const advice = `Increase wait_timeout_minutes, or resume the task later. ${lastSeen(task_id)} ${again(task_id)}`
     expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
-    expect(run.errors[0]).toBe(`The task was still running after 30 s (wait_timeout_minutes).\n${told}`)
-    expect(run.log).toContain(`\nWaiting for task ${task_id}, at most 30 s.`)
+    expect(run.errors[0]).toBe(`The task was still running after 30 s (wait_timeout_minutes).\n${advice}`)
+    expect(run.log).toContain(`\nWaiting for task ${task_id} (at most 30 s).`)
     expect(run.summary).toContain('## Kling motion control: the task is still running\n')
-    expect(run.summary).toContain(`<b>What to do:</b> ${told}</p>`)
+    expect(run.summary).toContain(`<b>What to do:</b> ${advice}</p>`)
     expect(run.summary).toMatch(/<td>Last seen as processing<\/td><td>[-: \d]{19} UTC<\/td>/)
     expect(posts(scenario)).toBe(1)
   })
@@ -304,7 +306,7 @@ function posts(scenario: Scenario): number {
   return scenario.apiRequests().filter(({ method }) => method === 'POST').length
 }
 
-/** A line about the progress of a task. */
+/** A log line about the progress of a task. */
 interface Line {
   /** Seconds since the wait began. */
   readonly at: number
@@ -319,12 +321,12 @@ function progressOf({ log }: Run): Line[] {
   })
 }
 
-/** The words in their order, each once until the next. */
+/** The statuses in order, without consecutive repeats. */
 function changes(lines: readonly Line[]): string[] {
   return lines.map(({ word }) => word).filter((word, i, words) => word !== words[i - 1])
 }
 
-/** When each request to the API arrives, in milliseconds by the sandbox's clock. */
+/** Records when each request to the API arrives, in milliseconds of the sandbox's clock. */
 function noteArrivals({ faults, clock }: Sandbox): Record<Endpoint, number[]> {
   const arrivals: Record<Endpoint, number[]> = { submit: [], task: [], balance: [], upload: [] }
   const take = faults.take.bind(faults)
@@ -335,7 +337,7 @@ function noteArrivals({ faults, clock }: Sandbox): Record<Endpoint, number[]> {
   return arrivals
 }
 
-/** Bytes that a Range header asks for. */
+/** The number of bytes that a Range header requests. */
 function asked(range = ''): number {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? []
   return Number(last) - Number(first) + 1
@@ -354,7 +356,7 @@ async function expectFiles(run: Run, name: string, expect: ExpectStatic): Promis
   }
 }
 
-/** A text under fixed names for what differs from run to run: times, and how often progress was told. */
+/** Replaces what differs from run to run with fixed names: times, and how often progress was logged. */
 function settled(text: string): string {
   return text
     .replace(/http:\/\/127\.0\.0\.1:\d+/g, 'http://media.test')
