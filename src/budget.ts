@@ -2,7 +2,7 @@
  * What videos will cost at the user's own prices, and whether that exceeds the budget.
  */
 import { Failure } from './failure.ts'
-import { formatSeconds, formatSetUsd, formatUsd } from './text/format.ts'
+import { formatComparedUsd, formatSeconds, formatSetUsd } from './text/format.ts'
 
 /** What one video will cost, or why that is unknown. */
 export type Estimate =
@@ -59,7 +59,8 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
   const terms = priced
     .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)}`)
     .join(' + ')
+  const [shown, limit] = formatComparedUsd(sum, max_cost)
   throw new Failure('over_budget', [
-    `The estimate of ${formatUsd(sum, 'ceil')} (${terms}) exceeds max_cost (${formatSetUsd(max_cost)}). Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
+    `The estimate of ${shown} (${terms}) exceeds max_cost (${limit}). Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
   ])
 }

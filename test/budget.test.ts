@@ -100,7 +100,7 @@ describe('max_cost', () => {
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
       [
-        "The estimate of 0.58 USD (10.001 s × 0.057 USD) exceeds max_cost (0.57 USD). Shorten the clip, choose a cheaper mode or model, or raise max_cost.",
+        "The estimate of 0.5701 USD (10.001 s × 0.057 USD) exceeds max_cost (0.57 USD). Shorten the clip, choose a cheaper mode or model, or raise max_cost.",
       ]
     `)
   })

@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import type { ApiNetwork } from '../network/network.ts'
-import { formatUsd } from '../text/format.ts'
+import { formatComparedUsd, formatUsd } from '../text/format.ts'
 import { askApi, describeResponse, type Question } from './http.ts'
 import { readJson } from './parse.ts'
 
@@ -54,8 +54,7 @@ export function describeBalance(balance: Balance, estimate: number | null): stri
   if (estimate === null) {
     return isUnlimited ? 'The account has no limit.' : `The account balance is ${formatUsd(balance.usd)}.`
   }
-  const cost = `Estimated cost ${formatUsd(estimate, 'ceil')}`
-  if (isUnlimited) return `${cost}; the account has no limit.`
-  // Rounded so that the amounts shown compare the same way as the exact ones.
-  return `${cost}; account balance ${formatUsd(balance.usd, balance.usd < estimate ? 'floor' : 'ceil')}.`
+  if (isUnlimited) return `Estimated cost ${formatUsd(estimate)}; the account has no limit.`
+  const [cost, left] = formatComparedUsd(estimate, balance.usd)
+  return `Estimated cost ${cost}; account balance ${left}.`
 }

@@ -127,8 +127,8 @@ async function orNull(
 
 function noRelease(wanted: Wanted, { owner, repo }: GitHub): string {
   if (wanted.kind === 'id') return `The release that started this run no longer exists in ${owner}/${repo}.`
-  const isRef = wanted.tag.startsWith('refs/') ? ' Use the tag alone, as in github.ref_name.' : ''
-  return `There is no release with this tag in ${owner}/${repo} that github_token can see.${isRef} Create the release first. A draft works too, but it is visible only with the permission contents: write.`
+  const hint = wanted.tag.startsWith('refs/') ? ' Use the tag alone, as in github.ref_name.' : ''
+  return `There is no release with this tag in ${owner}/${repo} that github_token can see.${hint} Create the release first. A draft works too, but github_token sees it only with the permission contents: write.`
 }
 
 const IMMUTABLE =

@@ -13,11 +13,11 @@ import { type Reference, type ReferenceFile, type RemoteReference, rejected } fr
  *
  * @throws Failure `reference_rejected` that says what the file is instead, with a remedy
  */
-export async function requireKind<K extends Kind>(file: ReferenceFile, taken: readonly K[]): Promise<K> {
+export async function requireKind<K extends Kind>(file: ReferenceFile, accepted: readonly K[]): Promise<K> {
   const found = await recognise(file.head)
-  const match = taken.find((one) => one === found.kind)
+  const match = accepted.find((one) => one === found.kind)
   if (match) return match
-  throw rejected(file.reference, explain(file, found, taken.join(' or ')))
+  throw rejected(file.reference, explain(file, found, accepted.join(' or ')))
 }
 
 /**
@@ -40,10 +40,10 @@ export function refusePage(reference: RemoteReference): void {
 function explain(
   { head, reference, size }: ReferenceFile,
   { kind, extension }: Recognised,
-  taken: string,
+  accepted: string,
 ): string {
   const what = reference.input === 'video_url' ? 'clip' : 'image'
-  const remedy = `Convert the ${what} to ${taken}`
+  const remedy = `Convert the ${what} to ${accepted}`
   if (head.length === 0) return `is an empty file. Upload the ${what} again`
   const start = head.subarray(0, 1024).toString('latin1').trimStart()
   if (readLfsPointer(head)) {
@@ -52,7 +52,7 @@ function explain(
   if (isHtml(head)) {
     return `is an HTML page, perhaps a login or a share page. Use the direct URL of the ${what}`
   }
-  const other = `not ${article(taken)} file`
+  const other = `not ${article(accepted)} file`
   if (start.startsWith('#EXTM3U') || start.includes('<MPD')) {
     return `is a playlist, ${other}. Use the direct URL of the ${what}`
   }
@@ -61,13 +61,13 @@ function explain(
     return `is an XML document, perhaps an error message of its host, ${other}. Use the direct URL of the ${what}`
   }
   if (extension !== null && kind !== null) {
-    return `is actually a ${extension.toUpperCase()} file. Perhaps image_url and video_url are swapped`
+    return `is actually a file of type ${extension.toUpperCase()}. Perhaps image_url and video_url are swapped`
   }
-  if (extension !== null) return `is actually a ${extension.toUpperCase()} file. ${remedy}`
+  if (extension !== null) return `is actually a file of type ${extension.toUpperCase()}. ${remedy}`
   if (/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(start)) {
     return `is a text file${size === null ? '' : ` of ${formatBytes(size)}`}, ${other}. Use the direct URL of the ${what}`
   }
-  return `is not ${article(taken)} file, but of an unknown type. ${remedy}`
+  return `is not ${article(accepted)} file; its type is unknown. ${remedy}`
 }
 
 function article(kind: string): string {

@@ -56,4 +56,4 @@ function presentable(request: MotionControlRequest): MotionControlRequest {
 
 /** What it means if a task belongs to an earlier request; a sentence without its full stop. */
 export const REPLAYED =
-  'the task already existed from an earlier, identical request: no new charge is expected'
+  'The task already existed from an earlier, identical request: no new charge is expected'

@@ -154,7 +154,7 @@ export class RunReporter implements Reporter {
     this.#found({ estimatedCost: usd })
     this.#channel.setOutput('estimated_cost', String(usd))
     const terms = `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)} per second`
-    this.info(`Estimated cost: ${formatUsd(usd, 'ceil')} (${terms})`)
+    this.info(`Estimated cost: ${formatUsd(usd)} (${terms})`)
   }
 
   async dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void> {

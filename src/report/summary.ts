@@ -26,7 +26,7 @@ export function renderSummary(report: Report): string {
 }
 
 function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
-  const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost, 'ceil')}</b>.`
+  const cost = estimatedCost === null ? '' : ` Estimated cost: <b>${formatUsd(estimatedCost)}</b>.`
   switch (end.kind) {
     case 'failed':
       return renderFailure(end.failure, task)
@@ -135,7 +135,7 @@ function renderRequest(inputs: Inputs, report: Report): string {
     }
   }
   if (price_per_second !== null) {
-    const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost, 'ceil')}`
+    const estimate = estimatedCost === null ? '' : `estimate ${formatUsd(estimatedCost)}`
     rows.push(['price_per_second', formatSetUsd(price_per_second), estimate])
   }
   if (inputs.task_id === null && inputs.max_cost !== null) {

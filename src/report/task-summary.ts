@@ -33,7 +33,7 @@ export function renderVideo(
   if (video && video.seconds !== null) rows.push(['Length', describeLengths(video.seconds, clipSeconds)])
   const { cost } = seen.task
   if (cost === null && rows.length === 0) return ''
-  const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost, 'ceil')}`
+  const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
   rows.push(['Cost', cost === null ? `not reported by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
 }

@@ -144,7 +144,7 @@ async function inspect(read: ReadAt, size: number | null): Promise<number | null
 
 function name(head: Buffer, ending: string | null): string {
   if (head.length === 0) return 'an empty file'
-  if (ending !== null) return `a ${ending.toUpperCase()} file`
+  if (ending !== null) return `a file of type ${ending.toUpperCase()}`
   return isHtml(head) ? 'an HTML page' : 'something else'
 }
 

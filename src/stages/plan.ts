@@ -183,7 +183,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
     keyNumber === null ? FIRST_TIME : { keyNumber: Math.min(keyNumber + 1, job.attempt), earlier: null }
   if (!isFinished(receipt)) {
     const how = task.status === 'failed' ? 'has failed' : 'was cancelled'
-    return makeAnew(facts, `task ${id} of ${receiptName} ${how}`, next)
+    return makeNew(facts, `task ${id} of ${receiptName} ${how}`, next)
   }
   if (hasResultOf(receipt, video)) {
     const why = `${SAME}, and the video is unchanged: nothing is submitted.`
@@ -199,7 +199,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
     const why = `${SAME}, but ${wrong}. APIMart has the video until ${formatInstant(expiresAt)}: it is downloaded again, and nothing is submitted.`
     return { kind: 'fetch', why, ...found }
   }
-  return makeAnew(facts, wrong, next)
+  return makeNew(facts, wrong, next)
 }
 
 /** Whether the file on disk is the result in the receipt. */
@@ -221,7 +221,7 @@ function make(
 }
 
 /** Plans a new task because the previous one is of no use. */
-function makeAnew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
+function makeNew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
   const further = sending.keyNumber > 1 ? ' It is submitted with a new Idempotency-Key.' : ''
   return make(facts, `A new video is generated: ${why}.${further}`, { sending })
 }

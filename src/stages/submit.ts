@@ -166,7 +166,7 @@ const LOOK_FIRST =
 
 /** An image has a different URL after each upload. That is the only difference between the requests of two attempts. */
 const SENT_BEFORE =
-  'An earlier attempt sent the same request; only the image URL differed. Its task may be running, and billed: copy its task_id from the log of that attempt, or from the task log at https://apimart.ai, and run this step with it; this submits nothing. If there is none, remove the receipt of that attempt; a new run then generates, and pays for, a new video.'
+  'An earlier attempt sent the same request; only the image URL differed. Its task may be running, and billed: copy its task_id from the log of that attempt, or from the task log at https://apimart.ai and run this step with it; this submits nothing. If there is none, remove the receipt of that attempt; a new run then generates, and pays for, a new video.'
 
 /**
  * How to find the request in the console, and get its task again; `sentAt` has the tries in milliseconds since the

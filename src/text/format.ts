@@ -37,33 +37,28 @@ export function formatPixels(size: { width: number; height: number }): string {
   return `${size.width} × ${size.height} px`
 }
 
-type Rounding = 'halfExpand' | 'ceil' | 'floor'
-
-/**
- * An amount in USD with two decimals: `0.48 USD`. Under a cent it has up to six, because two would round most of it away.
- *
- * @param rounding `ceil` for an estimate, which must never look as if it were within a limit that it exceeds
- */
-export function formatUsd(amount: number, rounding: Rounding = 'halfExpand'): string {
-  const decimals = Math.abs(amount) < 0.01 ? 6 : 2
-  // Rounding up must ignore the last bits of a binary fraction: 0.1 + 0.2.
-  return usd(Number(amount.toFixed(9)), decimals, rounding)
+/** An amount in USD with two decimals: `0.48 USD`. Under a cent it has up to six, because most of it would be rounded away. */
+export function formatUsd(amount: number, decimals = 2): string {
+  return usd(amount, Math.abs(amount) < 0.01 ? 6 : decimals)
 }
 
 /** An amount or a price in USD as the user set it, with two decimals or more: `0.30 USD`, `0.057 USD`. */
 export function formatSetUsd(amount: number): string {
-  return usd(amount, 20, 'halfExpand')
+  return usd(amount, 20)
 }
 
-function usd(amount: number, maximumFractionDigits: number, roundingMode: Rounding): string {
-  const format = new Intl.NumberFormat('en-US', {
-    minimumFractionDigits: 2,
-    maximumFractionDigits,
-    roundingMode,
-    useGrouping: false,
-    signDisplay: 'negative',
-  })
-  return `${format.format(amount)} USD`
+/** Two amounts in USD that a sentence compares: with two decimals, or as many as it takes to show which one is larger. */
+export function formatComparedUsd(one: number, other: number): [string, string] {
+  const order = (decimals: number) =>
+    Math.sign(Number(one.toFixed(decimals)) - Number(other.toFixed(decimals)))
+  let decimals = 2
+  while (decimals < 6 && order(decimals) !== order(6)) decimals += 1
+  return [formatUsd(one, decimals), formatUsd(other, decimals)]
+}
+
+function usd(amount: number, maximumFractionDigits: number): string {
+  const options = { minimumFractionDigits: 2, maximumFractionDigits, useGrouping: false } as const
+  return `${new Intl.NumberFormat('en-US', { ...options, signDisplay: 'negative' }).format(amount)} USD`
 }
 
 /**

@@ -6,7 +6,7 @@ import { asked, asking, failureOf, GRANT, standIn, status, V1 } from './asking.t
 const tag = (tag: string): Wanted => ({ kind: 'tag', tag })
 const DOCS = ' - https://docs.github.com/rest/releases/assets'
 const none = (name: string, more = '') =>
-  `attach_to_release "${name}": There is no release with this tag in octo/videos that github_token can see.${more} Create the release first. A draft works too, but it is visible only with the permission contents: write.`
+  `attach_to_release "${name}": There is no release with this tag in octo/videos that github_token can see.${more} Create the release first. A draft works too, but github_token sees it only with the permission contents: write.`
 const IMMUTABLE =
   'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
 

@@ -79,10 +79,10 @@ describe('clips', () => {
     expect(taken).toHaveLength(files('corpus').filter(({ name }) => /\.(mp4|mov)$/.test(name)).length)
     expect(all.filter((line) => !taken.includes(line)).join('\n')).toMatchInlineSnapshot(`
       "
-      clip.avi: is actually a AVI file. Convert the clip to mp4 or mov.
-      clip.gif: is actually a GIF file. Convert the clip to mp4 or mov.
-      clip.mkv: is actually a MKV file. Convert the clip to mp4 or mov.
-      clip.webm: is actually a WEBM file. Convert the clip to mp4 or mov.
+      clip.avi: is actually a file of type AVI. Convert the clip to mp4 or mov.
+      clip.gif: is actually a file of type GIF. Convert the clip to mp4 or mov.
+      clip.mkv: is actually a file of type MKV. Convert the clip to mp4 or mov.
+      clip.webm: is actually a file of type WEBM. Convert the clip to mp4 or mov.
       lfs-pointer.txt: is a Git LFS pointer of 133 bytes, not the clip itself. Use the URL of the file itself.
       notes.txt: is a text file of 42 bytes, not an mp4 or mov file. Use the direct URL of the clip.
       page.html: is an HTML page, perhaps a login or a share page. Use the direct URL of the clip.
@@ -94,17 +94,17 @@ describe('clips', () => {
   it('video_url refuses every image and says what it really is', async () => {
     expect(await lines('images', asClip)).toMatchInlineSnapshot(`
       "
-      edge.png: is actually a PNG file. Perhaps image_url and video_url are swapped.
-      late-sof.jpg: is actually a JPG file. Perhaps image_url and video_url are swapped.
-      ok.jpg: is actually a JPG file. Perhaps image_url and video_url are swapped.
-      ok.png: is actually a PNG file. Perhaps image_url and video_url are swapped.
-      pic.gif: is actually a GIF file. Convert the clip to mp4 or mov.
-      rotated.jpg: is actually a JPG file. Perhaps image_url and video_url are swapped.
-      small-side.png: is actually a PNG file. Perhaps image_url and video_url are swapped.
+      edge.png: is actually a file of type PNG. Perhaps image_url and video_url are swapped.
+      late-sof.jpg: is actually a file of type JPG. Perhaps image_url and video_url are swapped.
+      ok.jpg: is actually a file of type JPG. Perhaps image_url and video_url are swapped.
+      ok.png: is actually a file of type PNG. Perhaps image_url and video_url are swapped.
+      pic.gif: is actually a file of type GIF. Convert the clip to mp4 or mov.
+      rotated.jpg: is actually a file of type JPG. Perhaps image_url and video_url are swapped.
+      small-side.png: is actually a file of type PNG. Perhaps image_url and video_url are swapped.
       svg.svg: is an SVG drawing, not an mp4 or mov file. Convert the clip to mp4 or mov.
-      tall.png: is actually a PNG file. Perhaps image_url and video_url are swapped.
-      webp.webp: is actually a WEBP file. Convert the clip to mp4 or mov.
-      wide.png: is actually a PNG file. Perhaps image_url and video_url are swapped.
+      tall.png: is actually a file of type PNG. Perhaps image_url and video_url are swapped.
+      webp.webp: is actually a file of type WEBP. Convert the clip to mp4 or mov.
+      wide.png: is actually a file of type PNG. Perhaps image_url and video_url are swapped.
       "
     `)
   })
@@ -118,12 +118,12 @@ describe('images', () => {
       late-sof.jpg: jpeg
       ok.jpg: jpeg
       ok.png: png
-      pic.gif: is actually a GIF file. Convert the image to jpeg or png.
+      pic.gif: is actually a file of type GIF. Convert the image to jpeg or png.
       rotated.jpg: jpeg
       small-side.png: png
       svg.svg: is an SVG drawing, not a jpeg or png file. Convert the image to jpeg or png.
       tall.png: png
-      webp.webp: is actually a WEBP file. Convert the image to jpeg or png.
+      webp.webp: is actually a file of type WEBP. Convert the image to jpeg or png.
       wide.png: png
       "
     `)
@@ -131,7 +131,7 @@ describe('images', () => {
 
   it('image_url refuses an mp4 clip and suggests that image_url and video_url are swapped', async () => {
     expect(await asImage(readFileSync(join(MEDIA, 'corpus/3s.mp4')))).toMatchInlineSnapshot(
-      `"image_url https://media.example/file is actually a MP4 file. Perhaps image_url and video_url are swapped."`,
+      `"image_url https://media.example/file is actually a file of type MP4. Perhaps image_url and video_url are swapped."`,
     )
   })
 })
@@ -161,20 +161,20 @@ describe('other files', () => {
     )
     expect(Object.fromEntries(said)).toMatchInlineSnapshot(`
       {
-        "3GP clip": "video_url https://media.example/3GP-clip is actually a 3GP file. Convert the clip to mp4 or mov.",
-        "AVIF photo": "video_url https://media.example/AVIF-photo is actually a AVIF file. Convert the clip to mp4 or mov.",
+        "3GP clip": "video_url https://media.example/3GP-clip is actually a file of type 3GP. Convert the clip to mp4 or mov.",
+        "AVIF photo": "video_url https://media.example/AVIF-photo is actually a file of type AVIF. Convert the clip to mp4 or mov.",
         "Chinese text": "video_url https://media.example/Chinese-text is a text file of 36 bytes, not an mp4 or mov file. Use the direct URL of the clip.",
         "DASH playlist": "video_url https://media.example/DASH-playlist is a playlist, not an mp4 or mov file. Use the direct URL of the clip.",
-        "HEIC photo": "video_url https://media.example/HEIC-photo is actually a HEIC file. Convert the clip to mp4 or mov.",
+        "HEIC photo": "video_url https://media.example/HEIC-photo is actually a file of type HEIC. Convert the clip to mp4 or mov.",
         "HLS playlist": "video_url https://media.example/HLS-playlist is a playlist, not an mp4 or mov file. Use the direct URL of the clip.",
         "HTML in capitals": "video_url https://media.example/HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct URL of the clip.",
         "JSON": "video_url https://media.example/JSON is a text file of 21 bytes, not an mp4 or mov file. Use the direct URL of the clip.",
-        "PDF": "video_url https://media.example/PDF is actually a PDF file. Convert the clip to mp4 or mov.",
+        "PDF": "video_url https://media.example/PDF is actually a file of type PDF. Convert the clip to mp4 or mov.",
         "XML": "video_url https://media.example/XML is an XML document, perhaps an error message of its host, not an mp4 or mov file. Use the direct URL of the clip.",
-        "ZIP": "video_url https://media.example/ZIP is actually a ZIP file. Convert the clip to mp4 or mov.",
+        "ZIP": "video_url https://media.example/ZIP is actually a file of type ZIP. Convert the clip to mp4 or mov.",
         "nothing": "video_url https://media.example/nothing is an empty file. Upload the clip again.",
-        "text in UTF-16": "video_url https://media.example/text-in-UTF-16 is not an mp4 or mov file, but of an unknown type. Convert the clip to mp4 or mov.",
-        "zeros": "video_url https://media.example/zeros is not an mp4 or mov file, but of an unknown type. Convert the clip to mp4 or mov.",
+        "text in UTF-16": "video_url https://media.example/text-in-UTF-16 is not an mp4 or mov file; its type is unknown. Convert the clip to mp4 or mov.",
+        "zeros": "video_url https://media.example/zeros is not an mp4 or mov file; its type is unknown. Convert the clip to mp4 or mov.",
       }
     `)
   })
@@ -188,20 +188,20 @@ describe('other files', () => {
     )
     expect(Object.fromEntries(said)).toMatchInlineSnapshot(`
       {
-        "3GP clip": "image_url https://media.example/image-of-3GP-clip is actually a 3GP file. Convert the image to jpeg or png.",
-        "AVIF photo": "image_url https://media.example/image-of-AVIF-photo is actually a AVIF file. Convert the image to jpeg or png.",
+        "3GP clip": "image_url https://media.example/image-of-3GP-clip is actually a file of type 3GP. Convert the image to jpeg or png.",
+        "AVIF photo": "image_url https://media.example/image-of-AVIF-photo is actually a file of type AVIF. Convert the image to jpeg or png.",
         "Chinese text": "image_url https://media.example/image-of-Chinese-text is a text file of 36 bytes, not a jpeg or png file. Use the direct URL of the image.",
         "DASH playlist": "image_url https://media.example/image-of-DASH-playlist is a playlist, not a jpeg or png file. Use the direct URL of the image.",
-        "HEIC photo": "image_url https://media.example/image-of-HEIC-photo is actually a HEIC file. Convert the image to jpeg or png.",
+        "HEIC photo": "image_url https://media.example/image-of-HEIC-photo is actually a file of type HEIC. Convert the image to jpeg or png.",
         "HLS playlist": "image_url https://media.example/image-of-HLS-playlist is a playlist, not a jpeg or png file. Use the direct URL of the image.",
         "HTML in capitals": "image_url https://media.example/image-of-HTML-in-capitals is an HTML page, perhaps a login or a share page. Use the direct URL of the image.",
         "JSON": "image_url https://media.example/image-of-JSON is a text file of 21 bytes, not a jpeg or png file. Use the direct URL of the image.",
-        "PDF": "image_url https://media.example/image-of-PDF is actually a PDF file. Convert the image to jpeg or png.",
+        "PDF": "image_url https://media.example/image-of-PDF is actually a file of type PDF. Convert the image to jpeg or png.",
         "XML": "image_url https://media.example/image-of-XML is an XML document, perhaps an error message of its host, not a jpeg or png file. Use the direct URL of the image.",
-        "ZIP": "image_url https://media.example/image-of-ZIP is actually a ZIP file. Convert the image to jpeg or png.",
+        "ZIP": "image_url https://media.example/image-of-ZIP is actually a file of type ZIP. Convert the image to jpeg or png.",
         "nothing": "image_url https://media.example/image-of-nothing is an empty file. Upload the image again.",
-        "text in UTF-16": "image_url https://media.example/image-of-text-in-UTF-16 is not a jpeg or png file, but of an unknown type. Convert the image to jpeg or png.",
-        "zeros": "image_url https://media.example/image-of-zeros is not a jpeg or png file, but of an unknown type. Convert the image to jpeg or png.",
+        "text in UTF-16": "image_url https://media.example/image-of-text-in-UTF-16 is not a jpeg or png file; its type is unknown. Convert the image to jpeg or png.",
+        "zeros": "image_url https://media.example/image-of-zeros is not a jpeg or png file; its type is unknown. Convert the image to jpeg or png.",
       }
     `)
   })

@@ -58,7 +58,7 @@ describe('the committed images', () => {
     'ok.jpg': { format: 'jpeg', width: 600, height: 800, bytes: 7746 },
     'ok.png': { format: 'png', width: 600, height: 800, bytes: 3373 },
     'pic.gif':
-      'reference_rejected: image_url …/files/images/pic.gif is actually a GIF file. Convert the image to jpeg or png.',
+      'reference_rejected: image_url …/files/images/pic.gif is actually a file of type GIF. Convert the image to jpeg or png.',
     // The stored size; the EXIF orientation rotates it, which does not affect the allowed sides and ratios.
     'rotated.jpg': { format: 'jpeg', width: 800, height: 600, bytes: 12_217 },
     'small-side.png': { format: 'png', width: 299, height: 600, bytes: 1753 },
@@ -66,7 +66,7 @@ describe('the committed images', () => {
       'reference_rejected: image_url …/files/images/svg.svg is an SVG drawing, not a jpeg or png file. Convert the image to jpeg or png.',
     'tall.png': { format: 'png', width: 400, height: 1040, bytes: 3214 },
     'webp.webp':
-      'reference_rejected: image_url …/files/images/webp.webp is actually a WEBP file. Convert the image to jpeg or png.',
+      'reference_rejected: image_url …/files/images/webp.webp is actually a file of type WEBP. Convert the image to jpeg or png.',
     'wide.png': { format: 'png', width: 1040, height: 400, bytes: 2559 },
   }
 

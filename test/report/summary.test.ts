@@ -258,7 +258,7 @@ describe('whole summaries of a task that was waited for', () => {
 describe('the result comes first', () => {
   it('the summary says that the task belongs to an earlier request', () => {
     expect(textOf(renderSummary(reportWith(submitted({ origin: 'replayed' }))))).toContain(
-      'is submitted . the task already existed from an earlier, identical request: no new charge is expected',
+      'is submitted . The task already existed from an earlier, identical request: no new charge is expected',
     )
     expect(textOf(renderSummary(reportWith()))).not.toContain('earlier')
   })

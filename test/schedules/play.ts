@@ -148,7 +148,7 @@ function judgeRun({ rows, log, outputs, tasksAccepted }: Played, { tasks }: Sand
   const taskId = outputs.get('task_id') ?? ''
   const last = rows.at(-1)
   const isSuccess = (row: Row | undefined) => row === 'success with a task id'
-  const replacements = log.filter((line) => line.startsWith('warning: Task ')).length
+  const replacements = log.filter((line) => line.includes('but it will not produce a video')).length
   for (const row of rows.slice(0, -1)) {
     if (!isSuccess(row) && !MAY_BE_TRIED_AGAIN.has(row))
       wrong.push(`the request was sent again after “${row}”`)

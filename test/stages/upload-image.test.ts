@@ -202,12 +202,12 @@ describe('a file', () => {
     [
       'is a GIF',
       Buffer.from('GIF89a\x01\0\x01\0', 'latin1'),
-      'is actually a GIF file. Convert the image to jpeg or png.',
+      'is actually a file of type GIF. Convert the image to jpeg or png.',
     ],
     [
       'has something before its PNG signature',
       Buffer.concat([Buffer.from('\0'), PNG]),
-      'is not a jpeg or png file, but of an unknown type. Convert the image to jpeg or png.',
+      'is not a jpeg or png file; its type is unknown. Convert the image to jpeg or png.',
     ],
   ])('a file that %s is refused, and nothing is sent', async (_name, content, message) => {
     const host = await sends(200, STORED)

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { annotation, escapeHtml, escapeLogLine } from '../../src/text/escape.ts'
 import {
   formatBytes,
+  formatComparedUsd,
   formatPixels,
   formatSeconds,
   formatSetUsd,
@@ -116,15 +117,20 @@ describe('format', () => {
     [1e-9, '0.00 USD'],
   ])('an amount of %d is shown as %s', (amount, text) => expect(formatUsd(amount)).toBe(text))
 
-  it.each([
-    [0.4712, '0.48 USD', '0.47 USD'],
-    [0.57, '0.57 USD', '0.57 USD'],
-    [0.1 + 0.2, '0.30 USD', '0.30 USD'],
-    [8.4 * 0.057, '0.48 USD', '0.47 USD'],
-    [0.00999999, '0.01 USD', '0.009999 USD'],
-  ])('an estimate of %d is shown as %s, a balance of the same as %s', (amount, estimate, balance) =>
-    expect([formatUsd(amount, 'ceil'), formatUsd(amount, 'floor')]).toEqual([estimate, balance]),
-  )
+  it.each<[number, number, string, string]>([
+    [0.4788, 0.3, '0.48 USD', '0.30 USD'],
+    [0.4788, 0.4788, '0.48 USD', '0.48 USD'],
+    [0.5701, 0.57, '0.5701 USD', '0.57 USD'],
+    [0.4788, 0.4787, '0.4788 USD', '0.4787 USD'],
+    [0.48, 0.4788, '0.48 USD', '0.479 USD'],
+    [8.4 * 0.057, 0.4788, '0.48 USD', '0.48 USD'],
+    [0.0099, 0.0101, '0.0099 USD', '0.0101 USD'],
+    [0.4788, -3.25, '0.48 USD', '-3.25 USD'],
+    [0.0057, 100, '0.0057 USD', '100.00 USD'],
+  ])('%d compared with %d is shown as %s and %s', (one, other, shown, beside) => {
+    expect(formatComparedUsd(one, other)).toEqual([shown, beside])
+    expect(formatComparedUsd(other, one)).toEqual([beside, shown])
+  })
 
   it.each([
     [0.057, '0.057 USD'],

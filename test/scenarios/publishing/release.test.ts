@@ -161,7 +161,7 @@ describe('a release', { concurrent: true }, () => {
 })
 
 const NO_RELEASE =
-  'attach_to_release "v1": There is no release with this tag in octo/videos that github_token can see. Create the release first. A draft works too, but it is visible only with the permission contents: write.'
+  'attach_to_release "v1": There is no release with this tag in octo/videos that github_token can see. Create the release first. A draft works too, but github_token sees it only with the permission contents: write.'
 const noEvent = (words: string) =>
   `attach_to_release "event": This run was started by ${words}. Start the workflow with on: release, or set the tag of the release.`
 const [OTHER, UNREADABLE] = ['which contains no release', 'whose payload cannot be read']

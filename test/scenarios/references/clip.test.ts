@@ -45,10 +45,13 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
     'video_url is 3860 × 400 px; each side 340 to 3850 px are allowed. Scale or crop it.',
   ],
   ['audio-only.mp4', 'video_url has no video track, only sound or data. Use a clip with a picture.'],
-  ['clip.webm', `video_url ${at('clip.webm')} is actually a WEBM file. Convert the clip to mp4 or mov.`],
-  ['clip.mkv', `video_url ${at('clip.mkv')} is actually a MKV file. Convert the clip to mp4 or mov.`],
-  ['clip.gif', `video_url ${at('clip.gif')} is actually a GIF file. Convert the clip to mp4 or mov.`],
-  ['clip.avi', `video_url ${at('clip.avi')} is actually a AVI file. Convert the clip to mp4 or mov.`],
+  [
+    'clip.webm',
+    `video_url ${at('clip.webm')} is actually a file of type WEBM. Convert the clip to mp4 or mov.`,
+  ],
+  ['clip.mkv', `video_url ${at('clip.mkv')} is actually a file of type MKV. Convert the clip to mp4 or mov.`],
+  ['clip.gif', `video_url ${at('clip.gif')} is actually a file of type GIF. Convert the clip to mp4 or mov.`],
+  ['clip.avi', `video_url ${at('clip.avi')} is actually a file of type AVI. Convert the clip to mp4 or mov.`],
   [
     'playlist.m3u8',
     `video_url ${at('playlist.m3u8')} is a playlist, not an mp4 or mov file. Use the direct URL of the clip.`,

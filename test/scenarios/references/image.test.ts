@@ -18,8 +18,8 @@ describe.concurrent('an image that breaks a limit', () => {
       'images/tall.png',
       'image_url is 400 × 1040 px; ratios from 1:2.5 to 2.5:1 are allowed. Crop it or add a border.',
     ],
-    ['images/webp.webp', `image_url ${at('images/webp.webp')} is actually a WEBP file. ${CONVERT}`],
-    ['images/pic.gif', `image_url ${at('images/pic.gif')} is actually a GIF file. ${CONVERT}`],
+    ['images/webp.webp', `image_url ${at('images/webp.webp')} is actually a file of type WEBP. ${CONVERT}`],
+    ['images/pic.gif', `image_url ${at('images/pic.gif')} is actually a file of type GIF. ${CONVERT}`],
     [
       'images/svg.svg',
       `image_url ${at('images/svg.svg')} is an SVG drawing, not a jpeg or png file. ${CONVERT}`,
@@ -55,10 +55,10 @@ describe.concurrent('an image that breaks a limit', () => {
     })
     const problems = expectFailure(run, 'reference_rejected').split('\n')
     expect(problems).toEqual([
-      `image_url ${at('images/pic.gif')} is actually a GIF file. ${CONVERT}`,
+      `image_url ${at('images/pic.gif')} is actually a file of type GIF. ${CONVERT}`,
       expect.stringMatching(/^video_url lasts 10\.4 s;/),
     ])
-    for (const text of ['is actually a GIF file', 'lasts 10.4 s']) expect(run.summary).toContain(text)
+    for (const text of ['is actually a file of type GIF', 'lasts 10.4 s']) expect(run.summary).toContain(text)
     expect(scenario.apiRequests()).toEqual([])
   })
 

@@ -141,7 +141,7 @@ describe.concurrent('the budget', () => {
     await using scenario = await startScenario()
     const run = await scenario.run({ price_per_second: '0.057', max_cost: '0.4787' })
     expect(expectFailure(run, 'over_budget')).toBe(
-      'The estimate of 0.48 USD (8.4 s × 0.057 USD) exceeds max_cost (0.4787 USD). Shorten the clip, choose a cheaper mode or model, or raise max_cost.',
+      'The estimate of 0.4788 USD (8.4 s × 0.057 USD) exceeds max_cost (0.4787 USD). Shorten the clip, choose a cheaper mode or model, or raise max_cost.',
     )
     expect(run.outputs.estimated_cost).toBe('0.4788')
     expect(scenario.apiRequests()).toEqual([])

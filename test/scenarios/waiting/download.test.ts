@@ -175,7 +175,7 @@ describe('a download that fails', { concurrent: true }, () => {
     const run = await at.fetch()
     expect(expectFailure(run, 'download_failed', advice(at.task.id)).split('\n')).toEqual([
       failed(`/habit/missing/${RESULT}`, 'its server answers 404 Not Found'),
-      failed(`/files/${DEMO.image}`, 'the URL serves a PNG file, not an mp4 or mov video'),
+      failed(`/files/${DEMO.image}`, 'the URL serves a file of type PNG, not an mp4 or mov video'),
     ])
     expect(run.outputs.result_url).toBe(at.sandbox.media.url(RESULT, 'missing'))
     expect(at.traffic(RESULT).requests).toHaveLength(1)

@@ -146,7 +146,7 @@ describe('a wait', { concurrent: true }, () => {
     expectCompleted(again)
     expect(scenario.sandbox.tasks).toHaveLength(1)
     expect(again.log).toMatch(/^\[\d s\] completed$/m)
-    expect(again.summary).toContain('the task already existed from an earlier, identical request')
+    expect(again.summary).toContain('The task already existed from an earlier, identical request')
   })
 })
 
