@@ -50,7 +50,7 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
   const priced = estimates.filter((estimate) => estimate.kind === 'known')
   if (priced.length < estimates.length) {
     throw new Failure('over_budget', [
-      `max_cost (${formatSetUsd(max_cost)}) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.`,
+      `max_cost (${formatSetUsd(max_cost)}) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or remove max_cost to submit without a limit.`,
     ])
   }
   // Amounts are whole hundredths of a cent; as binary fractions, they would not add up exactly.
@@ -59,8 +59,8 @@ export function requireWithinBudget(estimates: readonly Estimate[], max_cost: nu
   const terms = priced
     .map(({ seconds, pricePerSecond }) => `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)}`)
     .join(' + ')
-  const [shown, limit] = formatComparedUsd(sum, max_cost)
+  const [shown] = formatComparedUsd(sum, max_cost)
   throw new Failure('over_budget', [
-    `The estimate of ${shown} (${terms}) exceeds max_cost (${limit}). Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
+    `The estimate of ${shown} (${terms}) exceeds max_cost (${formatSetUsd(max_cost)}). Shorten the clip, choose a cheaper mode or model, or raise max_cost.`,
   ])
 }

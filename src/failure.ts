@@ -4,7 +4,7 @@
 
 /** The values of the output `failure_reason` that a run can end with, each with its remedy for the user. */
 export const REMEDIES = {
-  invalid_input: 'Correct the inputs named above in the workflow file and run it again.',
+  invalid_input: 'Correct the inputs named above in the workflow file, then run the workflow again.',
   reference_unreachable: 'Make the reference readable without a login at a direct URL, then run again.',
   reference_rejected: 'Replace or convert the reference as described above, then run again.',
   over_budget: 'Change the clip or the budget as described above, then run again.',
@@ -13,18 +13,18 @@ export const REMEDIES = {
   rate_limited: 'Wait a few minutes, then re-run the job.',
   request_rejected: 'Fix the problem above, then run again. If nothing above is wrong, re-run the job later.',
   submission_uncertain:
-    'A task may be running, and billed: look in the task log at https://apimart.ai for it before you submit again. With task_id set to its id, this step submits nothing and fetches its video. "Re-run failed jobs" within 24 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, so that APIMart can return the same task instead of creating a second one.',
+    'A task may be running and billed: check the task log at https://apimart.ai before you submit again. If there is a task, set task_id to its id: this step then submits nothing and fetches the video. "Re-run failed jobs" within 23 hours of the first attempt, with the same inputs, sends the same Idempotency-Key, so that APIMart can return the existing task instead of creating a second one.',
   task_failed:
     'Change the reference image, the clip or the prompt, then start a new run without task_id, and with another idempotency_key if you set one: this submits, and pays for, a new task.',
   task_cancelled:
     'If you still want the video, start a new run without task_id, and with another idempotency_key if you set one: this submits, and pays for, a new task.',
-  wait_timeout: 'Increase wait_timeout_minutes, or resume the task later.',
+  wait_timeout: 'To wait longer next time, increase wait_timeout_minutes.',
   download_failed:
     'Retry only the download before the link expires. The link is issued only once; after it expires, you would have to pay for a new video.',
   publish_failed: 'Fix the problem above, then re-run to attach the video.',
   cancelled: 'Run the workflow again when you want the video.',
   internal_error:
-    'This is a bug in the action. Please report it with the log of this step, which shows how far it got.',
+    'This is a bug in the action. Please report it with the log of this step, which shows how far the run got and whether a task was submitted.',
 } as const
 
 /** A value of the output `failure_reason`. */

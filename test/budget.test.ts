@@ -110,7 +110,7 @@ describe('max_cost', () => {
     expect(failure.reason).toBe('over_budget')
     expect(failure.problems).toMatchInlineSnapshot(`
       [
-        "max_cost (0.57 USD) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or leave max_cost out.",
+        "max_cost (0.57 USD) cannot be enforced, because the length of the clip is unknown. Make video_url readable, or remove max_cost to submit without a limit.",
       ]
     `)
   })

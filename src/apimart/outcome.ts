@@ -105,7 +105,7 @@ export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepte
 }
 
 const AT_WORK =
-  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress. That request may have been accepted.'
 const NOBODY_KNOWS = 'It is unknown whether a task was accepted.'
 
 function judgeResponse(response: ApiResponse, now: number, secrets: readonly string[]): Outcome {
@@ -134,7 +134,7 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
 
 /** What to do if the key was already used for another request. */
 export const KEY_REUSED =
-  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
+  'This Idempotency-Key was already used for a different request, which may have created a task: check the task log at https://apimart.ai first. To generate, and pay for, a video for this request, set another idempotency_key.'
 
 function sentences(...texts: string[]): string {
   return texts.filter((text) => text !== '').join(' ')
@@ -187,5 +187,5 @@ function hint(status: number, error: ApiError | null): string {
   }
   // APIMart's pages for other models say so; that is not proof.
   const isBuildError = status === 500 && error?.message.startsWith('build_request_failed')
-  return isBuildError ? 'This means that a parameter of the request is invalid.' : ''
+  return isBuildError ? 'This usually means that a parameter of the request is invalid.' : ''
 }

@@ -60,7 +60,7 @@ export async function sendUntilSettled<Accepted extends { readonly accepted: 'ye
       const ownPause = pauseAfterTry(count, random)
       const pause = Math.max(ownPause, outcome.pause)
       if (clock.now() + pause - start > PATIENCE_MILLISECONDS) {
-        const asked = pause > ownPause ? `It asks to wait ${formatDuration(pause)}. ` : ''
+        const asked = pause > ownPause ? `APIMart asks to wait ${formatDuration(pause)}. ` : ''
         return ended(
           outcome,
           `${asked}This step retries for at most ${formatDuration(PATIENCE_MILLISECONDS)}.`,

@@ -19,7 +19,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /\b(video|clip|motion|movement|part|segment) (is )?too (short|fast)\b|\bcontinuous\b|\bmultiple (shots|scenes|people|persons)\b|\b(scene|shot|camera) (cut|change)/i,
-    'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.',
+    'Kling can follow one person in one continuous shot without fast movement. It needs at least 3 s of movement that it can follow; with less, the video is shorter, or the task fails.',
   ],
 ]
 
@@ -36,7 +36,7 @@ export function taskFailure(task: FailedTask | CancelledTask, secrets: readonly 
   const { error } = task
   const code = [...new Set([error.code, error.type])].filter((part) => part !== '')
   const named = code.length > 0 ? ` (${oneLine(conceal(code.join(', '), secrets), 100)})` : ''
-  const problem = `APIMart ended the task as ${oneLine(task.rawStatus, 40)}${named}. ${quote(error, '', secrets)}`
+  const problem = `APIMart reports the task as ${oneLine(task.rawStatus, 40)}${named}. ${quote(error, '', secrets)}`
   // Codes separate the same words differently: content_policy_violation.
   const words = `${error.message} ${code.join(' ')}`.slice(0, 4000).replace(/[_-]+/g, ' ')
   const meaning = MEANINGS.find(([pattern]) => pattern.test(words))

@@ -12,7 +12,7 @@ import type { EndedTask } from './task-state.ts'
 export const FIRST_PAUSE_MILLISECONDS = 10_000
 /** The shortest and the longest pause between polls. */
 const PAUSES_MILLISECONDS = { min: 5000, max: 20_000 } as const
-/** Each pause is this share of the time waited so far, which bounds how late the end of a task is noticed. */
+/** Each pause is about this share of the time waited so far, within the limits above, which bounds how late the end of a task is noticed. */
 const LATENESS = 0.05
 /** How long polls may keep failing before the wait gives up. */
 const PATIENCE_MILLISECONDS = 300_000
@@ -72,5 +72,7 @@ function timedOut(limit: number): Failure {
 
 function unreadable(milliseconds: number, cause: string): Failure {
   const problem = `The status of the task could not be read for ${formatDuration(milliseconds)}. ${cause}`
-  return new Failure('wait_timeout', [problem], { remedy: 'Try again when APIMart can be reached.' })
+  return new Failure('wait_timeout', [problem], {
+    remedy: 'Wait for the task again once APIMart can be reached.',
+  })
 }

@@ -85,7 +85,7 @@ async function tidyUp(leftovers: readonly Asset[], github: GitHub): Promise<void
   }
 }
 
-/** Whether an asset is an unfinished upload of any run for this name. */
+/** Whether an asset is, by its name, left over from an upload of this file by any run. */
 function isLeftover({ name }: Asset, file: PublishedFile): boolean {
   return name.endsWith(file.name) && UPLOAD_PREFIX.test(name.slice(0, -file.name.length))
 }
@@ -100,7 +100,7 @@ async function bring(file: PublishedFile, release: Release, github: GitHub): Pro
       const asset = await askGitHubOnce(github, (request) => upload(file, release, github, request))
       if (isWhole(asset, file)) return asset
       await remove(asset, github)
-      throw new GitHubRefusal('the asset that GitHub stored differs from the video', { pause: 0 })
+      throw new GitHubRefusal('The asset that GitHub stored differs from the video', { pause: 0 })
     } catch (error) {
       if (!(error instanceof GitHubRefusal)) throw error
       await pauseBeforeRetry(orUnclear(error), tries, github)
@@ -129,7 +129,7 @@ async function upload(
   if (!upload_url.startsWith(`${protocol}//`)) {
     const shown = oneLine(upload_url, 200)
     throw new GitHubRefusal(
-      `GitHub returned the upload URL "${shown}", which does not get the token because it is not ${protocol}//`,
+      `GitHub returned the upload URL "${shown}", which does not begin with ${protocol}//, so the token was not sent to it`,
     )
   }
   const stream = createReadStream(file.path)

@@ -49,7 +49,7 @@ const schema = v.object({
   image_url: optional(reference('reference image')),
   video_url: optional(reference('reference clip')),
   character_orientation: optional(choice(ORIENTATIONS)),
-  mode: choice({ std: 'balanced', pro: 'higher quality, slower' }),
+  mode: choice({ std: 'balanced', pro: 'higher quality, slower, more expensive' }),
   keep_original_sound: yesOrNo,
   prompt: v.pipe(
     text,
@@ -62,7 +62,7 @@ const schema = v.object({
   model: choice({ 'kling-v2-6-motion-control': '', 'kling-v3-motion-control': '' }),
   watermark: boolean,
   preflight: choice({
-    enforce: 'refuse references that exceed a limit',
+    enforce: 'refuse references that violate a limit',
     warn: 'report it and submit anyway',
     off: 'skip the checks',
   }),
@@ -87,14 +87,14 @@ const schema = v.object({
       text,
       v.regex(
         TASK_ID,
-        'An id is one word of at most 200 characters. Copy it from the output task_id of the run that submitted it.',
+        'An id is one word of at most 200 characters. Copy the id from the output task_id of the run that submitted the task.',
       ),
     ),
   ),
   output_path: optional(path),
   regenerate: choice({
-    changed: 'submit only when request or references differ from the receipt next to the file',
-    always: '',
+    changed: 'submit only if the request or the references differ from the receipt next to the file',
+    always: 'submit, and pay, every time',
   }),
   attach_to_release: optional(
     v.pipe(
@@ -161,7 +161,7 @@ function crossProblems(raw: Raw): Problem[] {
   for (const [name, value] of Object.entries(raw)) {
     const held = SECRETS.find((secret) => secret !== name && reveals(value, [raw[secret] ?? '']))
     if (held) {
-      const message = `It contains the ${held}, which would be shown, or sent to others. Remove it.`
+      const message = `It contains the value of ${held}, which would then be shown or sent to others. Remove that value.`
       problems.push({ name, message })
     }
   }
@@ -169,7 +169,7 @@ function crossProblems(raw: Raw): Problem[] {
 }
 
 const NO_KEY =
-  'It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.'
+  'It is empty. Runs from forks and Dependabot get no secrets; with dry_run: true, no key is needed. Otherwise, store the APIMart key as the secret APIMART_API_KEY and pass it: api_key: ${{ secrets.APIMART_API_KEY }}'
 
 function problemsOfRelease(raw: Raw): Problem[] {
   const problems: Problem[] = []
@@ -263,7 +263,7 @@ function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
   const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
   if (result.success && problems.length === 0) return { ...result.output, task_id }
   const remedy =
-    'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task in task_id is not affected.'
+    'Correct the inputs named above in the workflow file, then run the workflow again. This run submitted nothing, and the task in task_id is not affected.'
   throw new Failure('invalid_input', sentencesOf(problems, raw), { remedy })
 }
 
@@ -293,7 +293,7 @@ function sentencesOf(problems: readonly Problem[], raw: Raw): [string, ...string
 
 /**
  * The value in a form that is safe to show: without secrets or signed queries, and not too long. Secrets are concealed
- * before it is cut: later, part of one would not be recognised.
+ * before it is cut: later, part of one would not be recognized.
  */
 function quote(name: string, value: string, secrets: readonly string[]): string {
   if (SECRETS.some((secret) => secret === name) || value === '') return ''

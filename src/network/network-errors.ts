@@ -16,7 +16,7 @@ const CAUSES: Record<string, string> = {
   ETIMEDOUT: 'the host did not respond in time',
   ENETUNREACH: 'the network of the host cannot be reached',
   EPIPE: 'the server closed the connection',
-  UND_ERR_REQ_RETRY: 'the server closed the connection, or gives inconsistent responses',
+  UND_ERR_REQ_RETRY: 'the server closed the connection, or returns inconsistent responses',
   UND_ERR_SOCKET: 'the server closed the connection',
   UND_ERR_CONNECT_TIMEOUT: 'the host did not accept a connection in time',
   UND_ERR_HEADERS_TIMEOUT: 'the server did not respond in time',
@@ -93,7 +93,7 @@ export function explainNetworkError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the server sent too slowly'
   if (error.message === PROXY_PASSWORD) return 'the proxy requires a user name and a password (407)'
-  if (isLostRedirect(error)) return 'its redirects lead nowhere'
+  if (isLostRedirect(error)) return 'the redirect leads to itself or to an invalid URL'
   if (UNASKED.test(error.message)) return 'the server sent 100 or 101 first, which was not requested'
   // It has no code, although undici intends to set one.
   if (error.name === 'HTTPParserError') return 'the response is not HTTP'

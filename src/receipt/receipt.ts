@@ -52,7 +52,7 @@ const schema = v.object({
   references: v.nullable(v.object({ image_url: reference, video_url: reference })),
   /** Length of the reference clip in seconds, null if it was not read. */
   duration_seconds: v.nullable(seconds),
-  /** The key that the request was sent under. Sending it again returns the same task. */
+  /** The key that the request was sent under. As long as APIMart keeps the key, it asks for the same task. */
   idempotency_key: v.string(),
   /** When the request was first sent, ISO 8601, UTC. */
   sent_at: v.pipe(v.string(), v.isoTimestamp()),
@@ -90,7 +90,7 @@ export function isFinished(receipt: Receipt): receipt is FinishedReceipt {
  */
 const KEY_HOLDS_MILLISECONDS = 23 * 3_600_000
 
-/** Until when the key of a receipt still returns its task, in milliseconds since the epoch. */
+/** Until when the key of a receipt counts as kept by APIMart, in milliseconds since the epoch. */
 export function heldUntil({ sent_at }: Receipt): number {
   return Date.parse(sent_at) + KEY_HOLDS_MILLISECONDS
 }

@@ -51,7 +51,7 @@ export async function readClip(
     } catch (error) {
       if (!(error instanceof ProbeFailed)) throw error
       const remedy =
-        'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner'
+        'Install ffmpeg on the runner, or re-mux the clip as a plain mp4: ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4'
       throw unusable(reference, `its length cannot be determined: ${why}, and ${error.message}`, remedy)
     }
   }
@@ -77,7 +77,7 @@ async function askFfprobe(ffprobePath: string, file: RemoteFile, access: Referen
   if (await endsEarly(file.read, await file.length()))
     throw truncated(file.reference, 'it ends in the middle of a box')
   const facts = await probe(ffprobe.path, path, access.signal)
-  return { facts, source: `ffprobe from ${ffprobe.origin} as ${why}` }
+  return { facts, source: `ffprobe from ${ffprobe.origin}, because ${why}` }
 }
 
 function truncated(reference: Reference, why: string): Failure {

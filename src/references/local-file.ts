@@ -29,7 +29,7 @@ export async function readLocalFile(
   if (bytes === null) {
     throw rejected(
       reference,
-      `has ${formatBytes(size)}; at most ${formatBytes(maxBytes)} can be uploaded. Compress it`,
+      `is ${formatBytes(size)}; the limit for an upload is ${formatBytes(maxBytes)}. Compress it`,
     )
   }
   return {

@@ -36,9 +36,13 @@ export interface ReferenceFile {
   length(): Promise<number>
 }
 
-/** The file exists, but is not what Kling accepts; `clause` follows its name, without a full stop. */
+/**
+ * The file exists, but is not what Kling accepts; `clause` follows its name, without a full stop. It gets one, unless it ends
+ * with a command to copy.
+ */
 export function rejected({ input, displayName }: Reference, clause: string): Failure {
-  return new Failure('reference_rejected', [`${input} ${displayName} ${clause}.`])
+  const stop = /: ffmpeg .*$/.test(clause) ? '' : '.'
+  return new Failure('reference_rejected', [`${input} ${displayName} ${clause}${stop}`])
 }
 
 /** The file cannot be read; `clause` says why, without a full stop. */

@@ -82,7 +82,7 @@ export class RemoteFile implements ReferenceFile {
         drop(response)
         throw unreachable(
           this.reference,
-          'its server responds to range requests inconsistently. Serve it from another host',
+          'its server returns inconsistent responses to range requests. Use another host',
         )
       }
       const bytes = await readUpTo(response.body, length)
@@ -207,10 +207,10 @@ async function reading<T>(
   }
 }
 
-const INCONSISTENT = 'its server gives inconsistent responses. Serve it from another host'
+const INCONSISTENT = 'its server returns inconsistent responses. Use another host'
 
 function tooLarge(reference: Reference, size: number | null): Failure {
-  const found = size === null ? '' : `it has ${formatBytes(size)}, `
+  const found = size === null ? '' : `it is ${formatBytes(size)}, `
   const limit = Number((reference.maxBytes / 2 ** 20).toFixed(2))
   return rejected(
     reference,
@@ -221,14 +221,14 @@ function tooLarge(reference: Reference, size: number | null): Failure {
 function explainStatus(status: number): string {
   const response = describeStatus(status)
   if (status === 401 || status === 403) {
-    return `${response}. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL`
+    return `${response}. The file needs a login, or the signature in its URL has expired; APIMart cannot log in either. Use a public or freshly signed URL`
   }
   if (status === 404 || status === 410) {
     return `${response}. Check the spelling; a file in a private repository gets the same response`
   }
-  if (status === 416) return `${response}, so it is empty. Upload it again`
+  if (status === 416) return `${response}, so the file is empty. Upload it again`
   if (status >= 300 && status < 400 && status !== 304)
     return `${response}: a redirect without a URL, or more than ${MAX_REDIRECTS} in a row. Use the final URL`
-  if (status === 429 || status >= 500) return `${response}. Try later or use another host`
+  if (status === 429 || status >= 500) return `${response}. Try again later, or use another host`
   return response
 }

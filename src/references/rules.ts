@@ -67,7 +67,7 @@ function checkLength(seconds: number, orientation: Rules['character_orientation'
   if (beyond <= 0) return { ...base, verdict: 'pass' }
   const lasts = `video_url lasts ${formatSeconds(seconds)}; character_orientation: ${orientation} allows ${limit}.`
   if (beyond <= LENGTH_BAND_MILLISECONDS) {
-    const advice = `${lasts} That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.`
+    const advice = `${lasts} The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.`
     return { ...base, verdict: 'warn', advice }
   }
   return { ...base, verdict: 'refuse', advice: `${lasts} ${remedyForLength(seconds, orientation)}` }
@@ -79,14 +79,14 @@ function remedyForLength(seconds: number, orientation: Rules['character_orientat
   const command = `ffmpeg -i in.mp4 -t ${CLIP_MAX_SECONDS[orientation]} out.mp4`
   const fitsVideo = orientation === 'image' && seconds <= CLIP_MAX_SECONDS.video
   return fitsVideo
-    ? `Use character_orientation: video (${CLIP_MIN_SECONDS} to ${CLIP_MAX_SECONDS.video} s), or trim it: ${command}`
+    ? `Use character_orientation: video (${CLIP_MIN_SECONDS} to ${CLIP_MAX_SECONDS.video} s; the whole clip is billed), or trim it: ${command}`
     : `Trim it: ${command}`
 }
 
 function checkSides(input: Check['input'], size: Size, { min, max }: { min: number; max: number }): Check {
   const isLegal = Math.min(size.width, size.height) >= min && Math.max(size.width, size.height) <= max
   const limit = `each side ${min} to ${max} px`
-  const advice = `${input} is ${formatPixels(size)}; ${limit} are allowed. Scale or crop it.`
+  const advice = `${input} is ${formatPixels(size)}; each side must be ${min} to ${max} px. Scale or crop it.`
   return verdictOn(input, 'width × height', formatPixels(size), limit, isLegal, advice)
 }
 
@@ -108,13 +108,13 @@ function checkBytes(input: Check['input'], bytes: number, megabytes: number): Ch
   const base = { input, rule: 'size', found, limit } as const
   if (bytes <= megabytes * 1e6) return { ...base, verdict: 'pass' }
   if (bytes <= megabytes * 1024 * 1024) {
-    const advice = `${input} has ${found}, a little over ${megabytes} MB; the service may refuse it. Compress it to be sure.`
+    const advice = `${input} is ${found}, a little over ${megabytes} MB; Kling may refuse it. Compress it to be sure.`
     return { ...base, verdict: 'warn', advice }
   }
   return {
     ...base,
     verdict: 'refuse',
-    advice: `${input} has ${found}; ${limit} are allowed. Compress it or scale it down.`,
+    advice: `${input} is ${found}; the limit is ${megabytes} MB. Compress it or scale it down.`,
   }
 }
 
@@ -123,11 +123,11 @@ function checkSound(sound: boolean): Check {
     input: 'video_url',
     rule: 'sound',
     found: sound ? 'yes' : 'none',
-    limit: 'kept if there is one',
+    limit: 'kept if present',
   } as const
   if (sound) return { ...base, verdict: 'pass' }
   const advice =
-    'keep_original_sound is yes, but video_url has no sound, so the result will be silent. Use a clip with sound, or keep_original_sound: no.'
+    'keep_original_sound is yes, but video_url has no sound, so the video will be silent. Use a clip with sound, or keep_original_sound: no.'
   return { ...base, verdict: 'warn', advice }
 }
 

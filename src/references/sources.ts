@@ -91,7 +91,7 @@ function served({ displayName }: WorkspaceFile, url: string): RemoteReference {
 }
 
 function advice({ sha }: Commit): string {
-  return `APIMart has no upload for clips and downloads this one from GitHub, at the commit of this run, ${sha.slice(0, 12)}. Commit and push it; the workspace must be the checkout of this repository, without a path: input. A clip in a private repository cannot be downloaded: set video_url to the https URL of a public copy.`
+  return `APIMart has no upload for clips: it downloads this clip from GitHub, at the commit of this run (${sha.slice(0, 12)}). Commit and push the clip. The workspace must be the checkout of this repository, without a path: input. A clip in a private repository cannot be downloaded: set video_url to the https URL of a public copy.`
 }
 
 /** The references as a request names them before an image is uploaded. */

@@ -35,7 +35,7 @@ export function advise({ reason, remedy }: Pick<Failure, 'reason' | 'remedy'>, t
 
 /** Otherwise a receipt whose task no longer produces a video would be retried forever. */
 const NEW_VIDEO =
-  'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
+  'As long as the receipt is next to output_path, each run resumes this task. To generate, and pay for, a new video, set regenerate: always or remove the receipt.'
 
 /** The reasons that come from APIMart's response. */
 const ANSWERED: ReadonlySet<FailureReason> = new Set([
@@ -71,7 +71,7 @@ function describeTask({ id, origin, seen }: Task): string {
   const billed = cost === null ? '' : ` APIMart reports a cost of ${formatUsd(cost)}.`
   if (status === 'completed') return `Task ${name} is completed and paid.${billed}`
   if (status !== 'running') {
-    return `Task ${name} has ended.${billed || ' The balance at APIMart shows whether it is billed.'}`
+    return `Task ${name} has ended.${billed || ' Check the account balance at APIMart to see whether the task was billed.'}`
   }
   const percent = progress === null ? '' : ` (${progress} %)`
   return `Task ${name} was last seen as ${oneLine(rawStatus, 40)}${percent}: it continues at APIMart and is billed, even though this job has stopped.`

@@ -28,7 +28,7 @@ export function followProgress(
 }
 
 function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
-  if (poll.kind === 'unseen') return `${poll.cause} This says nothing about the task; retrying.`
+  if (poll.kind === 'unseen') return `${poll.cause} The task is not affected; retrying.`
   const { rawStatus, status, progress, estimatedSeconds } = poll.task
   const parts = [oneLine(rawStatus, 40)]
   if (status === 'running') {

@@ -221,7 +221,7 @@ export class RunReporter implements Reporter {
     this.#channel.setOutput('status', 'unchanged')
     if (cost !== null) {
       this.#channel.setOutput('cost', String(cost))
-      this.info(`Billed by APIMart when it was generated: ${formatUsd(cost)}`)
+      this.info(`Billed by APIMart when the video was generated: ${formatUsd(cost)}`)
     }
     if (link !== null) {
       this.#setLink(link)
@@ -235,7 +235,7 @@ export class RunReporter implements Reporter {
     this.#channel.setOutput('release_asset_url', url)
     const what = isNew
       ? `${name} is attached to the release ${tag}`
-      : `The release ${tag} already has this ${name}`
+      : `The release ${tag} already has an identical ${name}`
     this.info(`${what}: ${url}`)
   }
 

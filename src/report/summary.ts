@@ -42,11 +42,11 @@ function renderEnd({ end, estimatedCost, task, assetUrl }: Report): string {
       const news =
         phaseOf(end.task) === 'completed'
           ? 'The video is done.'
-          : 'APIMart is rendering it, which usually takes 2 to 30 minutes and continues after this job.'
+          : 'APIMart is rendering the video. This usually takes 2 to 30 minutes and continues after this job.'
       return [
         '## Kling motion control: submitted',
         `<p>Task <code>${escapeHtml(id, TEXT_LIMIT)}</code> is <b>${state}</b>.${replay(end.task)}${cost}</p>`,
-        `<p>${news} A step with this <code>task_id</code> waits for it and fetches the video; later steps find the id in the output <code>task_id</code>. This command shows its status and, once it is completed, the link to the video:</p>`,
+        `<p>${news} To wait for the task and fetch the video, run a step with this <code>task_id</code>; later steps of this job find the id in the output <code>task_id</code>. This command shows the status of the task and, once the task is completed, the link to the video:</p>`,
         code('sh', [`curl -H "Authorization: Bearer $APIMART_API_KEY" "${url}"`]),
       ].join('\n\n')
     }
@@ -92,7 +92,7 @@ function headline(reason: FailureReason, task: Task | null): string {
     case 'publish_failed':
       return phase === null ? 'not attached to the release' : 'completed, but not attached to the release'
     case 'cancelled':
-      return phase === 'running' ? 'cancelled, the task continues' : 'cancelled'
+      return phase === 'running' ? 'cancelled, but the task continues' : 'cancelled'
     default:
       if (phase === 'unknown') return 'the status of the task could not be read'
       return phase === 'running' ? 'the task is still running' : 'not submitted'

@@ -33,7 +33,7 @@ export function renderVideo(
   if (video && video.seconds !== null) rows.push(['Length', describeLengths(video.seconds, clipSeconds)])
   const { cost } = seen.task
   if (cost === null && rows.length === 0) return ''
-  const estimate = estimatedCost === null ? '' : `, estimated ${formatUsd(estimatedCost)}`
+  const estimate = estimatedCost === null ? '' : ` (estimate: ${formatUsd(estimatedCost)})`
   rows.push(['Cost', cost === null ? `not reported by APIMart${estimate}` : `${formatUsd(cost)}${estimate}`])
   return `### ${link ? 'The video' : 'The cost'}\n\n${table(['', ''], rows)}`
 }
@@ -46,7 +46,7 @@ export function renderReused(
   const rows = rowsOfFile(file)
   if (assetUrl !== null) rows.push(['Release', linkTo(assetUrl)])
   if (seconds !== null) rows.push(['Length', describeLengths(seconds, clipSeconds)])
-  rows.push(['Cost when it was generated', cost === null ? 'not reported by APIMart' : formatUsd(cost)])
+  rows.push(['Cost when generated', cost === null ? 'not reported by APIMart' : formatUsd(cost)])
   return `### The video\n\n${table(['', ''], rows)}`
 }
 
@@ -60,7 +60,7 @@ function rowsOfFile({ path, bytes, sha256 }: ReusedVideo['file']): Cell[][] {
 
 /** The length of the video, next to that of the reference clip if it is known. */
 function describeLengths(seconds: number, clipSeconds: number | null): string {
-  const clip = clipSeconds === null ? '' : `, the reference clip ${formatSeconds(clipSeconds)}`
+  const clip = clipSeconds === null ? '' : ` (reference clip: ${formatSeconds(clipSeconds)})`
   return `${formatSeconds(seconds)}${clip}`
 }
 

@@ -73,7 +73,7 @@ async function askForRest(
     if (response.statusCode === 200 && file.bytes > 0) await file.restart()
     if (response.statusCode !== 200 && !isRest(response, file.bytes, etag)) {
       await file.restart()
-      throw new DownloadFailed('broken', 'its server gives inconsistent responses')
+      throw new DownloadFailed('broken', 'its server returns inconsistent responses')
     }
     file.requireRoomFor(Number(response.headers['content-length']) || 0)
     return response

@@ -62,10 +62,10 @@ async function refusal(response: Dispatcher.ResponseData, isOver: boolean): Prom
   const says = describeStatus(statusCode)
   const isRefused = [400, 401, 403, 404].includes(statusCode)
   if (statusCode === 410 || (isRefused && (isOver || /expired/i.test(text)))) {
-    return new DownloadFailed('expired', `the link has expired, ${says}`)
+    return new DownloadFailed('expired', `${says}, because the link has expired`)
   }
   if (statusCode >= 300 && statusCode < 400) {
-    return new DownloadFailed('refused', `its redirects lead nowhere, ${says}`)
+    return new DownloadFailed('refused', `${says}, without a usable redirect URL`)
   }
   const isTransientStatus = statusCode === 408 || statusCode === 429 || statusCode >= 500
   return new DownloadFailed(isTransientStatus ? 'broken' : 'refused', says)

@@ -126,7 +126,7 @@ async function inspectLink(link: Link, { network, clock, signal }: FetchContext)
   return inspect(read, size)
 }
 
-/** The length in seconds, null if the header does not contain it; throws DownloadFailed for an incomplete video. */
+/** The length in seconds, null if the header does not contain it; throws DownloadFailed for anything but a whole mp4 or mov video. */
 async function inspect(read: ReadAt, size: number | null): Promise<number | null> {
   const head = await read(0, HEAD_BYTES)
   const { kind, extension } = await recognise(head)
@@ -160,7 +160,7 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
   })
   if (first === undefined) {
     const remedy =
-      'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
+      'Look for the video in the task log at https://apimart.ai before you pay for a new one. If a link appears later, run this step again with the id below as task_id; this submits nothing and pays nothing.'
     return new Failure('download_failed', ['APIMart returned no usable link to the video.'], {
       remedy,
     })
@@ -168,6 +168,7 @@ function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], no
   if (failures.some(({ failed }) => failed.kind !== 'expired')) {
     return new Failure('download_failed', [first, ...others])
   }
-  const remedy = 'The link is issued only once, so you would have to pay for a new video.'
+  const remedy =
+    'The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one.'
   return new Failure('download_failed', [first, ...others], { remedy })
 }

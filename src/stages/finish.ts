@@ -133,8 +133,8 @@ function compareVideo(
   }
   reporter.info(`Length of the video: ${formatSeconds(seconds)}`)
   if (clipSeconds === null || seconds >= clipSeconds - LENGTH_TOLERANCE_SECONDS) return
-  const lengths = `The video lasts ${formatSeconds(seconds)}, the reference clip ${formatSeconds(clipSeconds)}.`
+  const lengths = `The video lasts ${formatSeconds(seconds)}; the reference clip lasts ${formatSeconds(clipSeconds)}.`
   const why =
-    'If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.'
+    'If Kling cannot follow the movement, it makes the video shorter. Kling needs one person in full view, in one continuous shot without fast movement. The whole clip is billed.'
   reporter.warn(`${lengths} ${why}`)
 }

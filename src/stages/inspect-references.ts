@@ -108,7 +108,7 @@ async function identify(
     const identities = await set.identify(sources)
     const bytes = { kind: 'read', identities } as const
     if (file === null || !(await differsFromCommit(file, identities.clip))) return { bytes, differing: null }
-    const differing = `video_url ${file.displayName} in the workspace differs from the file in commit ${job.commit.sha.slice(0, 12)}, which APIMart downloads. Commit and push it to use it.`
+    const differing = `video_url ${file.displayName} in the workspace differs from the file in commit ${job.commit.sha.slice(0, 12)}, which APIMart downloads. To use the file in the workspace, commit and push it.`
     return { bytes, differing }
   } catch (error) {
     signal.throwIfAborted()
@@ -131,7 +131,7 @@ export function requireCommittedClip(
   if (differing === null) return
   if (isPaid && inputs.preflight === 'enforce') {
     throw new Failure('reference_rejected', [
-      `${differing} With preflight: warn, the file of the commit is used.`,
+      `${differing} With preflight: warn, the step uses, and pays for, the committed file.`,
     ])
   }
   reporter.warn(differing)

@@ -116,7 +116,7 @@ export function planVideo(facts: PlanFacts): Plan {
   if (destination.kind === 'none') return make(facts, null)
   const { displayName: receiptName } = receiptOf(destination.output)
   if (destination.receipt.kind === 'none') {
-    return make(facts, `First run for this video: there is no receipt at ${receiptName}.`)
+    return make(facts, `No receipt at ${receiptName} yet, so a new video is generated.`)
   }
   if (destination.receipt.kind !== 'read') {
     return make(facts, `${receiptName} is replaced, because regenerate: always requests a new video.`)
@@ -176,7 +176,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
   const id = oneLine(task.id, 200)
   const found = { taskId: task.id, receipt, output, clipSeconds: clipSecondsOf(facts) }
   if (isPending(receipt)) {
-    const why = `${SAME}, and its task ${id} has not been fetched yet: nothing is submitted.`
+    const why = `${SAME}, but the video of task ${id} has not been fetched yet: the task is resumed, and nothing is submitted.`
     return { kind: 'fetch', why, ...found }
   }
   const next: Sending =
@@ -222,7 +222,7 @@ function make(
 
 /** Plans a new task because the previous one is of no use. */
 function makeNew(facts: RequestFacts, why: string, sending: Sending): MakePlan {
-  const further = sending.keyNumber > 1 ? ' It is submitted with a new Idempotency-Key.' : ''
+  const further = sending.keyNumber > 1 ? ' The request is sent with a new Idempotency-Key.' : ''
   return make(facts, `A new video is generated: ${why}.${further}`, { sending })
 }
 
@@ -238,7 +238,7 @@ function isPending({ task, result }: Receipt): boolean {
 function sendAgain(facts: ReceiptFacts): MakePlan {
   const { inputs, receipt, receiptName, keyNumber, now } = facts
   if (keyNumber !== null) {
-    const why = `${SAME}. It was sent before with the same Idempotency-Key, and it is unknown whether it was accepted.`
+    const why = `${SAME}. It is unknown whether APIMart accepted that request, so the request is sent again with the same Idempotency-Key.`
     return make(facts, why, { sending: { keyNumber, earlier: receipt } })
   }
   // An uploaded image has a different URL by now.
@@ -250,17 +250,17 @@ function sendAgain(facts: ReceiptFacts): MakePlan {
 
 function describeChanges(names: readonly string[], displayName: string): string {
   const [last, ...others] = names.toReversed()
-  if (others.length === 0) return `${last} has changed since ${displayName}`
-  return `${others.toReversed().join(', ')} and ${last} have changed since ${displayName}`
+  if (others.length === 0) return `${last} differs from the receipt ${displayName}`
+  return `${others.toReversed().join(', ')} and ${last} differ from the receipt ${displayName}`
 }
 
 /** What happens to the task of a receipt if a new one is submitted; null if it has ended. */
 function describeLeft(receipt: Receipt): string | null {
   const { task, idempotency_key } = receipt
   if (task === null) {
-    return `It is unknown whether APIMart accepted the earlier request of the receipt, which had the Idempotency-Key ${oneLine(idempotency_key, 200)} and whose task may be running, and billed. Look in the task log at https://apimart.ai for it.`
+    return `The receipt records an earlier request, and it is unknown whether APIMart accepted that request. Its task may be running and billed: check the task log at https://apimart.ai first. The Idempotency-Key of that request: ${oneLine(idempotency_key, 200)}`
   }
   if (!isPending(receipt)) return null
   const id = oneLine(task.id, 200)
-  return `Task ${id} of the receipt is not affected by this run and is still billed. A step with task_id: ${id} fetches its video.`
+  return `Task ${id} from the receipt is not affected by this run and is still billed. To fetch its video, run a step with task_id: ${id}`
 }

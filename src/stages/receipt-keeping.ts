@@ -82,7 +82,7 @@ export function draftReceipt(
 }
 
 /**
- * The receipt of an existing task, to be updated; `none` if there is none, or if it belongs to another task.
+ * The receipt of an existing task, to be updated; `none` if there is none, or if it is not known to be of this task.
  *
  * @throws Failure `invalid_input` if another step of this run wrote it
  */
@@ -100,13 +100,13 @@ export function receiptOfTask(
     if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
       reporter.warn(
-        `Task ${inputs.task_id} is assumed to belong to the request in ${displayName}, whose outcome was unknown. If it belongs to another request, remove that file afterwards.`,
+        `Task ${inputs.task_id} is recorded as the task of the request in ${displayName}, whose outcome was unknown. If the task belongs to another request, remove the receipt afterwards.`,
       )
       return draftOf(output, receipt)
     }
   }
   reporter.warn(
-    `${displayName} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+    `${displayName} is not known to be the receipt of this task, and is left unchanged. A later run with regenerate: changed will not find this video in the receipt: it will generate, and pay for, another one.`,
   )
   return NO_RECEIPT
 }

@@ -9,26 +9,26 @@ import { formatInstant, oneLine } from '../text/format.ts'
 /**
  * The outcome of the receipt's request is unknown, and this run would send it under another key, or under an expired one.
  *
- * @param isFound whether its own key still returns its task
+ * @param isFound whether APIMart should still keep its own key
  */
 export function sentBefore(receipt: Receipt, displayName: string, isFound: boolean): Failure {
   const { made_by, idempotency_key } = receipt
   const byKey = isFound
-    ? ` Until ${formatInstant(heldUntil(receipt))}, idempotency_key: ${oneLine(idempotency_key, 200)} requests the same task from APIMart.`
+    ? ` Until ${formatInstant(heldUntil(receipt))}, a run with this idempotency_key gets the same task from APIMart, if there is one: ${oneLine(idempotency_key, 200)}`
     : ''
   const problem = `Run ${oneLine(made_by.run_id, 40)} sent the same request, and it is unknown whether it was accepted (${displayName}). Sending it again could bill you twice.`
-  const remedy = `A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.${byKey}`
+  const remedy = `A task may be running and billed: check the task log at https://apimart.ai first. If there is a task, set task_id to its id: this step then submits nothing and fetches the video. If there is no task, set regenerate: always or remove the receipt to generate, and pay for, a new video.${byKey}`
   return new Failure('submission_uncertain', [problem], { remedy })
 }
 
 export function writtenTwice(inputs: Inputs, { made_by, task }: Receipt): Failure {
   const what =
     task === null
-      ? 'has already sent the request for it'
-      : `has already submitted task ${oneLine(task.id, 200)} for it`
+      ? 'has already sent the request for this file'
+      : `already has task ${oneLine(task.id, 200)} for this file`
   return refused(
     inputs,
-    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. Its video would be overwritten: use a different file in each step.`,
+    `Another step of this run, ${oneLine(made_by.step, 100)} of job ${oneLine(made_by.job, 100)}, ${what}. The video of that step would be overwritten: set a different output_path in each step.`,
   )
 }
 
@@ -47,7 +47,7 @@ export function onlyPointer(inputs: Inputs): Failure {
 }
 
 export function unreadable(failure: Failure | null, displayName: string): Failure {
-  const why = `So it is unknown whether the references have changed since ${displayName}. With regenerate: always, a new video is generated and paid for.`
+  const why = `It is therefore unknown whether the references differ from the receipt ${displayName}. With regenerate: always, the step generates, and pays for, a new video without this check.`
   const [first, ...others] = failure?.problems ?? ['The references were not read.']
   return new Failure(failure?.reason ?? 'reference_unreachable', [first, ...others, why])
 }
@@ -62,7 +62,7 @@ export function newer(inputs: Inputs, displayName: string, version: number): Fai
 export function damaged(inputs: Inputs, displayName: string, why: string): Failure {
   return refused(
     inputs,
-    `${displayName} cannot be used as a receipt: ${why}. Restore it from Git, or remove it or set regenerate: always to generate, and pay for, a new video.`,
+    `${displayName} cannot be used as a receipt: ${why}. Restore it from Git. To generate, and pay for, a new video instead, set regenerate: always or remove the receipt.`,
   )
 }
 

@@ -85,7 +85,7 @@ export async function submit(
   }
 }
 
-/** Submits under one key, with as many retries as it takes. An accepted task is reported at once. */
+/** Submits under one key, with the retries of `sendUntilSettled`. An accepted task is reported at once. */
 async function submitUnder(
   idempotencyKey: string,
   video: PreparedVideo,
@@ -150,7 +150,7 @@ function failureOf(
     if (isUploaded) {
       return new Failure('submission_uncertain', [outcome.message, traced], { remedy: LOOK_FIRST })
     }
-    const again = `${traced} Set as idempotency_key, this key requests the same task from any run.`
+    const again = `${traced} A run with this key as idempotency_key gets the same task from APIMart, if there is one.`
     return new Failure('submission_uncertain', [outcome.message, again])
   }
   if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
@@ -162,11 +162,11 @@ function failureOf(
 
 /** With an uploaded image, no re-run can get the same task. */
 const LOOK_FIRST =
-  'A task may be running, and billed: look in the task log at https://apimart.ai for it before you submit again. With task_id set to its id, this step submits nothing and fetches its video.'
+  'A task may be running and billed: check the task log at https://apimart.ai before you submit again. If there is a task, set task_id to its id: this step then submits nothing and fetches the video.'
 
 /** An image has a different URL after each upload. That is the only difference between the requests of two attempts. */
 const SENT_BEFORE =
-  'An earlier attempt sent the same request; only the image URL differed. Its task may be running, and billed: copy its task_id from the log of that attempt, or from the task log at https://apimart.ai and run this step with it; this submits nothing. If there is none, remove the receipt of that attempt; a new run then generates, and pays for, a new video.'
+  'An earlier attempt sent the same request; only the image URL differed. Its task may be running and billed: find the task_id in the task log at https://apimart.ai or in the log of that attempt, then run this step with that task_id; this submits nothing. If there is no task, remove the receipt of that attempt and start a new run, which generates, and pays for, a new video.'
 
 /**
  * How to find the request in the console, and get its task again; `sentAt` has the tries in milliseconds since the
@@ -191,13 +191,13 @@ async function inspectReplayed(
     if (result.kind === 'seen') {
       const seen = seenIn(result.task, clock.now(), task)
       reporter.taskSeen(seen)
-      reporter.info(`Its status: ${result.task.rawStatus}`)
+      reporter.info(`Status of task ${task.id}: ${result.task.rawStatus}`)
       return { task: seen, receipt: withTask(receipt, seen), secrets }
     }
     if (result.kind === 'refused' || polls === POLLS_MAX) {
       const cause = result.kind === 'refused' ? result.failure.message : result.cause
       reporter.warn(
-        `APIMart returned task ${task.id} again for this request. Its status could not be read, so it is assumed to be running. ${cause}`,
+        `APIMart returned the existing task ${task.id} for this request. Its status could not be read, so the task is assumed to be running. ${cause}`,
       )
       return { task, receipt, secrets }
     }
@@ -208,7 +208,7 @@ async function inspectReplayed(
 /** The failure of a task that this run did not create, and that another run would get again. */
 function givenAgain({ reason, problems }: Failure): Failure {
   const remedy =
-    'The task belongs to an earlier, identical request. "Re-run failed jobs" submits a new task; so does a new run without idempotency_key, or with another one.'
+    'The task belongs to an earlier, identical request. "Re-run failed jobs" submits, and pays for, a new task; so does a new run without idempotency_key, or with another idempotency_key.'
   return new Failure(reason, problems, { remedy })
 }
 
@@ -220,7 +220,7 @@ function abandon(
 ): void {
   const [why] = taskFailure(state, secrets).problems
   reporter.warn(
-    `APIMart returned task ${id} again for this request, but it will not produce a video. ${why} The request is sent again with a new Idempotency-Key.`,
+    `APIMart returned the existing task ${id} for this request, but that task will not produce a video. ${why} The request is now sent with a new Idempotency-Key: this submits, and pays for, a new task.`,
   )
   reporter.taskAbandoned()
 }

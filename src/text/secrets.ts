@@ -16,8 +16,8 @@ export function secretsOf(apiKey: string, urls: readonly string[]): string[] {
 }
 
 /**
- * Replaces secrets in text from outside, in every form in which a server may repeat them. Call this before the text is
- * cut: part of a secret would not be recognised.
+ * Replaces secrets in text from outside, in the forms in which a server may repeat them. Call this before the text is
+ * cut: part of a secret would not be recognized.
  */
 export function conceal(text: string, secrets: readonly string[]): string {
   return secrets

@@ -32,7 +32,10 @@ export async function prepareOutput(given: string, workspace: string): Promise<O
   try {
     for (const place of [output, receiptOf(output)]) await tryOut(place)
   } catch (error) {
-    throw problem(given, `It cannot be written: ${reason(error)}. Choose another path, or free this one.`)
+    throw problem(
+      given,
+      `It cannot be written: ${reason(error)}. Choose another path, or make this one writable.`,
+    )
   }
   return output
 }
@@ -91,7 +94,7 @@ export async function makeRoom(output: OutputFile): Promise<string | undefined> 
   const created = await mkdir(dirname(output.path), { recursive: true })
   const left = await lstat(output.partial).catch(() => null)
   if (left?.isFile() && Date.now() - left.mtimeMs < BUSY_MILLISECONDS) {
-    throw new Error('another step is writing it, or was killed within the last minute')
+    throw new Error('another step is writing this file, or was killed within the last minute')
   }
   await discard(output)
   return created
@@ -145,10 +148,16 @@ async function findPlace(given: string, workspace: string): Promise<OutputFile> 
   const path = join(await realFolder(given, dirname(wanted)), basename(wanted))
   const displayName = pathWithin(root, path)
   if (displayName === null) {
-    throw problem(given, 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.')
+    throw problem(
+      given,
+      'It is outside the workspace. Use a path in the workspace, such as assets/video.mp4.',
+    )
   }
   if (isInGit(displayName))
-    throw problem(given, 'It lies in the folder .git. Use a path outside it, such as assets/video.mp4.')
+    throw problem(
+      given,
+      'It is in the .git folder. Use a path outside that folder, such as assets/video.mp4.',
+    )
   if (isStream(displayName))
     throw problem(given, 'A name cannot contain ":" on Windows. Use another one, such as assets/video.mp4.')
   return placeAt(displayName, path)

@@ -19,7 +19,7 @@ export async function openTempFolder(temp: string): Promise<TempFolder> {
   const path = await makeFolder(temp).catch((error: unknown) => {
     const problem = `The folder ${temp} for temporary files (RUNNER_TEMP) cannot be used: ${messageOf(error)}.`
     throw new Failure('invalid_input', [problem], {
-      remedy: 'Correct RUNNER_TEMP on the runner, and run it again.',
+      remedy: 'Correct RUNNER_TEMP on the runner, then re-run the job.',
     })
   })
   return {

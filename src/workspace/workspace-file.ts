@@ -40,11 +40,11 @@ export async function findFile(
   const displayName = pathWithin(root, path)
   if (displayName === null) {
     throw problem(
-      'It lies outside the workspace, or a link leads out of it. Use a file inside it, or an https URL.',
+      'It is outside the workspace, or a link leads out of the workspace. Use a file in the workspace, or an https URL.',
     )
   }
   if (isInGit(displayName))
-    throw problem('It lies in the folder .git. Use a file outside it, or an https URL.')
+    throw problem('It is in the .git folder. Use a file outside that folder, or an https URL.')
   if (!(await stat(path)).isFile())
     throw problem('It is not a file. Use the path of a file, such as assets/hero.png.')
   return { path, displayName }

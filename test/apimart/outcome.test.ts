@@ -204,7 +204,9 @@ describe('judge by the status', () => {
 
   it('judge does not run its own sentence into the words of the API', () => {
     const outcome = judge(answered(500, { error: { message: 'internal error' } }))
-    expect(outcome).toMatchObject({ message: expect.not.stringContaining('internal error Whether') })
+    const message =
+      'APIMart answered 500. It says: "internal error". It is unknown whether a task was accepted.'
+    expect(outcome).toMatchObject({ message })
   })
 })
 
@@ -565,7 +567,7 @@ describe('the advice of judge', () => {
     expect(judge(answered(500, error('build_request_failed: mode is unknown')))).toMatchObject({
       accepted: 'unknown',
       next: 'stop',
-      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". This means that a parameter of the request is invalid. It is unknown whether a task was accepted.`,
+      message: `APIMart answered 500. It says: "build_request_failed: mode is unknown (request id: ${REQUEST_ID})". This usually means that a parameter of the request is invalid. It is unknown whether a task was accepted.`,
     })
   })
 
@@ -576,9 +578,9 @@ describe('the advice of judge', () => {
     [401, 'no'],
     [429, 'no'],
     [503, 'no'],
-  ])('the message for a %i with "%s" suspects neither the address nor a parameter', (status, words) => {
+  ])('the message for a %i with "%s" suspects neither the URL nor a parameter', (status, words) => {
     const message = messageOf(judge(answered(status, error(words))))
-    expect(message).not.toMatch(/address|parameter/)
+    expect(message).not.toMatch(/URL|parameter/)
   })
 })
 

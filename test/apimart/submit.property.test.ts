@@ -175,7 +175,7 @@ async function secondsOf(course: Course): Promise<number[]> {
 const messageOf = (outcome: Outcome | null) => (outcome && 'message' in outcome ? outcome.message : null)
 const UNKNOWN = 'It is unknown whether a task was accepted.'
 const IN_PROGRESS =
-  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress. That request may have been accepted.'
 
 describe('the plan', () => {
   it('the submission is tried four times, 5, 10 and 20 s apart', async () => {
@@ -239,7 +239,7 @@ describe('the end of the submission', () => {
     expect(outcome).toEqual({
       ...OUTCOMES['429'],
       message:
-        'APIMart answered 429. It says: "slow down". It asks to wait 6 min 40 s. This step retries for at most 5 min.',
+        'APIMart answered 429. It says: "slow down". APIMart asks to wait 6 min 40 s. This step retries for at most 5 min.',
       remedy: null,
       pause: 400 * SECOND,
     })

@@ -31,56 +31,56 @@ const PERSON =
 const CONTENT =
   'The content of the image, the clip or the prompt was refused. The same request would be refused again: change what the image, the clip or the prompt contains.'
 const SHOT =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.'
+  'Kling can follow one person in one continuous shot without fast movement. It needs at least 3 s of movement that it can follow; with less, the video is shorter, or the task fails.'
 
 describe('the reported error', () => {
   it.each<[string, object, string]>([
     [
       'the message, code and type',
       { error: { code: 'task_failed', message: 'render crashed', type: 'task_error' } },
-      'APIMart ended the task as failed (task_failed, task_error). It says: "render crashed".',
+      'APIMart reports the task as failed (task_failed, task_error). It says: "render crashed".',
     ],
     [
       'a numeric code',
       { error: { code: 1201, message: 'render crashed', type: '' } },
-      'APIMart ended the task as failed (1201). It says: "render crashed".',
+      'APIMart reports the task as failed (1201). It says: "render crashed".',
     ],
     [
       'a type without a code',
       { error: { code: '', message: 'render crashed', type: 'apimart_error' } },
-      'APIMart ended the task as failed (apimart_error). It says: "render crashed".',
+      'APIMart reports the task as failed (apimart_error). It says: "render crashed".',
     ],
     [
       'an identical code and type only once',
       { error: { code: 'server_error', message: 'render crashed', type: 'server_error' } },
-      'APIMart ended the task as failed (server_error). It says: "render crashed".',
+      'APIMart reports the task as failed (server_error). It says: "render crashed".',
     ],
     [
       'the message alone',
       { error: { message: 'render crashed' } },
-      'APIMart ended the task as failed. It says: "render crashed".',
+      'APIMart reports the task as failed. It says: "render crashed".',
     ],
     [
       'fail_reason',
       { fail_reason: 'render crashed' },
-      'APIMart ended the task as failed. It says: "render crashed".',
+      'APIMart reports the task as failed. It says: "render crashed".',
     ],
     [
       'a code without a message',
       { error: { code: 'task_failed' } },
-      'APIMart ended the task as failed (task_failed). It says nothing else.',
+      'APIMart reports the task as failed (task_failed). It says nothing else.',
     ],
-    ['no error at all', {}, 'APIMart ended the task as failed. It says nothing else.'],
-    ['a null error', { error: null }, 'APIMart ended the task as failed. It says nothing else.'],
+    ['no error at all', {}, 'APIMart reports the task as failed. It says nothing else.'],
+    ['a null error', { error: null }, 'APIMart reports the task as failed. It says nothing else.'],
     [
       'the status as APIMart writes it',
       { status: 'Error', error: 'render crashed' },
-      'APIMart ended the task as Error. It says: "render crashed".',
+      'APIMart reports the task as Error. It says: "render crashed".',
     ],
     [
       'a request id',
       { error: { message: 'render crashed (request id: 20260102030405-abc)' } },
-      'APIMart ended the task as failed. It says: "render crashed (request id: 20260102030405-abc)".',
+      'APIMart reports the task as failed. It says: "render crashed (request id: 20260102030405-abc)".',
     ],
   ])('a failed task is reported with %s', (_, data, problem) => {
     const failure = failureOf(data)
@@ -92,7 +92,7 @@ describe('the reported error', () => {
     const hostile = `a\r\n::error::b\u2028\u202e${'y'.repeat(2000)}`
     const [problem] = failed({ message: hostile, code: hostile, type: 'x' }).problems
     expect(problem).toBe(
-      `APIMart ended the task as failed (a ::error::b ${'y'.repeat(87)}…). It says: "a ::error::b ${'y'.repeat(587)}…".`,
+      `APIMart reports the task as failed (a ::error::b ${'y'.repeat(87)}…). It says: "a ::error::b ${'y'.repeat(587)}…".`,
     )
   })
 
@@ -103,13 +103,13 @@ describe('the reported error', () => {
     ['the signed query of a reference', 'X-Amz-Signature=SIGNATURE'],
   ])('the error of a failed task is shown without %s', (_, secret) => {
     const { problems } = failed({ message: `bad ${secret} here`, code: `c ${secret}`, type: `t ${secret}` })
-    expect(problems).toEqual(['APIMart ended the task as failed (c ***, t ***). It says: "bad *** here".'])
+    expect(problems).toEqual(['APIMart reports the task as failed (c ***, t ***). It says: "bad *** here".'])
   })
 
   it('the error of a failed task is shown without the query of any URL', () => {
     const message = 'cannot read https://other.example.com/a.mp4?token=12345, try again'
     expect(failed({ message }).problems).toEqual([
-      'APIMart ended the task as failed. It says: "cannot read https://other.example.com/a.mp4?… try again".',
+      'APIMart reports the task as failed. It says: "cannot read https://other.example.com/a.mp4?… try again".',
     ])
   })
 
@@ -150,14 +150,14 @@ describe('the explanation of an error', () => {
     ['camera cut', SHOT],
   ])('a known error message is explained: %s', (message, meaning) => {
     expect(failed({ message }).problems).toEqual([
-      `APIMart ended the task as failed. It says: "${message}".`,
+      `APIMart reports the task as failed. It says: "${message}".`,
       meaning,
     ])
   })
 
   it('a known error is also recognized by its code or type', () => {
     expect(failed({ code: 'moderation_blocked', message: '' }).problems).toEqual([
-      'APIMart ended the task as failed (moderation_blocked). It says nothing else.',
+      'APIMart reports the task as failed (moderation_blocked). It says nothing else.',
       CONTENT,
     ])
     expect(failed({ type: 'nsfw', message: 'no' }).problems[1]).toBe(CONTENT)

@@ -238,7 +238,7 @@ describe('the end of the wait', () => {
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
       problems: ['The status of the task could not be read for 5 min. APIMart answered 503.'],
-      remedy: 'Try again when APIMart can be reached.',
+      remedy: 'Wait for the task again once APIMart can be reached.',
     })
     expect([polls.length, after]).toEqual([2, 310 * SECOND])
   })
@@ -267,7 +267,7 @@ describe('the end of the wait', () => {
           "The status of the task could not be read for 5 min 2 s. APIMart answered 503.",
         ],
         "reason": "wait_timeout",
-        "remedy": "Try again when APIMart can be reached.",
+        "remedy": "Wait for the task again once APIMart can be reached.",
       }
     `)
     expect(after / SECOND).toBeCloseTo(307.152, 3)

@@ -324,7 +324,7 @@ it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
     const at = await setting()
     expect(await problemOf(at.publish(FILE, { upload_url }))).toBe(
       failed(
-        `GitHub returned the upload URL "${upload_url}", which does not get the token because it is not http://.`,
+        `GitHub returned the upload URL "${upload_url}", which does not begin with http://, so the token was not sent to it.`,
       ),
     )
     expect(at.asked()).toEqual([LIST, LIST])

@@ -169,7 +169,7 @@ describe('a file', () => {
     const problem = await problemOf(at.publish({ ...FILE, ...change }))
     expect(problem).toMatch(/^video\.mp4 could not be attached to the release v1\. /)
     expect([at.asker.pauses, held(at.release)]).toEqual([[], OLD])
-    expect(problem).not.toContain('GitHub could not be asked')
+    expect(problem).not.toContain('The request to GitHub failed')
   })
 })
 

@@ -150,5 +150,5 @@ export const TWIN = {
   made_by: { repository: 'octo/videos', run_id: '4711', job: 'video', step: '__octo_kling_2' },
 }
 export const WRITTEN_TWICE = refused(
-  'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it. Its video would be overwritten: use a different file in each step.',
+  'Another step of this run, __octo_kling_2 of job video, already has task task_1 for this file. The video of that step would be overwritten: set a different output_path in each step.',
 )

@@ -103,7 +103,7 @@ describe('task_id', () => {
     (task_id) => {
       const [problem, ...others] = problemsOf({ ...TASK, task_id })
       expect(problem).toMatch(
-        /^task_id "[^\p{Cc}\p{Zl}\p{Bidi_C}]*": An id is one word of at most 200 characters\. Copy it from the output task_id of the run that submitted it\.$/u,
+        /^task_id "[^\p{Cc}\p{Zl}\p{Bidi_C}]*": An id is one word of at most 200 characters\. Copy the id from the output task_id of the run that submitted the task\.$/u,
       )
       expect(others).toEqual([])
     },

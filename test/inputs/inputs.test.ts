@@ -89,12 +89,12 @@ describe('problems', () => {
         "image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
         "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).",
-        "mode "fast": Use std (balanced) or pro (higher quality, slower).",
+        "mode "fast": Use std (balanced) or pro (higher quality, slower, more expensive).",
         "keep_original_sound "1": Use yes or no.",
         "prompt "very very very very very very very very very very very very very very very very …": It has 2504 characters; the limit is 2500. Shorten it.",
         "model "kling-v2-6": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "yes": Use true or false.",
-        "preflight "true": Use enforce (refuse references that exceed a limit) or warn (report it and submit anyway) or off (skip the checks).",
+        "preflight "true": Use enforce (refuse references that violate a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "mediainfo": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run: Use true or false.",
         "price_per_second "$3": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
@@ -114,7 +114,7 @@ describe('problems', () => {
   it('a problem shows a long value shortened and on one line', () => {
     const [problem] = problemsOf({ mode: `fast\r\n::error::${'x'.repeat(1000)}` })
     expect(problem).toMatchInlineSnapshot(
-      `"mode "fast ::error::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": Use std (balanced) or pro (higher quality, slower)."`,
+      `"mode "fast ::error::xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": Use std (balanced) or pro (higher quality, slower, more expensive)."`,
     )
   })
 })
@@ -123,7 +123,7 @@ describe('api_key', () => {
   it('an empty api_key is refused with the explanation that forks get no secrets', () => {
     expect(problemsOf({ api_key: '' })).toMatchInlineSnapshot(`
       [
-        "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.",
+        "api_key: It is empty. Runs from forks and Dependabot get no secrets; with dry_run: true, no key is needed. Otherwise, store the APIMart key as the secret APIMART_API_KEY and pass it: api_key: \${{ secrets.APIMART_API_KEY }}",
       ]
     `)
   })

@@ -338,7 +338,7 @@ describe('redirects of a reference', () => {
     async (location) => {
       const { media, asked } = await redirecting(location)
       const words = await refusal(ask(media, 'http://media.example/clip.mp4'))
-      expect(words).toBe('its redirects lead nowhere')
+      expect(words).toBe('the redirect leads to itself or to an invalid URL')
       expect(asked).toEqual(['http://media.example/clip.mp4'])
     },
   )

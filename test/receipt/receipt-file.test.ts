@@ -273,7 +273,7 @@ describe('a step with task_id', () => {
     expect(await at.ofTask('task_2')).toEqual({
       kept: null,
       warned: [
-        `${RECEIPT} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+        `${RECEIPT} is not known to be the receipt of this task, and is left unchanged. A later run with regenerate: changed will not find this video in the receipt: it will generate, and pay for, another one.`,
       ],
     })
     expect(await readFile(at.place, 'utf8')).toBe(text)

@@ -142,7 +142,7 @@ describe('the identity of references', () => {
       const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
       expect(reason).toBe('reference_rejected')
       expect(text).toMatch(
-        /^video_url …\S+ is too large: (it has 300 kB, )?more than the limit of 0\.29 MiB\./,
+        /^video_url …\S+ is too large: (it is 300 kB, )?more than the limit of 0\.29 MiB\./,
       )
     },
   )
@@ -153,7 +153,7 @@ describe('the identity of references', () => {
     // It keeps sending until the timeout.
     ['cut-chunked', 'the server '],
     ['gzip', 'its server sends a compressed version'],
-    ['wrong-total', 'its server gives inconsistent responses'],
+    ['wrong-total', 'its server returns inconsistent responses'],
   ])('the identity of a clip is not guessed when its host has the habit %s', async (habit, clause) => {
     sandbox.media.put('walk.mp4', randomBytes(200_000))
     const { reason, text } = await failureOf(places(await imageFile(randomBytes(10)), 'walk.mp4', habit))
@@ -171,7 +171,7 @@ describe('the identity of references', () => {
     const clip = { reference: remoteReference('video_url', `${host.url}/walk.mp4`, MAX_BYTES), file: null }
     const { reason, text } = await failureOf({ image, clip })
     expect(reason).toBe('reference_unreachable')
-    expect(text).toContain('its server gives inconsistent responses')
+    expect(text).toContain('its server returns inconsistent responses')
   })
 
   it('an empty image has an identity too', async () => {

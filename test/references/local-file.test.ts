@@ -46,7 +46,7 @@ describe('a local file', () => {
     await truncate(huge, 2 ** 31)
     await expect(readLocalFile(REFERENCE, huge, 20e6)).rejects.toMatchObject({
       reason: 'reference_rejected',
-      message: 'image_url assets/hero.png has 2.15 GB; at most 20 MB can be uploaded. Compress it.',
+      message: 'image_url assets/hero.png is 2.15 GB; the limit for an upload is 20 MB. Compress it.',
     })
   })
 

@@ -17,8 +17,8 @@ import { BIG, failure, MAX_BYTES, mediaHost, openFiles } from './media-host.ts'
 const SHORT = shortTimeouts()
 /** Long enough for the pauses before two retries. */
 const PATIENT: Timeouts = { ...SHORT, read: 10_000, download: 10_000 }
-const ASKED_AGAIN = 'Try later or use another host'
-const INCONSISTENT = 'its server gives inconsistent responses. Serve it from another host'
+const ASKED_AGAIN = 'Try again later, or use another host'
+const INCONSISTENT = 'its server returns inconsistent responses. Use another host'
 
 describe('a host with range support', () => {
   it('a host with range support gets one request for a short file', async () => {
@@ -141,7 +141,7 @@ describe('the size limit of a download', () => {
     const file = await host.open('big.mp4', 'ignores-range', BIG - 1)
     expect(await failure(file.read(70_000, 10))).toMatchObject({
       reason: 'reference_rejected',
-      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it has 300 kB, more than the limit of 0.29 MiB. Compress or shorten it.',
+      text: 'video_url …/habit/ignores-range/big.mp4 is too large: it is 300 kB, more than the limit of 0.29 MiB. Compress or shorten it.',
     })
     expect(host.ranges()).toHaveLength(1)
     expect(await readdir(host.folder)).toEqual([])
@@ -213,7 +213,7 @@ describe.concurrent('a failing host', () => {
     [
       'forbidden',
       1,
-      'its server answers 403 Forbidden. It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL',
+      'its server answers 403 Forbidden. The file needs a login, or the signature in its URL has expired; APIMart cannot log in either. Use a public or freshly signed URL',
     ],
     ['teapot', 1, "its server answers 418 I'm a Teapot"],
     ['wrong-range', 1, INCONSISTENT],
@@ -237,7 +237,7 @@ describe.concurrent('a failing host', () => {
   })
 
   it.for<[string, string]>([
-    ['wrong-total', 'its server responds to range requests inconsistently. Serve it from another host'],
+    ['wrong-total', 'its server returns inconsistent responses to range requests. Use another host'],
     ['whole-as-206', INCONSISTENT],
   ])('the second range request exposes a host with the habit %s', async ([habit, sentence], { expect }) => {
     await using host = await mediaHost(SHORT)

@@ -77,7 +77,7 @@ describe('references that break no rule', () => {
         {
           "found": "yes",
           "input": "video_url",
-          "limit": "kept if there is one",
+          "limit": "kept if present",
           "rule": "sound",
           "verdict": "pass",
         },
@@ -152,9 +152,9 @@ describe('length', () => {
     expect(found).toMatchInlineSnapshot(`
       [
         "video_url lasts 2.9 s; character_orientation: image allows 3 to 10 s. Use a longer clip, at least 3 s.",
-        "video_url lasts 2.97 s; character_orientation: image allows 3 to 10 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.",
-        "video_url lasts 10.03 s; character_orientation: image allows 3 to 10 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.",
-        "video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Use character_orientation: video (3 to 30 s), or trim it: ffmpeg -i in.mp4 -t 10 out.mp4",
+        "video_url lasts 2.97 s; character_orientation: image allows 3 to 10 s. The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.",
+        "video_url lasts 10.03 s; character_orientation: image allows 3 to 10 s. The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.",
+        "video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Use character_orientation: video (3 to 30 s; the whole clip is billed), or trim it: ffmpeg -i in.mp4 -t 10 out.mp4",
         "video_url lasts 31 s; character_orientation: image allows 3 to 10 s. Trim it: ffmpeg -i in.mp4 -t 10 out.mp4",
       ]
     `)
@@ -165,15 +165,17 @@ describe('length', () => {
     expect(found).toMatchInlineSnapshot(`
       [
         "video_url lasts 2.9 s; character_orientation: video allows 3 to 30 s. Use a longer clip, at least 3 s.",
-        "video_url lasts 2.97 s; character_orientation: video allows 3 to 30 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.",
-        "video_url lasts 30.03 s; character_orientation: video allows 3 to 30 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.",
+        "video_url lasts 2.97 s; character_orientation: video allows 3 to 30 s. The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.",
+        "video_url lasts 30.03 s; character_orientation: video allows 3 to 30 s. The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.",
         "video_url lasts 40 s; character_orientation: video allows 3 to 30 s. Trim it: ffmpeg -i in.mp4 -t 30 out.mp4",
       ]
     `)
   })
 
   it('the length advice suggests the orientation video only for a clip that it allows', () => {
-    expect(adviceOf(lengthCheck(30, 'image'))).toContain('character_orientation: video (3 to 30 s)')
+    expect(adviceOf(lengthCheck(30, 'image'))).toContain(
+      'character_orientation: video (3 to 30 s; the whole clip is billed)',
+    )
     expect(adviceOf(lengthCheck(30.001, 'image'))).not.toContain('character_orientation: video')
   })
 })
@@ -196,7 +198,7 @@ describe('sides of a clip', () => {
   it('the advice on the sides of a clip states the sides, the limits and the remedy', () => {
     const facts = clip({ video: { width: 320, height: 240, codec: 'avc1' } })
     expect(adviceOf(find(checkClip(facts, rules), 'width × height'))).toMatchInlineSnapshot(
-      `"video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it."`,
+      `"video_url is 320 × 240 px; each side must be 340 to 3850 px. Scale or crop it."`,
     )
   })
 })
@@ -218,7 +220,7 @@ describe('sound', () => {
     const check = find(checkClip(clip({ sound: false }), rules), 'sound')
     expect(check.verdict).toBe('warn')
     expect(adviceOf(check)).toMatchInlineSnapshot(
-      `"keep_original_sound is yes, but video_url has no sound, so the result will be silent. Use a clip with sound, or keep_original_sound: no."`,
+      `"keep_original_sound is yes, but video_url has no sound, so the video will be silent. Use a clip with sound, or keep_original_sound: no."`,
     )
   })
 
@@ -256,17 +258,17 @@ describe('size', () => {
     const images = [10.2 * MB, 11 * MB].map((bytes) => find(checkImage(image({ bytes })), 'size'))
     expect([...clips, ...images].map(adviceOf)).toMatchInlineSnapshot(`
       [
-        "video_url has 102 MB, a little over 100 MB; the service may refuse it. Compress it to be sure.",
-        "video_url has 110 MB; at most 100 MB are allowed. Compress it or scale it down.",
-        "image_url has 10.2 MB, a little over 10 MB; the service may refuse it. Compress it to be sure.",
-        "image_url has 11 MB; at most 10 MB are allowed. Compress it or scale it down.",
+        "video_url is 102 MB, a little over 100 MB; Kling may refuse it. Compress it to be sure.",
+        "video_url is 110 MB; the limit is 100 MB. Compress it or scale it down.",
+        "image_url is 10.2 MB, a little over 10 MB; Kling may refuse it. Compress it to be sure.",
+        "image_url is 11 MB; the limit is 10 MB. Compress it or scale it down.",
       ]
     `)
   })
 
   it('the size advice has enough digits to show that the size exceeds the limit', () => {
     const advice = adviceOf(find(checkClip(clip({ bytes: 100 * MB + 1 }), rules), 'size'))
-    expect(advice).toContain('has 100.000001 MB, a little over 100 MB')
+    expect(advice).toContain('is 100.000001 MB, a little over 100 MB')
   })
 })
 
@@ -285,7 +287,7 @@ describe('sides of an image', () => {
   it('the advice on the sides of an image states the sides, the limits and the remedy', () => {
     const check = find(checkImage(image({ width: 200, height: 300 })), 'width × height')
     expect(adviceOf(check)).toMatchInlineSnapshot(
-      `"image_url is 200 × 300 px; each side 300 to 65536 px are allowed. Scale or crop it."`,
+      `"image_url is 200 × 300 px; each side must be 300 to 65536 px. Scale or crop it."`,
     )
   })
 })

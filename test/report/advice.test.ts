@@ -106,8 +106,9 @@ describe.each(REASONS)('after %s', (reason) => {
 
   it(`the advice after ${reason} without a task says that nothing is billed, unless that is unknown`, () => {
     const text = advise(reason, null)
-    if (reason === 'submission_uncertain') expect(text).toContain('A task may be running, and billed')
-    else if (reason === 'internal_error') expect(text).toMatch(/which shows how far it got\.$/)
+    if (reason === 'submission_uncertain') expect(text).toContain('A task may be running and billed')
+    else if (reason === 'internal_error')
+      expect(text).toMatch(/which shows how far the run got and whether a task was submitted\.$/)
     else expect(text).toMatch(/Nothing was (submitted|accepted) and nothing is billed\.$/)
   })
 
@@ -202,7 +203,9 @@ describe('the cost', () => {
     expect(text('completed')).not.toContain('cost')
     for (const status of ['failed', 'cancelled']) {
       expect(text(status, 0)).toContain('APIMart reports a cost of 0.00 USD.')
-      expect(text(status)).toContain('The balance at APIMart shows whether it is billed.')
+      expect(text(status)).toContain(
+        'Check the account balance at APIMart to see whether the task was billed.',
+      )
     }
   })
 })

@@ -57,7 +57,7 @@ it('the log shows the progress of a typical task', () => {
     [10 s] submitted, 0 %, about 3 min 50 s left by APIMart’s estimate
     [20 s] processing, 8 %, about 3 min 40 s left by APIMart’s estimate
     [1 min 20 s] processing, 33 %, about 2 min 40 s left by APIMart’s estimate
-    [2 min 21 s] APIMart answered 503. It says nothing else. This says nothing about the task; retrying.
+    [2 min 21 s] APIMart answered 503. It says nothing else. The task is not affected; retrying.
     [3 min 25 s] processing, 85 %, about 35 s left by APIMart’s estimate
     [4 min 30 s] processing, 99 %, longer than APIMart’s estimate of 4 min
     [4 min 35 s] completed
@@ -123,7 +123,7 @@ describe('a progress line', () => {
 
   it('a progress line reports a failed poll', () => {
     expect(lineOf(unseen, 10)).toBe(
-      '[10 s] APIMart answered 503. It says nothing else. This says nothing about the task; retrying.',
+      '[10 s] APIMart answered 503. It says nothing else. The task is not affected; retrying.',
     )
   })
 

@@ -208,7 +208,7 @@ describe('whole summaries of a task that was waited for', () => {
     const video = { link: SIGNED, trouble: null, seconds: 5.1, file: null }
     const seen = { task: completedTask([SIGNED]), at: at(5, 8), links: [SIGNED] }
     const task = taskWith({ origin: 'given', submittedAt: null, seen })
-    const warnings = ['The video lasts 5.1 s, the reference clip 8.4 s. The whole clip is billed.']
+    const warnings = ['The video lasts 5.1 s; the reference clip lasts 8.4 s. The whole clip is billed.']
     const known = { ...NOTHING_FOUND, inputs, clipSeconds: 8.4, warnings, task, video }
     const summary = renderSummary({ ...known, end: { kind: 'completed', task, video } })
     await expect(summary).toMatchFileSnapshot('__snapshots__/summary-completed-signed.md')
@@ -373,7 +373,7 @@ describe('the findings', () => {
     const preflight = findings(inputs, { duration_seconds: 40, sound: false })
     const text = textOf(renderSummary(reportWith({ inputs, preflight })))
     expect(text).toContain('video_url length 40 s 3 to 10 s ❌ refused')
-    expect(text).toContain('video_url sound none kept if there is one ⚠️ warning')
+    expect(text).toContain('video_url sound none kept if present ⚠️ warning')
     expect(text).toContain('image_url format png jpeg or png ✅')
   })
 

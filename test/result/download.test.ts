@@ -231,7 +231,7 @@ describe('an interrupted body', () => {
   it.each([
     [403, 'refused', 'its server answers 403 Forbidden'],
     [412, 'refused', 'its server answers 412 Precondition Failed'],
-    [410, 'expired', 'the link has expired, its server answers 410 Gone'],
+    [410, 'expired', 'its server answers 410 Gone, because the link has expired'],
   ])(
     'the download fails without a retry when its resume request gets status %i',
     async (code, kind, says) => {
@@ -495,7 +495,7 @@ describe('an expired link', () => {
       await using host = await mediaHost()
       expect(await failure(host.fetchUrl(host.url(habit), { expiresAt: NOW }))).toEqual({
         kind: 'expired',
-        says: `the link has expired, ${answer}`,
+        says: `${answer}, because the link has expired`,
       })
       expect(host.asked()).toEqual(['all'])
     },
@@ -505,13 +505,13 @@ describe('an expired link', () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('expired-link'))).toEqual({
       kind: 'expired',
-      says: 'the link has expired, its server answers 403 Forbidden',
+      says: 'its server answers 403 Forbidden, because the link has expired',
     })
   })
 
   it.each([
-    [400, EXPIRED_TOKEN, 'the link has expired, its server answers 400 Bad Request'],
-    [410, '', 'the link has expired, its server answers 410 Gone'],
+    [400, EXPIRED_TOKEN, 'its server answers 400 Bad, because the link has expired Request'],
+    [410, '', 'its server answers 410 Gone, because the link has expired'],
   ])(
     'the download reports a link as expired when the server says so with status %i',
     async (code, body, says) => {
@@ -556,9 +556,9 @@ describe('a redirect', () => {
   })
 
   it.each([
-    ['redirect-to-file', FILE, 1, 'its redirects lead nowhere'],
-    ['redirect-loop', FILE, 1, 'its redirects lead nowhere'],
-    ['redirects-to', `6/${FILE}`, 6, 'its redirects lead nowhere, its server answers 302 Found'],
+    ['redirect-to-file', FILE, 1, 'the redirect leads to itself or to an invalid URL'],
+    ['redirect-loop', FILE, 1, 'the redirect leads to itself or to an invalid URL'],
+    ['redirects-to', `6/${FILE}`, 6, 'its server answers 302 Found, without a usable redirect URL'],
   ])(
     'the download reports redirects that lead nowhere (host habit: %s)',
     async (habit, path, requests, says) => {

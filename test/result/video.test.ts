@@ -163,7 +163,7 @@ describe('an interrupted download', () => {
 
   it('the download leaves the older file untouched when the server announces more than it sends', async () => {
     await using at = await studio()
-    const says = failed(`/habit/announces-more/${FILE}`, 'its server gives inconsistent responses')
+    const says = failed(`/habit/announces-more/${FILE}`, 'its server returns inconsistent responses')
     expect(await at.problems([at.url('announces-more')])).toEqual([says])
     const rest = `bytes=${video.length}-`
     expect(at.asked()).toEqual(['all', rest, 'all', rest, 'all', rest])
@@ -252,12 +252,12 @@ describe('several links', () => {
     expect(await at.problems(urls, NOW)).toEqual([
       failed(
         `/habit/missing/${FILE}`,
-        'the link has expired, its server answers 404 Not Found (at 2050-11-22 10:11:12 UTC)',
+        'its server answers 404 Not, because the link has expired Found (at 2050-11-22 10:11:12 UTC)',
       ),
       failed(`/habit/html/${FILE}`, 'the URL serves an HTML page, not an mp4 or mov video'),
       failed(
         `/habit/expired-link/${FILE}`,
-        'the link has expired, its server answers 403 Forbidden (at 2050-11-22 10:11:12 UTC)',
+        'its server answers 403 Forbidden, because the link has expired (at 2050-11-22 10:11:12 UTC)',
       ),
       failed(
         `/habit/redirect-to-private/${FILE}`,
@@ -269,7 +269,8 @@ describe('several links', () => {
   it('the failure advises to generate and pay again only when all links have expired', async () => {
     await using at = await studio()
     const expired = [at.url('gone'), at.url('expired-link')]
-    const remedy = 'The link is issued only once, so you would have to pay for a new video.'
+    const remedy =
+      'The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one.'
     expect((await at.failure(expired)).remedy).toBe(remedy)
     expect((await at.failure([at.url('missing')], NOW)).remedy).toBe(remedy)
     expect((await at.failure([...expired, at.url('missing')])).remedy).toBe(null)
@@ -279,7 +280,7 @@ describe('several links', () => {
   it('the failure points to the APIMart console and a later run when there is no link', async () => {
     await using at = await studio()
     const remedy =
-      'Look in the task log at https://apimart.ai for the video. A link may appear later: then run this step with this task_id, which submits nothing and pays nothing.'
+      'Look for the video in the task log at https://apimart.ai before you pay for a new one. If a link appears later, run this step again with the id below as task_id; this submits nothing and pays nothing.'
     const problems = ['APIMart returned no usable link to the video.']
     expect(await at.failure([])).toEqual({ problems, remedy })
     await at.expectUntouched()
@@ -295,7 +296,7 @@ describe('several links', () => {
   it('the failure leaves out the expiry time of an expired link when that time has not come', async () => {
     await using at = await studio()
     expect(await at.problems([at.url('expired-link')], NOW + 1)).toEqual([
-      failed(`/habit/expired-link/${FILE}`, 'the link has expired, its server answers 403 Forbidden'),
+      failed(`/habit/expired-link/${FILE}`, 'its server answers 403 Forbidden, because the link has expired'),
     ])
   })
 })
@@ -496,7 +497,7 @@ describe('the inspection of the video', () => {
     ['truncated', FILE, 'the video is cut off'],
     ['wrong-range', FILE, 'its server does not serve ranges'],
     ['gzip', FILE, 'its server sends a compressed version instead of the file itself'],
-    ['expired-link', FILE, 'the link has expired, its server answers 403 Forbidden'],
+    ['expired-link', FILE, 'its server answers 403 Forbidden, because the link has expired'],
     ['octet-stream', 'corpus/audio-only.mp4', 'it has no video track'],
   ])(
     'the inspection returns the first link and its problem when no link serves a video (%s %s)',

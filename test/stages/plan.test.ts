@@ -39,15 +39,15 @@ const RUNNING = standing('running')
 const UNCERTAIN: Partial<Receipt> = { task: null, result: null }
 
 const LEFT =
-  'Task task_1 of the receipt is not affected by this run and is still billed. A step with task_id: task_1 fetches its video.'
+  'Task task_1 from the receipt is not affected by this run and is still billed. To fetch its video, run a step with task_id: task_1'
 const UNKNOWN = expect.stringMatching(
-  /^It is unknown whether APIMart accepted the earlier request of the receipt, which had the Idempotency-Key \S+ and whose task may be running, and billed\. /,
+  /^The receipt records an earlier request, and it is unknown whether APIMart accepted that request\. .* The Idempotency-Key of that request: \S+$/,
 )
 
 const SENT_BEFORE =
-  'A task may be running, and billed: look in the task log at https://apimart.ai for it. With task_id set to its id, this step submits nothing and fetches its video. If there is none, remove the receipt or set regenerate: always to generate the video.'
+  'A task may be running and billed: check the task log at https://apimart.ai first. If there is a task, set task_id to its id: this step then submits nothing and fetches the video. If there is no task, set regenerate: always or remove the receipt to generate, and pay for, a new video.'
 const BY_KEY =
-  ' Until 2026-11-23 08:50:00 UTC, idempotency_key: kling-key requests the same task from APIMart.'
+  ' Until 2026-11-23 08:50:00 UTC, a run with this idempotency_key gets the same task from APIMart, if there is one: kling-key'
 /** The request was sent by an earlier attempt of the step in STEP, with other URLs for its references. */
 const OWN_STEP = { made_by: { ...soundReceipt().made_by, run_id: '4711' } }
 
@@ -122,7 +122,7 @@ describe('with the receipt of the same request', () => {
         kind: 'fetch',
         receipt: soundReceipt(standing(status)),
         taskId: 'task_1',
-        why: `${SAME_REQUEST}, and its task task_1 has not been fetched yet: nothing is submitted.`,
+        why: `${SAME_REQUEST}, but the video of task task_1 has not been fetched yet: the task is resumed, and nothing is submitted.`,
         clipSeconds: 8.4,
         output: expect.objectContaining({ displayName: GIVEN }),
       })
@@ -246,7 +246,7 @@ describe('with the receipt of the same request', () => {
     const decided = at.decide(given, SAME, { now, attempt })
     if (keyNumber === null)
       return await expect(decided).rejects.toMatchObject({ reason: 'submission_uncertain' })
-    const why = `${SAME_REQUEST}. It was sent before with the same Idempotency-Key, and it is unknown whether it was accepted.`
+    const why = `${SAME_REQUEST}. It is unknown whether APIMart accepted that request, so the request is sent again with the same Idempotency-Key.`
     const earlier = soundReceipt({ ...UNCERTAIN, ...receipt })
     expect(await decided).toEqual(make(why, null, { keyNumber, earlier }))
   })
@@ -345,13 +345,13 @@ describe('with the receipt of another request', () => {
     await using at = await openWorkspace({ made_by: { ...TWIN.made_by, job: 'other', step: STEP.step } })
     const { problems } = await refusalOf(at.decide({ mode: 'pro' }))
     expect(problems[0]).toContain(
-      'Another step of this run, __octo_kling of job other, has already submitted task task_1 for it.',
+      'Another step of this run, __octo_kling of job other, already has task task_1 for this file.',
     )
   })
 })
 
 describe('without knowledge of the references', () => {
-  const why = `So it is unknown whether the references have changed since ${PLACE}. With regenerate: always, a new video is generated and paid for.`
+  const why = `It is therefore unknown whether the references differ from the receipt ${PLACE}. With regenerate: always, the step generates, and pays for, a new video without this check.`
 
   it('a step fails when unknown references cannot be compared with the receipt', async () => {
     await using at = await openWorkspace()
@@ -442,7 +442,7 @@ describe('regenerate: always', () => {
 describe('without a receipt of this version', () => {
   it('the first video is generated when there is no receipt', async () => {
     await using at = await openWorkspace(null)
-    const why = `First run for this video: there is no receipt at ${PLACE}.`
+    const why = `No receipt at ${PLACE} yet, so a new video is generated.`
     expect(await at.decide()).toEqual(make(why))
     expect(await at.decide({ regenerate: 'always' })).toEqual(make(why))
   })
@@ -463,7 +463,7 @@ describe('without a receipt of this version', () => {
     await using at = await openWorkspace('{')
     expect(await refusalOf(at.find())).toEqual(
       refused(
-        `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git, or remove it or set regenerate: always to generate, and pay for, a new video.`,
+        `${PLACE} cannot be used as a receipt: it is not JSON. Restore it from Git. To generate, and pay for, a new video instead, set regenerate: always or remove the receipt.`,
       ),
     )
     const why = `${PLACE} is replaced, because regenerate: always requests a new video.`

@@ -192,7 +192,7 @@ describe('a file', () => {
   })
 
   it.each<[string, Buffer | number, string]>([
-    ['exceeds 20 MB', 20_000_001, 'has 20 MB; at most 20 MB can be uploaded. Compress it.'],
+    ['exceeds 20 MB', 20_000_001, 'is 20 MB; the limit for an upload is 20 MB. Compress it.'],
     ['is empty', Buffer.alloc(0), 'is an empty file. Upload the image again.'],
     [
       'contains only text',

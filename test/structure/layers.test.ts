@@ -15,7 +15,7 @@ it('no import in src leads to a higher layer', () => {
   expect(againstLayers(importsIn(SRC))).toEqual([])
 })
 
-it('an import from a higher layer is found, and so is one from a folder without a layer', () => {
+it('an import of a higher layer is found, and so is one of a folder without a layer', () => {
   const upwards = { from: 'media/header.ts', to: 'references/remote-file.ts' }
   const unknown = { from: 'run.ts', to: 'utils/array.ts' }
   const downwards = { from: 'references/clip.ts', to: 'media/header.ts' }

@@ -51,9 +51,9 @@ async function makeWorkspace() {
   }
 }
 
-const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.'
+const OUTSIDE = 'It is outside the workspace. Use a path in the workspace, such as assets/video.mp4.'
 const FOLDER = 'It is a folder. Use the path of a file, such as assets/video.mp4.'
-const ANOTHER = 'Choose another path, or free this one.'
+const ANOTHER = 'Choose another path, or make this one writable.'
 const NAME = 'video.mp4'
 const PARTIAL = `${NAME}.kling-partial`
 
@@ -229,7 +229,7 @@ describe('a path that cannot be used', () => {
     [
       'a name that is too long',
       `${'x'.repeat(250)}.mp4`,
-      /^output_path "x{80}…": It cannot be written: ENAMETOOLONG: name too long, lstat '<root>.{100,300}…\. Choose another path, or free this one\.$/,
+      /^output_path "x{80}…": It cannot be written: ENAMETOOLONG: name too long, lstat '<root>.{100,300}…\. Choose another path, or make this one writable\.$/,
     ],
     [
       'a folder whose name is too long',
@@ -293,7 +293,7 @@ describe('an existing file at output_path', () => {
     await using at = await makeWorkspace()
     await writeFile(join(at.workspace, PARTIAL), 'half of another video')
     expect(await at.problem(NAME)).toBe(
-      `output_path "${NAME}": It cannot be written: another step is writing it, or was killed within the last minute. Choose another path, or free this one.`,
+      `output_path "${NAME}": It cannot be written: another step is writing this file, or was killed within the last minute. Choose another path, or make this one writable.`,
     )
     expect(await readdir(at.workspace)).toEqual([PARTIAL])
   })

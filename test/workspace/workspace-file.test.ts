@@ -17,7 +17,7 @@ import { has, type Need, need } from '../harness/platform.ts'
 const MISSING =
   'There is no such file in the workspace. Check the spelling, and that actions/checkout runs before this step. A URL begins with https://.'
 const OUTSIDE =
-  'It lies outside the workspace, or a link leads out of it. Use a file inside it, or an https URL.'
+  'It is outside the workspace, or a link leads out of the workspace. Use a file in the workspace, or an https URL.'
 const NO_FILE = 'It is not a file. Use the path of a file, such as assets/hero.png.'
 
 /** Contains the workspace `work`, and next to it `outside.png`, `workshop/hero.png` and `link`, a link to the workspace. */

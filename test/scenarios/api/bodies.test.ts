@@ -292,35 +292,50 @@ const EMPTY_416 = head(
 
 describe('a wrong Content-Range', { concurrent: true }, () => {
   it.for<[name: string, requests: number, says: string, Answering]>([
-    ['is missing', 1, 'gives inconsistent responses', part(() => [])],
-    ['is "*/*"', 1, 'gives inconsistent responses', part(() => ['bytes */*'])],
-    ['is "*" with the total size', 1, 'gives inconsistent responses', part(() => [`bytes */${CLIP.length}`])],
+    ['is missing', 1, 'returns inconsistent responses', part(() => [])],
+    ['is "*/*"', 1, 'returns inconsistent responses', part(() => ['bytes */*'])],
+    [
+      'is "*" with the total size',
+      1,
+      'returns inconsistent responses',
+      part(() => [`bytes */${CLIP.length}`]),
+    ],
     [
       'is sent twice',
       1,
-      'gives inconsistent responses',
+      'returns inconsistent responses',
       part((start, end) => [`bytes ${start}-${end - 1}/99`, `bytes 7-9/99`]),
     ],
     [
       'runs backwards',
       1,
-      'gives inconsistent responses',
+      'returns inconsistent responses',
       part((start, end) => [`bytes ${end}-${start}/${CLIP.length}`]),
     ],
     [
       'overlaps the one before',
       2,
-      'gives inconsistent responses',
+      'returns inconsistent responses',
       then(part((start, end) => [`bytes ${start - 9}-${end - 10}/${CLIP.length}`], -9)),
     ],
     [
       'has a different total each time',
       2,
-      'responds to range requests inconsistently',
+      'returns inconsistent responses to range requests',
       then(part((start, end) => [`bytes ${start}-${end - 1}/${CLIP.length + 1}`])),
     ],
-    ['is followed by the whole file', 2, 'responds to range requests inconsistently', then(whole(CLIP))],
-    ['is followed by an empty 416', 2, 'gives inconsistent responses', then(({ write }) => write(EMPTY_416))],
+    [
+      'is followed by the whole file',
+      2,
+      'returns inconsistent responses to range requests',
+      then(whole(CLIP)),
+    ],
+    [
+      'is followed by an empty 416',
+      2,
+      'returns inconsistent responses',
+      then(({ write }) => write(EMPTY_416)),
+    ],
   ])('a clip is refused when its Content-Range %s', async ([, requests, says, answering], { expect }) => {
     const met = await meet('reference', answering, expect)
     expectClause(met.run, 'reference', says, expect)

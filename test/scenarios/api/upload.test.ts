@@ -155,7 +155,7 @@ describe('an image of the repository', { concurrent: true }, () => {
       if (has('file links')) await symlink('../secret.png', join(scenario.workspace, 'link.png'))
       const run = await scenario.run({ ...IMAGE_ONLY, image_url })
       const problem = expectNothingSubmitted(scenario, run, 'invalid_input', 0)
-      expect(problem).toMatch(new RegExp(`^image_url "${image_url}": It lies outside the workspace`))
+      expect(problem).toMatch(new RegExp(`^image_url "${image_url}": It is outside the workspace`))
       expect(scenario.sandbox.requests).toEqual([])
     },
   )

@@ -231,7 +231,7 @@ describe('an input', { concurrent: true }, () => {
       expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })
       // Nor does a truncated value show part of it.
       expect(run.errors[0]).not.toContain(secret.slice(0, 8))
-      const message = `It contains the ${held}, which would be shown, or sent to others. Remove it.`
+      const message = `It contains the value of ${held}, which would then be shown or sent to others. Remove that value.`
       expect(run.errors[0]).toMatch(new RegExp(`^${name} ".*": ${message}$`, 'm'))
     }
     expect(scenario.sandbox.requests).toEqual([])

@@ -111,11 +111,11 @@ const NOTHING: Report = {
     'Run the workflow again when you want the video. Nothing was submitted and nothing is billed.',
 }
 const ACCEPTED: Report = {
-  headline: 'cancelled, the task continues',
+  headline: 'cancelled, but the task continues',
   advice: (id) => `Task ${id} was accepted: ${onward} ${again(id)}`,
 }
 const PROCESSING: Report = {
-  headline: 'cancelled, the task continues',
+  headline: 'cancelled, but the task continues',
   advice: (id) => `Task ${id} was last seen as processing (0 %): ${onward} ${again(id)}`,
 }
 const UNKNOWN: Report = {
@@ -274,7 +274,7 @@ describe('a cancelled job', { concurrent: true }, () => {
           failure_reason: 'cancelled',
         })
         if (task) expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|accepted)/i)
-        expect(run.log).not.toContain('asking again')
+        expect(run.log).not.toContain('retrying')
         await expectWrittenOnce(run, expect)
         expect(await readdir(scenario.folder)).toEqual(['video.mp4'])
         expect(await readFile(video, 'utf8')).toBe('an earlier video')
@@ -322,7 +322,7 @@ setInterval(() => {}, 1000)`
       const { run, milliseconds } = await interrupted(scenario, inputs, reached, signals())
       expect(milliseconds).toBeLessThan(6000)
       expect(expectFailure(run, 'submission_uncertain')).toMatch(
-        /^The response to the submission was lost: the run was stopped before it arrived\. It is unknown whether a task was accepted\.\nThe request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z\. Set as idempotency_key, this key requests the same task from any run\.$/,
+        /^The response to the submission was lost: the run was stopped before it arrived\. It is unknown whether a task was accepted\.\nThe request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations at \d{4}-\d\d-\d\dT[\d:.]+Z\. A run with this key as idempotency_key gets the same task from APIMart, if there is one\.$/,
       )
       expect(run.outputs).toEqual({ failure_reason: 'submission_uncertain' })
       expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)

@@ -125,7 +125,7 @@ describe('a release', { concurrent: true }, () => {
 
     const fourth = await at.step({ ...unchanged, attach_to_release: 'v1' })
     expect([fourth.errors, fourth.outputs.release_asset_url]).toEqual([[], url])
-    expect(fourth.log).toContain(`\nThe release v1 already has this video.mp4: ${url}\n`)
+    expect(fourth.log).toContain(`\nThe release v1 already has an identical video.mp4: ${url}\n`)
     expect([uploads(github), submissions(at).length]).toEqual([2, 1])
     expect(github.requests.filter(({ origin }) => origin === 'server')).toEqual([])
   })

@@ -49,7 +49,7 @@ describe('the output_path of a video', { concurrent: true }, () => {
       await mkdir(join(scenario.workspace, path, '..'), { recursive: true })
       const run = await scenario.run({ wait: 'true', output_path: path })
       expect(expectFailure(run, 'invalid_input')).toBe(
-        `output_path "${path}": It lies in the folder .git. Use a path outside it, such as assets/video.mp4.`,
+        `output_path "${path}": It is in the .git folder. Use a path outside that folder, such as assets/video.mp4.`,
       )
     },
   )
@@ -65,7 +65,7 @@ describe('the folder of Git', () => {
     )
     const run = await scenario.run({ image_url: '.git/hero.png' })
     expect(expectFailure(run, 'invalid_input')).toBe(
-      'image_url ".git/hero.png": It lies in the folder .git. Use a file outside it, or an https URL.',
+      'image_url ".git/hero.png": It is in the .git folder. Use a file outside that folder, or an https URL.',
     )
     expect(scenario.uploads()).toEqual([])
   })

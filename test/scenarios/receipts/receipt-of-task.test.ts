@@ -27,14 +27,14 @@ import { expectCompleted, expectFailure, type Scenario, startScenario, submissio
 /** A task takes about a second of real time. */
 const SLOW = { speed: 300, timing: { queue: 0, perClipSecond: 36_000 } }
 const AGAIN =
-  'As long as the receipt is next to output_path, each run returns to this task. To generate, and pay for, a new video, remove the receipt or set regenerate: always.'
+  'As long as the receipt is next to output_path, each run resumes this task. To generate, and pay for, a new video, set regenerate: always or remove the receipt.'
 
 const isPolled =
   ({ sandbox }: Scenario) =>
   () =>
     sandbox.requests.some(({ url, bytesSent }) => url.startsWith('/v1/tasks/') && bytesSent > 0)
 const fetches = (id: string) =>
-  `${SAME_REQUEST}, and its task ${id} has not been fetched yet: nothing is submitted.`
+  `${SAME_REQUEST}, but the video of task ${id} has not been fetched yet: the task is resumed, and nothing is submitted.`
 const count = (log: string, line: string) => log.split('\n').filter((one) => one === line).length
 /** The inputs of a step that only names a task. */
 const ofTask = (task_id: string) => ({ task_id, image_url: '', video_url: '', character_orientation: '' })
@@ -87,10 +87,10 @@ describe('a task that is still running', { concurrent: true }, () => {
     await leave(scenario, pending('task_1'))
     const run = await make(scenario, { mode: 'pro' })
     const warning =
-      'Task task_1 of the receipt is not affected by this run and is still billed. A step with task_id: task_1 fetches its video.'
+      'Task task_1 from the receipt is not affected by this run and is still billed. To fetch its video, run a step with task_id: task_1'
     expect(run.warnings).toEqual([warning])
     expect(run.summary).toContain(warning)
-    await expectRegenerated(scenario, run, `${NEW_VIDEO} mode has changed since ${RECEIPT}.`, expect)
+    await expectRegenerated(scenario, run, `${NEW_VIDEO} mode differs from the receipt ${RECEIPT}.`, expect)
   })
 
   it('a pending task cannot be resumed without a key', async ({ expect }) => {
@@ -171,7 +171,7 @@ describe('a task without a video', { concurrent: true }, () => {
     await leave(scenario, row[1](id))
     await rm(at(scenario, VIDEO))
     const run = await make(scenario)
-    const advice = `The link is issued only once, so you would have to pay for a new video. Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. ${AGAIN}`
+    const advice = `The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one. Task ${id} is completed and paid. APIMart reports a cost of 0.46 USD. ${AGAIN}`
     expect(expectFailure(run, 'download_failed', advice)).toContain('the link has expired')
     expect(submissions(scenario)).toEqual([])
   })
@@ -244,7 +244,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expectCompleted(run)
     expect(run.warnings).toEqual([
-      `${RECEIPT} belongs to another task and is left unchanged: a step with regenerate: changed will not recognize the video as its own, and will pay for another one.`,
+      `${RECEIPT} is not known to be the receipt of this task, and is left unchanged. A later run with regenerate: changed will not find this video in the receipt: it will generate, and pay for, another one.`,
     ])
     expect(await textOf(scenario)).toBe(text)
   })
@@ -270,7 +270,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await make(scenario, ofTask(id))
     expect(run.outputs).toMatchObject({ failure_reason: 'invalid_input' })
     expect(run.errors[0]).toContain(
-      'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, already has task task_1 for this file.',
     )
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)

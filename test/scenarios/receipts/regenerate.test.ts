@@ -109,7 +109,12 @@ describe('a second run', { concurrent: true }, () => {
         scenario.sandbox.media.put(`demo/${file}`, bytes)
       }
       const run = await make(scenario, inputs)
-      await expectRegenerated(scenario, run, `${NEW_VIDEO} ${name} has changed since ${RECEIPT}.`, expect)
+      await expectRegenerated(
+        scenario,
+        run,
+        `${NEW_VIDEO} ${name} differs from the receipt ${RECEIPT}.`,
+        expect,
+      )
     },
   )
 
@@ -161,14 +166,14 @@ describe('a second run', { concurrent: true }, () => {
     expectFailure(await make(scenario, priced), 'over_budget')
     const run = await make(scenario, { mode: 'pro', api_key: '' })
     expect(expectFailure(run, 'invalid_input')).toMatch(/^api_key: It is empty\. /)
-    expect(run.log).toContain(`\n${NEW_VIDEO} mode has changed since ${RECEIPT}.\n`)
+    expect(run.log).toContain(`\n${NEW_VIDEO} mode differs from the receipt ${RECEIPT}.\n`)
     expect(scenario.apiRequests()).toEqual([])
     expect(await textOf(scenario)).toBe(text)
   })
 
   it.for([
     ['unchanged', {}, NOTHING_TO_MAKE],
-    ['changed', { mode: 'pro' }, `${NEW_VIDEO} mode has changed since ${RECEIPT}.`],
+    ['changed', { mode: 'pro' }, `${NEW_VIDEO} mode differs from the receipt ${RECEIPT}.`],
   ] as const)(
     'a second run with dry_run only reports what it would do (%s)',
     async ([, inputs, line], { expect }) => {
@@ -221,7 +226,7 @@ describe('a receipt that does not fit', { concurrent: true }, () => {
       madeBy('4712', '__octo_kling_2'),
       (text) => text,
       { prompt: 'She waves' },
-      'Another step of this run, __octo_kling_2 of job video, has already submitted task task_1 for it.',
+      'Another step of this run, __octo_kling_2 of job video, already has task task_1 for this file.',
     ],
   ])('a receipt that %s is refused and left alone', async ([, changes, damage, inputs, says], { expect }) => {
     await using scenario = await startScenario(AT_ONCE)

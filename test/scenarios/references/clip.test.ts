@@ -7,13 +7,13 @@ const OPENING = 65_536
 
 const at = (path: string) => `http://media.test/files/corpus/${path}`
 const PLAIN_MP4 =
-  'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner.'
+  'Install ffmpeg on the runner, or re-mux the clip as a plain mp4: ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4'
 
 /** Clip, the message that refuses it, and additional inputs. */
 const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][] = [
   [
     '10.40s.mp4',
-    'video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Use character_orientation: video (3 to 30 s), or trim it: ffmpeg -i in.mp4 -t 10 out.mp4',
+    'video_url lasts 10.4 s; character_orientation: image allows 3 to 10 s. Use character_orientation: video (3 to 30 s; the whole clip is billed), or trim it: ffmpeg -i in.mp4 -t 10 out.mp4',
   ],
   [
     '2.9s.mp4',
@@ -39,11 +39,8 @@ const REFUSED: [clip: string, problem: string, inputs?: Record<string, string>][
     `video_url ${at('mvhd-all-ones.mp4')} cannot be used: its length cannot be determined: the header states no length, and ffprobe found no length. ${PLAIN_MP4}`,
     { ffprobe_path: ffprobePath },
   ],
-  ['side-320x240.mp4', 'video_url is 320 × 240 px; each side 340 to 3850 px are allowed. Scale or crop it.'],
-  [
-    'wide-3860x400.mp4',
-    'video_url is 3860 × 400 px; each side 340 to 3850 px are allowed. Scale or crop it.',
-  ],
+  ['side-320x240.mp4', 'video_url is 320 × 240 px; each side must be 340 to 3850 px. Scale or crop it.'],
+  ['wide-3860x400.mp4', 'video_url is 3860 × 400 px; each side must be 340 to 3850 px. Scale or crop it.'],
   ['audio-only.mp4', 'video_url has no video track, only sound or data. Use a clip with a picture.'],
   [
     'clip.webm',
@@ -105,7 +102,7 @@ describe.concurrent('a clip that breaks a limit', () => {
     const { media } = scenario.sandbox
     const video_url = await media.padClip('huge.mp4', 'demo/walk.mp4', 104_857_601, 'header-first')
     expect(expectFailure(await scenario.run({ video_url }), 'reference_rejected')).toMatch(
-      /^video_url has .*; at most 100 MB are allowed\. Compress it or scale it down\.$/,
+      /^video_url is .*; the limit is 100 MB\. Compress it or scale it down\.$/,
     )
     expect(scenario.traffic('huge.mp4').requests.map(({ headers }) => headers.range)).toEqual([
       'bytes=0-65535',
@@ -132,7 +129,7 @@ describe.concurrent('a clip worth a warning', () => {
     const run = await scenario.run({ video_url, keep_original_sound: 'no' })
     expectSubmitted(run)
     expect(run.warnings).toEqual([
-      'video_url lasts 10.02 s; character_orientation: image allows 3 to 10 s. That is within 0.05 s of the limit, which can be encoder rounding; the service may still refuse it.',
+      'video_url lasts 10.02 s; character_orientation: image allows 3 to 10 s. The difference is at most 0.05 s and can be encoder rounding, but Kling may still refuse the clip.',
     ])
   })
 
@@ -142,7 +139,7 @@ describe.concurrent('a clip worth a warning', () => {
     const run = await scenario.run({ video_url, keep_original_sound: 'yes' })
     expectSubmitted(run)
     expect(run.warnings).toEqual([
-      'keep_original_sound is yes, but video_url has no sound, so the result will be silent. Use a clip with sound, or keep_original_sound: no.',
+      'keep_original_sound is yes, but video_url has no sound, so the video will be silent. Use a clip with sound, or keep_original_sound: no.',
     ])
     for (const text of run.warnings) expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
   })

@@ -23,7 +23,7 @@ import {
 const NAME = 'ffprobe-static'
 const VERSION = '3.1.0'
 const NO_HELP =
-  'Re-mux the clip with ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4 or install ffmpeg on the runner.'
+  'Install ffmpeg on the runner, or re-mux the clip as a plain mp4: ffmpeg -i in.mp4 -c copy -map_metadata -1 -movflags +faststart out.mp4'
 
 interface Registry extends AsyncDisposable {
   /** The environment that makes npm use this registry and none of the machine's settings. */
@@ -126,7 +126,9 @@ describe('ffprobe from npm', { concurrent: true }, () => {
     const first = await runFragmented(scenario, { ...env, PATH: folder })
     expectSubmitted(first)
     expect(first.outputs.duration_seconds).toBe('10.064')
-    expect(first.log).toContain('(from ffprobe from npm, ffprobe-static 3.1.0 as the clip is fragmented,')
+    expect(first.log).toContain(
+      '(from ffprobe from npm, ffprobe-static 3.1.0, because the clip is fragmented,',
+    )
     const call = await readCall(npm)
     expect(call.args).toContain('ffprobe-static@3.1.0')
     expect(call.args).toContain('--ignore-scripts')
@@ -135,7 +137,7 @@ describe('ffprobe from npm', { concurrent: true }, () => {
     const asked = registry.requests.length
     const second = await runFragmented(scenario, env)
     expectSubmitted(second)
-    expect(second.log).toContain('(from ffprobe from the tool cache as the clip is fragmented,')
+    expect(second.log).toContain('(from ffprobe from the tool cache, because the clip is fragmented,')
     expect(registry.requests).toHaveLength(asked)
 
     await appendFile(join(RUNNER_TOOL_CACHE, 'ffprobe-static', '3.1.0', process.arch, 'ffprobe'), 'more')

@@ -43,7 +43,7 @@ describe.concurrent('duration_probe', () => {
     const run = await scenario.run({ duration_probe: 'ffprobe', ffprobe_path: ffprobePath })
     expectSubmitted(run)
     expect(run.outputs.duration_seconds).toBe('8.4')
-    expect(run.log).toContain('(from ffprobe from ffprobe_path as duration_probe is ffprobe,')
+    expect(run.log).toContain('(from ffprobe from ffprobe_path, because duration_probe is ffprobe,')
   })
 
   it('duration_probe: auto needs no ffprobe when the header states the length', async ({ expect }) => {
@@ -74,9 +74,9 @@ describe.concurrent('ffprobe_path', () => {
     await using scenario = await startFragmented()
     const PATH = dirname(ffprobePath)
     const named = await scenario.run({ ffprobe_path: ffprobePath }, { PATH })
-    expect(named.log).toContain('(from ffprobe from ffprobe_path as the clip is fragmented,')
+    expect(named.log).toContain('(from ffprobe from ffprobe_path, because the clip is fragmented,')
     const found = await scenario.run({}, { PATH })
-    expect(found.log).toContain('(from ffprobe from the PATH as the clip is fragmented,')
+    expect(found.log).toContain('(from ffprobe from the PATH, because the clip is fragmented,')
   })
 })
 

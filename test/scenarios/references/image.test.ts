@@ -8,7 +8,7 @@ describe.concurrent('an image that breaks a limit', () => {
   it.for([
     [
       'images/small-side.png',
-      'image_url is 299 × 600 px; each side 300 to 65536 px are allowed. Scale or crop it.',
+      'image_url is 299 × 600 px; each side must be 300 to 65536 px. Scale or crop it.',
     ],
     [
       'images/wide.png',

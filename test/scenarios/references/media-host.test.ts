@@ -6,10 +6,10 @@ const HEADER_LAST = 'corpus/header-last-beyond-64k.mp4'
 const CLIP_BYTES = 124_321
 
 const FINAL_URL = /redirect.*Use the final URL\.$/
-const ANOTHER_HOST = /Serve it from another host\.$/
+const ANOTHER_HOST = /Use another host\.$/
 const PAGE = /is an HTML page, perhaps a login or a share page\. Use the direct URL of the clip\.$/
 const NO_LOGIN =
-  'It needs a login, or the signature in its URL has expired; the API cannot log in either. Use a public or freshly signed URL.'
+  'The file needs a login, or the signature in its URL has expired; APIMart cannot log in either. Use a public or freshly signed URL.'
 const SPELLING = 'Check the spelling; a file in a private repository gets the same response.'
 
 interface Refused {
@@ -45,12 +45,12 @@ const REFUSED: Refused[] = [
   unreachable('teapot', "its server answers 418 I'm a Teapot."),
   unreachable(
     'server-error',
-    'its server answers 500 Internal Server Error. Try later or use another host.',
+    'its server answers 500 Internal Server Error. Try again later, or use another host.',
     { requests: 3 },
   ),
   unreachable(
     'too-many-requests',
-    'its server answers 429 Too Many Requests. Try later or use another host.',
+    'its server answers 429 Too Many Requests. Try again later, or use another host.',
     { requests: 3 },
   ),
   unreachable('redirect-loop', FINAL_URL),

@@ -24,7 +24,7 @@ import { expectCompleted, expectFailure, expectSubmitted, type Run } from '../sc
 const CLIP_ONLY = { image_url: 'https://example.com/ref-image.png', preflight: 'off' }
 const SHA = '5f3e9c1b7a2d4860c9e1f0ab34cd56ef78901234'
 const RAW = `/octo/videos/raw/${SHA}`
-const DIFFERS = `video_url ${CLIP} in the workspace differs from the file in commit ${SHA.slice(0, 12)}, which APIMart downloads. Commit and push it to use it.`
+const DIFFERS = `video_url ${CLIP} in the workspace differs from the file in commit ${SHA.slice(0, 12)}, which APIMart downloads. To use the file in the workspace, commit and push it.`
 
 const clipOf = (scenario: RepositoryScenario) =>
   scenario.submissions().map((sent) => requested(sent).video_url)
@@ -123,7 +123,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     expect(problem).toContain(
       `video_url ${CLIP} (${address}) cannot be read: its server answers 404 Not Found. `,
     )
-    expect(problem).toContain(`at the commit of this run, ${SHA.slice(0, 12)}. Commit and push it`)
+    expect(problem).toContain(`at the commit of this run (${SHA.slice(0, 12)}). Commit and push the clip.`)
     expect(problem).toMatch(
       /A clip in a private repository cannot be downloaded: set video_url to .* a public copy\./,
     )
@@ -135,7 +135,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     await using scenario = await startRepository()
     const video_url = '../commit/assets/walk.mp4'
     const problem = expectFailure(await scenario.run({ ...CLIP_ONLY, video_url }), 'invalid_input')
-    expect(problem).toContain(`video_url "${video_url}": It lies outside the workspace`)
+    expect(problem).toContain(`video_url "${video_url}": It is outside the workspace`)
     expect([scenario.asked(), scenario.sandbox.requests]).toEqual([[], []])
   })
 
@@ -167,9 +167,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
     await appendFile(path, media)
     await truncate(path, size)
     const run = await scenario.run()
-    expect(expectFailure(run, 'reference_rejected')).toMatch(
-      /^video_url has 110 MB; at most 100 MB are allowed\./,
-    )
+    expect(expectFailure(run, 'reference_rejected')).toMatch(/^video_url is 110 MB; the limit is 100 MB\./)
     expect(scenario.apiRequests()).toEqual([])
   })
 
@@ -191,7 +189,7 @@ describe('a clip of the repository', { concurrent: true }, () => {
 })
 
 const REUSED =
-  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
+  'This Idempotency-Key was already used for a different request, which may have created a task: check the task log at https://apimart.ai first. To generate, and pay for, a video for this request, set another idempotency_key.'
 const ANSWERED = 'APIMart answered 409. It says: "the key was used with another body".'
 
 const rerun = (scenario: RepositoryScenario, inputs: Record<string, string> = {}) =>
@@ -229,7 +227,7 @@ describe('the re-run with an image of the repository', { concurrent: true }, () 
       const advice = run.errors[0]?.split('\n').at(-1)
       expect(expectFailure(run, 'submission_uncertain', advice)).toBe(ANSWERED)
       expect(advice).toMatch(
-        /^An earlier attempt .* only the image URL differed\. Its task may be running, and billed: .*task_id/,
+        /^An earlier attempt .* only the image URL differed\. Its task may be running and billed: .*task_id/,
       )
       expectOneTask(scenario, expect)
       expectNoComfort(run, expect)

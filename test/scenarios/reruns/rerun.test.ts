@@ -220,10 +220,10 @@ describe('the re-run of a job whose task is known', { concurrent: true }, () => 
 })
 
 const FAILED =
-  'APIMart ended the task as failed (task_failed, task_error). It says: "no complete upper body detected".'
+  'APIMart reports the task as failed (task_failed, task_error). It says: "no complete upper body detected".'
 const CANCELLED = 'The task was cancelled at APIMart, not by this job.'
 const replaced = (id: string | undefined, why: string) =>
-  `APIMart returned task ${id} again for this request, but it will not produce a video. ${why} The request is sent again with a new Idempotency-Key.`
+  `APIMart returned the existing task ${id} for this request, but that task will not produce a video. ${why} The request is now sent with a new Idempotency-Key: this submits, and pays for, a new task.`
 
 /** The keys of all submissions, numbered in the order of their first use. */
 function keys(scenario: Scenario): number[] {
@@ -357,7 +357,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
       expectSubmitted(run)
       expect(run.warnings).toEqual([
         expect.stringMatching(
-          /^APIMart returned task task_\w+ again for this request\. Its status could not be read, so it is assumed to be running\. /,
+          /^APIMart returned the existing task task_\w+ for this request\. Its status could not be read, so the task is assumed to be running\. /,
         ),
       ])
       expectSameTask(scenario, { ...run, warnings: [] }, submissions(scenario).length, expect)
@@ -392,7 +392,7 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     const advice = run.errors[0]?.split('\n').at(-1) ?? ''
     expect(expectFailure(run, 'task_failed', advice)).toContain(FAILED)
     expect(advice).toMatch(
-      /^The task belongs to an earlier, identical request\. "Re-run failed jobs" submits /,
+      /^The task belongs to an earlier, identical request\. "Re-run failed jobs" submits, and pays for, /,
     )
     expect(run.outputs).toEqual({ task_id: tasks[0]?.id, status: 'failed', failure_reason: 'task_failed' })
     expect(submissions(scenario)).toHaveLength(2)

@@ -144,7 +144,7 @@ describe('the receipt of an uncertain submission', { concurrent: true }, () => {
     await run(scenario)
     const again = await run(scenario, { regenerate: 'always' }, NEXT_RUN)
     expectCompleted(again)
-    expect(again.warnings).toEqual([expect.stringMatching(/whose task may be running, and billed/)])
+    expect(again.warnings).toEqual([expect.stringMatching(/Its task may be running and billed/)])
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 

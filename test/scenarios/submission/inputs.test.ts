@@ -9,7 +9,7 @@ describe('inputs', () => {
     const none = { api_key: '', image_url: '', video_url: '', character_orientation: '' }
     const run = await scenario.run({ ...none, api_base_url: 'https://api.apimart.ai' })
     expect(expectFailure(run, 'invalid_input')).toMatchInlineSnapshot(`
-      "api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.
+      "api_key: It is empty. Runs from forks and Dependabot get no secrets; with dry_run: true, no key is needed. Otherwise, store the APIMart key as the secret APIMART_API_KEY and pass it: api_key: \${{ secrets.APIMART_API_KEY }}
       image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.
       video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.
       character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s)."
@@ -18,13 +18,13 @@ describe('inputs', () => {
       "## Kling motion control: not submitted
 
       <ul>
-      <li>api_key: It is empty. Pass the APIMart key as a secret, api_key: \${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.</li>
+      <li>api_key: It is empty. Runs from forks and Dependabot get no secrets; with dry_run: true, no key is needed. Otherwise, store the APIMart key as the secret APIMART_API_KEY and pass it: api_key: \${{ secrets.APIMART_API_KEY }}</li>
       <li>image_url: It is required. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.</li>
       <li>video_url: It is required. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.</li>
       <li>character_orientation: It is required. Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).</li>
       </ul>
 
-      <p><b>What to do:</b> Correct the inputs named above in the workflow file and run it again. Nothing was submitted and nothing is billed.</p>
+      <p><b>What to do:</b> Correct the inputs named above in the workflow file, then run the workflow again. Nothing was submitted and nothing is billed.</p>
 
       <p>failure_reason: <code>invalid_input</code></p>
       "
@@ -52,12 +52,12 @@ describe('inputs', () => {
         "image_url "https://": It is not a URL. Use the direct https URL of the reference image, readable without a login, or the path of a file in the workspace.",
         "video_url "https://": It is not a URL. Use the direct https URL of the reference clip, readable without a login, or the path of a file in the workspace.",
         "character_orientation "no such thing": Use image (facing as in the image, clip of 3 to 10 s) or video (facing as in the clip, clip of 3 to 30 s).",
-        "mode "no such thing": Use std (balanced) or pro (higher quality, slower).",
+        "mode "no such thing": Use std (balanced) or pro (higher quality, slower, more expensive).",
         "keep_original_sound "no such thing": Use yes or no.",
         "prompt "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…": It has 2501 characters; the limit is 2500. Shorten it.",
         "model "no such thing": Use kling-v2-6-motion-control or kling-v3-motion-control.",
         "watermark "no such thing": Use true or false.",
-        "preflight "no such thing": Use enforce (refuse references that exceed a limit) or warn (report it and submit anyway) or off (skip the checks).",
+        "preflight "no such thing": Use enforce (refuse references that violate a limit) or warn (report it and submit anyway) or off (skip the checks).",
         "duration_probe "no such thing": Use auto (header, then ffprobe) or header or ffprobe.",
         "dry_run "no such thing": Use true or false.",
         "price_per_second "no such thing": Use an amount in USD above 0, with a decimal point and no sign or currency, such as 0.057, or leave it out.",
@@ -66,7 +66,7 @@ describe('inputs', () => {
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Use a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.",
-        "regenerate "no such thing": Use changed (submit only when request or references differ from the receipt next to the file) or always.",
+        "regenerate "no such thing": Use changed (submit only if the request or the references differ from the receipt next to the file) or always.",
         "github_token: It contains spaces, line breaks or characters outside ASCII. Use the token alone.",
         "api_base_url "no such thing": It is not an https URL. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.",
       ]

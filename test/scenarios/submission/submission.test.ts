@@ -43,11 +43,11 @@ const FAST = { speed: 100 }
 const UNKNOWN = 'It is unknown whether a task was accepted.'
 /** The other request may be paid for, so this must not say that nothing is billed. */
 const REUSED =
-  'This Idempotency-Key was already used for a different request, which may have a task: look in the task log at https://apimart.ai for it. To generate a video for this request, set another idempotency_key.'
+  'This Idempotency-Key was already used for a different request, which may have created a task: check the task log at https://apimart.ai first. To generate, and pay for, a video for this request, set another idempotency_key.'
 const CHECK_URL = 'The URL may be wrong: check api_base_url.'
 /** What a user needs to find the task in the console. */
 const TRACE =
-  /^The request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)?\. Set as idempotency_key, this key requests the same task from any run\.$/
+  /^The request with the Idempotency-Key <idempotency key> went to http:\/\/api\.test\/v1\/videos\/generations (?:at|\d+ times from) (\S+Z)(?: to \S+Z)?\. A run with this key as idempotency_key gets the same task from APIMart, if there is one\.$/
 const scripted = (code: number) => `APIMart answered ${code}. It says: "scripted fault".`
 const answered = (code: number, message: string) => `APIMart answered ${code}. It says: "${message}".`
 const BALANCE = 'The account balance is 100.00 USD.'
@@ -133,7 +133,7 @@ const UNCERTAIN: readonly End[] = [
     '500',
     'a 500 that blames a parameter',
     words(500, 'build_request_failed: mode'),
-    `${answered(500, 'build_request_failed: mode')} This means that a parameter of the request is invalid. ${UNKNOWN}`,
+    `${answered(500, 'build_request_failed: mode')} This usually means that a parameter of the request is invalid. ${UNKNOWN}`,
   ),
   uncertain('502', 'a 502', status(502), `${scripted(502)} ${UNKNOWN}`),
   uncertain('503', 'a 503', status(503), `${scripted(503)} ${UNKNOWN}`),
@@ -221,7 +221,7 @@ async function expectEnd(
   expect(problem).toBe(says)
   expect(sentAt !== null).toBe(reason === 'submission_uncertain')
   expect(submissions(scenario)).toHaveLength(1)
-  expect(run.log).not.toContain('Trying again')
+  expect(run.log).not.toContain('Retrying')
   expect(run.outputs).toEqual({ failure_reason: reason })
   expect(scenario.sandbox.tasks).toHaveLength(tasks)
   expect(elsewhere.requests).toEqual([])
@@ -275,7 +275,7 @@ const RETRIES: { row: Row; fault: StatusFault; reason: FailureReason; says: stri
 const IN_PROGRESS = idempotency(409, 'idempotency_in_progress')
 const RUNNING = answered(409, 'about idempotency_in_progress')
 const IN_PROGRESS_BEFORE =
-  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress, and it may have been accepted.'
+  'Before that, APIMart reported that a request with the same Idempotency-Key was in progress. That request may have been accepted.'
 const NO_PATIENCE = 'This step retries for at most 5 min.'
 
 const FORMS = {
@@ -376,7 +376,7 @@ describe('a temporary refusal', { concurrent: true }, () => {
         const run = await scenario.run(DIRECTLY)
         const problem = expectFailure(run, reason)
         expect(problem.replace(/wait .*?\./, 'wait ….')).toBe(
-          `${says} It asks to wait …. This step retries for at most 5 min.`,
+          `${says} APIMart asks to wait …. This step retries for at most 5 min.`,
         )
         expect(problem).toMatch(/wait (1 h|5\d min( \d+ s)?)\./)
         expect(submissions(scenario)).toHaveLength(1)
@@ -388,7 +388,7 @@ describe('a temporary refusal', { concurrent: true }, () => {
     await using scenario = await startScenario(FAST)
     scenario.sandbox.faults.next('submit', ...times(4, status(429, { 'retry-after': '151' })))
     expect(expectFailure(await scenario.run(DIRECTLY), 'rate_limited')).toBe(
-      `${scripted(429)} It asks to wait 2 min 31 s. This step retries for at most 5 min.`,
+      `${scripted(429)} APIMart asks to wait 2 min 31 s. This step retries for at most 5 min.`,
     )
     expectAlike(scenario, 2, expect)
   })
@@ -489,7 +489,7 @@ describe('a request whose first attempt is still running', { concurrent: true },
     [
       'a 429 that asks for a long pause',
       status(429, { 'retry-after': '600' }),
-      `${scripted(429)} It asks to wait 10 min. This step retries for at most 5 min. ${IN_PROGRESS_BEFORE}`,
+      `${scripted(429)} APIMart asks to wait 10 min. This step retries for at most 5 min. ${IN_PROGRESS_BEFORE}`,
     ],
     [
       'a 409 for another body',
@@ -564,8 +564,10 @@ describe('an uncertain submission', { concurrent: true }, () => {
     expect(run.log + run.summary).not.toMatch(/nothing (is|was) (billed|submitted|accepted)/i)
   })
 
-  it('the advice for an uncertain submission names billing, task log, re-run, key and 24 h', ({ expect }) => {
-    for (const word of [/billed/, /task log/, /re-run/i, /Idempotency-Key/, /24 h/]) {
+  it('the advice for an uncertain submission names billing, task log, re-run, key and 23 hours', ({
+    expect,
+  }) => {
+    for (const word of [/billed/, /task log/, /re-run/i, /Idempotency-Key/, /23 hours/]) {
       expect(REMEDIES.submission_uncertain).toMatch(word)
     }
   })

@@ -70,8 +70,8 @@ describe('the video of a completed task', { concurrent: true }, () => {
       PLACE,
       SHA256,
       '147.6 kB',
-      '8.4 s, the reference clip 8.4 s',
-      '0.46 USD, estimated 0.48 USD',
+      '8.4 s (reference clip: 8.4 s)',
+      '0.46 USD (estimate: 0.48 USD)',
     ]) {
       expect(run.summary).toContain(`<td>${cell}</td>`)
     }
@@ -155,7 +155,7 @@ describe('a download that fails', { concurrent: true }, () => {
     expect(run.errors[0]?.split('\n')[0]).toBe(
       failed(
         `/habit/forbidden/${RESULT}`,
-        'the link has expired, its server answers 403 Forbidden (at 2026-01-02 00:00:00 UTC)',
+        'its server answers 403 Forbidden, because the link has expired (at 2026-01-02 00:00:00 UTC)',
       ),
     )
     expect(run.outputs).toMatchObject({
@@ -164,7 +164,7 @@ describe('a download that fails', { concurrent: true }, () => {
     })
     expect(run.summary).toContain('the link has expired')
     expect(run.errors[0]?.split('\n').slice(1)).toEqual([
-      `The link is issued only once, so you would have to pay for a new video. Task ${at.task.id} is completed and paid. APIMart reports a cost of 0.46 USD.`,
+      `The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one. Task ${at.task.id} is completed and paid. APIMart reports a cost of 0.46 USD.`,
     ])
     expect(at.posts()).toEqual([])
   })
@@ -216,7 +216,7 @@ describe('a download that fails', { concurrent: true }, () => {
 })
 
 describe('an output_path that cannot be used', { concurrent: true }, () => {
-  const OUTSIDE = 'It lies outside the workspace. Use a path inside it, such as assets/video.mp4.'
+  const OUTSIDE = 'It is outside the workspace. Use a path in the workspace, such as assets/video.mp4.'
 
   it.for([
     ['../video.mp4', OUTSIDE],
@@ -236,7 +236,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
         character_orientation: 'image',
         wait: 'true',
       }
-      const remedy = 'Correct the inputs named above in the workflow file and run it again.'
+      const remedy = 'Correct the inputs named above in the workflow file, then run the workflow again.'
       for (const [inputs, known, advice] of [
         [submission, {}, `${remedy} Nothing was submitted and nothing is billed.`],
         [
@@ -258,7 +258,7 @@ describe('an output_path that cannot be used', { concurrent: true }, () => {
 
 describe('the length of the result', { concurrent: true }, () => {
   const shorter = (seconds: number, reference: number) =>
-    `The video lasts ${seconds} s, the reference clip ${reference} s. If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+    `The video lasts ${seconds} s; the reference clip lasts ${reference} s. If Kling cannot follow the movement, it makes the video shorter. Kling needs one person in full view, in one continuous shot without fast movement. The whole clip is billed.`
 
   it.for([
     [DEMO.clip, 'corpus/header-first.mp4', [shorter(5, 8.4)]],

@@ -60,8 +60,8 @@ describe('task_id', { concurrent: true }, () => {
     const run = await scenario.run({ task_id: id, price_per_second: '0.057' })
     expectCompleted(run)
     expect(run.outputs).toMatchObject({ duration_seconds: '8.4', estimated_cost: '0.4788', cost: '0.456' })
-    expect(run.summary).toContain('<td>0.46 USD, estimated 0.48 USD</td>')
-    expect(run.summary).toContain('<td>8.4 s, the reference clip 8.4 s</td>')
+    expect(run.summary).toContain('<td>0.46 USD (estimate: 0.48 USD)</td>')
+    expect(run.summary).toContain('<td>8.4 s (reference clip: 8.4 s)</td>')
     expect(run.warnings).toEqual([])
     expect(posts(scenario)).toBe(0)
     // The image says nothing about the result.
@@ -80,7 +80,7 @@ describe('task_id', { concurrent: true }, () => {
       const { id } = scenario.sandbox.addTask({ resultUrl: media.url(`corpus/${result}`) })
       const run = await scenario.run({ task_id: id, video_url: media.url(clip) })
       expectCompleted(run)
-      const text = `The video lasts ${length}, the reference clip ${reference}. If Kling cannot follow the movement, it makes the video shorter. It needs one person, in full view, in one continuous shot that is not too fast. The whole clip is billed.`
+      const text = `The video lasts ${length}; the reference clip lasts ${reference}. If Kling cannot follow the movement, it makes the video shorter. Kling needs one person in full view, in one continuous shot without fast movement. The whole clip is billed.`
       expect(run.warnings).toEqual([text])
       expect(run.summary).toContain(`<li>⚠️ ${text}</li>`)
     },
@@ -229,7 +229,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'video.mp4' })
     expectFailure(run, 'download_failed', run.errors[0]?.split('\n').at(-1))
     expect(run.errors[0]).toMatch(
-      /^http:\/\/media\.test\/habit\/expired-link\/gone\.mp4 could not be downloaded: the link has expired, its server answers 403 Forbidden \(at [-: \d]{19} UTC\)\.\n/,
+      /^http:\/\/media\.test\/habit\/expired-link\/gone\.mp4 could not be downloaded: its server answers 403 Forbidden, because the link has expired \(at [-: \d]{19} UTC\)\.\n/,
     )
     expect(run.outputs).toEqual({
       task_id: id,
@@ -250,9 +250,9 @@ describe('task_id', { concurrent: true }, () => {
     const { id } = scenario.sandbox.addTask({ resultUrl, expiresIn: -3600 })
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id, output_path: 'video.mp4' })
     expect(run.outputs.failure_reason).toBe('download_failed')
-    expect(run.errors[0]).not.toContain('fetches the video')
+    expect(run.errors[0]).not.toContain('to fetch the video')
     expect(run.errors[0]).toContain(
-      '\nThe link is issued only once, so you would have to pay for a new video. ',
+      '\nThe link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one. ',
     )
   })
 
@@ -263,7 +263,7 @@ describe('task_id', { concurrent: true }, () => {
     const run = await scenario.run({ ...NO_REFERENCES, task_id: id })
     expect(run.outputs).toMatchObject({ status: 'completed', result_url: resultUrl })
     expect(run.warnings).toEqual([
-      'No video was found at result_url: the link has expired, its server answers 403 Forbidden.',
+      'No video was found at result_url: its server answers 403 Forbidden, because the link has expired.',
     ])
   })
 })
@@ -283,14 +283,14 @@ describe('inputs that cannot be combined', { concurrent: true }, () => {
     [
       'task_id without a key',
       { task_id: 'task_1', api_key: '' },
-      'api_key: It is empty. Pass the APIMart key as a secret, api_key: ${{ secrets.APIMART_API_KEY }}, and check that the secret exists under that name. Runs from forks and from Dependabot get no secrets; dry_run: true needs none.',
+      'api_key: It is empty. Runs from forks and Dependabot get no secrets; with dry_run: true, no key is needed. Otherwise, store the APIMart key as the secret APIMART_API_KEY and pass it: api_key: ${{ secrets.APIMART_API_KEY }}',
     ],
   ] as const)('%s is refused before any request is sent', async ([, inputs, problem], { expect }) => {
     await using scenario = await startScenario()
     const run = await scenario.run(inputs)
     const advice =
       'task_id' in inputs
-        ? 'Correct the inputs named above in the workflow file and run it again. This run submitted nothing, and the task in task_id is not affected.'
+        ? 'Correct the inputs named above in the workflow file, then run the workflow again. This run submitted nothing, and the task in task_id is not affected.'
         : undefined
     expect(expectFailure(run, 'invalid_input', advice)).toBe(problem)
     expect(run.outputs).toEqual({ failure_reason: 'invalid_input' })

@@ -18,7 +18,7 @@ const BODY =
 const CONTENT =
   'The content of the image, the clip or the prompt was refused. The same request would be refused again: change what the image, the clip or the prompt contains.'
 const MOTION =
-  'Kling can follow one person in one continuous shot that is not too fast. It needs at least 3 s of such movement; with less, the video is shorter, or there is none.'
+  'Kling can follow one person in one continuous shot without fast movement. It needs at least 3 s of movement that it can follow; with less, the video is shorter, or the task fails.'
 
 /** A response to a poll, regardless of what the sandbox knows about the task. */
 function view(data: Record<string, unknown>): Fault {
@@ -30,7 +30,7 @@ function completedWith(url: string): Fault {
 }
 
 function ended(id: string | undefined): string {
-  return `Task ${id} has ended. The balance at APIMart shows whether it is billed.`
+  return `Task ${id} has ended. Check the account balance at APIMart to see whether the task was billed.`
 }
 
 function failedAdvice(id: string | undefined): string {
@@ -47,13 +47,13 @@ describe('a task that failed', { concurrent: true }, () => {
     const { task_id } = run.outputs
     const advice = failedAdvice(task_id)
     expect(expectFailure(run, 'task_failed', advice)).toBe(
-      `APIMart ended the task as failed (task_failed, task_error). It says: "no complete upper body detected".\n${BODY}`,
+      `APIMart reports the task as failed (task_failed, task_error). It says: "no complete upper body detected".\n${BODY}`,
     )
     expect(run.outputs).toEqual({ task_id, status: 'failed', failure_reason: 'task_failed' })
     expect(run.summary).toContain('## Kling motion control: the task failed\n')
     expect(run.summary).toContain(`<b>What to do:</b> ${advice}</p>`)
     expect(run.summary).toContain(
-      '<li>APIMart ended the task as failed (task_failed, task_error). It says: &#34;no complete upper body detected&#34;.</li>',
+      '<li>APIMart reports the task as failed (task_failed, task_error). It says: &#34;no complete upper body detected&#34;.</li>',
     )
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
@@ -61,29 +61,29 @@ describe('a task that failed', { concurrent: true }, () => {
   it.for<[TaskScript, ...string[]]>([
     [
       { error: { code: 1301, message: 'Blocked by our content policy (request id: 7)', type: '' } },
-      'APIMart ended the task as failed (1301). It says: "Blocked by our content policy (request id: 7)".',
+      'APIMart reports the task as failed (1301). It says: "Blocked by our content policy (request id: 7)".',
       CONTENT,
     ],
     [
       { error: { code: '', message: 'camera cut at 2.1 s', type: 'task_error' } },
-      'APIMart ended the task as failed (task_error). It says: "camera cut at 2.1 s".',
+      'APIMart reports the task as failed (task_error). It says: "camera cut at 2.1 s".',
       MOTION,
     ],
     [
       { error: { code: 'x', message: 'worker 17 lost', type: 'x' }, words: { failed: 'ERROR' } },
-      'APIMart ended the task as ERROR (x). It says: "worker 17 lost".',
+      'APIMart reports the task as ERROR (x). It says: "worker 17 lost".',
     ],
     [
       { error: null, failReason: 'risk control' },
-      'APIMart ended the task as failed. It says: "risk control".',
+      'APIMart reports the task as failed. It says: "risk control".',
       CONTENT,
     ],
     [
       { error: { code: 'E1', message: '', type: '' }, failReason: 'face not found' },
-      'APIMart ended the task as failed (E1). It says: "face not found".',
+      'APIMart reports the task as failed (E1). It says: "face not found".',
       BODY,
     ],
-    [{ error: null }, 'APIMart ended the task as failed. It says nothing else.'],
+    [{ error: null }, 'APIMart reports the task as failed. It says nothing else.'],
   ])('a failed task is explained when its cause is known: %j', async ([script, ...lines], { expect }) => {
     await using scenario = await startScenario(ENDED)
     const { id } = scenario.sandbox.addTask({ outcome: 'failed', ...script })
@@ -165,7 +165,7 @@ describe('a completed task', { concurrent: true }, () => {
     scenario.sandbox.faults.next('task', view({ status: 'completed' }))
     const run = await scenario.run({ ...NO_REFERENCES, task_id: 'task_1' })
     expect(run.outputs.failure_reason).toBe('download_failed')
-    expect(run.errors[0]).not.toContain('once this one has expired')
+    expect(run.errors[0]).not.toContain('expire')
   })
 })
 
@@ -186,7 +186,7 @@ describe('secrets that APIMart repeats', { concurrent: true }, () => {
     })
     const run = await scenario.run({ wait: 'true', preflight: 'off', video_url })
     expect(run.errors[0]?.split('\n')[0]).toBe(
-      'APIMart ended the task as failed (key ***, ***). It says: "cannot fetch http://media.test/files/demo/walk.mp4?… with ***, ***; signed ***; signed ***".',
+      'APIMart reports the task as failed (key ***, ***). It says: "cannot fetch http://media.test/files/demo/walk.mp4?… with ***, ***; signed ***; signed ***".',
     )
     const [mask, ...log] = run.raw.log.split(EOL)
     expect(mask).toBe(`::add-mask::${sandbox.apiKey}`)

@@ -183,7 +183,7 @@ describe('a failed poll', { concurrent: true }, () => {
     const run = await scenario.run(WAIT)
     expectCompleted(run)
     expect(progressOf(run).map(({ text }) => text.replace(/\([A-Z_]+\)/, '(code)'))).toEqual([
-      'The request to APIMart failed: the server closed the connection (code). This says nothing about the task; retrying.',
+      'The request to APIMart failed: the server closed the connection (code). The task is not affected; retrying.',
       'completed',
     ])
   })
@@ -270,7 +270,7 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const run = await scenario.run({ ...WAIT, wait_timeout_minutes: '0.5' })
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'processing', failure_reason: 'wait_timeout' })
-    const advice = `Increase wait_timeout_minutes, or resume the task later. ${lastSeen(task_id)} ${again(task_id)}`
+    const advice = `To wait longer next time, increase wait_timeout_minutes. ${lastSeen(task_id)} ${again(task_id)}`
     expectFailure(run, 'wait_timeout', run.errors[0]?.split('\n').at(-1))
     expect(run.errors[0]).toBe(`The task was still running after 30 s (wait_timeout_minutes).\n${advice}`)
     expect(run.log).toContain(`\nWaiting for task ${task_id} (at most 30 s).`)
@@ -288,7 +288,7 @@ describe('wait_timeout_minutes', { concurrent: true }, () => {
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'submitted', failure_reason: 'wait_timeout' })
     expect(run.errors[0]).toBe(
-      `The task was still running after 6 s (wait_timeout_minutes).\nIncrease wait_timeout_minutes, or resume the task later. Task ${task_id} was accepted: it continues at APIMart and is billed, even though this job has stopped. ${again(task_id)}`,
+      `The task was still running after 6 s (wait_timeout_minutes).\nTo wait longer next time, increase wait_timeout_minutes. Task ${task_id} was accepted: it continues at APIMart and is billed, even though this job has stopped. ${again(task_id)}`,
     )
     expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['POST'])
   })
