@@ -255,7 +255,7 @@ describe('a fault that the publication reports', () => {
       asset.size = 499
     }
     expect(await problemOf(at.publish())).toBe(
-      failed('the asset that GitHub stored differs from the video. Try again later.'),
+      failed('The asset that GitHub stored differs from the video. Try again later.'),
     )
     expect(at.asker.pauses).toEqual([2000, 4000, 8000])
     expect(held(at.release)).toEqual(OLD)

@@ -510,7 +510,7 @@ describe('an expired link', () => {
   })
 
   it.each([
-    [400, EXPIRED_TOKEN, 'its server answers 400 Bad, because the link has expired Request'],
+    [400, EXPIRED_TOKEN, 'its server answers 400 Bad Request, because the link has expired'],
     [410, '', 'its server answers 410 Gone, because the link has expired'],
   ])(
     'the download reports a link as expired when the server says so with status %i',

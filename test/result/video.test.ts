@@ -252,7 +252,7 @@ describe('several links', () => {
     expect(await at.problems(urls, NOW)).toEqual([
       failed(
         `/habit/missing/${FILE}`,
-        'its server answers 404 Not, because the link has expired Found (at 2050-11-22 10:11:12 UTC)',
+        'its server answers 404 Not Found, because the link has expired (at 2050-11-22 10:11:12 UTC)',
       ),
       failed(`/habit/html/${FILE}`, 'the URL serves an HTML page, not an mp4 or mov video'),
       failed(

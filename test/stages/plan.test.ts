@@ -269,34 +269,28 @@ const OTHER = { bytes: 5, sha256: sha('x') }
 
 describe('with the receipt of another request', () => {
   it.each<[string, Given, Partial<Identities>, Partial<Receipt>, string]>([
-    ['a new prompt', { prompt: 'She waves' }, {}, {}, 'prompt has changed'],
-    ['a new mode', { mode: 'pro' }, {}, {}, 'mode has changed'],
-    ['a new image', {}, { image: OTHER }, {}, 'image_url has changed'],
-    ['a new clip', {}, { clip: OTHER }, {}, 'video_url has changed'],
-    [
-      'two changed inputs',
-      { prompt: 'She waves', watermark: 'true' },
-      {},
-      {},
-      'prompt and watermark have changed',
-    ],
+    ['a new prompt', { prompt: 'She waves' }, {}, {}, 'prompt differs'],
+    ['a new mode', { mode: 'pro' }, {}, {}, 'mode differs'],
+    ['a new image', {}, { image: OTHER }, {}, 'image_url differs'],
+    ['a new clip', {}, { clip: OTHER }, {}, 'video_url differs'],
+    ['two changed inputs', { prompt: 'She waves', watermark: 'true' }, {}, {}, 'prompt and watermark differ'],
     [
       'three changes',
       { prompt: 'She waves', watermark: 'true' },
       { image: OTHER },
       {},
-      'prompt, watermark and image_url have changed',
+      'prompt, watermark and image_url differ',
     ],
     [
       'references that the receipt does not record',
       {},
       {},
       { references: null },
-      'image_url and video_url have changed',
+      'image_url and video_url differ',
     ],
   ])('the video is generated again because of %s', async (_, given, identities, receipt, what) => {
     await using at = await openWorkspace(receipt)
-    const why = `${GENERATED} ${what} since ${PLACE}.`
+    const why = `${GENERATED} ${what} from the receipt ${PLACE}.`
     expect(await at.decide(given, { ...SAME, ...identities })).toEqual(make(why))
   })
 

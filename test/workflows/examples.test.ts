@@ -311,7 +311,7 @@ describe('a run of an example', { concurrent: true }, () => {
     expect(statuses(again.jobs)).toEqual({ submit: ['failure'] })
     expect(again.steps).toEqual([])
     expect(again.printed).toContain(
-      '::error::video.task names a task whose video has not been collected: run collect.yml.',
+      '::error::The video of the last request has not been collected: run collect.yml first.',
     )
     expect(paid(world)).toBe(1)
 
@@ -344,7 +344,9 @@ describe('a run of an example', { concurrent: true }, () => {
     const unclear = await world.run(submit, { event: 'workflow_dispatch' })
     expect(unclear.steps.map(({ outputs }) => outputs.failure_reason)).toEqual(['submission_uncertain'])
     const again = await world.run(submit, { event: 'workflow_dispatch' })
-    expect(again.printed).toContain('If it is empty, find the task of the last request in the task log')
+    expect(again.printed).toContain(
+      'If the file video.task is empty, find the task of that request in the task log',
+    )
     expect((await world.run(collect, { event: 'schedule' })).steps).toEqual([])
     expect(paid(world)).toBe(1)
     await repository.commit({ 'video.task': `${scenario.sandbox.tasks[0]?.id}\n` })

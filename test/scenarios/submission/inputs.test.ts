@@ -66,7 +66,7 @@ describe('inputs', () => {
         "wait "no such thing": Use true or false.",
         "wait_timeout_minutes "no such thing": Use a number of minutes above 0 and up to 10080, such as 45 or 0.5.",
         "output_path "no such thing": It needs the finished video. Add wait: true, or set task_id to the id of an existing task.",
-        "regenerate "no such thing": Use changed (submit only if the request or the references differ from the receipt next to the file) or always.",
+        "regenerate "no such thing": Use changed (submit only if the request or the references differ from the receipt next to the file) or always (submit, and pay, every time).",
         "github_token: It contains spaces, line breaks or characters outside ASCII. Use the token alone.",
         "api_base_url "no such thing": It is not an https URL. Use https://api.apimart.ai or the https base URL of your gateway, without /v1.",
       ]
