@@ -41,9 +41,11 @@ const { TIMEOUTS } = await import(/* webpackMode: "eager" */ './network/network.
 const { renderSummary } = await import(/* webpackMode: "eager" */ './report/summary.ts')
 const { INPUT_NAMES } = await import(/* webpackMode: "eager" */ './inputs/inputs.ts')
 
+const inputVariables = readVariables()
 dropKeyFromEnvironment(new Set(INPUT_NAMES.map(variableOf)))
 const report = await run({
   readInput: takeInput,
+  inputVariables,
   setOutput,
   info: (line) => core.info(escapeLogLine(safe(line))),
   warning: (sentence) => core.warning(annotation([safe(sentence)])),
@@ -96,6 +98,14 @@ function setOutput(name: OutputName, value: string): void {
   } catch (error) {
     troubles.push(`The output ${name} could not be written: ${messageOf(error)}`)
   }
+}
+
+/** Everything under `with:` in upper case, whether the action has such an input or not. */
+function readVariables(): Record<string, string> {
+  const inputs = Object.entries(process.env).filter(([name]) => /^INPUT_/i.test(name))
+  return Object.fromEntries(
+    inputs.map(([name, value = '']) => [name.slice('INPUT_'.length).toUpperCase(), value]),
+  )
 }
 
 /** The environment variable that the runner sets for an input. */

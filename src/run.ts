@@ -45,13 +45,15 @@ export interface Edge extends Omit<Capabilities, 'network'>, Channel {
   /** How long each part of a request may take. */
   readonly timeouts: Timeouts
   readInput(name: InputName): string
+  /** The texts of all `INPUT_*` variables, by their names without `INPUT_`. */
+  readonly inputVariables: Readonly<Record<string, string>>
 }
 
 /** Runs the action to the end. It never throws: a failure is in the report. */
 export async function run(edge: Edge): Promise<Report> {
   const reporter = new RunReporter(edge)
   try {
-    const inputs = readInputs(edge.readInput)
+    const inputs = readInputs(edge.readInput, edge.inputVariables)
     reporter.inputs(inputs)
     return reporter.report(await perform(inputs, edge, reporter))
   } catch (error) {

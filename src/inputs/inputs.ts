@@ -21,6 +21,7 @@ import {
   usd,
   yesOrNo,
 } from './fields.ts'
+import { findMistyped } from './mistyped.ts'
 import { displayReference, parseReference, type ReferenceText } from './reference-text.ts'
 
 const ORIENTATIONS = {
@@ -237,34 +238,46 @@ export const INPUT_NAMES = Object.keys(schema.entries) as InputName[]
  * Reads and checks all inputs, without using the network.
  *
  * @param read returns the trimmed text of an input, `''` when it is not set (`core.getInput`)
+ * @param given the texts of all `INPUT_*` variables, by their names without `INPUT_`
  * @throws Failure `invalid_input` with one sentence for each problem
  */
-export function readInputs(read: (name: InputName) => string): Inputs {
+export function readInputs(
+  read: (name: InputName) => string,
+  given: Readonly<Record<string, string>>,
+): Inputs {
   const raw = Object.fromEntries(INPUT_NAMES.map((name) => [name, read(name)]))
-  return raw.task_id ? readExistingTask(raw, raw.task_id) : readNewTask(raw)
+  const mistyped = findMistyped(given, INPUT_NAMES)
+  return raw.task_id ? readExistingTask(raw, raw.task_id, mistyped) : readNewTask(raw, mistyped)
 }
 
 type Raw = Readonly<Record<string, string>>
 
-function readNewTask(raw: Raw): NewTaskInputs {
+function readNewTask(raw: Raw, mistyped: readonly string[]): NewTaskInputs {
   const result = v.safeParse(schema, raw)
-  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  const problems = [...mistyped, ...sentencesOf([...ownProblems(result.issues), ...crossProblems(raw)], raw)]
   if (result.success && problems.length === 0) {
     const { image_url, video_url, character_orientation } = result.output
     if (image_url !== null && video_url !== null && character_orientation !== null) {
       return { ...result.output, task_id: null, image_url, video_url, character_orientation }
     }
   }
-  throw new Failure('invalid_input', sentencesOf(problems, raw))
+  throw invalid(problems)
 }
 
-function readExistingTask(raw: Raw, task_id: string): ExistingTaskInputs {
+function readExistingTask(raw: Raw, task_id: string, mistyped: readonly string[]): ExistingTaskInputs {
   const result = v.safeParse(existingSchema, raw)
-  const problems = [...ownProblems(result.issues), ...crossProblems(raw)]
+  const problems = [...mistyped, ...sentencesOf([...ownProblems(result.issues), ...crossProblems(raw)], raw)]
   if (result.success && problems.length === 0) return { ...result.output, task_id }
   const remedy =
     'Correct the inputs named above in the workflow file, then run the workflow again. This run submitted nothing, and the task in task_id is not affected.'
-  throw new Failure('invalid_input', sentencesOf(problems, raw), { remedy })
+  throw invalid(problems, remedy)
+}
+
+function invalid(
+  [first = 'The inputs are invalid.', ...others]: readonly string[],
+  remedy?: string,
+): Failure {
+  return new Failure('invalid_input', [first, ...others], remedy === undefined ? {} : { remedy })
 }
 
 function ownProblems(issues: readonly v.BaseIssue<unknown>[] = []): Problem[] {
@@ -281,14 +294,13 @@ export function requireKey({ api_key }: Pick<Inputs, 'api_key'>): void {
 }
 
 /** Problems as sentences, in the order of the inputs. */
-function sentencesOf(problems: readonly Problem[], raw: Raw): [string, ...string[]] {
+function sentencesOf(problems: readonly Problem[], raw: Raw): string[] {
   const secrets = SECRETS.map((name) => raw[name] ?? '')
-  const [first = 'The inputs are invalid.', ...others] = Object.entries(raw).flatMap(([name, value]) =>
+  return Object.entries(raw).flatMap(([name, value]) =>
     problems.flatMap((problem) =>
       problem.name === name ? [`${name}${quote(name, value, secrets)}: ${problem.message}`] : [],
     ),
   )
-  return [first, ...others]
 }
 
 /**

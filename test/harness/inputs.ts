@@ -40,6 +40,7 @@ export function inputsOfTask(task_id: string, given: Given = {}): ExistingTaskIn
 function read(given: Given) {
   return readInputs(
     (name) => given[name] ?? action.inputs[name]?.default?.replace('${{ github.token }}', GITHUB_TOKEN) ?? '',
+    {},
   )
 }
 

@@ -209,7 +209,7 @@ describe('the white space in inputs', () => {
     for (const [name, { default: value = '' }] of Object.entries(action.inputs)) {
       vi.stubEnv(`INPUT_${name.toUpperCase()}`, given[name] ?? value.replace('${{ github.token }}', 'ghs_1'))
     }
-    const inputs = readInputs((name: InputName) => core.getInput(name))
+    const inputs = readInputs((name: InputName) => core.getInput(name), {})
     expect(inputs).toMatchObject({ task_id: null, output_path: null, wait: true })
   })
 })

@@ -59,7 +59,7 @@ describe('valid inputs', () => {
     readInputs((name) => {
       asked.push(name)
       return NEEDED[name] ?? defaultOf(name)
-    })
+    }, {})
     expect(asked).toEqual(INPUT_NAMES)
   })
 })

@@ -122,6 +122,7 @@ export async function play(schedule: Schedule): Promise<Performance> {
         signal: abort.signal,
         readInput: (name) =>
           given[name] ?? (name === 'github_token' ? '' : action.inputs[name]?.default) ?? '',
+        inputVariables: {},
         setOutput: (name, value) => played.outputs.set(name, value),
         info: (line) => played.log.push(line),
         warning: (text) => played.log.push(`warning: ${text}`),

@@ -32,6 +32,30 @@ describe('inputs', () => {
     expect(scenario.sandbox.requests).toEqual([])
   })
 
+  it('a mistyped input is refused before anything is sent, together with the other problems', async () => {
+    await using scenario = await startScenario()
+    const env = { INPUT_MAX_COSTS: '0.1', 'INPUT_OUTPUT-PATH': 'o.mp4', INPUT_TOKEN: 'x', INPUT_DRYRUN: '' }
+    const run = await scenario.run({ mode: 'fast' }, { env })
+    expect(expectFailure(run, 'invalid_input').split('\n')).toEqual([
+      'max_costs is not an input. Did you mean max_cost?',
+      'output-path is not an input. Did you mean output_path?',
+      'mode "fast": Use std (balanced) or pro (higher quality, slower, more expensive).',
+    ])
+    expect(scenario.sandbox.requests).toEqual([])
+  })
+
+  it('a mistyped input is refused beside task_id as well', async () => {
+    await using scenario = await startScenario()
+    const { id } = scenario.sandbox.addTask()
+    const run = await scenario.run({ task_id: id }, { env: { INPUT_OUTPUTPATH: 'o.mp4' } })
+    const advice =
+      'Correct the inputs named above in the workflow file, then run the workflow again. This run submitted nothing, and the task in task_id is not affected.'
+    expect(expectFailure(run, 'invalid_input', advice)).toBe(
+      'outputpath is not an input. Did you mean output_path?',
+    )
+    expect(scenario.apiRequests()).toEqual([])
+  })
+
   it('all wrong inputs are reported at once', async () => {
     await using scenario = await startScenario()
     const { inputs } = await readAction()
