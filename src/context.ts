@@ -10,8 +10,10 @@ import type { Reporter } from './report/reporter.ts'
 /** Facts of the job: plain data, created once at the edge. */
 export interface Job {
   readonly step: StepIdentity
-  /** The attempt of the run, starting at 1. */
-  readonly attempt: number
+  /** Whether the runner identifies its runs. Otherwise, `step.runId` is random. */
+  readonly isIdentified: boolean
+  /** The attempt of the run, starting at 1; null if the runner does not name it. */
+  readonly attempt: number | null
   /** The job's working folder. */
   readonly workspace: string
   /** Folder for temporary files; it may not exist yet. */

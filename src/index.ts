@@ -1,10 +1,10 @@
 /**
  * The edge: the runner's inputs, outputs, log, summary and signals. Everything else is in run.ts.
  */
-import { tmpdir } from 'node:os'
 import * as core from '@actions/core'
 import { realClock } from './clock.ts'
 import { Failure, messageOf, toFailure } from './failure.ts'
+import { readJob } from './job.ts'
 import { advise } from './report/advice.ts'
 import type { Report } from './report/report.ts'
 import type { OutputName } from './report/reporter.ts'
@@ -50,24 +50,7 @@ const report = await run({
   info: (line) => core.info(escapeLogLine(safe(line))),
   warning: (sentence) => core.warning(annotation([safe(sentence)])),
   group: core.group,
-  job: {
-    step: {
-      repository: process.env.GITHUB_REPOSITORY ?? '',
-      runId: process.env.GITHUB_RUN_ID ?? '',
-      job: process.env.GITHUB_JOB ?? '',
-      step: process.env.GITHUB_ACTION ?? '',
-    },
-    attempt: Number.parseInt(process.env.GITHUB_RUN_ATTEMPT ?? '', 10) || 1,
-    workspace: process.env.GITHUB_WORKSPACE || process.cwd(),
-    temp: process.env.RUNNER_TEMP || tmpdir(),
-    commit: {
-      serverUrl: process.env.GITHUB_SERVER_URL || 'https://github.com',
-      repository: process.env.GITHUB_REPOSITORY ?? '',
-      sha: process.env.GITHUB_SHA ?? '',
-    },
-    githubApiUrl: process.env.GITHUB_API_URL || 'https://api.github.com',
-    event: { name: process.env.GITHUB_EVENT_NAME ?? '', path: process.env.GITHUB_EVENT_PATH ?? '' },
-  },
+  job: readJob(process.env),
   clock: realClock,
   random: Math.random,
   timeouts: TIMEOUTS,
@@ -92,11 +75,14 @@ process.stdout.write('', () => {
   process.exit()
 })
 
-function setOutput(name: OutputName, value: string): void {
+function setOutput(name: OutputName, value: string): string | null {
   try {
     core.setOutput(name, safe(value))
+    return null
   } catch (error) {
-    troubles.push(`The output ${name} could not be written: ${messageOf(error)}`)
+    const trouble = `The output ${name} could not be written: ${messageOf(error)}`
+    troubles.push(trouble)
+    return trouble
   }
 }
 

@@ -77,9 +77,10 @@ async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<
 
 async function makeVideo(inputs: NewTaskInputs, destination: Destination, context: Context): Promise<End> {
   const { job, clock, reporter } = context
+  if (!job.isIdentified) reporter.info(UNIDENTIFIED)
   const target = await findRelease(inputs, context)
   const [references] = await inspectReferences([{ inputs, destination, reporter }], context)
-  const firstKey = firstKeyOf(references.sources, inputs, job)
+  const firstKey = firstKeyOf(references.sources, { inputs, destination }, job)
   const facts = { inputs, destination, references, firstKey, job, now: clock.now() }
   const plan = planVideo({ ...facts, video: await inspectOutput(facts) })
   reporter.plan(plan)
@@ -96,6 +97,7 @@ async function makeVideo(inputs: NewTaskInputs, destination: Destination, contex
     return { kind: 'unchanged', reused }
   }
   requireKey(inputs)
+  if (plan.kind === 'make') reporter.requireOutputs()
   const followed =
     plan.kind === 'fetch'
       ? resume(plan, { inputs, references }, context)
@@ -109,6 +111,9 @@ async function makeVideo(inputs: NewTaskInputs, destination: Destination, contex
   await publish(finished.video.file, { destination, target }, context)
   return { kind: 'completed', ...finished }
 }
+
+const UNIDENTIFIED =
+  'This runner does not identify its runs (GITHUB_RUN_ID is empty, or ACT is true), so this step has an identity of its own: a re-run submits, and pays for, a new task, unless a receipt prevents it.'
 
 async function fetchTask(
   inputs: ExistingTaskInputs,

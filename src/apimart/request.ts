@@ -59,10 +59,16 @@ export interface StepIdentity {
  * every attempt, so that the server can return the existing task.
  *
  * @param request as it is before an upload: an uploaded image gets a different URL in every attempt
+ * @param place where the video goes, relative to the workspace with `/`; null without `output_path`. Steps can share their
+ *   names (those of a composite action do), and each of two files needs its own video
  * @returns 70 visible ASCII characters; the API accepts up to 191
  */
-export function idempotencyKey(step: StepIdentity, request: MotionControlRequest): string {
-  return hashed([step.repository, step.runId, step.job, step.step, request])
+export function idempotencyKey(
+  { repository, runId, job, step }: StepIdentity,
+  request: MotionControlRequest,
+  place: string | null,
+): string {
+  return hashed([repository, runId, job, step, request, ...(place === null ? [] : [place])])
 }
 
 /**

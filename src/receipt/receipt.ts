@@ -69,7 +69,14 @@ const schema = v.object({
   /** Null until the video is in its file. */
   result: v.nullable(result),
   /** The step that sent the request. */
-  made_by: v.object({ repository: v.string(), run_id: v.string(), job: v.string(), step: v.string() }),
+  made_by: v.object({
+    repository: v.string(),
+    run_id: v.string(),
+    /** Missing if the runner names no attempts, and in receipts of older code. */
+    attempt: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+    job: v.string(),
+    step: v.string(),
+  }),
 })
 
 export type Receipt = v.InferOutput<typeof schema>
@@ -95,13 +102,22 @@ export function heldUntil({ sent_at }: Receipt): number {
   return Date.parse(sent_at) + KEY_HOLDS_MILLISECONDS
 }
 
-/** Whether a receipt was written by another step of the same run. That step's video would be lost. */
+/**
+ * Whether another step of the same run wrote a receipt, and its video would be lost to another request. Steps can share
+ * their names, so the same names count as another step in the same attempt. A task that has failed leaves nothing to lose.
+ *
+ * @param attempt of the run, null if the runner does not name it
+ */
 export function isMadeByOtherStep(
-  { made_by }: Receipt,
+  { made_by, task }: Receipt,
   { repository, runId, job, step }: StepIdentity,
+  attempt: number | null,
 ): boolean {
+  if (task?.status === 'failed' || task?.status === 'cancelled') return false
   const isSameRun = made_by.repository === repository && made_by.run_id === runId
-  return isSameRun && (made_by.job !== job || made_by.step !== step)
+  const isSameStep = made_by.job === job && made_by.step === step
+  const isSameAttempt = attempt !== null && made_by.attempt === attempt
+  return isSameRun && (!isSameStep || isSameAttempt)
 }
 
 /** What was found at the path of a receipt; `why` is a clause for the user. */

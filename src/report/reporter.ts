@@ -6,7 +6,7 @@ import type { Poll } from '../apimart/poll.ts'
 import type { MotionControlRequest } from '../apimart/request.ts'
 import type { Link, Task } from '../apimart/task.ts'
 import type { Estimate } from '../budget.ts'
-import type { FailureReason } from '../failure.ts'
+import { Failure, type FailureReason } from '../failure.ts'
 import type { Inputs } from '../inputs/inputs.ts'
 import type { Preflight } from '../references/preflight.ts'
 import type { Sources } from '../references/sources.ts'
@@ -41,8 +41,12 @@ export type OutputName =
 
 /** The log and the outputs of the runner. */
 export interface Channel {
-  /** Never throws: an output that cannot be written must not hide how the run ends. */
-  setOutput(name: OutputName, value: string): void
+  /**
+   * Never throws: an output that cannot be written must not hide how the run ends.
+   *
+   * @returns why it could not be written, as a whole sentence; null if it was
+   */
+  setOutput(name: OutputName, value: string): string | null
   info(line: string): void
   warning(sentence: string): void
   group<T>(title: string, phase: () => Promise<T>): Promise<T>
@@ -65,6 +69,12 @@ export interface Reporter {
   estimate(estimate: Estimate): void
   /** The request of a dry run; `isUploaded` if its image would first get another URL. */
   dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void>
+  /**
+   * Checks that outputs can be written, before anything is paid.
+   *
+   * @throws Failure `internal_error`
+   */
+  requireOutputs(): void
   submission(url: string, request: MotionControlRequest): Promise<void>
   /** The task of this run; its id is reported before anything else is attempted. */
   task(task: Task): void
@@ -90,6 +100,9 @@ export interface Reporter {
   }): void
   failed(reason: FailureReason): void
 }
+
+const NO_OUTPUTS =
+  'Without outputs, the id of a paid task could be lost, so nothing was submitted and nothing is billed. Make sure that this step can write the file in GITHUB_OUTPUT (in a container, that its user can; on a self-hosted runner, that its disk is not full), then run again.'
 
 /** Reports to the runner, and collects what the summary needs. */
 export class RunReporter implements Reporter {
@@ -162,6 +175,11 @@ export class RunReporter implements Reporter {
     if (isUploaded) this.info('The image is uploaded first, and the request contains the URL of the upload.')
     this.#channel.setOutput('status', 'dry_run')
     this.info('Dry run: nothing was submitted and nothing is billed.')
+  }
+
+  requireOutputs(): void {
+    const trouble = this.#channel.setOutput('status', '')
+    if (trouble !== null) throw new Failure('internal_error', [trouble], { remedy: NO_OUTPUTS })
   }
 
   submission(url: string, request: MotionControlRequest): Promise<void> {

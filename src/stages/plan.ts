@@ -125,8 +125,10 @@ export function planVideo(facts: PlanFacts): Plan {
   const keyNumber = numberInForce(receipt, facts)
   const known: ReceiptFacts = { ...facts, destination, receipt, receiptName, keyNumber }
   const left = inputs.dry_run ? null : describeLeft(receipt)
+  const isTaken = isMadeByOtherStep(receipt, job.step, job.attempt)
   if (video.kind === 'not_asked') {
-    if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
+    const isSameKey = inputs.idempotency_key === receipt.idempotency_key
+    if (!isSameKey && isTaken) throw writtenTwice(inputs, receipt)
     return make(facts, `regenerate: always requests a new video, regardless of ${receiptName}.`, {
       left,
     })
@@ -143,7 +145,7 @@ export function planVideo(facts: PlanFacts): Plan {
     }
     const changes = changesSince(receipt, requestOf(inputs), bytes.identities)
     if (changes.length > 0) {
-      if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
+      if (isTaken) throw writtenTwice(inputs, receipt)
       return make(facts, `A new video is generated: ${describeChanges(changes, receiptName)}.`, { left })
     }
   }
@@ -164,7 +166,7 @@ export function dependsOnOutput(facts: RequestFacts): boolean {
  * expired.
  */
 function numberInForce(receipt: Receipt, { firstKey, job, now }: RequestFacts): number | null {
-  return now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt) : null
+  return now < heldUntil(receipt) ? numberOfKey(receipt.idempotency_key, firstKey, job.attempt ?? 1) : null
 }
 
 /** Plans for a request that matches the receipt, depending on its outcome. */
@@ -180,7 +182,7 @@ function planForSameRequest(facts: ReceiptFacts): Plan {
     return { kind: 'fetch', why, ...found }
   }
   const next: Sending =
-    keyNumber === null ? FIRST_TIME : { keyNumber: Math.min(keyNumber + 1, job.attempt), earlier: null }
+    keyNumber === null ? FIRST_TIME : { keyNumber: Math.min(keyNumber + 1, job.attempt ?? 1), earlier: null }
   if (!isFinished(receipt)) {
     const how = task.status === 'failed' ? 'has failed' : 'was cancelled'
     return makeNew(facts, `task ${id} of ${receiptName} ${how}`, next)

@@ -7,6 +7,7 @@ import type { NewTaskInputs } from '../inputs/inputs.ts'
 import { identifyBytes } from '../references/identity.ts'
 import type { Sources } from '../references/sources.ts'
 import { secretsOf } from '../text/secrets.ts'
+import type { Destination } from './destination.ts'
 import { uploadImage } from './upload-image.ts'
 
 export interface Prepared {
@@ -23,13 +24,14 @@ export interface Prepared {
  */
 export function firstKeyOf(
   { image, clip }: Sources,
-  inputs: NewTaskInputs,
+  { inputs, destination }: { readonly inputs: NewTaskInputs; readonly destination: Destination },
   { step }: Pick<Job, 'step'>,
 ): string {
+  const place = destination.kind === 'none' ? null : destination.output.displayName
   const image_url =
     image.kind === 'web' ? image.reference.url : `sha256:${identifyBytes(image.opened.bytes).sha256}`
   const request = buildRequest(inputs, { image_url, video_url: clip.reference.url })
-  return inputs.idempotency_key ?? idempotencyKey(step, request)
+  return inputs.idempotency_key ?? idempotencyKey(step, request, place)
 }
 
 /**

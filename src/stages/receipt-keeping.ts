@@ -76,7 +76,13 @@ export function draftReceipt(
     sent_at: new Date(clock.now()).toISOString(),
     task: null,
     result: null,
-    made_by: { repository, run_id: runId, job: jobName, step },
+    made_by: {
+      repository,
+      run_id: runId,
+      ...(job.attempt !== null && { attempt: job.attempt }),
+      job: jobName,
+      step,
+    },
   })
   return draftOf(output, receipt)
 }
@@ -97,7 +103,7 @@ export function receiptOfTask(
   if (found.kind === 'read') {
     const { receipt } = found
     if (receipt.task?.id === inputs.task_id) return draftOf(output, receipt)
-    if (isMadeByOtherStep(receipt, job.step)) throw writtenTwice(inputs, receipt)
+    if (isMadeByOtherStep(receipt, job.step, job.attempt)) throw writtenTwice(inputs, receipt)
     if (receipt.task === null) {
       reporter.warn(
         `Task ${inputs.task_id} is recorded as the task of the request in ${displayName}, whose outcome was unknown. If the task belongs to another request, remove the receipt afterwards.`,

@@ -41,6 +41,8 @@ interface PlannedVideo {
 /** The video with its request, as needed for each try. */
 interface PreparedVideo extends Prepared, Pick<PlannedVideo, 'inputs' | 'estimate'> {
   readonly receipt: ReceiptDraft
+  /** Whether the receipt shows that this request was already sent. */
+  readonly isSentBefore: boolean
 }
 
 /**
@@ -59,7 +61,8 @@ export async function submit(
   const { job, clock, reporter } = context
   const { keyNumber } = plan.sending
   const draft = draftReceipt({ ...video, idempotencyKey: derivedKey(firstKey, keyNumber) }, context)
-  const preparedVideo: PreparedVideo = { ...prepared, inputs, estimate, receipt: draft }
+  const isSentBefore = plan.sending.earlier !== null
+  const preparedVideo: PreparedVideo = { ...prepared, inputs, estimate, receipt: draft, isSentBefore }
   if (inputs.price_per_second !== null) {
     reporter.info(await describeAccount(preparedVideo, context))
   }
@@ -76,7 +79,7 @@ export async function submit(
       if (state?.status !== 'failed' && state?.status !== 'cancelled') return found
       // APIMart reports creation times in whole seconds.
       const isEarlier = state.createdAt === null || state.createdAt + 1000 <= startedAt
-      if (number >= job.attempt || !isEarlier) throw givenAgain(taskFailure(state, secrets))
+      if (number >= (job.attempt ?? 1) || !isEarlier) throw givenAgain(taskFailure(state, secrets))
       abandon(found.task, { state, secrets }, context)
     } catch (error) {
       await saveReceipt(receipt, context)
@@ -92,7 +95,7 @@ async function submitUnder(
   context: Context,
 ): Promise<FollowedTask> {
   const { inputs, request, secrets } = video
-  const { network, clock, random, signal, reporter } = context
+  const { job, network, clock, random, signal, reporter } = context
   const url = submissionUrl(inputs.api_base_url)
   const sentAt: number[] = []
   reporter.info(`Idempotency-Key: ${idempotencyKey}`)
@@ -117,14 +120,20 @@ async function submitUnder(
   if (outcome.accepted === 'yes') {
     const task = newTask(outcome, inputs, clock.now())
     reporter.task(task)
+    const isOwn = video.isSentBefore || sentAt.length > 1 || inputs.idempotency_key !== null
+    if (outcome.isReplay && job.attempt === 1 && !isOwn) reporter.warn(SHARED)
     return { task, receipt: withTask(receipt, task), secrets }
   }
   const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [await describeAccount(video, context)] : []
-  const failure = failureOf(outcome, video, { traced: trace(url, idempotencyKey, sentAt), balance })
+  const traced = trace(url, idempotencyKey, sentAt)
+  const failure = failureOf(outcome, video, { traced, balance, isFirstAttempt: job.attempt === 1 })
   if (failure.reason === 'submission_uncertain') await saveReceipt(receipt, context)
   throw failure
 }
+
+const SHARED =
+  'Another job or step of this run has made the same request, so both share this task and its video. To generate a video for each, set a different idempotency_key in each.'
 
 function newTask(
   { taskId, isReplay }: Extract<Outcome, { accepted: 'yes' }>,
@@ -140,11 +149,16 @@ function newTask(
  *
  * @param traced a sentence with which to find the request in the console
  * @param balance the account balance, if it matters
+ * @param isFirstAttempt whether no attempt before this one can have sent a request
  */
 function failureOf(
   outcome: Unaccepted,
   { inputs, isUploaded }: PreparedVideo,
-  { traced, balance }: { traced: string; balance: readonly string[] },
+  {
+    traced,
+    balance,
+    isFirstAttempt,
+  }: { traced: string; balance: readonly string[]; isFirstAttempt: boolean },
 ): Failure {
   if (outcome.accepted === 'unknown') {
     if (isUploaded) {
@@ -153,12 +167,17 @@ function failureOf(
     const again = `${traced} A run with this key as idempotency_key gets the same task from APIMart, if there is one.`
     return new Failure('submission_uncertain', [outcome.message, again])
   }
-  if (outcome.remedy === KEY_REUSED && isUploaded && inputs.idempotency_key === null) {
-    return new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
+  if (outcome.remedy === KEY_REUSED && inputs.idempotency_key === null) {
+    if (isFirstAttempt) return new Failure('request_rejected', [outcome.message], { remedy: SENT_BY_OTHERS })
+    if (isUploaded) return new Failure('submission_uncertain', [outcome.message], { remedy: SENT_BEFORE })
   }
   const { reason, message, remedy } = outcome
   return new Failure(reason, [message, ...balance], remedy === null ? {} : { remedy })
 }
+
+/** There was no earlier attempt, so the names of job and step do not identify this step. */
+const SENT_BY_OTHERS =
+  'Another job or step of this run with the same names has sent another request with the same Idempotency-Key. APIMart did not accept the request of this step: nothing is billed for it. Set a different idempotency_key in each of these steps, then run again.'
 
 /** With an uploaded image, no re-run can get the same task. */
 const LOOK_FIRST =

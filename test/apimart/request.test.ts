@@ -72,10 +72,10 @@ describe('the request', () => {
 })
 
 describe('the idempotency key', () => {
-  const key = idempotencyKey(step, request)
+  const key = idempotencyKey(step, request, null)
 
   it('the idempotency key is the same for the same step and request', () => {
-    expect(idempotencyKey(structuredClone(step), structuredClone(request))).toBe(key)
+    expect(idempotencyKey(structuredClone(step), structuredClone(request), null)).toBe(key)
   })
 
   it('the idempotency key does not change between versions of the action', () => {
@@ -83,12 +83,20 @@ describe('the idempotency key', () => {
     expect(key).toMatchInlineSnapshot(
       `"kling-d4b9868740f9ba7aabe80330ea49cbe4691442a3fcbd14baf16c0a6cdb7dad34"`,
     )
+    expect(idempotencyKey(step, request, 'assets/video.mp4')).toMatchInlineSnapshot(
+      `"kling-98283eb98a7a4229a93fe3ffa2ff181823d097d25efd1f06be2ff214622b5877"`,
+    )
+  })
+
+  it('the idempotency key differs for each place of the video', () => {
+    const places = [null, 'video.mp4', 'assets/video.mp4', 'assets/other.mp4']
+    expect(new Set(places.map((place) => idempotencyKey(step, request, place))).size).toBe(places.length)
   })
 
   it.each([{ repository: 'octo/video' }, { runId: '4712' }, { job: 'trailer' }, { step: '__octo_kling_2' }])(
     'the idempotency key differs for another step: %o',
     (change) => {
-      expect(idempotencyKey({ ...step, ...change }, request)).not.toBe(key)
+      expect(idempotencyKey({ ...step, ...change }, request, null)).not.toBe(key)
     },
   )
 
@@ -104,20 +112,20 @@ describe('the idempotency key', () => {
     { watermark: 'true' },
   ])('the idempotency key differs for another request: %o', (change) => {
     const other = requestWith(inputsWith({ prompt: 'She turns and waves', ...change }))
-    expect(idempotencyKey(step, other)).not.toBe(key)
+    expect(idempotencyKey(step, other, null)).not.toBe(key)
   })
 
   it('the idempotency key does not mix up adjacent parts of the step', () => {
     const one = { repository: 'octo/videos', runId: '47', job: '11video', step: 's' }
     const other = { repository: 'octo/videos', runId: '4711', job: 'video', step: 's' }
-    expect(idempotencyKey(one, request)).not.toBe(idempotencyKey(other, request))
+    expect(idempotencyKey(one, request, null)).not.toBe(idempotencyKey(other, request, null))
   })
 
   it('the idempotency key is 1 to 191 visible ASCII characters for any step and prompt', () => {
     const text = fc.string({ unit: 'binary', maxLength: 300 })
     fc.assert(
-      fc.property(text, text, text, text, text, (repository, runId, job, name, prompt) => {
-        const made = idempotencyKey({ repository, runId, job, step: name }, { ...request, prompt })
+      fc.property(text, text, text, text, text, text, (repository, runId, job, name, prompt, place) => {
+        const made = idempotencyKey({ repository, runId, job, step: name }, { ...request, prompt }, place)
         expect(made).toMatch(/^[\x21-\x7e]{1,191}$/)
       }),
     )
@@ -125,7 +133,7 @@ describe('the idempotency key', () => {
 })
 
 describe('the key of a further attempt', () => {
-  const first = idempotencyKey(step, request)
+  const first = idempotencyKey(step, request, null)
 
   it('the key of the first attempt is the first key itself, whether it is generated or set by the user', () => {
     expect(derivedKey(first, 1)).toBe(first)

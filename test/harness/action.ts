@@ -181,8 +181,11 @@ function pick(...names: string[]): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
 }
 
-/** Reads a file of `name<<delimiter` blocks. */
+/** Reads a file of `name<<delimiter` blocks. To a workflow, an empty output is the same as none. */
 function readOutputs(text: string): Record<string, string> {
   const blocks = text.matchAll(/^(\w+)<<(\S+)\r?\n([\s\S]*?)\r?\n?\2\r?$/gm)
-  return Object.fromEntries([...blocks].map(([, name, , value]) => [name, value?.replace(/\r?\n$/, '')]))
+  const values = new Map(
+    [...blocks].map(([, name = '', , value = '']) => [name, value.replace(/\r?\n$/, '')]),
+  )
+  return Object.fromEntries([...values].filter(([, value]) => value !== ''))
 }

@@ -10,6 +10,7 @@ export const STEP = { repository: 'octo/videos', runId: '4711', job: 'video', st
 /** A placeholder job, so a test states only what matters to it. */
 export const JOB: Job = {
   step: STEP,
+  isIdentified: true,
   attempt: 1,
   workspace: '/nowhere',
   temp: '/nowhere',
@@ -24,7 +25,10 @@ export function listening() {
   const warned: string[] = []
   const outputs = new Map<OutputName, string>()
   const reporter = new RunReporter({
-    setOutput: (name, value) => outputs.set(name, value),
+    setOutput(name, value) {
+      outputs.set(name, value)
+      return null
+    },
     info: (line) => lines.push(line),
     warning: (sentence) => warned.push(sentence),
     group: (_title, phase) => phase(),

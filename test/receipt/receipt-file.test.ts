@@ -174,7 +174,13 @@ describe('the content of the receipt', () => {
     const context = listeningContext(Date.parse(soundReceipt().sent_at))
     const receipt = draft(folder.output, context)
     await saveReceipt(finished(receipt, 'https://cdn.example.com/video.mp4'), context)
-    const made_by = { repository: 'octo/videos', run_id: '4711', job: 'video', step: '__octo_kling' }
+    const made_by = {
+      repository: 'octo/videos',
+      run_id: '4711',
+      attempt: 1,
+      job: 'video',
+      step: '__octo_kling',
+    }
     expect(await readReceipt(folder.output)).toEqual({ kind: 'read', receipt: soundReceipt({ made_by }) })
     expect(context.warned).toEqual([])
   })

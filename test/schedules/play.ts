@@ -123,7 +123,10 @@ export async function play(schedule: Schedule): Promise<Performance> {
         readInput: (name) =>
           given[name] ?? (name === 'github_token' ? '' : action.inputs[name]?.default) ?? '',
         inputVariables: {},
-        setOutput: (name, value) => played.outputs.set(name, value),
+        setOutput(name, value) {
+          played.outputs.set(name, value)
+          return null
+        },
         info: (line) => played.log.push(line),
         warning: (text) => played.log.push(`warning: ${text}`),
         group: (_title, phase) => phase(),

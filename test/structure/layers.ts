@@ -23,6 +23,7 @@ export const LAYERS = [
   'budget.ts',
   'report',
   'context.ts',
+  'job.ts',
   'stages',
   'run.ts',
   'index.ts',

@@ -1,19 +1,38 @@
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, vi } from 'vitest'
 import { needs } from '../../harness/platform.ts'
-import { readCall, startScenario, writeProgram } from '../scenario.ts'
+import { readCall, startScenario, submissions, writeProgram } from '../scenario.ts'
 
 describe.concurrent('a runner on which something fails', () => {
-  it('a step that cannot write its outputs fails and shows the task id in log and summary', async ({
-    expect,
-  }) => {
+  it('a step that cannot write its outputs pays nothing', async ({ expect }) => {
     await using scenario = await startScenario()
     const env = { GITHUB_OUTPUT: join(scenario.folder, 'nowhere/output') }
     const run = await scenario.run({}, { env })
-    const id = scenario.sandbox.tasks[0]?.id
-    expect(id).toBeDefined()
+    expect(submissions(scenario)).toEqual([])
+    expect(run.exitCode).toBe(1)
+    expect(run.errors).toHaveLength(1)
+    expect(run.errors[0]).toMatch(
+      /^The output status could not be written: .*\nThe output duration_seconds could not be written: .*\n(?:.*\n)*Without outputs, the id of a paid task could be lost, so nothing was submitted and nothing is billed\. Make sure that this step can write the file in GITHUB_OUTPUT /,
+    )
+    expect(run.summary).toContain('## Kling motion control: stopped')
+  })
+
+  it('a step whose outputs fail after the submission shows the task id in log and summary', async ({
+    expect,
+  }) => {
+    await using scenario = await startScenario()
+    const folder = join(scenario.folder, 'outputs')
+    await mkdir(folder)
+    await writeFile(join(folder, 'output'), '')
+    const { faults, tasks } = scenario.sandbox
+    faults.next('submit', { kind: 'accept-then', fault: { kind: 'delay', ms: 1000 } })
+    const ended = scenario.run({}, { env: { GITHUB_OUTPUT: join(folder, 'output') } })
+    await vi.waitUntil(() => tasks.length === 1, { timeout: 20_000, interval: 5 })
+    await rm(folder, { recursive: true })
+    const run = await ended
+    const id = tasks[0]?.id
     expect(run.exitCode).toBe(1)
     expect(run.log).toContain(`Submitted: task_id ${id}`)
     expect(run.summary).toContain(`<code>${id}</code> is <b>submitted</b>`)
