@@ -6,8 +6,11 @@
 import type { FailureReason } from '../failure.ts'
 import { conceal } from '../text/secrets.ts'
 import { type ApiResponse, retryAfter, UNREADABLE } from './http.ts'
-import { type ApiError, quote, readError, readMentionedTaskId, readTaskId } from './parse.ts'
+import { type ApiError, isFromApi, quote, readError, readMentionedTaskId, readTaskId } from './parse.ts'
 import type { PostResult } from './post.ts'
+
+/** What follows from a response without a task. */
+type Unfulfilled = Exclude<Verdict, { accepted: 'yes' }>
 
 type Verdict =
   | { readonly accepted: 'yes' }
@@ -61,7 +64,7 @@ export type Outcome =
   | Unaccepted
 
 /** An outcome without a task. `remedy` is set if the usual remedy for its reason does not fit. */
-export type Unaccepted = Exclude<Verdict, { accepted: 'yes' }> & {
+export type Unaccepted = Unfulfilled & {
   readonly message: string
   readonly remedy: string | null
   readonly pause: number
@@ -118,7 +121,8 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
   }
   const error = readError(body)
   const row = isSuccess ? 'success without a task id' : rowOf(status, error, body)
-  const verdict = OUTCOMES[row]
+  const isPage = !isSuccess && !isFromApi(body) && !isLackOfCredit(error, body)
+  const verdict = isPage ? aboutNoKey(OUTCOMES[row]) : OUTCOMES[row]
   const mayNameTask = isSuccess ? /task_?id|"id"/i : /task_?id/i
   const lack = isSuccess ? ' without a usable task id' : ''
   const message = sentences(
@@ -126,10 +130,18 @@ function judgeResponse(response: ApiResponse, now: number, secrets: readonly str
     `APIMart answered ${status}${lack}. ${quote(mayNameTask.test(body) ? null : error, body, secrets)}`,
     mention(body, secrets),
     hint(status, error),
+    isPage && verdict.accepted === 'no' ? PAGE : '',
     verdict.accepted === 'unknown' ? NOBODY_KNOWS : '',
   )
   const remedy = row === '409 idempotency_key_reused' ? KEY_REUSED : null
   return { ...verdict, message, remedy, pause: retryAfter(response, now) }
+}
+
+const PAGE = 'This is not a response of the API: a proxy or a firewall may have answered.'
+
+/** A page proves no more than that nothing was accepted: neither the key nor the account can be blamed. */
+function aboutNoKey(verdict: Unfulfilled): Unfulfilled {
+  return verdict.accepted === 'no' && verdict.next === 'stop' ? stop('request_rejected') : verdict
 }
 
 /** What to do if the key was already used for another request. */

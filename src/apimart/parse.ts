@@ -42,6 +42,11 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
   return result.success ? result.output : null
 }
 
+/** Whether a response is a JSON object, as all of the API's are. Proxies, firewalls and CDNs answer with pages. */
+export function isFromApi(body: string): boolean {
+  return readJson(body, v.looseObject({})) !== null
+}
+
 /** Next to an error, a bare `id` could be the id of anything. */
 const noError = v.looseObject({
   success: v.optional(v.literal(true)),

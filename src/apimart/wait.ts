@@ -17,6 +17,9 @@ const LATENESS = 0.05
 /** How long polls may keep failing before the wait gives up. */
 const PATIENCE_MILLISECONDS = 300_000
 
+/** How often in a row, and for how long, the API must refuse a task that exists before the wait believes it. */
+const REFUSALS = { count: 4, milliseconds: 90_000 } as const
+
 /** Everything a wait depends on. */
 interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly poll: (signal: AbortSignal) => Promise<Poll>
@@ -24,7 +27,9 @@ interface Wait extends Pick<Capabilities, 'clock' | 'random' | 'signal'> {
   readonly firstPause: number
   /** Milliseconds after which the wait gives up. */
   readonly limit: number
-  /** Called after every poll. */
+  /** Whether this run knows that the task exists: gateways refuse fresh tasks for a while. */
+  readonly isKnown: boolean
+  /** Called after every poll, except for the one that ends the wait as a failure. */
   readonly onPoll: (poll: Poll) => void
 }
 
@@ -37,31 +42,53 @@ export function pauseBetweenPolls(waited: number, random: () => number): number 
 /**
  * Polls until the task has ended.
  *
- * @throws Failure `wait_timeout` at the limit or after five minutes of failed polls, a refusal by the API that
- *   another poll would not change, or the signal's reason
+ * @throws Failure `wait_timeout` at the limit or after five minutes of failed polls, a refusal by the API that lasts, or
+ *   that is about a task which this run does not know, or the signal's reason
  */
 export async function waitForEnd(wait: Wait): Promise<EndedTask> {
   const { clock, signal, limit } = wait
   const start = clock.now()
   let pause = wait.firstPause
   let failingSince: number | null = null
+  let { isKnown } = wait
+  let refusals: Refusals | null = null
   for (;;) {
     const left = start + limit - clock.now()
     await clock.sleep(Math.max(0, Math.min(pause, left)), signal)
     if (pause >= left) throw timedOut(limit)
     const poll = await wait.poll(signal)
-    wait.onPoll(poll)
-    if (poll.kind === 'refused') throw poll.failure
-    if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     const now = clock.now()
+    if (poll.kind === 'refused') {
+      refusals = oneMore(refusals, now)
+      if (poll.isFinal || !isKnown || isLasting(refusals, now)) throw poll.failure
+    }
+    wait.onPoll(poll)
+    if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     pause = pauseBetweenPolls(now - start, wait.random)
-    if (poll.kind === 'seen') failingSince = null
-    else {
+    if (poll.kind === 'seen') {
+      isKnown = true
+      refusals = null
+      failingSince = null
+    } else {
       failingSince ??= now
       if (now - failingSince >= PATIENCE_MILLISECONDS) throw unreadable(now - failingSince, poll.cause)
-      pause = Math.max(pause, Math.min(poll.pause, PATIENCE_MILLISECONDS))
+      if (poll.kind === 'unseen') pause = Math.max(pause, Math.min(poll.pause, PATIENCE_MILLISECONDS))
     }
   }
+}
+
+/** Refusals in a row; `since` in milliseconds since the epoch. */
+interface Refusals {
+  readonly count: number
+  readonly since: number
+}
+
+function oneMore(refusals: Refusals | null, now: number): Refusals {
+  return { count: (refusals?.count ?? 0) + 1, since: refusals?.since ?? now }
+}
+
+function isLasting({ count, since }: Refusals, now: number): boolean {
+  return count >= REFUSALS.count && now - since >= REFUSALS.milliseconds
 }
 
 function timedOut(limit: number): Failure {

@@ -21,14 +21,14 @@ export function followProgress(
   return (poll, now) => {
     const isNews = poll.kind === 'seen' && poll.task.rawStatus !== rawStatus
     if (poll.kind === 'seen') rawStatus = poll.task.rawStatus
-    if (poll.kind === 'refused' || (!isNews && now - printedAt < QUIET_MILLISECONDS)) return null
+    if (!isNews && now - printedAt < QUIET_MILLISECONDS) return null
     printedAt = now
     return `[${formatDuration(now - start)}] ${describe(poll, now, submittedAt)}`
   }
 }
 
-function describe(poll: Exclude<Poll, { kind: 'refused' }>, now: number, submittedAt: number | null): string {
-  if (poll.kind === 'unseen') return `${poll.cause} The task is not affected; retrying.`
+function describe(poll: Poll, now: number, submittedAt: number | null): string {
+  if (poll.kind !== 'seen') return `${poll.cause} The task is not affected; retrying.`
   const { rawStatus, status, progress, estimatedSeconds } = poll.task
   const parts = [oneLine(rawStatus, 40)]
   if (status === 'running') {

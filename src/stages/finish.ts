@@ -82,6 +82,7 @@ async function waitForCompletion(
     random,
     firstPause: task.origin === 'submitted' ? FIRST_PAUSE_MILLISECONDS : 0,
     limit,
+    isKnown: task.origin === 'submitted' || task.origin === 'replayed' || task.seen !== null,
     signal,
     onPoll(result) {
       const at = clock.now()

@@ -184,12 +184,21 @@ describe('judge by the status', () => {
     expect(judge(answered(status, { data: [{ task_id: ID }] })).accepted).not.toBe('yes')
   })
 
-  it.each(['<html>401</html>', '', '{"error":'])(
-    'a 401 is an authentication failure regardless of its body: %j',
-    (body) => {
-      expect(verdictOf(judge(answered(401, body)))).toBe('authentication')
-    },
-  )
+  it.each(
+    [400, 401, 402, 403, 413, 422].flatMap((status) =>
+      ['<html>no</html>', '', '{"error":', '"no"'].map((body): [number, string] => [status, body]),
+    ),
+  )("a %i that is not the API's blames neither key nor account: %j", (status, body) => {
+    const outcome = judge(answered(status, body))
+    expect(verdictOf(outcome)).toBe('request_rejected')
+    expect(messageOf(outcome)).toMatch(
+      / This is not a response of the API: a proxy or a firewall may have answered\.$/,
+    )
+  })
+
+  it.each([401, 403, 422])("a %i of the API in JSON without a message is the API's own", (status) => {
+    expect(messageOf(judge(answered(status, {})))).not.toContain('not a response of the API')
+  })
 
   it('judge reports the words of the API in whole sentences', () => {
     const outcomes = [

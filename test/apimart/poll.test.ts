@@ -211,13 +211,8 @@ describe('a refused poll', () => {
       'request_rejected',
       'APIMart answered 404. It says: "task not found". The task does not exist, or api_key has no access to it.',
     ],
-    [401, '', 'authentication', 'APIMart answered 401. It says nothing else.'],
-    [
-      404,
-      '<title>Not here</title>',
-      'request_rejected',
-      'APIMart answered 404. It says: "<title>Not here</title>". The task does not exist, or api_key has no access to it.',
-    ],
+    [400, errorBody(400, 'no'), 'request_rejected', 'APIMart answered 400. It says: "no".'],
+    [422, {}, 'request_rejected', 'APIMart answered 422. It says: "{}".'],
   ])('a poll is refused by a %i with %j', async (status, body, reason, problem) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
     const { url, requests } = await sends(status, text, { 'retry-after': '7' })
@@ -271,7 +266,17 @@ describe('a public address over plain http', () => {
 })
 
 describe('a failed poll', () => {
-  it.each([400, 402, 408, 409, 418, 429, 500, 502, 503, 504])(
+  it.each([
+    [401, ''],
+    [403, '<title>Forbidden</title>'],
+    [404, '<title>Not here</title>'],
+    [404, '"not found"'],
+  ])("a poll fails, but is not refused, after a %i that is not the API's: %j", async (status, body) => {
+    const { url } = await sends(status, body)
+    expect((await pollTask(url)).kind).toBe('unseen')
+  })
+
+  it.each([408, 425, 429, 500, 502, 503, 504])(
     'a poll fails, but is not refused, after a %i',
     async (status) => {
       const { url, requests } = await sends(status, JSON.stringify(errorBody(status, 'not now')))
@@ -542,7 +547,10 @@ it('a poll sees a task, fails or is refused after any response, and any message 
     fc.asyncProperty(fc.record({ status, body, retryAfter }), async (answer) => {
       next = answer
       const result = await pollTask(url, {}, network)
-      if ([401, 403, 404].includes(answer.status)) expect(result.kind).toBe('refused')
+      const mayRefuse =
+        answer.status >= 400 && answer.status < 500 && ![408, 425, 429].includes(answer.status)
+      const isPage = !/^\s*[{[]/.test(answer.body)
+      if (mayRefuse && !isPage) expect(result.kind).toBeOneOf(['refused', 'unseen'])
       else expect(result.kind).toBeOneOf(answer.status === 200 ? ['seen', 'unseen'] : ['unseen'])
       if (result.kind === 'seen') return
       const text = result.kind === 'refused' ? result.failure.message : result.cause

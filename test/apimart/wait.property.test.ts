@@ -37,6 +37,8 @@ interface Course {
   readonly random?: () => number
   readonly firstPause?: number
   readonly limit?: number
+  /** Whether the run knows that the task exists. */
+  readonly isKnown?: boolean
   /** The time of the cancellation, in milliseconds after the start. */
   readonly abortAfter?: number
 }
@@ -48,7 +50,9 @@ function seen(status: string): Poll {
 }
 
 const unseen = (pause = 0): Poll => ({ kind: 'unseen', cause: 'APIMart answered 503.', pause })
-const refused: Poll = { kind: 'refused', failure: new Failure('authentication', ['No.']) }
+const NO = new Failure('authentication', ['No.'])
+const refusedBy = (isFinal: boolean): Poll => ({ kind: 'refused', cause: 'No.', failure: NO, isFinal })
+const refused = refusedBy(false)
 const always = (poll: Poll, took = 0) => ({ next: () => ({ poll, took }) })
 
 /** Polls of a task that ends this many milliseconds after the start. */
@@ -73,6 +77,7 @@ async function follow({
   random = () => 0,
   firstPause = FIRST_PAUSE_MILLISECONDS,
   limit = 45 * MINUTE,
+  isKnown = false,
   abortAfter,
 }: Course) {
   const abort = new AbortController()
@@ -108,6 +113,7 @@ async function follow({
       },
     },
     random,
+    isKnown,
     firstPause,
     limit,
     onPoll: (poll) => reported.push(poll),
@@ -196,10 +202,38 @@ describe('the end of the wait', () => {
     },
   )
 
-  it('the wait ends at once when a poll is refused', async () => {
-    const { outcome, reported, after } = await follow(inTurn(seen('queued'), refused, seen('completed')))
-    expect(outcome).toBe(refused.kind === 'refused' && refused.failure)
-    expect([reported.length, after]).toEqual([2, 15 * SECOND])
+  it('the wait for a task that was never seen ends with the first refusal', async () => {
+    const { outcome, reported, after } = await follow(inTurn(refused, seen('completed')))
+    expect(outcome).toBe(NO)
+    expect([reported.length, after]).toEqual([0, 10 * SECOND])
+  })
+
+  it.each([
+    ['was submitted by this run', true, [refused]],
+    ['was seen before', false, [seen('queued'), refused]],
+  ])('the wait for a task that %s ends only with refusals that last', async (_, isKnown, polls) => {
+    const { outcome, reported, after } = await follow({ ...inTurn(...polls), isKnown })
+    expect(outcome).toBe(NO)
+    const first = 10 * SECOND + (polls.length - 1) * 5 * SECOND
+    expect(after - first).toBe(90 * SECOND)
+    expect(reported.length).toBe(polls.length - 1 + 18)
+  })
+
+  it('four refusals are needed, even when the API is slow to refuse', async () => {
+    const { outcome, polls } = await follow({ ...always(refused, 40 * SECOND), isKnown: true })
+    expect([outcome, polls.length]).toEqual([NO, 4])
+  })
+
+  it('a poll that sees the task makes the refusals start again', async () => {
+    const seventeen = Array.from({ length: 17 }, () => refused)
+    const course = inTurn(...seventeen, seen('processing'), ...seventeen.slice(8), seen('completed'))
+    const { outcome } = await follow({ ...course, isKnown: true })
+    expect(outcome).toMatchObject({ status: 'completed' })
+  })
+
+  it('a refusal of the address ends the wait at once', async () => {
+    const { outcome, polls } = await follow({ ...inTurn(seen('queued'), refusedBy(true)), isKnown: true })
+    expect([outcome, polls.length]).toEqual([NO, 2])
   })
 
   it.each(['processing', 'constructor', '__proto__', 'timeout', 'done'])(
@@ -320,10 +354,17 @@ function plannedPause(waited: number): number {
 }
 
 /** How these polls must end the wait: with the task, with a failure, or (null) not yet. */
-function verdictOf(polls: readonly CompletedPoll[]): unknown {
+function verdictOf(polls: readonly CompletedPoll[], isKnown: boolean): unknown {
   let failing: number | null = null
+  let refusals: number[] = []
+  let known = isKnown
   for (const { poll, to } of polls) {
-    if (poll.kind === 'refused') return poll.failure
+    if (poll.kind === 'refused') {
+      refusals.push(to)
+      const isLasting = refusals.length >= 4 && to - (refusals[0] ?? to) >= 90 * SECOND
+      if (poll.isFinal || !known || isLasting) return poll.failure
+    }
+    if (poll.kind === 'seen') [known, refusals] = [true, []]
     if (poll.kind === 'seen' && poll.task.status !== 'running') return poll.task
     failing = poll.kind === 'seen' ? null : (failing ?? to)
     if (failing !== null && to - failing >= 5 * MINUTE) return 'unseen'
@@ -343,7 +384,7 @@ describe('any course', () => {
     { weight: 4, arbitrary: fc.integer({ min: 0, max: MINUTE }).map(unseen) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: HOUR }).map(unseen) },
     { weight: 1, arbitrary: fc.constantFrom('completed', 'SUCCESS', 'failed', 'canceled').map(seen) },
-    { weight: 1, arbitrary: fc.constant(refused) },
+    { weight: 2, arbitrary: fc.constantFrom(refused, refused, refused, refusedBy(true)) },
   )
   const stretch = fc
     .record({
@@ -357,27 +398,30 @@ describe('any course', () => {
     random: chance,
     firstPause: fc.constantFrom(0, 10 * SECOND),
     limit: fc.oneof(fc.integer({ min: 1, max: 3 * HOUR }), fc.integer({ min: 1, max: 2 * MINUTE })),
+    isKnown: fc.boolean(),
     abortAfter: fc.option(fc.integer({ min: 0, max: 20 * MINUTE }), { nil: undefined }),
   })
 
   it('the wait always ends, ends correctly, and never polls faster than planned', async () => {
     const ends = new Set<string>()
     await fc.assert(
-      fc.asyncProperty(course, async ({ stretches, random, firstPause, limit, abortAfter }) => {
+      fc.asyncProperty(course, async ({ stretches, random, firstPause, limit, isKnown, abortAfter }) => {
         const { outcome, polls, reported, sleeps, after } = await follow({
           ...inTurn(...stretches.flat()),
           random: cycle(random),
           firstPause,
           limit,
+          isKnown,
           ...(abortAfter !== undefined && { abortAfter }),
         })
-        expect(reported).toEqual(polls.map(({ poll }) => poll))
+        const isRefused = outcome === NO && polls.at(-1)?.poll.kind === 'refused'
+        expect(reported).toEqual(polls.slice(0, isRefused ? -1 : undefined).map(({ poll }) => poll))
         expect(breachesOf(polls, firstPause, limit)).toEqual([])
-        expect(verdictOf(polls.slice(0, -1))).toBeNull()
+        expect(verdictOf(polls.slice(0, -1), isKnown)).toBeNull()
         expect(Math.min(...sleeps)).toBeGreaterThanOrEqual(0)
 
         const last = (polls.at(-1)?.to ?? START) - START
-        const verdict = verdictOf(polls)
+        const verdict = verdictOf(polls, isKnown)
         if (after === abortAfter) {
           expect(outcome).toBe(STOPPED)
           ends.add('stopped')

@@ -21,7 +21,12 @@ const unseen: Poll = {
   cause: 'APIMart answered 503. It says nothing else.',
   pause: 0,
 }
-const refused: Poll = { kind: 'refused', failure: new Failure('authentication', ['No.']) }
+const refused: Poll = {
+  kind: 'refused',
+  cause: 'APIMart answered 404. It says nothing else.',
+  failure: new Failure('request_rejected', ['No.']),
+  isFinal: false,
+}
 
 /** The lines for polls at these seconds, or null for silence; by default, the task was submitted at the start. */
 function linesOf(polls: readonly (readonly [number, Poll])[], submittedAt: number | null = START) {
@@ -190,13 +195,15 @@ describe('silence', () => {
     expect(lines).toEqual(['[10 s] queued', null, null, null, '[30 s] processing'])
   })
 
-  it('a refused poll is not logged, as it ends the step with its own error', () => {
+  it('a refusal that does not end the wait is logged like a failed poll', () => {
+    const line = 'APIMart answered 404. It says nothing else. The task is not affected; retrying.'
     expect(
       linesOf([
         [10, refused],
+        [15, refused],
         [200, refused],
       ]),
-    ).toEqual([null, null])
+    ).toEqual([`[10 s] ${line}`, null, `[3 min 20 s] ${line}`])
   })
 
   it('the log of each task has its own minute of silence', () => {
@@ -243,7 +250,7 @@ it('the log shows every new status and otherwise one line per minute, for any se
           now += pause
           const line = progress(poll, now)
           const isNews = poll.kind === 'seen' && poll.task.rawStatus !== lastWord
-          const isDue = poll.kind !== 'refused' && now - lastLine >= MINUTE
+          const isDue = now - lastLine >= MINUTE
           expect(line !== null).toBe(isNews || isDue)
           if (poll.kind === 'seen') lastWord = poll.task.rawStatus
           if (line === null) continue

@@ -42,6 +42,8 @@ const FAST = { speed: 100 }
 
 const UNKNOWN = 'It is unknown whether a task was accepted.'
 /** The other request may be paid for, so this must not say that nothing is billed. */
+const SENT_BY_OTHERS =
+  'Another job or step of this run with the same names has sent another request with the same Idempotency-Key. APIMart did not accept the request of this step: nothing is billed for it. Set a different idempotency_key in each of these steps, then run again.'
 const REUSED =
   'This Idempotency-Key was already used for a different request, which may have created a task: check the task log at https://apimart.ai first. To generate, and pay for, a video for this request, set another idempotency_key.'
 const CHECK_URL = 'The URL may be wrong: check api_base_url.'
@@ -93,7 +95,7 @@ const REFUSED: readonly End[] = [
     idempotency(409, 'idempotency_key_reused'),
     'request_rejected',
     answered(409, 'about idempotency_key_reused'),
-    REUSED,
+    SENT_BY_OTHERS,
   ),
   end('413', 'a 413', status(413), 'request_rejected', scripted(413)),
   end('422', 'a 422', status(422), 'request_rejected', scripted(422)),

@@ -246,9 +246,9 @@ describe('a failed poll', { concurrent: true }, () => {
     [401, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [403, 'authentication', '', 'Check that api_key is a valid APIMart key with access to this model. '],
     [404, 'request_rejected', ' The task does not exist, or api_key has no access to it.', ''],
-  ])('a poll that gets a %i ends the wait at once', async ([code, reason, why, remedy], { expect }) => {
+  ])('a %i that lasts ends the wait for a known task', async ([code, reason, why, remedy], { expect }) => {
     await using scenario = await startScenario(SOON)
-    scenario.sandbox.faults.next('task', running, status(code))
+    scenario.sandbox.faults.next('task', running, ...Array.from({ length: 40 }, () => status(code)))
     const run = await scenario.run(WAIT)
     const { task_id = '' } = run.outputs
     expect(run.outputs).toEqual({ task_id, status: 'processing', failure_reason: reason })
@@ -256,8 +256,45 @@ describe('a failed poll', { concurrent: true }, () => {
     expect(run.errors[0]).toBe(
       `APIMart answered ${code}. It says: "scripted fault".${why}\n${remedy}${lastSeen(task_id)} ${again(task_id)}`,
     )
-    expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['POST', 'GET', 'GET'])
+    const polls = scenario.apiRequests().filter(({ method }) => method === 'GET')
+    expect([posts(scenario), polls.length >= 5]).toEqual([1, true])
     expect(run.summary).toContain('## Kling motion control: the task is still running\n')
+  })
+
+  it.for([401, 403, 404, 400])(
+    'a single %i does not end the wait for a task of this run',
+    async (code, { expect }) => {
+      await using scenario = await startScenario(SOON)
+      scenario.sandbox.faults.next('task', status(code), running, status(code))
+      const run = await scenario.run(WAIT)
+      expectCompleted(run)
+      expect(progressOf(run)[0]?.text).toMatch(
+        new RegExp(`^APIMart answered ${code}\\. .* The task is not affected; retrying\\.$`),
+      )
+      expect(posts(scenario)).toBe(1)
+    },
+  )
+
+  it.for<[number, Record<string, string>]>([
+    [401, {}],
+    [403, {}],
+    [404, {}],
+    [404, { task_id: 'given' }],
+  ])('a page with status %i does not end a wait: %j', async ([code, given], { expect }) => {
+    await using scenario = await startScenario(SOON)
+    const page: Fault = { kind: 'status', status: code, body: '<html><title>Blocked</title></html>' }
+    const task_id = 'task_id' in given ? scenario.sandbox.addTask().id : ''
+    scenario.sandbox.faults.next('task', page, page)
+    const run = await scenario.run({ ...WAIT, ...(task_id !== '' && { task_id }) })
+    expectCompleted(run)
+    expect(run.log).toContain('<title>Blocked</title>')
+  })
+
+  it('a 404 for a task_id that was never seen ends the wait at once', async ({ expect }) => {
+    await using scenario = await startScenario(SOON)
+    const run = await scenario.run({ ...WAIT, task_id: 'task_unknown' })
+    expect(run.outputs.failure_reason).toBe('request_rejected')
+    expect(scenario.apiRequests().map(({ method }) => method)).toEqual(['GET'])
   })
 })
 
