@@ -153,7 +153,7 @@ export function describeResponse({ status, body }: ApiResponse, secrets: readonl
  *
  * @param now milliseconds since the epoch, used if the header is a date
  */
-export function retryAfter({ headers }: ApiResponse, now: number): number {
+export function retryAfter({ headers }: Pick<ApiResponse, 'headers'>, now: number): number {
   const value = headers['retry-after']
   if (typeof value !== 'string') return 0
   if (/^\s*\d{1,10}\s*$/.test(value)) return Number(value) * 1000

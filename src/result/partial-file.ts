@@ -46,7 +46,7 @@ export class PartialFile implements AsyncDisposable {
   requireRoomFor(bytes: number): void {
     if (this.#bytes + bytes <= this.#maxBytes) return
     const limit = formatBytes(this.#maxBytes)
-    throw new DownloadFailed('unusable', `it is larger than the limit of ${limit}`)
+    throw new DownloadFailed('oversized', `it is larger than the limit of ${limit}`)
   }
 
   /** Appends everything that arrives, including what arrived before the body was interrupted. */

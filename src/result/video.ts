@@ -35,18 +35,29 @@ export interface StoredFile {
   readonly storedAt: number
 }
 
+/** A link that does not serve the video, and why. */
+export interface Missed {
+  readonly link: Link
+  readonly failed: DownloadFailed
+}
+
+/** What trying all links once has brought. */
+export type Round =
+  | { readonly kind: 'found'; readonly video: Video }
+  | { readonly kind: 'missed'; readonly missed: readonly Missed[] }
+
 /**
- * Downloads the video from the first link that serves a complete and valid one, and moves it into place.
+ * Downloads the video from the first link that serves a complete and valid one, and moves it into place. No partial file
+ * remains.
  *
- * @throws Failure `download_failed` with a sentence for every link, or the signal's reason; no partial file remains
+ * @throws the signal's reason
  */
-export async function fetchVideo(
+export function fetchVideo(
   links: readonly Link[],
   output: OutputFile,
   context: FetchContext,
-): Promise<Video & { readonly file: StoredFile }> {
-  const failures: { link: Link; failed: DownloadFailed }[] = []
-  for (const link of links) {
+): Promise<Round> {
+  return tryEach(links, context, async (link) => {
     try {
       await makeRoom(output).catch(unstorable)
       const stored = await download(link, output.partial, context)
@@ -55,39 +66,46 @@ export async function fetchVideo(
       await moveIntoPlace(output).catch(unstorable)
       const file = { ...stored, path: output.displayName, storedAt: context.clock.now() }
       return { link, trouble: null, seconds, file }
-    } catch (error) {
-      context.signal.throwIfAborted()
-      const failed = toDownloadFailed(error)
-      failures.push({ link, failed })
-      if (failed.kind === 'unstorable') break
     } finally {
       // The cause of the failed download may also prevent the removal; only the former is reported.
       await discard(output).catch(() => {})
     }
-  }
-  throw noVideo(failures, context.clock.now())
+  })
 }
 
 /**
- * Finds the first link that serves a video and reads its length with range requests; nothing is stored. If no link does,
- * returns the first one with its problem.
+ * Finds the first link that serves a video and reads its length with range requests; nothing is stored.
  *
- * @throws Failure `download_failed` when there is no link at all, or the signal's reason
+ * @throws the signal's reason
  */
-export async function inspectVideo(links: readonly Link[], context: FetchContext): Promise<Video> {
-  const missed: Video[] = []
+export function inspectVideo(links: readonly Link[], context: FetchContext): Promise<Round> {
+  return tryEach(links, context, async (link) => {
+    return { link, trouble: null, seconds: await inspectLink(link, context), file: null }
+  })
+}
+
+async function tryEach(
+  links: readonly Link[],
+  { signal }: FetchContext,
+  fetchOne: (link: Link) => Promise<Video>,
+): Promise<Round> {
+  const missed: Missed[] = []
   for (const link of links) {
     try {
-      return { link, trouble: null, seconds: await inspectLink(link, context), file: null }
+      return { kind: 'found', video: await fetchOne(link) }
     } catch (error) {
-      context.signal.throwIfAborted()
-      const { message } = toDownloadFailed(error)
-      missed.push({ link, trouble: message, seconds: null, file: null })
+      signal.throwIfAborted()
+      const failed = toDownloadFailed(error)
+      missed.push({ link, failed })
+      if (failed.kind === 'unstorable') break
     }
   }
-  const [first] = missed
-  if (first === undefined) throw noVideo([], context.clock.now())
-  return first
+  return { kind: 'missed', missed }
+}
+
+/** The first link with its problem, for a video that is not stored; null if there is no link at all. */
+export function missedVideo([first]: readonly Missed[]): Video | null {
+  return first ? { link: first.link, trouble: first.failed.message, seconds: null, file: null } : null
 }
 
 async function inspectFile(path: string, size: number): Promise<number | null> {
@@ -112,7 +130,7 @@ async function inspectLink(link: Link, { network, clock, signal }: FetchContext)
     // If the whole file comes instead of a range, it still begins with the first bytes that are needed.
     if (response.statusCode === 200 ? offset > 0 : granted?.start !== offset) {
       drop(response)
-      throw new DownloadFailed('unusable', 'its server does not serve ranges')
+      throw new DownloadFailed('unmeasurable', 'its server does not serve ranges')
     }
     size ??= granted?.size ?? null
     return readUpTo(response.body, length)
@@ -152,23 +170,25 @@ function cutOff(): DownloadFailed {
   return new DownloadFailed('unusable', 'the video is cut off')
 }
 
-function noVideo(failures: readonly { link: Link; failed: DownloadFailed }[], now: number): Failure {
-  const [first, ...others] = failures.map(({ link, failed }) => {
+const NO_LINK = 'APIMart returned no usable link to the video.'
+
+/** Why no link serves the video: a whole sentence for each; `now` in milliseconds since the epoch. */
+export function describeMissed(missed: readonly Missed[], now: number): [string, ...string[]] {
+  const [first = NO_LINK, ...others] = missed.map(({ link, failed }) => {
     const since =
       failed.kind === 'expired' && link.expiresAt <= now ? ` (at ${formatInstant(link.expiresAt)})` : ''
     return `${formatUrl(link.url)} could not be downloaded: ${failed.message}${since}.`
   })
-  if (first === undefined) {
-    const remedy =
-      'Look for the video in the task log at https://apimart.ai before you pay for a new one. If a link appears later, run this step again with the id below as task_id; this submits nothing and pays nothing.'
-    return new Failure('download_failed', ['APIMart returned no usable link to the video.'], {
-      remedy,
-    })
-  }
-  if (failures.some(({ failed }) => failed.kind !== 'expired')) {
-    return new Failure('download_failed', [first, ...others])
-  }
+  return [first, ...others]
+}
+
+/** The failure of a run that found no video; `now` in milliseconds since the epoch. */
+export function noVideo(missed: readonly Missed[], now: number): Failure {
+  const problems = describeMissed(missed, now)
+  if (missed.some(({ failed }) => failed.kind !== 'expired')) return new Failure('download_failed', problems)
   const remedy =
-    'The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one.'
-  return new Failure('download_failed', [first, ...others], { remedy })
+    missed.length === 0
+      ? 'Look for the video in the task log at https://apimart.ai before you pay for a new one. If a link appears later, run this step again with the id below as task_id; this submits nothing and pays nothing.'
+      : 'The link has expired, and APIMart issues it only once. To get a video, you would have to pay for a new one.'
+  return new Failure('download_failed', problems, { remedy })
 }

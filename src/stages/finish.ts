@@ -2,13 +2,14 @@
  * From a task to the finished video: wait, fetch, compare. Nothing is submitted here, even after a failure.
  */
 import { poll } from '../apimart/poll.ts'
-import { type Link, seenIn, type Task } from '../apimart/task.ts'
+import { seenIn, type Task } from '../apimart/task.ts'
 import { taskFailure } from '../apimart/task-failure.ts'
 import { FIRST_PAUSE_MILLISECONDS, waitForEnd } from '../apimart/wait.ts'
 import type { Context } from '../context.ts'
 import type { Inputs } from '../inputs/inputs.ts'
-import { fetchVideo, inspectVideo, type Video } from '../result/video.ts'
-import { formatSeconds } from '../text/format.ts'
+import { fetchWhenReady } from '../result/late-video.ts'
+import { fetchVideo, inspectVideo, missedVideo, noVideo, type Video } from '../result/video.ts'
+import { formatDuration, formatSeconds } from '../text/format.ts'
 import type { Destination } from './destination.ts'
 import { type ReceiptDraft, saveReceipt, withTask, withVideo } from './receipt-keeping.ts'
 
@@ -56,7 +57,7 @@ export async function finish(
   await saveReceipt(receipt, context)
   try {
     const task = await waitForCompletion(followed, { inputs: delivery.inputs, onSeen }, context)
-    const video = await fetchFirst(task.seen?.links ?? [], delivery.destination, context)
+    const video = await fetchLinked({ ...followed, task }, { ...delivery, onSeen }, context)
     receipt = withVideo(receipt, video)
     compareVideo(video, delivery.clipSeconds, context)
     return { task, video }
@@ -98,20 +99,43 @@ async function waitForCompletion(
   return latest
 }
 
-/** Downloads the video to its destination; without one, only inspects it at its URL. */
-async function fetchFirst(
-  links: readonly Link[],
-  destination: Destination,
+/**
+ * Downloads the video to its destination; without one, only inspects it at its URL. `onSeen` is called when the task is
+ * read again.
+ *
+ * @throws Failure `download_failed`, or the signal's reason
+ */
+async function fetchLinked(
+  { task, secrets }: FollowedTask,
+  { inputs, destination, onSeen }: Pick<Delivery, 'inputs' | 'destination'> & { onSeen(seen: Task): void },
   context: Context,
 ): Promise<Video> {
-  const { reporter } = context
+  const { clock, signal, reporter } = context
+  const links = task.seen?.links ?? []
   const [first] = links
   if (first) reporter.link(first)
+  const question = { url: task.url, apiKey: inputs.api_key, secrets }
+  const round = await fetchWhenReady(links, {
+    attempt: (now) =>
+      destination.kind === 'none' ? inspectVideo(now, context) : fetchVideo(now, destination.output, context),
+    async reread(before) {
+      const result = await poll(question, context)
+      if (result.kind !== 'seen' || result.task.status !== 'completed') return before
+      const seen = seenIn(result.task, clock.now(), task)
+      onSeen(seen)
+      return seen.seen?.links ?? before
+    },
+    onPause([problem], pause) {
+      reporter.info(`The video is not available yet. ${problem} Retrying in ${formatDuration(pause)}.`)
+    },
+    clock,
+    signal,
+  })
+  const missed = round.kind === 'missed' ? round.missed : []
   const video =
-    destination.kind === 'none'
-      ? await inspectVideo(links, context)
-      : await fetchVideo(links, destination.output, context)
-  if (video.link !== first) reporter.link(video.link)
+    round.kind === 'found' ? round.video : destination.kind === 'none' ? missedVideo(missed) : null
+  if (video === null) throw noVideo(missed, clock.now())
+  if (video.link.url !== first?.url) reporter.link(video.link)
   reporter.video(video)
   return video
 }

@@ -399,7 +399,7 @@ describe('a response that is not the file', () => {
 })
 
 describe('a file that is too large', () => {
-  const TOO_LARGE = { kind: 'unusable', says: 'it is larger than the limit of 147.6 kB' }
+  const TOO_LARGE = { kind: 'oversized', says: 'it is larger than the limit of 147.6 kB' }
   const announcing =
     (length: number): RequestListener =>
     (_, response) =>
@@ -419,7 +419,7 @@ describe('a file that is too large', () => {
     await using host = await mediaHost()
     await using server = await scripted(announcing(2 ** 31 + 1))
     expect(await failure(host.fetchUrl(server.url))).toEqual({
-      kind: 'unusable',
+      kind: 'oversized',
       says: 'it is larger than the limit of 2.15 GB',
     })
   })
@@ -549,7 +549,7 @@ describe('a redirect', () => {
   it('the download does not follow a redirect to a private address', async () => {
     await using host = await mediaHost()
     expect(await failure(host.fetch('redirect-to-private'))).toEqual({
-      kind: 'refused',
+      kind: 'barred',
       says: "it leads to fe80::1, which is not a public address, so neither this action nor the API's servers can fetch from it",
     })
     expect(host.asked()).toEqual(['all'])
@@ -574,7 +574,7 @@ describe('a host with a private address', () => {
     await using host = await mediaHost()
     await using network = openNetwork(new URL('https://8.8.8.8'), TIMEOUTS)
     const { kind, says } = await failure(host.fetchUrl(host.url(), { network }))
-    expect(kind).toBe('refused')
+    expect(kind).toBe('barred')
     expect(says).toContain('127.0.0.1, which is not a public address')
     expect(host.asked()).toEqual([])
   })

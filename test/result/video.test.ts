@@ -8,10 +8,35 @@ import type { RequestListener } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Timeouts } from '../../src/network/network.ts'
-import { fetchVideo, inspectVideo } from '../../src/result/video.ts'
+import {
+  fetchVideo,
+  inspectVideo,
+  missedVideo,
+  noVideo,
+  type Round,
+  type Video,
+} from '../../src/result/video.ts'
 import { prepareOutput } from '../../src/workspace/output-file.ts'
 import { need } from '../harness/platform.ts'
 import { FILE, LATER, NOW, openStudio, scripted, sha256, status, video } from './studio.ts'
+
+/** The video of a round, or the failure of a run that ends with this round. */
+function videoOf(round: Round): Video {
+  if (round.kind === 'missed') throw noVideo(round.missed, NOW)
+  return round.video
+}
+
+/** The video of a round that only inspects it. */
+function inspected(round: Round): Video {
+  const video = round.kind === 'missed' ? missedVideo(round.missed) : round.video
+  if (video === null) throw noVideo([], NOW)
+  return video
+}
+
+function fileOf({ file }: Video) {
+  if (file === null) throw new Error('it was not stored')
+  return file
+}
 
 /** A media host, and an output with an older video, which stays unless the new one is complete. */
 async function studio(timeouts: Partial<Timeouts> = {}) {
@@ -25,9 +50,9 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
 
   /** Fetches the video; the stored file must be complete and described correctly. */
   async function fetchFrom(...urls: string[]) {
-    const video = await fetchVideo(links(urls), output, context())
+    const video = videoOf(await fetchVideo(links(urls), output, context()))
     const stored = await readFile(output.path)
-    const { bytes, sha256: hash, path, storedAt } = video.file
+    const { bytes, sha256: hash, path, storedAt } = fileOf(video)
     expect({ bytes, hash, path, storedAt }).toEqual({
       bytes: stored.length,
       hash: sha256(stored),
@@ -41,7 +66,9 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
 
   /** The failure of a download, with a fixed name for the media host. */
   async function failure(urls: readonly string[], expiresAt?: number, to = output) {
-    const error = await fetchVideo(links(urls, expiresAt), to, context()).catch((thrown: unknown) => thrown)
+    const error = await fetchVideo(links(urls, expiresAt), to, context())
+      .then(videoOf)
+      .catch((thrown: unknown) => thrown)
     if (!(error instanceof Failure)) throw new Error('there was no Failure', { cause: error })
     expect(error.reason).toBe('download_failed')
     const { remedy } = error
@@ -72,7 +99,7 @@ async function studio(timeouts: Partial<Timeouts> = {}) {
     expectUntouched,
     fetchUntil: (signal: AbortSignal, ...urls: string[]) =>
       fetchVideo(links(urls), output, context({ signal })),
-    lookAt: (...urls: string[]) => inspectVideo(links(urls), context()),
+    lookAt: async (...urls: string[]) => inspected(await inspectVideo(links(urls), context())),
     lookUntil: (signal: AbortSignal, ...urls: string[]) => inspectVideo(links(urls), context({ signal })),
     async [Symbol.asyncDispose]() {
       process.chdir(before)
@@ -349,8 +376,8 @@ describe('a folder for the video', () => {
   it('the output folder is created when the video is fetched', async () => {
     await using at = await studio()
     const output = await prepareOutput('assets/new/video.mp4', at.folder)
-    const { file } = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.context())
-    expect(file.path).toBe('assets/new/video.mp4')
+    const round = await fetchVideo([{ url: at.url(), expiresAt: LATER }], output, at.context())
+    expect(fileOf(videoOf(round)).path).toBe('assets/new/video.mp4')
     expect(video.equals(await readFile(output.path))).toBe(true)
     expect(await readdir(`${at.folder}/assets/new`)).toEqual(['video.mp4'])
   })

@@ -20,7 +20,14 @@ import { readAction } from '../harness/action.ts'
 import { JOB } from '../harness/context.ts'
 import { NEEDED } from '../harness/inputs.ts'
 import { shortTimeouts } from '../harness/timeouts.ts'
-import { MAY_BE_TRIED_AGAIN, PROVE_NOTHING, type Refusal, ROW_OF_REFUSAL, type Schedule } from './schedule.ts'
+import {
+  MAY_BE_TRIED_AGAIN,
+  PROVE_NOTHING,
+  type Refusal,
+  ROW_OF_REFUSAL,
+  type Schedule,
+  SERVING,
+} from './schedule.ts'
 
 const RUNS_MAX = 4
 const RESULT = 'demo/result.mp4'
@@ -138,7 +145,11 @@ export async function play(schedule: Schedule): Promise<Performance> {
       const report = await run(edge)
       if (report.end.kind === 'failed') played.log.push(`error: ${report.end.failure.message}`)
       played.tasksAccepted = sandbox.tasks.length - played.tasksBefore
-      violations.push(...judgeRun(played, sandbox).map((text) => `run ${attempt}: ${text}`))
+      violations.push(
+        ...[...judgeRun(played, sandbox), ...judgeResult(played, schedule)].map(
+          (text) => `run ${attempt}: ${text}`,
+        ),
+      )
       if (schedule.wait) violations.push(...(await judgeFiles(folder, played)))
       if (report.end.kind !== 'failed') break
     }
@@ -171,6 +182,24 @@ function judgeRun({ rows, log, outputs, abandoned, tasksAccepted }: Played, { ta
     wrong.push(`a task was accepted, and the run ended as ${reason} without its id`)
   }
   if (reason === 'internal_error') wrong.push(`internal_error: ${log.at(-1)}`)
+  return wrong
+}
+
+/** Whether a paid video that is there was given up. Nobody stops these runs but the schedule. */
+function judgeResult({ outputs }: Played, { links, polls }: Schedule): string[] {
+  const reason = outputs.get('failure_reason')
+  const wrong: string[] = []
+  if (reason === 'download_failed' && links.some((habit) => SERVING.includes(habit))) {
+    wrong.push('a video that its host serves was given up')
+  }
+  const refusals = polls.filter(
+    (fault) => fault.kind === 'status' && fault.status >= 400 && fault.status < 500,
+  )
+  // A task of a receipt has no status before it is seen.
+  const isKnown = (outputs.get('status') ?? '') !== ''
+  if (isKnown && (reason === 'authentication' || reason === 'request_rejected') && refusals.length < 4) {
+    wrong.push(`a task of this run was given up as ${reason} after ${refusals.length} refusals`)
+  }
   return wrong
 }
 

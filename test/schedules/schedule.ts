@@ -144,15 +144,37 @@ const accepted = (fault: Fault): Fault => ({ kind: 'accept-then', fault })
 
 const pollFault = fc.constantFrom<Fault>(
   ...[400, 401, 403, 404, 408, 429, 500, 502, 503, 504].map((code) => status(code)),
+  // Pages of proxies and CDNs.
+  ...[401, 403, 404].map((code): Fault => ({ kind: 'status', status: code, body: '<html>Blocked</html>' })),
   ...kinds('not-json', 'html', 'empty-200', '200-with-error'),
   { kind: 'reset-after-body' },
   { kind: 'reset-before-body' },
   { kind: 'half-answer' },
   { kind: 'silent' },
 )
+/** Habits of hosts that serve the video in the end. */
+export const SERVING: readonly (string | undefined)[] = [
+  ...[
+    undefined,
+    'cuts-once',
+    'server-error-once',
+    'ignores-range',
+    'cuts-once-changes',
+    'redirects',
+    'no-length',
+  ],
+  ...[
+    'late-missing',
+    'late-forbidden',
+    'late-conflict',
+    'late-html',
+    'late-empty',
+    'late-truncated',
+    'late-busy',
+  ],
+]
 const link = fc.constantFrom(
-  ...[undefined, undefined, 'cuts-once', 'server-error-once', 'ignores-range', 'cut-connection', 'missing'],
-  ...['html', 'truncated', 'cuts-once-changes', 'redirects', 'expired-link', 'no-length', 'empty'],
+  ...[...SERVING, undefined, 'cut-connection', 'missing', 'html', 'truncated', 'expired-link', 'empty'],
 )
 const outcome = fc.constantFrom('completed', 'completed', 'failed', 'cancelled')
 

@@ -17,6 +17,12 @@ interface Visit {
 
 type Answer = Promise<void> | void
 
+/** A habit of a host that has the file only from the fourth request on. */
+function late(before: (exchange: Exchange, source: Source) => Answer) {
+  return ({ exchange, visits }: Visit, source: Source): Answer =>
+    visits <= 3 ? before(exchange, source) : serve(exchange, source)
+}
+
 /** Habits that respond with something other than the file, which need not exist. */
 export const insteadOfFile: Record<string, (visit: Visit) => Answer> = {
   // Refusals.
@@ -94,6 +100,16 @@ export const servingFile: Record<string, (visit: Visit, source: Source) => Answe
   // The same on the first request for this URL, correct afterwards.
   'cuts-once': ({ exchange, visits }, source) =>
     visits === 1 ? cutHalfWay(exchange, source) : serve(exchange, source),
+  // The file is there from the fourth request on. Before that, the host has something else.
+  'late-missing': late((exchange) => exchange.send(404, HTML, page('Not found'))),
+  'late-forbidden': late((exchange) => exchange.send(403, HTML, page('Access denied'))),
+  'late-conflict': late((exchange) => exchange.send(409, HTML, page('Not ready'))),
+  'late-html': late((exchange) => exchange.send(200, HTML, page('Your video is being prepared'))),
+  'late-empty': late((exchange) => exchange.send(200, { 'content-type': 'video/mp4' })),
+  'late-truncated': late((exchange, source) =>
+    serve(exchange, shortened(source, Math.floor(source.size * 0.6))),
+  ),
+  'late-busy': late((exchange) => exchange.send(503, { ...HTML, 'retry-after': '20' }, page('Later'))),
   // Afterwards, ranges are not supported.
   'cuts-once-ignores-range': ({ exchange, visits }, source) =>
     visits === 1

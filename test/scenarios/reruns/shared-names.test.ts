@@ -219,7 +219,7 @@ describe('a runner that does not identify its runs', { concurrent: true }, () =>
 })
 
 describe('an image of the workspace in steps with the same names', { concurrent: true }, () => {
-  it('the second step is told that its request was not accepted, and how to separate the steps', async ({
+  it('the second step says that its request was not accepted, and how to separate the steps', async ({
     expect,
   }) => {
     await using scenario = await startRepository()

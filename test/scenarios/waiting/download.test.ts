@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, it } from 'vitest'
+import { describe, it, vi } from 'vitest'
 import { manualClock } from '../../fakes/sandbox/clock.ts'
+import type { Fault } from '../../fakes/sandbox/faults.ts'
 import { need, PRLIMIT } from '../../harness/platform.ts'
 import { DEMO, expectCompleted, expectFailure, type Run, startScenario } from '../scenario.ts'
 
@@ -34,6 +35,9 @@ async function finished(completedAt = Date.now()) {
     posts: () => scenario.sandbox.requests.filter(({ method }) => method !== 'GET'),
   }
 }
+
+/** A clock on which the five minutes for a late video take half a second. */
+const quickly = () => ({ time: { speed: 600, start: Date.now() } })
 
 /** The advice after a failed download. */
 const advice = (id: string) =>
@@ -115,6 +119,70 @@ describe('the video of a completed task', { concurrent: true }, () => {
   })
 })
 
+describe('a video that is late', { concurrent: true }, () => {
+  const HABITS = ['missing', 'forbidden', 'conflict', 'html', 'empty', 'truncated']
+
+  it.for(
+    HABITS.flatMap((habit): [string, string][] => [
+      [habit, PLACE],
+      [habit, ''],
+    ]),
+  )(
+    'a video whose host begins as %s is fetched once it is there (output_path "%s")',
+    async ([habit, output_path], { expect }) => {
+      await using at = await finished()
+      at.serve([RESULT, `late-${habit}`])
+      const run = await at.fetch({ output_path }, quickly())
+      expectCompleted(run)
+      expect([run.warnings, at.posts()]).toEqual([[], []])
+      expect(run.log).toContain('The video is not available yet. ')
+      expect(run.log).toContain('Length of the video: 8.4 s\n')
+      if (output_path !== '') expect(run.outputs.result_sha256).toBe(SHA256)
+    },
+  )
+
+  it('a video whose link appears after its task is completed is fetched', async ({ expect }) => {
+    await using at = await finished()
+    at.serve([RESULT])
+    const body = { code: 200, data: { id: at.task.id, status: 'completed', progress: 100 } }
+    const bare: Fault = { kind: 'status', status: 200, body }
+    at.sandbox.faults.next(
+      'task',
+      bare,
+      bare,
+      { kind: 'status', status: 500 },
+      { kind: 'status', status: 404 },
+    )
+    const run = await at.fetch({}, quickly())
+    expectCompleted(run)
+    expect(run.log).toContain(
+      'The video is not available yet. APIMart returned no usable link to the video. ',
+    )
+    expect(run.outputs).toMatchObject({ result_sha256: SHA256, result_url: at.sandbox.media.url(RESULT) })
+  })
+
+  it('a job that is cancelled while the video is late ends at once, with link and expiry', async ({
+    expect,
+  }) => {
+    await using at = await finished()
+    at.serve([RESULT, 'missing'])
+    let kill = (_: NodeJS.Signals) => {}
+    const ended = at.fetch({}, { onStart: (send) => (kill = send) })
+    await vi.waitUntil(() => at.traffic(RESULT).requests.length === 1, { timeout: 20_000, interval: 5 })
+    const from = performance.now()
+    kill('SIGINT')
+    const run = await ended
+    expect(performance.now() - from).toBeLessThan(3000)
+    expect(run.outputs).toMatchObject({
+      failure_reason: 'cancelled',
+      status: 'completed',
+      result_url: at.sandbox.media.url(RESULT, 'missing'),
+      result_expires_at: expect.stringMatching(/Z$/),
+    })
+    expect(run.errors[0]).toContain(`task_id: ${at.task.id} to fetch the video; this submits nothing`)
+  })
+})
+
 describe('a download that fails', { concurrent: true }, () => {
   it.for([
     ['missing', 'its server answers 404 Not Found'],
@@ -125,7 +193,7 @@ describe('a download that fails', { concurrent: true }, () => {
     async ([habit, clause], { expect }) => {
       await using at = await finished()
       at.serve([RESULT, habit])
-      const run = await at.fetch()
+      const run = await at.fetch({}, quickly())
       expect(expectFailure(run, 'download_failed', advice(at.task.id))).toBe(
         failed(`/habit/${habit}/${RESULT}`, clause),
       )
@@ -172,13 +240,14 @@ describe('a download that fails', { concurrent: true }, () => {
   it('a download that fails on every link reports each distinct link once', async ({ expect }) => {
     await using at = await finished()
     at.serve([RESULT, 'missing'], [DEMO.image], [RESULT, 'missing'])
-    const run = await at.fetch()
+    const run = await at.fetch({}, quickly())
     expect(expectFailure(run, 'download_failed', advice(at.task.id)).split('\n')).toEqual([
       failed(`/habit/missing/${RESULT}`, 'its server answers 404 Not Found'),
       failed(`/files/${DEMO.image}`, 'the URL serves a file of type PNG, not an mp4 or mov video'),
     ])
     expect(run.outputs.result_url).toBe(at.sandbox.media.url(RESULT, 'missing'))
-    expect(at.traffic(RESULT).requests).toHaveLength(1)
+    // Each round tries each link once.
+    expect(at.traffic(RESULT).requests).toHaveLength(at.traffic(DEMO.image).requests.length)
     expect(at.posts()).toEqual([])
   })
 
@@ -204,7 +273,8 @@ describe('a download that fails', { concurrent: true }, () => {
     await mkdir(join(folder, 'assets'))
     await writeFile(join(folder, PLACE), 'older video')
     at.serve([RESULT, 'missing'])
-    expectFailure(await at.fetch({}, { workspace: folder }), 'download_failed', advice(at.task.id))
+    const failing = await at.fetch({}, { workspace: folder, ...quickly() })
+    expectFailure(failing, 'download_failed', advice(at.task.id))
     expect(await readFile(join(folder, PLACE), 'utf8')).toBe('older video')
     at.serve([RESULT])
     const again = await at.fetch({}, { workspace: folder })
