@@ -25,16 +25,16 @@ export type Poll =
 /**
  * Requests the state of a task once.
  *
- * @param question its URL is the `taskUrl` of the task
+ * @param question its URL is the `taskUrl` of the task with this id
  * @param context its clock is used if `Retry-After` is a date
  * @throws the signal's reason when it aborts, nothing else
  */
 export async function poll(
-  question: Question,
+  question: Question & { readonly taskId: string },
   { network, clock, signal }: { network: ApiNetwork; clock: Pick<Clock, 'now'>; signal: AbortSignal },
 ): Promise<Poll> {
   const reply = await askApi({ ...question, url: `${question.url}?language=en` }, network, signal)
-  if (reply.kind === 'answered') return read(reply.response, question.secrets, clock.now())
+  if (reply.kind === 'answered') return read(reply.response, question, clock.now())
   const { cause, isRefused } = reply
   if (!isRefused) return { kind: 'unseen', cause, pause: 0 }
   const remedy = 'Correct api_base_url.'
@@ -46,9 +46,13 @@ export async function poll(
   }
 }
 
-function read(response: ApiResponse, secrets: readonly string[], now: number): Poll {
+function read(
+  response: ApiResponse,
+  { taskId, secrets }: { readonly taskId: string; readonly secrets: readonly string[] },
+  now: number,
+): Poll {
   const { status, body } = response
-  const task = status === 200 ? readTaskState(body, secrets) : null
+  const task = status === 200 ? readTaskState(body, taskId, secrets) : null
   if (task) return { kind: 'seen', task }
   const cause = describeResponse(response, secrets)
   const isRefused = status >= 400 && status < 500 && !LATER.has(status) && isFromApi(body)

@@ -53,9 +53,16 @@ export function hasStarted({ status, rawStatus, progress }: TaskState): boolean 
   return status === 'running' && (/^(processing|in_progress)$/i.test(rawStatus) || (progress ?? 0) > 0)
 }
 
-/** A number that may arrive as a string; null if it is missing or implausible. */
+/** A number that may arrive as a string, also with a percent sign; null if it is missing or implausible. */
 function tolerantNumber(min: number, max: number) {
-  const number = v.union([v.number(), v.pipe(v.string(), v.trim(), v.regex(/^\d+(\.\d+)?$/), v.toNumber())])
+  const text = v.pipe(
+    v.string(),
+    v.trim(),
+    v.regex(/^\d+(\.\d+)?\s?%?$/),
+    v.transform((given) => given.replace('%', '')),
+    v.toNumber(),
+  )
+  const number = v.union([v.number(), text])
   return v.fallback(v.nullish(v.pipe(number, v.minValue(min), v.maxValue(max)), null), null)
 }
 
@@ -120,13 +127,23 @@ const view = v.object({
 })
 const taskBody = inData(v.looseObject({ status: v.string() }))
 
+/** A task without `data` around it, as some gateways return it. Only its id tells it from other objects with a status. */
+function flatTask(id: string) {
+  return v.pipe(
+    v.looseObject({ status: v.string() }),
+    v.check((task) => (task.task_id ?? task.id) === id),
+    v.transform((task) => ({ result: { videos: [{ url: task.result_url }] }, ...task })),
+  )
+}
+
 /**
  * The task in the response to a poll; null if the response contains no task state.
  *
+ * @param id the task that was asked for
  * @param secrets strings that the raw status must not repeat
  */
-export function readTaskState(body: string, secrets: readonly string[] = []): TaskState | null {
-  const data = readJson(body, taskBody)
+export function readTaskState(body: string, id: string, secrets: readonly string[]): TaskState | null {
+  const data = readJson(body, taskBody) ?? readJson(body, flatTask(id))
   const result = v.safeParse(view, data)
   if (!result.success) return null
   const { status, progress, created, completed, estimated_time, cost } = result.output

@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { formatBytes, oneLine } from '../text/format.ts'
 import { askGitHub, askGitHubOnce, type GitHub, GitHubRefusal, pauseBeforeRetry } from './client.ts'
-import { describeRefusal, type Release } from './release.ts'
+import { describeRefusal, type Release, uploadUrl } from './release.ts'
 
 /** A file to attach; sha256 in hexadecimal. */
 export interface PublishedFile {
@@ -21,8 +21,8 @@ export interface PublishedFile {
 const assetBody = v.object({
   id: v.number(),
   name: v.string(),
-  /** `uploaded`; `starter` or `open` if the upload did not finish. */
-  state: v.string(),
+  /** `uploaded`; `starter` or `open` if the upload did not finish. Gitea lists only complete assets, without it. */
+  state: v.nullish(v.string(), 'uploaded'),
   size: v.number(),
   /** `sha256:…` in newer versions of GitHub. */
   digest: v.nullish(v.string()),
@@ -125,16 +125,9 @@ async function upload(
   if (found?.size !== file.bytes) {
     throw new GitHubRefusal('The file is gone, or has changed')
   }
-  const { protocol } = new URL(octokit.request.endpoint.DEFAULTS.baseUrl)
-  if (!upload_url.startsWith(`${protocol}//`)) {
-    const shown = oneLine(upload_url, 200)
-    throw new GitHubRefusal(
-      `GitHub returned the upload URL "${shown}", which does not begin with ${protocol}//, so the token was not sent to it`,
-    )
-  }
   const stream = createReadStream(file.path)
   try {
-    const { data } = await octokit.request(`POST ${upload_url}`, {
+    const { data } = await octokit.request(`POST ${uploadUrl(upload_url, octokit)}`, {
       name: uploadName(file),
       headers: { 'content-type': 'video/mp4', 'content-length': file.bytes },
       data: stream,

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { Failure } from '../failure.ts'
 import { oneLine } from '../text/format.ts'
-import { askGitHub, type GitHub, GitHubRefusal } from './client.ts'
+import { askGitHub, type GitHub, GitHubRefusal, type Octokit } from './client.ts'
 
 const releaseBody = v.object({
   id: v.number(),
@@ -81,6 +81,7 @@ export async function lookUpRelease(wanted: Wanted, github: GitHub): Promise<Rel
     if (release.immutable && !release.draft) {
       throw new Failure('invalid_input', [`attach_to_release ${name}: ${IMMUTABLE}`])
     }
+    uploadUrl(release.upload_url, github.octokit)
     return release
   } catch (error) {
     if (!(error instanceof GitHubRefusal)) throw error
@@ -133,6 +134,24 @@ function noRelease(wanted: Wanted, { owner, repo }: GitHub): string {
 
 const IMMUTABLE =
   'This release is immutable and accepts no more files. Create the release as a draft, attach the video, then publish it.'
+
+/**
+ * The URL template for uploads to a release.
+ *
+ * @param upload_url as GitHub returns it; that of Gitea lacks the parameters
+ * @throws GitHubRefusal if the token must not be sent there
+ */
+export function uploadUrl(upload_url: string, octokit: Octokit): string {
+  const { protocol } = new URL(octokit.request.endpoint.DEFAULTS.baseUrl)
+  const bare = upload_url.replace(/\{[^}]*\}$/, '')
+  if (!bare.startsWith(`${protocol}//`) || !URL.canParse(bare)) {
+    const shown = oneLine(upload_url, 200)
+    throw new GitHubRefusal(
+      `GitHub returned the upload URL "${shown}", which does not begin with ${protocol}//, so the token was not sent to it`,
+    )
+  }
+  return `${bare}{${bare.includes('?') ? '&' : '?'}name}`
+}
 
 /** What GitHub said, and what to do about it, in whole sentences. */
 export function describeRefusal(refusal: GitHubRefusal, { owner, repo }: GitHub): string {

@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts'
 import { describeStatus, drop, isCompressed } from '../network/file-response.ts'
 import { AddressRefused } from '../network/guard.ts'
 import { explainNetworkError, isTransient } from '../network/network-errors.ts'
+import { TrafficLimitExceeded } from '../network/traffic-limit.ts'
 import { type Dispatcher, readUpTo, request } from '../network/undici.ts'
 
 /** How much of a refusal is read to find its cause. */
@@ -55,7 +56,8 @@ const FINAL: ReadonlySet<DownloadFailed['kind']> = new Set([
 export function toDownloadFailed(thrown: unknown): DownloadFailed {
   if (thrown instanceof DownloadFailed) return thrown
   if (thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
-  const kind = thrown instanceof AddressRefused ? 'barred' : isTransient(thrown) ? 'broken' : 'refused'
+  const isBarred = thrown instanceof AddressRefused || thrown instanceof TrafficLimitExceeded
+  const kind = isBarred ? 'barred' : isTransient(thrown) ? 'broken' : 'refused'
   return new DownloadFailed(kind, explainNetworkError(thrown), { cause: thrown })
 }
 

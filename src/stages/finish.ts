@@ -74,7 +74,7 @@ async function waitForCompletion(
 ): Promise<Task> {
   const { clock, random, signal, reporter } = context
   const limit = inputs.wait_timeout_minutes * MINUTE_MILLISECONDS
-  const question = { url: task.url, apiKey: inputs.api_key, secrets }
+  const question = { url: task.url, taskId: task.id, apiKey: inputs.api_key, secrets }
   let latest = task
   reporter.waiting(task, limit, clock.now())
   const ended = await waitForEnd({
@@ -114,7 +114,7 @@ async function fetchLinked(
   const links = task.seen?.links ?? []
   const [first] = links
   if (first) reporter.link(first)
-  const question = { url: task.url, apiKey: inputs.api_key, secrets }
+  const question = { url: task.url, taskId: task.id, apiKey: inputs.api_key, secrets }
   const round = await fetchWhenReady(links, {
     attempt: (now) =>
       destination.kind === 'none' ? inspectVideo(now, context) : fetchVideo(now, destination.output, context),

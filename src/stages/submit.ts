@@ -204,7 +204,7 @@ async function inspectReplayed(
   context: Context,
 ): Promise<FollowedTask> {
   const { clock, signal, reporter } = context
-  const question = { url: task.url, apiKey: api_key, secrets }
+  const question = { url: task.url, taskId: task.id, apiKey: api_key, secrets }
   for (let polls = 1; ; polls++) {
     const result = await poll(question, context)
     if (result.kind === 'seen') {

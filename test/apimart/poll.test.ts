@@ -44,7 +44,7 @@ interface Options {
 /** Polls a task of this API. */
 function pollTask(baseUrl: string, options: Options = {}, network: ApiNetwork = networkOf(baseUrl)) {
   const { id = 'task_1', apiKey = KEY, secrets = [apiKey], signal = AbortSignal.timeout(20_000) } = options
-  const target = { url: taskUrl(new URL(baseUrl), id), apiKey, secrets }
+  const target = { url: taskUrl(new URL(baseUrl), id), taskId: id, apiKey, secrets }
   return poll(target, { network, clock: { now: () => NOW }, signal })
 }
 

@@ -12,7 +12,7 @@ const secrets = secretsOf(KEY, [SIGNED])
 
 /** A task with this data that ended without a video. */
 function ended(data: object): FailedTask | CancelledTask {
-  const task = readTaskState(JSON.stringify({ data: { status: 'failed', ...data } }))
+  const task = readTaskState(JSON.stringify({ data: { status: 'failed', ...data } }), 'task_1', [])
   if (task?.status !== 'failed' && task?.status !== 'cancelled')
     throw new Error('the task has not failed or been cancelled')
   return task

@@ -26,7 +26,7 @@ const answer = (data: unknown) => JSON.stringify({ code: 200, data })
 
 /** The state of a task with this data. */
 function read(data: object): TaskState {
-  const task = readTaskState(answer(data))
+  const task = readTaskState(answer(data), 'task_1', [])
   if (task === null) throw new Error('no task was read')
   return task
 }
@@ -51,7 +51,7 @@ const NOTHING_KNOWN = {
 }
 
 it('readTaskState reads the documented response', () => {
-  expect(readTaskState(JSON.stringify(DOCUMENTED))).toEqual({
+  expect(readTaskState(JSON.stringify(DOCUMENTED), 'task_1', [])).toEqual({
     status: 'completed',
     rawStatus: 'completed',
     progress: 100,
@@ -64,7 +64,9 @@ it('readTaskState reads the documented response', () => {
 })
 
 it('readTaskState reads a single task in an array, which is the form of a submission response', () => {
-  expect(readTaskState(answer([DOCUMENTED.data]))).toEqual(readTaskState(JSON.stringify(DOCUMENTED)))
+  expect(readTaskState(answer([DOCUMENTED.data]), 'task_1', [])).toEqual(
+    readTaskState(JSON.stringify(DOCUMENTED), 'task_1', []),
+  )
 })
 
 it('readTaskState needs nothing but a status', () => {
@@ -139,9 +141,9 @@ describe('the status', () => {
 
   it('the raw status repeats no secret', () => {
     const data = answer({ status: 'waiting for sk-0123' })
-    expect(readTaskState(data, ['sk-0123'])?.rawStatus).toBe('waiting for ***')
+    expect(readTaskState(data, 'task_1', ['sk-0123'])?.rawStatus).toBe('waiting for ***')
     const long = answer({ status: `${'x'.repeat(38)}sk-0123` })
-    expect(readTaskState(long, ['sk-0123'])?.rawStatus).toBe(`${'x'.repeat(38)}**…`)
+    expect(readTaskState(long, 'task_1', ['sk-0123'])?.rawStatus).toBe(`${'x'.repeat(38)}**…`)
   })
 })
 
@@ -220,7 +222,7 @@ describe('the other fields of a task', () => {
   const nonsense = [null, '', ' ', 'soon', 'NaN', '1e3', '-1', -1, -0.5, true, {}, [], [1], 1e300]
 
   it.each<[string, keyof typeof NOTHING_KNOWN, readonly unknown[]]>([
-    ['progress', 'progress', [...nonsense, 100.1, '101', '45%']],
+    ['progress', 'progress', [...nonsense, 100.1, '101', '%', '101%']],
     ['created', 'createdAt', [...nonsense, 0, 1762853430000]],
     ['completed', 'endedAt', [...nonsense, 0, 1762853430000, '2025-11-11T09:30:30Z']],
     ['estimated_time', 'estimatedSeconds', [...nonsense, 0, 86_401]],
@@ -346,7 +348,7 @@ describe('a response without a task', () => {
     ['success: false', '{"success":false,"message":"no"}'],
     ['an error with null data', '{"code":500,"message":"no","data":null}'],
     ['an error whose envelope has a status', '{"status":"error","message":"no"}'],
-  ])('readTaskState finds no task in %s', (_, body) => expect(readTaskState(body)).toBeNull())
+  ])('readTaskState finds no task in %s', (_, body) => expect(readTaskState(body, 'task_1', [])).toBeNull())
 })
 
 describe('any response', () => {
@@ -396,7 +398,7 @@ describe('any response', () => {
     const seen = new Set<string>()
     fc.assert(
       fc.property(body, (text) => {
-        const read = readTaskState(text)
+        const read = readTaskState(text, 'task_1', [])
         seen.add(read?.status ?? 'none')
         if (read === null) return
         const { rawStatus, progress, createdAt, endedAt, estimatedSeconds, cost } = read
@@ -425,4 +427,39 @@ describe('any response', () => {
   function expectInstant(time: number): void {
     expect(time > 0 && time <= Date.UTC(2100, 0, 1)).toBe(true)
   }
+})
+
+describe('a task without data around it', () => {
+  const flat = (fields: object) => readTaskState(JSON.stringify(fields), 'task_1', [])
+
+  it.each(['task_id', 'id'])('a flat task is read if its %s is the one that was asked for', (name) => {
+    expect(flat({ [name]: 'task_1', status: 'processing', progress: '30%' })).toMatchObject({
+      status: 'running',
+      rawStatus: 'processing',
+      progress: 30,
+    })
+  })
+
+  it('the video of a flat task is read from its result_url', () => {
+    const fields = { task_id: 'task_1', status: 'completed', progress: '100%', cost: 0.48, result_url: VIDEO }
+    expect(flat(fields)).toMatchObject({
+      status: 'completed',
+      progress: 100,
+      cost: 0.48,
+      links: [{ url: VIDEO, expiresAt: null }],
+    })
+  })
+
+  it.each([
+    { status: 'completed', result_url: VIDEO },
+    { task_id: 'task_2', status: 'completed', result_url: VIDEO },
+    { task_id: 'task_2', id: 'task_1', status: 'completed', result_url: VIDEO },
+    { task_id: 'task_1', result_url: VIDEO },
+    { task_id: 'task_1', status: 3 },
+  ])('other flat objects are no task: %j', (fields) => expect(flat(fields)).toBeNull())
+
+  it('a flat task that has failed keeps its error', () => {
+    const fields = { id: 'task_1', status: 'failed', error: { message: 'no person found' } }
+    expect(flat(fields)).toMatchObject({ status: 'failed', error: { message: 'no person found' } })
+  })
 })

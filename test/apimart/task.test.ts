@@ -9,7 +9,11 @@ const NOW = Date.UTC(2026, 0, 1)
 
 describe('the links of a task', () => {
   const linksOf = (result: unknown, completed?: number) => {
-    const found = readTaskState(JSON.stringify({ data: { status: 'completed', completed, result } }))
+    const found = readTaskState(
+      JSON.stringify({ data: { status: 'completed', completed, result } }),
+      'task_1',
+      [],
+    )
     if (found?.status !== 'completed') throw new Error('the task is not completed')
     const task = unseenTask({ id: 'task_1', origin: 'given' }, new URL('https://api.apimart.ai'))
     return seenIn(found, NOW, task).seen?.links

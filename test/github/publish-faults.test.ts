@@ -330,3 +330,11 @@ it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
     expect(at.asked()).toEqual([LIST, LIST])
   },
 )
+
+it('the video is attached where the upload URL has no parameters, as with Gitea', async () => {
+  const at = await setting({ assets: {} })
+  const upload_url = at.release.upload_url.replace('{?name,label}', '')
+  await at.publish(FILE, { upload_url })
+  expect([names(at.release), held(at.release)]).toEqual([['video.mp4'], VIDEO])
+  expect(at.asked()).toContain(UPLOAD)
+})

@@ -31,7 +31,7 @@ export const RESET: Fault = { kind: 'reset' }
 
 /** The requests of one publication. */
 export const LIST = 'api GET /assets/ID?page=1&per_page=100'
-export const UPLOAD = `uploads POST /assets?name=${LEFT}&`
+export const UPLOAD = `uploads POST /assets?name=${LEFT}`
 export const [DELETE, RENAME] = ['api DELETE /assets/ID', 'api PATCH /assets/ID']
 export const SOUND = [LIST, LIST, UPLOAD, RENAME]
 export const REPLACEMENT = [LIST, LIST, UPLOAD, DELETE, RENAME]

@@ -163,6 +163,22 @@ describe('a release is not found', () => {
     expect(github.requests).toHaveLength(1)
   })
 
+  it.each(['https://uploads.test/assets{?name,label}', 'file:///etc/passwd', ''])(
+    'the search fails when the token must not be sent to the upload URL, before anything is paid: %j',
+    async (upload_url) => {
+      const github = await standIn()
+      const release = { id: 1, tag_name: 'v1', draft: false, upload_url }
+      github.faults.next('release', status(200, { body: release }))
+      expect(await failureOf(lookUpRelease(V1, await asking(github)))).toEqual([
+        'publish_failed',
+        lookedUp(
+          'v1',
+          `GitHub returned the upload URL "${upload_url}", which does not begin with http://, so the token was not sent to it.`,
+        ),
+      ])
+    },
+  )
+
   it('the search fails in a private repository that the token cannot see', async () => {
     const github = await standIn({ isPrivate: true })
     github.addRelease({ tag: 'v1' })

@@ -136,7 +136,7 @@ describe('the receipt file', () => {
 
 /** A completed task. */
 function finishedTask(origin: Task['origin'] = 'submitted'): Task {
-  const state = readTaskState(JSON.stringify({ data: { status: 'completed', cost: 0.456 } }))
+  const state = readTaskState(JSON.stringify({ data: { status: 'completed', cost: 0.456 } }), 'task_1', [])
   if (state === null) throw new Error('no task was read')
   return seenIn(state, 0, unseenTask({ id: 'task_1', origin }, new URL('https://api.apimart.ai')))
 }

@@ -10,7 +10,7 @@ const REASONS = Object.keys(REMEDIES) as FailureReason[]
 const ORIGINS = ['submitted', 'given', 'replayed'] as const
 
 function seen(status: string, data: object = {}): TaskState {
-  const task = readTaskState(JSON.stringify({ data: { ...data, status } }))
+  const task = readTaskState(JSON.stringify({ data: { ...data, status } }), 'task_1', [])
   if (task === null) throw new Error('no task was read')
   return task
 }

@@ -11,7 +11,7 @@ const MINUTE = 60 * SECOND
 
 /** A poll that shows a task with this status. */
 function seen(status: string, data: object = {}): Poll {
-  const task = readTaskState(JSON.stringify({ data: { ...data, status } }))
+  const task = readTaskState(JSON.stringify({ data: { ...data, status } }), 'task_1', [])
   if (task === null) throw new Error('no task was read')
   return { kind: 'seen', task }
 }

@@ -77,7 +77,7 @@ describe('a wait', { concurrent: true }, () => {
     const { apiUrl, apiKey } = scenario.sandbox
     const headers = { authorization: `Bearer ${apiKey}` }
     const response = await fetch(`${apiUrl}/v1/tasks/${run.outputs.task_id}`, { headers })
-    const endedAt = readTaskState(await response.text())?.endedAt ?? Number.NaN
+    const endedAt = readTaskState(await response.text(), 'task_1', [])?.endedAt ?? Number.NaN
     expect(Date.parse(run.outputs.result_expires_at ?? '') - endedAt).toBe(86_400_000)
   })
 
