@@ -77,7 +77,7 @@ async function perform(inputs: Inputs, edge: Edge, reporter: Reporter): Promise<
 
 async function makeVideo(inputs: NewTaskInputs, destination: Destination, context: Context): Promise<End> {
   const { job, clock, reporter } = context
-  if (!job.isIdentified) reporter.info(UNIDENTIFIED)
+  if (!job.isIdentified && inputs.idempotency_key === null && !inputs.dry_run) reporter.info(UNIDENTIFIED)
   const target = await findRelease(inputs, context)
   const [references] = await inspectReferences([{ inputs, destination, reporter }], context)
   const firstKey = firstKeyOf(references.sources, { inputs, destination }, job)

@@ -44,7 +44,11 @@ export function readJson<Output>(body: string, schema: v.GenericSchema<unknown, 
 
 /** Whether a response is a JSON object, as all of the API's are. Proxies, firewalls and CDNs answer with pages. */
 export function isFromApi(body: string): boolean {
-  return readJson(body, v.looseObject({})) !== null
+  const object = v.pipe(
+    v.unknown(),
+    v.check((value) => typeof value === 'object' && value !== null && !Array.isArray(value)),
+  )
+  return v.safeParse(v.pipe(v.string(), v.parseJson(), object), body).success
 }
 
 /** Next to an error, a bare `id` could be the id of anything. */

@@ -124,6 +124,8 @@ const view = v.object({
     ),
     [],
   ),
+  /** Where some gateways put the video. */
+  result_url: v.fallback(v.optional(addresses, []), []),
 })
 const taskBody = inData(v.looseObject({ status: v.string() }))
 
@@ -131,8 +133,7 @@ const taskBody = inData(v.looseObject({ status: v.string() }))
 function flatTask(id: string) {
   return v.pipe(
     v.looseObject({ status: v.string() }),
-    v.check((task) => (task.task_id ?? task.id) === id),
-    v.transform((task) => ({ result: { videos: [{ url: task.result_url }] }, ...task })),
+    v.check((task) => [task.task_id, task.id].some((one) => String(one) === id)),
   )
 }
 
@@ -146,7 +147,17 @@ export function readTaskState(body: string, id: string, secrets: readonly string
   const data = readJson(body, taskBody) ?? readJson(body, flatTask(id))
   const result = v.safeParse(view, data)
   if (!result.success) return null
-  const { status, progress, created, completed, estimated_time, cost } = result.output
+  const {
+    status,
+    progress,
+    created,
+    completed,
+    estimated_time,
+    cost,
+    result: links,
+    result_url,
+  } = result.output
+  const urls = result_url.map((url) => ({ url, expiresAt: null }))
   const common = {
     rawStatus: oneLine(conceal(status, secrets), RAW_STATUS_CHARACTERS) || 'an unnamed status',
     progress,
@@ -160,7 +171,7 @@ export function readTaskState(body: string, id: string, secrets: readonly string
     case 'running':
       return { ...common, status: phase }
     case 'completed':
-      return { ...common, status: phase, links: result.output.result }
+      return { ...common, status: phase, links: [...links, ...urls] }
     case 'cancelled':
       return { ...common, status: phase }
     case 'failed':

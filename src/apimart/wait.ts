@@ -52,10 +52,12 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
   let failingSince: number | null = null
   let { isKnown } = wait
   let refusals: Refusals | null = null
+  /** Why the last poll failed; null if it has seen the task. */
+  let unread: string | null = null
   for (;;) {
     const left = start + limit - clock.now()
     await clock.sleep(Math.max(0, Math.min(pause, left)), signal)
-    if (pause >= left) throw timedOut(limit)
+    if (pause >= left) throw timedOut(limit, unread)
     const poll = await wait.poll(signal)
     const now = clock.now()
     if (poll.kind === 'refused') {
@@ -69,8 +71,10 @@ export async function waitForEnd(wait: Wait): Promise<EndedTask> {
       isKnown = true
       refusals = null
       failingSince = null
+      unread = null
     } else {
       failingSince ??= now
+      unread = poll.cause
       if (now - failingSince >= PATIENCE_MILLISECONDS) throw unreadable(now - failingSince, poll.cause)
       if (poll.kind === 'unseen') pause = Math.max(pause, Math.min(poll.pause, PATIENCE_MILLISECONDS))
     }
@@ -91,10 +95,12 @@ function isLasting({ count, since }: Refusals, now: number): boolean {
   return count >= REFUSALS.count && now - since >= REFUSALS.milliseconds
 }
 
-function timedOut(limit: number): Failure {
-  return new Failure('wait_timeout', [
-    `The task was still running after ${formatDuration(limit)} (wait_timeout_minutes).`,
-  ])
+function timedOut(limit: number, unread: string | null): Failure {
+  const problem =
+    unread === null
+      ? `The task was still running after ${formatDuration(limit)} (wait_timeout_minutes).`
+      : `The task was not seen to end within ${formatDuration(limit)} (wait_timeout_minutes), and its status could not be read at the end. ${unread}`
+  return new Failure('wait_timeout', [problem])
 }
 
 function unreadable(milliseconds: number, cause: string): Failure {

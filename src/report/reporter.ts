@@ -108,10 +108,18 @@ const NO_OUTPUTS =
 export class RunReporter implements Reporter {
   readonly #channel: Channel
   #findings: Findings = NOTHING_FOUND
+  /** Why an output could not be written; null if all were. */
+  #unwritten: string | null = null
   #progress: ReturnType<typeof followProgress> | null = null
 
   constructor(channel: Channel) {
     this.#channel = channel
+  }
+
+  /** Remembers the first output that could not be written. */
+  #setOutput(name: OutputName, value: string): void {
+    const trouble = this.#channel.setOutput(name, value)
+    this.#unwritten ??= trouble
   }
 
   /** Everything that was reported, and how the run ended. */
@@ -148,7 +156,7 @@ export class RunReporter implements Reporter {
 
   clipLength(clipSeconds: number): void {
     this.#found({ clipSeconds })
-    this.#channel.setOutput('duration_seconds', String(clipSeconds))
+    this.#setOutput('duration_seconds', String(clipSeconds))
   }
 
   plan({ why, clipSeconds }: Parameters<Reporter['plan']>[0]): void {
@@ -165,7 +173,7 @@ export class RunReporter implements Reporter {
     if (estimate.kind !== 'known') return
     const { usd, seconds, pricePerSecond } = estimate
     this.#found({ estimatedCost: usd })
-    this.#channel.setOutput('estimated_cost', String(usd))
+    this.#setOutput('estimated_cost', String(usd))
     const terms = `${formatSeconds(seconds)} × ${formatSetUsd(pricePerSecond)} per second`
     this.info(`Estimated cost: ${formatUsd(usd)} (${terms})`)
   }
@@ -173,13 +181,14 @@ export class RunReporter implements Reporter {
   async dryRun(url: string, request: MotionControlRequest, isUploaded: boolean): Promise<void> {
     await this.#request('Dry run: the request that would be sent', url, request)
     if (isUploaded) this.info('The image is uploaded first, and the request contains the URL of the upload.')
-    this.#channel.setOutput('status', 'dry_run')
+    this.#setOutput('status', 'dry_run')
     this.info('Dry run: nothing was submitted and nothing is billed.')
   }
 
   requireOutputs(): void {
-    const trouble = this.#channel.setOutput('status', '')
-    if (trouble !== null) throw new Failure('internal_error', [trouble], { remedy: NO_OUTPUTS })
+    this.#setOutput('status', '')
+    if (this.#unwritten !== null)
+      throw new Failure('internal_error', [this.#unwritten], { remedy: NO_OUTPUTS })
   }
 
   submission(url: string, request: MotionControlRequest): Promise<void> {
@@ -188,9 +197,9 @@ export class RunReporter implements Reporter {
 
   task(task: Task): void {
     this.#found({ task })
-    this.#channel.setOutput('task_id', task.id)
+    this.#setOutput('task_id', task.id)
     if (task.origin === 'given' || task.origin === 'receipt') return
-    this.#channel.setOutput('status', 'submitted')
+    this.#setOutput('status', 'submitted')
     this.info(`Submitted: task_id ${task.id}`)
     if (task.origin === 'replayed') this.info(`Idempotency-Replayed: true. ${REPLAYED}.`)
   }
@@ -198,13 +207,13 @@ export class RunReporter implements Reporter {
   taskSeen(task: Task): void {
     const [before, now] = [statusOf(this.#findings.task), statusOf(task)]
     this.#found({ task })
-    if (now !== null && now !== before) this.#channel.setOutput('status', now)
+    if (now !== null && now !== before) this.#setOutput('status', now)
   }
 
   taskAbandoned(): void {
     this.#found({ task: null })
-    this.#channel.setOutput('task_id', '')
-    this.#channel.setOutput('status', '')
+    this.#setOutput('task_id', '')
+    this.#setOutput('status', '')
   }
 
   waiting(task: Task, limit: number, now: number): void {
@@ -220,7 +229,7 @@ export class RunReporter implements Reporter {
   }
 
   cost(usd: number): void {
-    this.#channel.setOutput('cost', String(usd))
+    this.#setOutput('cost', String(usd))
     this.info(`Billed by APIMart: ${formatUsd(usd)}`)
   }
 
@@ -235,10 +244,10 @@ export class RunReporter implements Reporter {
   }
 
   reused({ taskId, cost, file }: ReusedVideo, link: Link | null): void {
-    this.#channel.setOutput('task_id', taskId)
-    this.#channel.setOutput('status', 'unchanged')
+    this.#setOutput('task_id', taskId)
+    this.#setOutput('status', 'unchanged')
     if (cost !== null) {
-      this.#channel.setOutput('cost', String(cost))
+      this.#setOutput('cost', String(cost))
       this.info(`Billed by APIMart when the video was generated: ${formatUsd(cost)}`)
     }
     if (link !== null) {
@@ -250,7 +259,7 @@ export class RunReporter implements Reporter {
 
   published({ url, name, tag, isNew }: Parameters<Reporter['published']>[0]): void {
     this.#found({ assetUrl: url })
-    this.#channel.setOutput('release_asset_url', url)
+    this.#setOutput('release_asset_url', url)
     const what = isNew
       ? `${name} is attached to the release ${tag}`
       : `The release ${tag} already has an identical ${name}`
@@ -258,7 +267,7 @@ export class RunReporter implements Reporter {
   }
 
   failed(reason: FailureReason): void {
-    this.#channel.setOutput('failure_reason', reason)
+    this.#setOutput('failure_reason', reason)
   }
 
   #found(findings: Partial<Findings>): void {
@@ -272,14 +281,14 @@ export class RunReporter implements Reporter {
   }
 
   #setLink({ url, expiresAt }: Link): void {
-    this.#channel.setOutput('result_url', url)
-    this.#channel.setOutput('result_expires_at', new Date(expiresAt).toISOString())
+    this.#setOutput('result_url', url)
+    this.#setOutput('result_expires_at', new Date(expiresAt).toISOString())
   }
 
   /** The file of the video, after words that say how it got there. */
   #file(words: string, { path, bytes, sha256 }: Pick<StoredFile, 'path' | 'bytes' | 'sha256'>): void {
-    this.#channel.setOutput('result_path', path)
-    this.#channel.setOutput('result_sha256', sha256)
+    this.#setOutput('result_path', path)
+    this.#setOutput('result_sha256', sha256)
     this.info(`${words} ${path}: ${formatBytes(bytes)}, sha256 ${sha256}`)
   }
 }

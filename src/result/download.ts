@@ -50,7 +50,8 @@ export async function download(
         throw new DownloadFailed('refused', `it did not arrive within ${time}`)
       }
       const failed = toDownloadFailed(error)
-      if (failed.kind !== 'broken' || attempt === TRIES) throw failed
+      // A longer pause is for the next round over all links.
+      if (failed.kind !== 'broken' || failed.pause > 0 || attempt === TRIES) throw failed
       await clock.sleep(PAUSE_MILLISECONDS * 2 ** (attempt - 1), signal)
     }
   }

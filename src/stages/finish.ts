@@ -2,7 +2,7 @@
  * From a task to the finished video: wait, fetch, compare. Nothing is submitted here, even after a failure.
  */
 import { poll } from '../apimart/poll.ts'
-import { seenIn, type Task } from '../apimart/task.ts'
+import { type Link, seenIn, type Task } from '../apimart/task.ts'
 import { taskFailure } from '../apimart/task-failure.ts'
 import { FIRST_PAUSE_MILLISECONDS, waitForEnd } from '../apimart/wait.ts'
 import type { Context } from '../context.ts'
@@ -83,7 +83,8 @@ async function waitForCompletion(
     random,
     firstPause: task.origin === 'submitted' ? FIRST_PAUSE_MILLISECONDS : 0,
     limit,
-    isKnown: task.origin === 'submitted' || task.origin === 'replayed' || task.seen !== null,
+    // A receipt proves that its task was accepted.
+    isKnown: task.origin !== 'given' || task.seen !== null,
     signal,
     onPoll(result) {
       const at = clock.now()
@@ -112,8 +113,12 @@ async function fetchLinked(
 ): Promise<Video> {
   const { clock, signal, reporter } = context
   const links = task.seen?.links ?? []
-  const [first] = links
-  if (first) reporter.link(first)
+  let reported: string | null = null
+  const report = (link: Link | undefined) => {
+    if (link !== undefined && link.url !== reported) reporter.link(link)
+    reported = link?.url ?? reported
+  }
+  report(links[0])
   const question = { url: task.url, taskId: task.id, apiKey: inputs.api_key, secrets }
   const round = await fetchWhenReady(links, {
     attempt: (now) =>
@@ -122,8 +127,12 @@ async function fetchLinked(
       const result = await poll(question, context)
       if (result.kind !== 'seen' || result.task.status !== 'completed') return before
       const seen = seenIn(result.task, clock.now(), task)
+      const now = seen.seen?.links ?? []
+      // A link that was there once can come back.
+      if (now.length === 0) return before
       onSeen(seen)
-      return seen.seen?.links ?? before
+      report(now[0])
+      return now
     },
     onPause([problem], pause) {
       reporter.info(`The video is not available yet. ${problem} Retrying in ${formatDuration(pause)}.`)
@@ -135,7 +144,7 @@ async function fetchLinked(
   const video =
     round.kind === 'found' ? round.video : destination.kind === 'none' ? missedVideo(missed) : null
   if (video === null) throw noVideo(missed, clock.now())
-  if (video.link.url !== first?.url) reporter.link(video.link)
+  report(video.link)
   reporter.video(video)
   return video
 }

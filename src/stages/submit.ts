@@ -120,14 +120,18 @@ async function submitUnder(
   if (outcome.accepted === 'yes') {
     const task = newTask(outcome, inputs, clock.now())
     reporter.task(task)
-    const isOwn = video.isSentBefore || sentAt.length > 1 || inputs.idempotency_key !== null
+    const isOwn = video.isSentBefore || inputs.idempotency_key !== null
     if (outcome.isReplay && job.attempt === 1 && !isOwn) reporter.warn(SHARED)
     return { task, receipt: withTask(receipt, task), secrets }
   }
   const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
   const balance = isBroke ? [await describeAccount(video, context)] : []
   const traced = trace(url, idempotencyKey, sentAt)
-  const failure = failureOf(outcome, video, { traced, balance, isFirstAttempt: job.attempt === 1 })
+  const failure = failureOf(outcome, video, {
+    traced,
+    balance,
+    isFirstAttempt: job.attempt === 1 && !video.isSentBefore,
+  })
   if (failure.reason === 'submission_uncertain') await saveReceipt(receipt, context)
   throw failure
 }
@@ -149,7 +153,7 @@ function newTask(
  *
  * @param traced a sentence with which to find the request in the console
  * @param balance the account balance, if it matters
- * @param isFirstAttempt whether no attempt before this one can have sent a request
+ * @param isFirstAttempt whether neither an earlier attempt nor the receipt can have sent this request
  */
 function failureOf(
   outcome: Unaccepted,
@@ -185,7 +189,7 @@ const LOOK_FIRST =
 
 /** An image has a different URL after each upload. That is the only difference between the requests of two attempts. */
 const SENT_BEFORE =
-  'An earlier attempt sent the same request; only the image URL differed. Its task may be running and billed: find the task_id in the task log at https://apimart.ai or in the log of that attempt, then run this step with that task_id; this submits nothing. If there is no task, remove the receipt of that attempt and start a new run, which generates, and pays for, a new video.'
+  'An earlier attempt or step sent the same request; only the image URL differed. Its task may be running and billed: find the task_id in the task log at https://apimart.ai or in the log of that step, then run this step with that task_id; this submits nothing. If there is no task, remove its receipt and start a new run, which generates, and pays for, a new video.'
 
 /**
  * How to find the request in the console, and get its task again; `sentAt` has the tries in milliseconds since the
@@ -213,10 +217,9 @@ async function inspectReplayed(
       reporter.info(`Status of task ${task.id}: ${result.task.rawStatus}`)
       return { task: seen, receipt: withTask(receipt, seen), secrets }
     }
-    if (result.kind === 'refused' || polls === POLLS_MAX) {
-      const cause = result.kind === 'refused' ? result.failure.message : result.cause
+    if ((result.kind === 'refused' && result.isFinal) || polls === POLLS_MAX) {
       reporter.warn(
-        `APIMart returned the existing task ${task.id} for this request. Its status could not be read, so the task is assumed to be running. ${cause}`,
+        `APIMart returned the existing task ${task.id} for this request. Its status could not be read, so the task is assumed to be running. ${result.cause}`,
       )
       return { task, receipt, secrets }
     }

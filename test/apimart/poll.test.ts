@@ -271,6 +271,8 @@ describe('a failed poll', () => {
     [403, '<title>Forbidden</title>'],
     [404, '<title>Not here</title>'],
     [404, '"not found"'],
+    [404, '[]'],
+    [403, '[{"message":"no"}]'],
   ])("a poll fails, but is not refused, after a %i that is not the API's: %j", async (status, body) => {
     const { url } = await sends(status, body)
     expect((await pollTask(url)).kind).toBe('unseen')

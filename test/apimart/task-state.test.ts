@@ -450,10 +450,31 @@ describe('a task without data around it', () => {
     })
   })
 
+  it.each([{ result: null }, { result: {} }, { result: { videos: [] } }, { progress: '100%' }])(
+    'the result_url of a flat task counts beside %j',
+    (fields) => {
+      const task = flat({ id: 'task_1', status: 'completed', result_url: VIDEO, ...fields })
+      expect(task).toMatchObject({ links: [{ url: VIDEO, expiresAt: null }] })
+    },
+  )
+
+  it.each([(data: object) => data, (data: object) => [data]])(
+    'the result_url of a task in data counts: %s',
+    (wrap) => {
+      const data = wrap({ task_id: 'x', status: 'SUCCESS', progress: '100%', result_url: VIDEO })
+      const task = readTaskState(JSON.stringify({ code: 'success', data }), 'task_1', [])
+      expect(task).toMatchObject({ status: 'completed', links: [{ url: VIDEO, expiresAt: null }] })
+    },
+  )
+
+  it('a flat task with a numeric id is read', () => {
+    const body = JSON.stringify({ task_id: '', id: 123, status: 'processing' })
+    expect(readTaskState(body, '123', [])).toMatchObject({ status: 'running' })
+  })
+
   it.each([
     { status: 'completed', result_url: VIDEO },
     { task_id: 'task_2', status: 'completed', result_url: VIDEO },
-    { task_id: 'task_2', id: 'task_1', status: 'completed', result_url: VIDEO },
     { task_id: 'task_1', result_url: VIDEO },
     { task_id: 'task_1', status: 3 },
   ])('other flat objects are no task: %j', (fields) => expect(flat(fields)).toBeNull())

@@ -231,6 +231,17 @@ describe('the end of the wait', () => {
     expect(outcome).toMatchObject({ status: 'completed' })
   })
 
+  it('a wait that could not read the task at its limit does not say that it was running', async () => {
+    const { outcome } = await follow({ ...always(refused), isKnown: true, limit: 60 * SECOND })
+    expect(problemsOf(outcome)).toEqual({
+      reason: 'wait_timeout',
+      problems: [
+        'The task was not seen to end within 1 min (wait_timeout_minutes), and its status could not be read at the end. No.',
+      ],
+      remedy: null,
+    })
+  })
+
   it('a refusal of the address ends the wait at once', async () => {
     const { outcome, polls } = await follow({ ...inTurn(seen('queued'), refusedBy(true)), isKnown: true })
     expect([outcome, polls.length]).toEqual([NO, 2])
@@ -261,7 +272,9 @@ describe('the end of the wait', () => {
     const { outcome, polls, after } = await follow({ ...always(unseen(2 * HOUR)), limit: 4 * MINUTE })
     expect(problemsOf(outcome)).toEqual({
       reason: 'wait_timeout',
-      problems: ['The task was still running after 4 min (wait_timeout_minutes).'],
+      problems: [
+        'The task was not seen to end within 4 min (wait_timeout_minutes), and its status could not be read at the end. APIMart answered 503.',
+      ],
       remedy: null,
     })
     expect([polls.length, after]).toEqual([1, 4 * MINUTE])
@@ -428,7 +441,11 @@ describe('any course', () => {
         } else if (verdict === null) {
           expect(outcome).toMatchObject({
             reason: 'wait_timeout',
-            message: expect.stringContaining('was still running after'),
+            message: expect.stringContaining(
+              ['seen', undefined].includes(polls.at(-1)?.poll.kind)
+                ? 'was still running after'
+                : 'its status could not be read at the end. ',
+            ),
           })
           expect(after).toBe(Math.max(limit, last))
           ends.add('limit')

@@ -325,7 +325,6 @@ describe('a host that always fails', { concurrent: true }, () => {
     ['cut-chunked', 'the server closed the connection (UND_ERR_SOCKET)'],
     ['stalls', 'the server stopped sending (UND_ERR_BODY_TIMEOUT)'],
     ['silent', 'the server did not respond in time (UND_ERR_HEADERS_TIMEOUT)'],
-    ['too-many-requests', 'its server answers 429 Too Many Requests'],
     ['server-error', 'its server answers 500 Internal Server Error'],
   ] as const)(
     'the download gives up after six requests when every request fails (host habit: %s)',
@@ -385,6 +384,14 @@ describe('a response that is not the file', () => {
     await using server = await scripted(status(code), status(code), status(200, 'video'))
     expect((await host.fetchUrl(server.url)).bytes).toBe(5)
     expect(server.asked()).toEqual(['all', 'all', 'all'])
+  })
+
+  it.each([429, 503])('a %i that asks to wait is left to the next round over all links', async (code) => {
+    await using host = await mediaHost()
+    await using server = await scripted(status(code, '', { 'retry-after': '30' }))
+    const error = await host.fetchUrl(server.url).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ kind: 'broken', pause: 30_000, isFinal: false })
+    expect(server.asked()).toEqual(['all'])
   })
 
   it('the download reads only the start of an endless error response', async () => {

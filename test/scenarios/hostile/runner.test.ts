@@ -14,7 +14,7 @@ describe.concurrent('a runner on which something fails', () => {
     expect(run.exitCode).toBe(1)
     expect(run.errors).toHaveLength(1)
     expect(run.errors[0]).toMatch(
-      /^The output status could not be written: .*\nThe output duration_seconds could not be written: .*\n(?:.*\n)*Without outputs, the id of a paid task could be lost, so nothing was submitted and nothing is billed\. Make sure that this step can write the file in GITHUB_OUTPUT /,
+      /^The output duration_seconds could not be written: .*\nThe output status could not be written: .*\n(?:.*\n)*Without outputs, the id of a paid task could be lost, so nothing was submitted and nothing is billed\. Make sure that this step can write the file in GITHUB_OUTPUT /,
     )
     expect(run.summary).toContain('## Kling motion control: stopped')
   })

@@ -1,8 +1,10 @@
 /**
  * Tasks that a run left behind: the next run finds them through the receipt, no matter how the earlier one ended.
  */
+
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { describe, it, vi } from 'vitest'
+import type { Fault } from '../../fakes/sandbox/faults.ts'
 import {
   AT_ONCE,
   at,
@@ -145,6 +147,17 @@ describe('a task without a video', { concurrent: true }, () => {
       expect(submissions(scenario)).toHaveLength(2)
     },
   )
+
+  it('a task of the receipt is not given up for a single refusal', async ({ expect }) => {
+    await using scenario = await startScenario(AT_ONCE)
+    const { id } = scenario.sandbox.addTask()
+    await leave(scenario, pending(id))
+    const refusal: Fault = { kind: 'status', status: 404 }
+    scenario.sandbox.faults.next('task', refusal, { ...refusal, status: 401 })
+    const run = await make(scenario)
+    expectCompleted(run)
+    expect([run.outputs.task_id, submissions(scenario)]).toEqual([id, []])
+  })
 
   it('a task of the receipt that APIMart does not know is reported with what to do', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)

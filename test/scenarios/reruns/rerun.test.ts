@@ -347,13 +347,26 @@ describe('the re-run of a job whose task failed or was cancelled', { concurrent:
     expect(tasks).toHaveLength(1)
   })
 
+  it('a re-run asks again when the API refuses once to show the task that it returned', async ({
+    expect,
+  }) => {
+    await using scenario = await afterFailure()
+    scenario.sandbox.faults.next('task', status(404))
+    const time = { speed: 300, start: Date.now() }
+    const run = await scenario.run(DIRECTLY, { env: { GITHUB_RUN_ATTEMPT: '2' }, time })
+    expectSubmitted(run)
+    expect(scenario.sandbox.tasks).toHaveLength(2)
+    expect(run.outputs.task_id).toBe(scenario.sandbox.tasks[1]?.id)
+  })
+
   it('a re-run submits nothing new while the status of the task cannot be read', async ({ expect }) => {
     await using scenario = await afterFailure()
     const { faults } = scenario.sandbox
     const unreadable = [status(401), status(404), status(500), { kind: 'half-answer' }] satisfies Fault[]
     for (const fault of unreadable) {
       faults.next('task', fault, fault, fault)
-      const run = await rerun(scenario)
+      const time = { speed: 300, start: Date.now() }
+      const run = await scenario.run(DIRECTLY, { env: { GITHUB_RUN_ATTEMPT: '2' }, time })
       expectSubmitted(run)
       expect(run.warnings).toEqual([
         expect.stringMatching(

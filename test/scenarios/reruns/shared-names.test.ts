@@ -199,6 +199,16 @@ describe('a runner that does not identify its runs', { concurrent: true }, () =>
     },
   )
 
+  it('an idempotency_key identifies the request, so nothing is said', async ({ expect }) => {
+    await using scenario = await startScenario()
+    const env = { ACT: 'true' }
+    for (let i = 0; i < 2; i++) {
+      const run = await scenario.run({ idempotency_key: 'ours' }, { env })
+      expect(run.log).not.toContain('does not identify its runs')
+    }
+    expectTasks(scenario, 1, 1, expect)
+  })
+
   it('regenerate: always generates a new video each time', async ({ expect }) => {
     await using scenario = await startScenario(AT_ONCE)
     const env = { GITHUB_RUN_ID: '', ACT: 'true' }
@@ -229,6 +239,23 @@ describe('an image of the workspace in steps with the same names', { concurrent:
       'Another job or step of this run with the same names has sent another request with the same Idempotency-Key. APIMart did not accept the request of this step: nothing is billed for it. Set a different idempotency_key in each of these steps, then run again.'
     expect(expectFailure(second, 'request_rejected', advice)).toMatch(/^APIMart answered 409\. /)
     expect(second.outputs).toEqual({ failure_reason: 'request_rejected' })
+    expect(scenario.sandbox.tasks).toHaveLength(1)
+  })
+
+  it('the second step pays nothing for the same file while the outcome of the first one is unknown', async ({
+    expect,
+  }) => {
+    await using scenario = await startRepository({ speed: 300, timing: { queue: 0, perClipSecond: 0 } })
+    const inputs = { ...IMAGE_ONLY, wait: 'true', output_path: 'video.mp4' }
+    // The receipt needs the bytes of both references.
+    const video_url = scenario.sandbox.media.url('demo/walk.mp4')
+    scenario.sandbox.faults.next('submit', { kind: 'accept-then', fault: { kind: 'reset-after-body' } })
+    const first = await scenario.run({ ...inputs, video_url })
+    expect(first.outputs.failure_reason).toBe('submission_uncertain')
+    const second = await scenario.run({ ...inputs, video_url })
+    expect(second.outputs).toEqual({ failure_reason: 'submission_uncertain' })
+    expect(second.log + second.summary).not.toMatch(/nothing (is|was) (billed|accepted)/i)
+    expect(second.errors[0]).toContain('An earlier attempt or step sent the same request')
     expect(scenario.sandbox.tasks).toHaveLength(1)
   })
 })

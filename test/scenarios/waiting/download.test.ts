@@ -161,6 +161,30 @@ describe('a video that is late', { concurrent: true }, () => {
     expect(run.outputs).toMatchObject({ result_sha256: SHA256, result_url: at.sandbox.media.url(RESULT) })
   })
 
+  it('a link that the task has lost for a moment is tried again', async ({ expect }) => {
+    await using at = await finished()
+    at.serve([RESULT, 'late-missing'])
+    const body = { code: 200, data: { id: at.task.id, status: 'completed', progress: 100 } }
+    const bare: Fault = { kind: 'status', status: 200, body }
+    at.sandbox.faults.next('task', { kind: 'delay', ms: 0 }, bare, bare, bare)
+    const run = await at.fetch({}, quickly())
+    expectCompleted(run)
+    expect(run.outputs.result_sha256).toBe(SHA256)
+  })
+
+  it('a link that appears late is an output even when it never serves the video', async ({ expect }) => {
+    await using at = await finished()
+    at.serve([RESULT, 'missing'])
+    const body = { code: 200, data: { id: at.task.id, status: 'completed', progress: 100 } }
+    at.sandbox.faults.next('task', { kind: 'status', status: 200, body })
+    const run = await at.fetch({}, quickly())
+    expect(run.outputs).toMatchObject({
+      failure_reason: 'download_failed',
+      result_url: at.sandbox.media.url(RESULT, 'missing'),
+      result_expires_at: expect.stringMatching(/Z$/),
+    })
+  })
+
   it('a job that is cancelled while the video is late ends at once, with link and expiry', async ({
     expect,
   }) => {
