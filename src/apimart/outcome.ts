@@ -104,8 +104,6 @@ export function judge(result: PostResult, now: number, secrets: readonly string[
  */
 export function besideAtWork(outcome: Unaccepted, atWork: Unaccepted): Unaccepted {
   if (outcome.accepted === 'unknown') return outcome
-  // The request in progress was the one with the other body.
-  if (outcome.remedy === KEY_REUSED) return outcome
   return { ...atWork, message: `${outcome.message} ${AT_WORK}` }
 }
 

@@ -493,6 +493,11 @@ describe('a request whose first attempt is still running', { concurrent: true },
       status(429, { 'retry-after': '600' }),
       `${scripted(429)} APIMart asks to wait 10 min. This step retries for at most 5 min. ${IN_PROGRESS_BEFORE}`,
     ],
+    [
+      'a 409 for another body',
+      idempotency(409, 'idempotency_key_reused'),
+      `${answered(409, 'about idempotency_key_reused')} ${IN_PROGRESS_BEFORE}`,
+    ],
     ['a 500', status(500), `${scripted(500)} ${UNKNOWN}`],
     ['a connection reset', { kind: 'reset-after-body' }, LOST],
   ])(
@@ -509,23 +514,6 @@ describe('a request whose first attempt is still running', { concurrent: true },
       expectAlike(scenario, 2, expect)
     },
   )
-
-  it('a submission in progress that turns out to be that of another step was not accepted', async ({
-    expect,
-  }) => {
-    await using scenario = await startScenario(FAST)
-    const { faults, tasks } = scenario.sandbox
-    faults.next(
-      'submit',
-      idempotency(409, 'idempotency_in_progress'),
-      idempotency(409, 'idempotency_key_reused'),
-    )
-    const run = await scenario.run(DIRECTLY)
-    expect(expectFailure(run, 'request_rejected', SENT_BY_OTHERS)).toBe(
-      answered(409, 'about idempotency_key_reused'),
-    )
-    expect([submissions(scenario).length, tasks.length]).toEqual([2, 0])
-  })
 
   it('a submission in progress stays uncertain when the job is cancelled', async ({ expect }) => {
     await using scenario = await startScenario()
