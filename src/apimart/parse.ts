@@ -48,7 +48,7 @@ export function isFromApi(body: string): boolean {
     v.unknown(),
     v.check((value) => typeof value === 'object' && value !== null && !Array.isArray(value)),
   )
-  return v.safeParse(v.pipe(v.string(), v.parseJson(), object), body).success
+  return readJson(body, object) !== null
 }
 
 /** Next to an error, a bare `id` could be the id of anything. */

@@ -117,11 +117,11 @@ async function submitUnder(
   })
   const [at = clock.now()] = sentAt
   const receipt = withSent(video.receipt, { idempotencyKey, at })
+  const isFirstAttempt = job.attempt === 1 && !video.isSentBefore
   if (outcome.accepted === 'yes') {
     const task = newTask(outcome, inputs, clock.now())
     reporter.task(task)
-    const isOwn = video.isSentBefore || inputs.idempotency_key !== null
-    if (outcome.isReplay && job.attempt === 1 && !isOwn) reporter.warn(SHARED)
+    if (outcome.isReplay && isFirstAttempt && inputs.idempotency_key === null) reporter.warn(SHARED)
     return { task, receipt: withTask(receipt, task), secrets }
   }
   const isBroke = outcome.accepted === 'no' && outcome.reason === 'insufficient_balance'
@@ -130,7 +130,7 @@ async function submitUnder(
   const failure = failureOf(outcome, video, {
     traced,
     balance,
-    isFirstAttempt: job.attempt === 1 && !video.isSentBefore,
+    isFirstAttempt,
   })
   if (failure.reason === 'submission_uncertain') await saveReceipt(receipt, context)
   throw failure

@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { describe, type ExpectStatic, it } from 'vitest'
 import { identifyFile } from '../../../src/references/identity.ts'
+import { AT_ONCE } from '../receipts.ts'
 import { IMAGE_ONLY, startRepository } from '../repository.ts'
 import {
   expectCompleted,
@@ -16,7 +17,6 @@ import {
   submissions,
 } from '../scenario.ts'
 
-const AT_ONCE = { speed: 300, timing: { queue: 0, perClipSecond: 0 } }
 const SHARED =
   'Another job or step of this run has made the same request, so both share this task and its video. To generate a video for each, set a different idempotency_key in each.'
 const TAKEN =
